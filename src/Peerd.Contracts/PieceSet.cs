@@ -1,0 +1,137 @@
+using System.Numerics;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Contracts;
+
+/// <summary>A set of piece (or frame, or segment) numbers from 0 up to a fixed count: one bit each. Not thread-safe.</summary>
+public sealed class PieceSet
+{
+    private readonly ulong[] _words;
+
+    /// <summary>An empty set for the numbers 0 … <paramref name="capacity"/> - 1.</summary>
+    public PieceSet(int capacity)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(capacity);
+        Capacity = capacity;
+        _words = new ulong[(capacity + 63) / 64];
+    }
+
+    private PieceSet(PieceSet other)
+    {
+        Capacity = other.Capacity;
+        Count = other.Count;
+        _words = (ulong[])other._words.Clone();
+    }
+
+    /// <summary>How many numbers there can be.</summary>
+    public int Capacity { get; }
+
+    /// <summary>How many numbers are in the set.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>True when every number is in the set.</summary>
+    public bool IsFull => Count == Capacity;
+
+    /// <summary>True when the number is in the set; false for numbers that cannot be.</summary>
+    public bool Contains(int number) => (uint)number < (uint)Capacity && (_words[number >> 6] & (1UL << (number & 63))) != 0;
+
+    /// <summary>Adds a number; false when it was there.</summary>
+    public bool Add(int number)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)number, (uint)Capacity, nameof(number));
+        ref var word = ref _words[number >> 6];
+        var bit = 1UL << (number & 63);
+        if ((word & bit) != 0)
+        {
+            return false;
+        }
+
+        word |= bit;
+        Count++;
+        return true;
+    }
+
+    /// <summary>Removes a number; false when it was not there.</summary>
+    public bool Remove(int number)
+    {
+        if (!Contains(number))
+        {
+            return false;
+        }
+
+        _words[number >> 6] &= ~(1UL << (number & 63));
+        Count--;
+        return true;
+    }
+
+    /// <summary>Adds the numbers of a run, clipped to what can be in the set.</summary>
+    public void AddRun(long first, long count)
+    {
+        var end = Math.Min(Capacity, first + count);
+        for (var number = Math.Max(0, first); number < end; number++)
+        {
+            Add((int)number);
+        }
+    }
+
+    /// <summary>Adds all numbers.</summary>
+    public void Fill() => AddRun(0, Capacity);
+
+    /// <summary>Removes all numbers.</summary>
+    public void Clear()
+    {
+        Array.Clear(_words);
+        Count = 0;
+    }
+
+    /// <summary>The smallest number in the set that is at least <paramref name="from"/>, or -1.</summary>
+    public int NextSet(int from) => Next(from, invert: false);
+
+    /// <summary>The smallest number not in the set that is at least <paramref name="from"/>, or -1.</summary>
+    public int NextClear(int from) => Next(from, invert: true);
+
+    /// <summary>The runs of consecutive numbers in the set, in order.</summary>
+    public IEnumerable<(int First, int Count)> Runs()
+    {
+        for (var first = NextSet(0); first >= 0;)
+        {
+            var end = NextClear(first);
+            end = end < 0 ? Capacity : end;
+            yield return (first, end - first);
+            first = end >= Capacity ? -1 : NextSet(end);
+        }
+    }
+
+    /// <summary>The runs as messages of the protocol.</summary>
+    public IEnumerable<PieceRun> ToPieceRuns() => Runs().Select(run => new PieceRun { First = (uint)run.First, Count = (uint)run.Count });
+
+    /// <summary>Adds runs of the protocol, clipped to what can be in the set.</summary>
+    public void AddRuns(IEnumerable<PieceRun> runs)
+    {
+        foreach (var run in runs)
+        {
+            AddRun(run.First, run.Count);
+        }
+    }
+
+    /// <summary>A copy that changes independently.</summary>
+    public PieceSet Clone() => new(this);
+
+    private int Next(int from, bool invert)
+    {
+        for (var number = Math.Max(0, from); number < Capacity;)
+        {
+            var word = invert ? ~_words[number >> 6] : _words[number >> 6];
+            word >>= number & 63;
+            if (word != 0)
+            {
+                number += BitOperations.TrailingZeroCount(word);
+                return number < Capacity ? number : -1;
+            }
+
+            number = (number | 63) + 1;
+        }
+
+        return -1;
+    }
+}

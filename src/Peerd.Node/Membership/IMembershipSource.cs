@@ -1,0 +1,11 @@
+namespace Peerd.Node.Membership;
+
+/// <summary>Where the list of members comes from. The only thing in the node that knows how members are found.</summary>
+internal interface IMembershipSource
+{
+    /// <summary>
+    /// The list as it is now, then each list that replaces it, until cancelled. A list equal to the former one
+    /// is not repeated. Slow readers miss lists in between, never the last one. Any number of readers.
+    /// </summary>
+    IAsyncEnumerable<MemberList> WatchAsync(CancellationToken cancellationToken);
+}

@@ -1,0 +1,3 @@
+namespace Peerd.EndToEnd;
+
+internal static class Placeholder;

@@ -1,0 +1,3 @@
+namespace Peerd.Tests;
+
+internal static class Placeholder;
