@@ -1,4 +1,7 @@
 using System.CommandLine;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Hosting;
+using Peerd.Node.Storage;
 
 namespace Peerd.Node.Cli;
 
@@ -35,7 +38,7 @@ internal static class ServeCommand
 
         var command = new Command(Name, "Run a node (the default verb).") { config, settings };
         command.SetAction((parsed, cancellationToken) =>
-            RunAsync(parsed.GetValue(config), parsed.GetValue(settings) ?? [], cancellationToken));
+            RunAsync(parsed.GetValue(config), parsed.GetValue(settings) ?? [], parsed.InvocationConfiguration.Error, cancellationToken));
         return command;
     }
 
@@ -49,6 +52,38 @@ internal static class ServeCommand
         argument.StartsWith(SettingPrefix, StringComparison.OrdinalIgnoreCase)
         && argument.IndexOf('=', StringComparison.Ordinal) > SettingPrefix.Length;
 
-    private static Task<int> RunAsync(FileInfo? config, string[] settings, CancellationToken cancellationToken) =>
-        throw new NotImplementedException();
+    private static async Task<int> RunAsync(FileInfo? config, string[] settings, TextWriter error, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await using var node = NodeHost.Create(settings, config);
+            await node.StartAsync(cancellationToken);
+            await node.WaitForShutdownAsync(cancellationToken);
+            return ExitCode.Success;
+        }
+        catch (OptionsValidationException e)
+        {
+            return await FailAsync(error, string.Join("; ", e.Failures), ExitCode.BadArguments);
+        }
+        catch (AggregateException e) when (e.InnerExceptions.All(inner => inner is OptionsValidationException))
+        {
+            var failures = e.InnerExceptions.SelectMany(inner => ((OptionsValidationException)inner).Failures).Distinct(StringComparer.Ordinal);
+            return await FailAsync(error, string.Join("; ", failures), ExitCode.BadArguments);
+        }
+        catch (Exception e) when (e is InvalidDataException or FormatException or CacheInUseException)
+        {
+            return await FailAsync(error, $"{e.Message} {e.InnerException?.Message}", ExitCode.BadArguments);
+        }
+        catch (IOException e)
+        {
+            // A port that is in use, most of the time.
+            return await FailAsync(error, e.Message, ExitCode.Failure);
+        }
+    }
+
+    private static async Task<int> FailAsync(TextWriter error, string message, int exitCode)
+    {
+        await error.WriteLineAsync($"peerd: {message.ReplaceLineEndings(" ").TrimEnd()}");
+        return exitCode;
+    }
 }
