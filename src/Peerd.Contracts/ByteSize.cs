@@ -55,4 +55,19 @@ public readonly record struct ByteSize(long Bytes)
 
         return amount.ToString(CultureInfo.InvariantCulture) + power switch { 0 => "B", 1 => "KiB", 2 => "MiB", 3 => "GiB", _ => "TiB" };
     }
+
+    /// <summary>For people: at most one decimal, in the largest binary unit of which there is at least one, for example <c>1.5 GiB</c>.</summary>
+    public string ToRoundedText()
+    {
+        string[] units = ["B", "KiB", "MiB", "GiB", "TiB"];
+        var power = 0;
+        var amount = (double)Bytes;
+        while (Math.Round(amount, 1) >= 1024 && power < units.Length - 1)
+        {
+            amount /= 1024;
+            power++;
+        }
+
+        return string.Create(CultureInfo.InvariantCulture, $"{amount:0.#} {units[power]}");
+    }
 }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Peerd.Contracts;
 
 namespace Peerd.Node.Cli;
 
@@ -43,7 +44,7 @@ internal static class CommonOptions
             var text = result.Tokens[0].Value;
             if (!ByteSize.TryParse(text, out var size) || size.Bytes == 0)
             {
-                result.AddError($"{name} is '{text}'; allowed: {ByteSize.Allowed}, at least 1");
+                result.AddError($"{name} is '{text}'; allowed: {ByteSize.Expected}, at least 1");
             }
 
             return size;

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Peerd.Contracts;
 
 namespace Peerd.Node.Cli;
 

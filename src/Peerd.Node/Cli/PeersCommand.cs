@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
 
 namespace Peerd.Node.Cli;
@@ -39,8 +40,8 @@ internal static class PeersCommand
                 peer.Node,
                 peer.Address,
                 peer.Connected ? "yes" : "no",
-                $"{new ByteSize(peer.ReceivedBytes)}",
-                $"{new ByteSize(peer.SentBytes)}",
+                $"{new ByteSize(peer.ReceivedBytes).ToRoundedText()}",
+                $"{new ByteSize(peer.SentBytes).ToRoundedText()}",
                 $"{peer.Failures}",
             }));
     }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
 
 namespace Peerd.Node.Cli;
@@ -35,12 +36,12 @@ internal static class StatusCommand
             ("up for", FormatDuration(TimeSpan.FromSeconds(status.UptimeSeconds))),
             ("ring", $"{status.RingVersion}, {status.Members} members"),
             ("connected peers", $"{status.ConnectedPeers}"),
-            ("cache", $"{new ByteSize(status.CacheBytes)} of {new ByteSize(status.CacheCapacityBytes)}, {status.Contents} contents{(status.CacheWritable ? "" : ", cannot be written")}"),
+            ("cache", $"{new ByteSize(status.CacheBytes).ToRoundedText()} of {new ByteSize(status.CacheCapacityBytes).ToRoundedText()}, {status.Contents} contents{(status.CacheWritable ? "" : ", cannot be written")}"),
             ("downloads", $"{status.Downloads}"),
             ("directory", $"{status.DirectoryContents} contents"),
-            ("from origin", $"{new ByteSize(status.OriginBytes)}"),
-            ("from peers", $"{new ByteSize(status.PeerReceivedBytes)}"),
-            ("to peers", $"{new ByteSize(status.PeerSentBytes)}"));
+            ("from origin", $"{new ByteSize(status.OriginBytes).ToRoundedText()}"),
+            ("from peers", $"{new ByteSize(status.PeerReceivedBytes).ToRoundedText()}"),
+            ("to peers", $"{new ByteSize(status.PeerSentBytes).ToRoundedText()}"));
     }
 
     private static StatusReport ToReport(GetStatusResponse status) => new(

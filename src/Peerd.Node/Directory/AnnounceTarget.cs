@@ -119,7 +119,7 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
             cancellationToken);
     }
 
-    private async Task AnnounceAsync(Peer peer, Action connected, CancellationToken cancellationToken)
+    private async Task AnnounceAsync(Mesh.Peer peer, Action connected, CancellationToken cancellationToken)
     {
         using var ended = new CancellationTokenSource();
         using var call = peer.Announce(ended.Token);

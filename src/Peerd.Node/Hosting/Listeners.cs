@@ -26,7 +26,7 @@ internal sealed class Listeners
     public IPEndPoint Metrics => _listeners[ListenerKind.Metrics].IPEndPoint!;
 
     /// <summary>The listener that this request came in through.</summary>
-    public static ListenerKind Of(HttpContext context) => context.Features.GetRequiredFeature<ListenerFeature>().Kind;
+    public static ListenerKind Of(HttpContext context) => context.Features.Get<ListenerFeature>()!.Kind;
 
     public void Configure(KestrelServerOptions kestrel)
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using Grpc.AspNetCore.Server.Model;
 using Grpc.Health.V1;
@@ -5,7 +6,6 @@ using Grpc.Reflection;
 using Grpc.Reflection.V1Alpha;
 using Microsoft.Extensions.Configuration.Json;
 using Microsoft.Extensions.DependencyInjection.Extensions;
-using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Options;
 using OpenTelemetry.Metrics;
 using Peerd.Contracts.V1;
@@ -156,18 +156,18 @@ internal static class NodeHost
         services.AddGrpcReflection();
     }
 
-    private static void AddHosted<T>(IServiceCollection services)
+    private static void AddHosted<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] T>(IServiceCollection services)
         where T : class, IHostedService
     {
         services.AddSingleton<T>();
         services.AddHostedService(provider => provider.GetRequiredService<T>());
     }
 
-    private static Member SelfFrom(IServiceProvider provider)
+    private static Membership.Member SelfFrom(IServiceProvider provider)
     {
         var identity = provider.GetRequiredService<NodeIdentity>();
         var listen = IPEndPoint.Parse(provider.GetRequiredService<IOptions<MeshOptions>>().Value.Listen);
-        return new Member(identity.Name, new DnsEndPoint(listen.Address.ToString(), listen.Port), identity.Zone);
+        return new Membership.Member(identity.Name, new DnsEndPoint(listen.Address.ToString(), listen.Port), identity.Zone);
     }
 
     private static void Map(WebApplication app)

@@ -163,7 +163,7 @@ internal sealed class RangeServer(
                     return NotServed(RangeStatus.NotHeld, content.Digest, piece);
                 }
 
-                content.CheckFrame(frame);
+                content.EnsureChecked(frame);
                 await answers.WriteAsync(RangeAnswer.OfFrame(request.Id, offset, length, content.ChecksumOf(frame), source), cancellationToken);
             }
             catch (FrameLostException)

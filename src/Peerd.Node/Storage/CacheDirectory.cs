@@ -50,7 +50,7 @@ internal sealed class CacheDirectory(string root, ILogger log) : IDisposable
                 return;
             }
 
-            Directory.CreateDirectory(_contents);
+            System.IO.Directory.CreateDirectory(_contents);
             try
             {
                 // FileShare.None is an exclusive flock: it goes with the process, however that ends.

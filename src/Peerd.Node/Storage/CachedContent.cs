@@ -258,6 +258,16 @@ internal sealed class CachedContent
         }
     }
 
+    /// <summary>Checks a frame that was loaded from disk after a restart and has not been read since; others are left alone.</summary>
+    /// <exception cref="FrameLostException">The frame is not here, or it did not match and its piece was dropped.</exception>
+    public void EnsureChecked(int frame)
+    {
+        if (StateOf(frame) == Unchecked)
+        {
+            CheckFrame(frame, Volatile.Read(ref _drops));
+        }
+    }
+
     /// <summary>Records that the whole content matched its digest; kept over restarts. Without effect when a piece is missing (again).</summary>
     public void MarkVerified()
     {

@@ -172,7 +172,7 @@ internal sealed class ContentFiles(CacheDirectory directory, Digest digest, Cont
         }
 
         directory.MakeWritable();
-        Directory.CreateDirectory(_folder);
+        System.IO.Directory.CreateDirectory(_folder);
         var index = Open(_indexPath, FileMode.Create, FileAccess.ReadWrite);
         try
         {

@@ -110,6 +110,17 @@ internal sealed class PieceCache : IDisposable
         return true;
     }
 
+    /// <summary>
+    /// The content if something is known of it here, neither pinned nor touched: for its facts, not for its bytes.
+    /// </summary>
+    public bool TryPeek(Digest digest, [NotNullWhen(true)] out CachedContent? content)
+    {
+        lock (_lock)
+        {
+            return _contents.TryGetValue(digest, out content) && content.HoldsSomething;
+        }
+    }
+
     /// <summary>The content, created empty if unknown, pinned until the lease is disposed.</summary>
     /// <exception cref="InvalidDataException">
     /// The content is known here with another size (remove it first if the new one is right), or the size is impossible.

@@ -700,7 +700,22 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             using (var hash = Digest.CreateHash())
             {
-                await HashAsync(content, hash, buffer, cancellationToken);
+                try
+                {
+                    await HashAsync(content, hash, buffer, cancellationToken);
+                }
+                catch (FrameLostException e)
+                {
+                    // Only a content that was removed from the cache fails who waits for it.
+                    lock (_lock)
+                    {
+                        _originFailure ??= new SourceFailure(HttpStatusCode.ServiceUnavailable, e.Message);
+                    }
+
+                    _finished.TrySetResult(false);
+                    return;
+                }
+
                 if (Digest.Matches(hash))
                 {
                     content.MarkVerified();

@@ -220,7 +220,7 @@ internal sealed class Downloader
         Schedule(now);
     }
 
-    /// <summary>A request to the origin has ended: well, or because the origin has it not or refuses it (<paramref name="refused"/>), or broken.</summary>
+    /// <summary>A request to the origin has ended; unless it <paramref name="succeeded"/>, the origin is of no use to this node.</summary>
     public void OriginRequestEnded(int id, bool succeeded, TimeSpan now)
     {
         if (!_requests.Remove(id, out var request))

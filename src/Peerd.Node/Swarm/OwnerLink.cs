@@ -184,7 +184,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         }
     }
 
-    private async Task TalkRemotelyAsync(Peer peer, CancellationToken cancellationToken)
+    private async Task TalkRemotelyAsync(Mesh.Peer peer, CancellationToken cancellationToken)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var call = peer.Lookup(ended.Token);
