@@ -177,7 +177,7 @@ internal sealed class CachedContent
     /// <summary>
     /// Stores one frame, which the caller has checked against <paramref name="checksum"/>. Idempotent: a frame that is
     /// here already is not written again. Never throws for a full or broken disk: the frame then stays in memory.
-    /// The data is not used after the call returns.
+    /// The data is not used after the call returns. Without effect once the content was removed from the cache.
     /// </summary>
     public void WriteFrame(int frame, ReadOnlySpan<byte> data, ulong checksum)
     {
@@ -833,9 +833,14 @@ internal sealed class CachedContent
 
     private void SaveLastUsed()
     {
-        Volatile.Write(ref _touched, Volatile.Read(ref _lastUsed));
         lock (_gate)
         {
+            if (!_files.Exist)
+            {
+                return;
+            }
+
+            Volatile.Write(ref _touched, Volatile.Read(ref _lastUsed));
             try
             {
                 _files.Touch(new DateTimeOffset(Volatile.Read(ref _lastUsed), TimeSpan.Zero));

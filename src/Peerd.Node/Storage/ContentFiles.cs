@@ -138,13 +138,7 @@ internal sealed class ContentFiles(CacheDirectory directory, Digest digest, Cont
     }
 
     /// <summary>Keeps the order of last use over restarts.</summary>
-    public void Touch(DateTimeOffset now)
-    {
-        if (Exist)
-        {
-            File.SetLastWriteTimeUtc(_indexPath, now.UtcDateTime);
-        }
-    }
+    public void Touch(DateTimeOffset now) => File.SetLastWriteTimeUtc(_indexPath, now.UtcDateTime);
 
     public void Close()
     {
