@@ -19,7 +19,7 @@ internal sealed class FacadeMetrics
     public FacadeMetrics(IMeterFactory meters)
     {
         var meter = meters.Create(MeterName);
-        _requests = meter.CreateCounter<long>(RequestsName, "{request}", "Requests answered, by status code");
+        _requests = meter.CreateCounter<long>(RequestsName, "{request}", "Requests answered, by status code; 499: the client left before the answer");
         _duration = meter.CreateHistogram(
             DurationName,
             "s",

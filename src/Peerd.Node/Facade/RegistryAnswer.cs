@@ -10,11 +10,15 @@ internal static class RegistryAnswer
 {
     private static readonly byte[] EmptyObject = "{}"u8.ToArray();
 
+    /// <summary>True when the client sends, or may send, a body.</summary>
+    public static bool HasRequestBody(HttpContext context) =>
+        context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+
     /// <summary>Headers that every answer has.</summary>
     public static void Prepare(HttpContext context)
     {
         context.Response.Headers[RegistryHeaders.ApiVersion] = "registry/2.0";
-        if (context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true })
+        if (HasRequestBody(context))
         {
             // Nobody reads that body, so the connection ends with this answer.
             context.Response.Headers.Connection = "close";

@@ -21,6 +21,7 @@ internal sealed partial class RegistryFacade(
 {
     private readonly BlobEndpoint _blobs = new(contents);
     private readonly ManifestEndpoint _manifests = new(contents, origin);
+    private readonly string _defaultRegistry = options.Value.DefaultRegistry.ToLowerInvariant();
 
     /// <summary>Answers one request; a terminal handler. Throws only what Kestrel must see to close the connection.</summary>
     public async Task HandleAsync(HttpContext context)
@@ -62,8 +63,9 @@ internal sealed partial class RegistryFacade(
         finally
         {
             var took = time.GetElapsedTime(started);
-            metrics.Answered(context.Response.StatusCode, took);
-            Log.Answered(logger, context.TraceIdentifier, context.Response.StatusCode, took.TotalMilliseconds);
+            var code = aborted.IsCancellationRequested && !context.Response.HasStarted ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode;
+            metrics.Answered(code, took);
+            Log.Answered(logger, context.TraceIdentifier, code, took.TotalMilliseconds);
         }
     }
 
@@ -73,6 +75,12 @@ internal sealed partial class RegistryFacade(
         if (!HttpMethods.IsGet(method) && !HttpMethods.IsHead(method))
         {
             return await RefuseAsync(context, new RegistryError(HttpStatusCode.MethodNotAllowed, RegistryError.Unsupported, "this mirror is read only"), ("Allow", "GET, HEAD"));
+        }
+
+        if (RegistryAnswer.HasRequestBody(context))
+        {
+            // No client sends one with a read. Two programs that differ on where it ends are how requests are smuggled.
+            return await RefuseAsync(context, RegistryError.BadRequest(RegistryError.Unsupported, "a read has no body"));
         }
 
         if (!RequestTarget.TryParse(context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget, out var target, out var error))
@@ -91,7 +99,7 @@ internal sealed partial class RegistryFacade(
             return await RefuseAsync(context, RegistryError.NotFound(RegistryError.Unsupported, "this mirror serves manifests and blobs only"));
         }
 
-        var registry = target.Registry ?? options.Value.DefaultRegistry;
+        var registry = target.Registry ?? _defaultRegistry;
         if (!origin.Serves(registry))
         {
             return await RefuseAsync(context, RegistryError.NotFound(RegistryError.NameUnknown, $"registry {registry} is not configured on this node"));

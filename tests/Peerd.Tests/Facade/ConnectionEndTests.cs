@@ -1,7 +1,7 @@
-using Microsoft.Extensions.Diagnostics.Metrics.Testing;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
 using System.Diagnostics.Metrics;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.Metrics.Testing;
+using Microsoft.Extensions.Logging;
 using Peerd.Contracts;
 using Peerd.Node.Facade;
 
@@ -98,29 +98,50 @@ public sealed class ConnectionEndTests
         var connection = await host.ConnectAsync();
         using var requests = new MetricCollector<long>(host.Services.GetRequiredService<IMeterFactory>(), FacadeMetrics.MeterName, FacadeMetrics.RequestsName);
         await connection.WriteRequestAsync("GET", $"/v2/team/app/blobs/{digest}?ns=reg.test");
+        await content.Opening.Task.WaitAsync(Patience);
+
         connection.Reset();
         await connection.DisposeAsync();
 
+        await content.Cancelled.Task.WaitAsync(Patience);
         await requests.WaitForMeasurementsAsync(1, Patience);
+        Assert.Equal(499, requests.LastMeasurement!.Tags["code"]);
         Assert.DoesNotContain(host.Logs.GetSnapshot(), r => r.Level >= LogLevel.Warning);
     }
 
     [Fact]
     public async Task Client_ResetsManyTimes_LeavesNothingOpen()
     {
-        await using var host = await FacadeHost.StartAsync(("MaxConnections", "8"));
+        const int Times = 300;
+        await using var host = await FacadeHost.StartAsync();
         var digest = host.Contents.Add(Bytes);
         using var requests = new MetricCollector<long>(host.Services.GetRequiredService<IMeterFactory>(), FacadeMetrics.MeterName, FacadeMetrics.RequestsName);
-        for (var i = 1; i <= 200; i++)
+        for (var i = 0; i < Times; i++)
         {
             await using var connection = await host.ConnectAsync();
             await connection.WriteRequestAsync("GET", $"/v2/team/app/blobs/{digest}?ns=reg.test");
-            await connection.ReadAnyAsync();
+            Assert.True(await connection.ReadAnyAsync());
             connection.Reset();
         }
 
+        await requests.WaitForMeasurementsAsync(Times, Patience);
+        Assert.Equal((Times, 0), (host.Contents.Opened.Count, host.Contents.OpenReadings));
         Assert.DoesNotContain(host.Logs.GetSnapshot(), r => r.Level >= LogLevel.Warning);
-        Assert.NotEmpty(requests.GetMeasurementSnapshot());
+    }
+
+    [Fact]
+    public async Task Source_FailsBeforeTheFirstFlush_EndsWithFinAfterWhatThereWas()
+    {
+        await using var host = await FacadeHost.StartAsync();
+        var digest = host.Contents.Add(new FakeContent(Bytes, null) { FailsAt = 100, NeverFlushes = true });
+        await using var connection = await host.ConnectAsync();
+
+        await connection.WriteRequestAsync("GET", $"/v2/team/app/blobs/{digest}?ns=reg.test");
+        var head = await connection.ReadHeadAsync();
+        var (received, end) = await connection.ReadToEndAsync();
+
+        Assert.Equal((200, ConnectionEnd.Fin), (head.Status, end));
+        Assert.Equal(Bytes[..100], received);
     }
 
     [Fact]

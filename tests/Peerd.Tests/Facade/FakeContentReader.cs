@@ -37,10 +37,16 @@ internal sealed class FakeContent(byte[] bytes, string? mediaType)
     /// <summary>Throws instead of saying that the reader is gone.</summary>
     public bool ThrowsWhenCancelled { get; init; }
 
+    /// <summary>Leaves flushing to the caller.</summary>
+    public bool NeverFlushes { get; init; }
+
     /// <summary>An unforeseen error on opening.</summary>
     public Exception? Bug { get; init; }
 
-    /// <summary>Set when a copy was cancelled.</summary>
+    /// <summary>Set when somebody opens it.</summary>
+    public TaskCompletionSource Opening { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Set when opening or a copy was cancelled.</summary>
     public TaskCompletionSource Cancelled { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Set when a reading was disposed.</summary>
@@ -51,10 +57,13 @@ internal sealed class FakeContent(byte[] bytes, string? mediaType)
 internal sealed class FakeContentReader : IContentReader
 {
     private readonly ConcurrentDictionary<Digest, FakeContent> _contents = new();
+    private int _openReadings;
 
     public ConcurrentQueue<(ContentRequest Request, Func<long, ByteRange>? Range)> Opened { get; } = new();
 
     public ConcurrentQueue<ContentRequest> Asked { get; } = new();
+
+    public int OpenReadings => _openReadings;
 
     public Digest Add(byte[] bytes, string? mediaType = null) => Add(new FakeContent(bytes, mediaType));
 
@@ -83,17 +92,32 @@ internal sealed class FakeContentReader : IContentReader
         var content = _contents.GetValueOrDefault(request.Digest);
         if (content is not null)
         {
-            await content.OpenGate.WaitAsync(cancellationToken);
+            content.Opening.TrySetResult();
+            try
+            {
+                await content.OpenGate.WaitAsync(cancellationToken);
+            }
+            catch (OperationCanceledException)
+            {
+                content.Cancelled.TrySetResult();
+                throw;
+            }
         }
 
-        return content?.Bug is { } bug ? throw bug : new Reading(content, Facts(content));
+        if (content?.Bug is { } bug)
+        {
+            throw bug;
+        }
+
+        Interlocked.Increment(ref _openReadings);
+        return new Reading(content, Facts(content), () => Interlocked.Decrement(ref _openReadings));
     }
 
     private static ContentFacts Facts(FakeContent? content) =>
         content is null ? new ContentFacts(HttpStatusCode.NotFound)
         : content.Refusal ?? new ContentFacts(HttpStatusCode.OK, content.ClaimedSize ?? content.Bytes.Length, content.MediaType);
 
-    private sealed class Reading(FakeContent? content, ContentFacts facts) : IContentReading
+    private sealed class Reading(FakeContent? content, ContentFacts facts, Action disposed) : IContentReading
     {
         private const int Chunk = 16 * 1024;
 
@@ -119,7 +143,7 @@ internal sealed class FakeContentReader : IContentReader
                     var length = (int)Math.Min(Chunk, Math.Min(range.End, available) - position);
                     destination.Write(content.Bytes.AsSpan((int)position, length));
                     position += length;
-                    if ((await destination.FlushAsync(cancellationToken)).IsCompleted)
+                    if (!content.NeverFlushes && (await destination.FlushAsync(cancellationToken)).IsCompleted)
                     {
                         return CopyOutcome.ReaderGone;
                     }
@@ -136,6 +160,7 @@ internal sealed class FakeContentReader : IContentReader
 
         public ValueTask DisposeAsync()
         {
+            disposed();
             content?.Disposed.TrySetResult();
             return ValueTask.CompletedTask;
         }

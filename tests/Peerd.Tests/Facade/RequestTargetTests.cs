@@ -28,7 +28,6 @@ public sealed class RequestTargetTests
         { $"/v2/a/referrers/{Sha256}?artifactType=x", nameof(RequestKind.NotServed), "a", Sha256, null },
         { "/", nameof(RequestKind.NotServed), "", "", null },
         { "/v3/a/manifests/v1", nameof(RequestKind.NotServed), "", "", null },
-        { "/v2/manifests/v1", nameof(RequestKind.NotServed), "", "", null },
     };
 
     public static TheoryData<string, string> Malformed => new()
@@ -43,6 +42,7 @@ public sealed class RequestTargetTests
         { "/v2/a___b/manifests/v1", RegistryError.NameInvalid },
         { "/v2/a..b/manifests/v1", RegistryError.NameInvalid },
         { "/v2/a//manifests/v1", RegistryError.NameInvalid },
+        { "/v2/manifests/v1", RegistryError.NameInvalid },
         { "/v2//manifests/v1", RegistryError.NameInvalid },
         { "/v2/../a/manifests/v1", RegistryError.NameInvalid },
         { "/v2/./a/manifests/v1", RegistryError.NameInvalid },
