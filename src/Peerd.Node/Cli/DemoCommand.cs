@@ -1,35 +1,81 @@
 using System.CommandLine;
-using Peerd.Contracts;
+using System.Text.Json;
+using Peerd.Node.Cli.Demo;
+using Peerd.Node.Cli.Fetch;
+using Spectre.Console;
 
 namespace Peerd.Node.Cli;
 
-/// <summary>What <c>peerd demo</c> was asked for.</summary>
-/// <param name="Nodes">How many nodes, 1 to 16.</param>
-/// <param name="Size">Bytes of the image.</param>
-/// <param name="Layers">How many layers, at least 1.</param>
-/// <param name="Seed">Decides the bytes of the image.</param>
-/// <param name="Json">Print one object for programs.</param>
-internal sealed record DemoArguments(int Nodes, long Size, int Layers, int Seed, bool Json);
-
-/// <summary><c>peerd demo</c>: a registry and some nodes in one process, all pulling one image at the same moment.</summary>
+/// <summary><c>peerd demo</c>: a whole mesh in one process that pulls a generated image.</summary>
 internal static class DemoCommand
 {
-    public static Command Create()
-    {
-        var nodes = new Option<int>("--nodes") { Description = "How many nodes, 1 to 16.", DefaultValueFactory = _ => 5 }.WithRange(1, 16);
-        var size = CommonOptions.Size("--size", "Size of the image.", new ByteSize(64 << 20));
-        var layers = new Option<int>("--layers") { Description = "How many layers the image has, 1 to 100.", DefaultValueFactory = _ => 3 }.WithRange(1, 100);
-        var seed = new Option<int>("--seed") { Description = "Decides the bytes of the image.", DefaultValueFactory = _ => 1 };
-        var json = CommonOptions.Json();
+    public static Command Create() => Create(DemoNodes.StartAsync);
 
-        var command = new Command("demo", "Show the mesh at work, with no cluster, no containerd and no network.") { nodes, size, layers, seed, json };
-        command.SetAction((parsed, cancellationToken) => RunAsync(
-            new DemoArguments(parsed.GetValue(nodes), parsed.GetValue(size).Bytes, parsed.GetValue(layers), parsed.GetValue(seed), parsed.GetValue(json)),
-            parsed.InvocationConfiguration,
-            cancellationToken));
+    /// <summary>The command with nodes of the caller's choice.</summary>
+    public static Command Create(StartNodes startNodes)
+    {
+        var nodes = new Option<int>("--nodes") { Description = "How many nodes, 1 to 16.", DefaultValueFactory = _ => 5 };
+        var size = new Option<string>("--size") { Description = "Size of the image.", DefaultValueFactory = _ => "64MiB" };
+        var layers = new Option<int>("--layers") { Description = "Layers of the image, 1 to 64.", DefaultValueFactory = _ => 3 };
+        var seed = new Option<ulong>("--seed") { Description = "Another seed makes another image.", DefaultValueFactory = _ => 1 };
+        var json = new Option<bool>("--json") { Description = "Print one JSON object." };
+        var command = new Command("demo", "Start a registry and some nodes in this process, have every node pull one image at the same moment, and tell who sent what.") { nodes, size, layers, seed, json };
+        command.SetAction((arguments, cancellationToken) =>
+        {
+            var (output, errors) = (arguments.InvocationConfiguration.Output, arguments.InvocationConfiguration.Error);
+            return DemoOptions.TryCreate(arguments.GetValue(nodes), arguments.GetValue(size)!, arguments.GetValue(layers), arguments.GetValue(seed), out var options, out var error)
+                ? RunAsync(options, startNodes, arguments.GetValue(json), output, errors, cancellationToken)
+                : RefuseAsync(errors, error);
+        });
         return command;
     }
 
-    private static Task<int> RunAsync(DemoArguments arguments, InvocationConfiguration console, CancellationToken cancellationToken) =>
-        throw new NotImplementedException();
+    private static async Task<int> RunAsync(DemoOptions options, StartNodes startNodes, bool json, TextWriter output, TextWriter errors, CancellationToken cancellationToken)
+    {
+        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
+        if (!json)
+        {
+            await output.WriteLineAsync($"Pulling an image of {SizeText.Format(options.Image.Size)} in {options.Image.Layers} layers on {options.Nodes} nodes at the same moment");
+        }
+
+        DemoReport report;
+        try
+        {
+            var view = json ? new SilentView(TimeProvider.System) : ProgressView.For(console, TimeProvider.System);
+            report = await new DemoRun(options, startNodes, view, TimeProvider.System).RunAsync(cancellationToken);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            await errors.WriteLineAsync("peerd demo: stopped");
+            return ExitCodes.Stopped;
+        }
+        catch (Exception exception)
+        {
+            // The nodes are whole programs: whatever keeps one from starting ends here as one line.
+            await errors.WriteLineAsync($"peerd demo: {exception.Message}");
+            return ExitCodes.Failed;
+        }
+
+        if (json)
+        {
+            await output.WriteLineAsync(JsonSerializer.Serialize(report, DemoReportJson.Default.DemoReport));
+        }
+        else
+        {
+            DemoTable.Write(console, report);
+        }
+
+        foreach (var node in report.PerNode.Where(node => !node.Ok))
+        {
+            await errors.WriteLineAsync($"peerd demo: {node.Node}: {node.Error}");
+        }
+
+        return report.Ok ? ExitCodes.Ok : ExitCodes.Failed;
+    }
+
+    private static async Task<int> RefuseAsync(TextWriter errors, string error)
+    {
+        await errors.WriteLineAsync($"peerd demo: {error}");
+        return ExitCodes.BadArguments;
+    }
 }
