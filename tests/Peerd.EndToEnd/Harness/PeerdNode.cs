@@ -50,11 +50,15 @@ internal sealed class PeerdNode
         Task.WhenAll(nodes.Select(node => node.StartAsync(members, registries)));
 
     /// <summary>Writes the configuration, starts the process and waits until it is ready.</summary>
-    public async Task StartAsync(IReadOnlyList<PeerdNode> members, params DockerRegistry[] registries)
+    public Task StartAsync(IReadOnlyList<PeerdNode> members, params DockerRegistry[] registries) =>
+        StartAsync(Configure(members, registries));
+
+    /// <summary>As <see cref="StartAsync(IReadOnlyList{PeerdNode}, DockerRegistry[])"/>, with the registry at the other end of a slow link.</summary>
+    public Task StartBehindAsync(SlowLink link, IReadOnlyList<PeerdNode> members, DockerRegistry registry)
     {
-        WriteConfiguration(Configure(members, registries));
-        await LaunchAsync();
-        await Wait.UntilOkAsync(new Uri(Metrics, "readyz"), Process, ReadyTimeout);
+        var configuration = Configure(members, registry);
+        configuration["Peerd"]!["Origin"]!["Registries"]![0]!["Endpoint"] = link.Endpoint.GetLeftPart(UriPartial.Authority);
+        return StartAsync(configuration);
     }
 
     /// <summary>Starts the process with whatever the configuration file says.</summary>
@@ -87,6 +91,13 @@ internal sealed class PeerdNode
         var temporary = ConfigurationFile + ".new";
         File.WriteAllText(temporary, configuration.ToJsonString(new() { WriteIndented = true }));
         File.Move(temporary, ConfigurationFile, overwrite: true);
+    }
+
+    private async Task StartAsync(JsonObject configuration)
+    {
+        WriteConfiguration(configuration);
+        await LaunchAsync();
+        await Wait.UntilOkAsync(new Uri(Metrics, "readyz"), Process, ReadyTimeout);
     }
 
     private static string Join(IEnumerable<string> items) => string.Join(", ", items);
