@@ -12,7 +12,7 @@ public sealed class FetchTests : LabTest
         var registry = await DockerRegistry.StartAsync(Lab);
         await registry.PushAsync(image, "team/app", "v1");
         var nodes = PeerdNode.CreateMany(Lab, 2);
-        await PeerdNode.StartAllAsync(nodes, nodes, registry);
+        await PeerdNode.StartAllAsync(nodes, nodes, registry.Upstream);
 
         foreach (var node in nodes)
         {

@@ -24,6 +24,12 @@ internal sealed partial class DockerRegistry
     /// <summary>Where it listens.</summary>
     public Uri Endpoint { get; }
 
+    /// <summary>For the configuration of nodes.</summary>
+    public Upstream Upstream => new(Name, Endpoint);
+
+    /// <summary>For the configuration of nodes that reach the registry over a slow link only.</summary>
+    public Upstream Behind(SlowLink link) => new(Name, link.Endpoint);
+
     /// <summary>Starts an empty registry.</summary>
     public static async Task<DockerRegistry> StartAsync(Lab lab)
     {

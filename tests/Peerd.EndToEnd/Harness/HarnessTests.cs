@@ -57,6 +57,25 @@ public sealed class HarnessTests : LabTest
     }
 
     [Fact]
+    public async Task SlowLink_PullInTheMiddle_IsSeenAndFinishes()
+    {
+        const int Layer = 4 << 20;
+        var image = TestImage.Generate(Lab.CreateFolder("image"), seed: 7, Layer);
+        var registry = await DockerRegistry.StartAsync(Lab);
+        await registry.PushAsync(image, "team/app", "v1");
+        await using var link = new SlowLink(registry.Endpoint, Layer);
+        var containerd = await Containerd.StartAsync(Lab, "c1");
+        await containerd.UseMirrorAsync(registry.Name, link.Endpoint);
+
+        var pull = await containerd.StartPullAsync($"{registry.Name}/team/app:v1");
+        await Wait.UntilAsync("a quarter has passed", pull, () => Task.FromResult(link.Delivered > Layer / 4), PullTimeout);
+
+        Assert.False(pull.HasExited);
+        Assert.Equal(0, await pull.WaitForExitAsync(PullTimeout));
+        Assert.Empty(await containerd.FindWrongContentAsync(image.All));
+    }
+
+    [Fact]
     public async Task Dispose_RunningProcesses_NothingIsLeft()
     {
         var lab = new Lab();

@@ -46,27 +46,19 @@ internal sealed class PeerdNode
     public static PeerdNode[] CreateMany(Lab lab, int count) => [.. Enumerable.Range(1, count).Select(i => Create(lab, $"n{i}"))];
 
     /// <summary>Starts nodes of one mesh at once and waits until all are ready.</summary>
-    public static Task StartAllAsync(IReadOnlyList<PeerdNode> nodes, IReadOnlyList<PeerdNode> members, params DockerRegistry[] registries) =>
-        Task.WhenAll(nodes.Select(node => node.StartAsync(members, registries)));
+    public static Task StartAllAsync(IReadOnlyList<PeerdNode> nodes, IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
+        Task.WhenAll(nodes.Select(node => node.StartAsync(members, upstreams)));
 
     /// <summary>Writes the configuration, starts the process and waits until it is ready.</summary>
-    public Task StartAsync(IReadOnlyList<PeerdNode> members, params DockerRegistry[] registries) =>
-        StartAsync(Configure(members, registries));
-
-    /// <summary>As <see cref="StartAsync(IReadOnlyList{PeerdNode}, DockerRegistry[])"/>, with the registry at the other end of a slow link.</summary>
-    public Task StartBehindAsync(SlowLink link, IReadOnlyList<PeerdNode> members, DockerRegistry registry)
-    {
-        var configuration = Configure(members, registry);
-        configuration["Peerd"]!["Origin"]!["Registries"]![0]!["Endpoint"] = link.Endpoint.GetLeftPart(UriPartial.Authority);
-        return StartAsync(configuration);
-    }
+    public Task StartAsync(IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
+        StartAsync(Configure(members, upstreams));
 
     /// <summary>Starts the process with whatever the configuration file says.</summary>
     public async Task<RunningProcess> LaunchAsync() =>
         _process = await _lab.StartAsync(Name, "dotnet", [Repository.PeerdDll, "serve", "--config", ConfigurationFile]);
 
     /// <summary>The configuration as a tree that a test may change before it writes it.</summary>
-    public JsonObject Configure(IReadOnlyList<PeerdNode> members, params DockerRegistry[] registries) =>
+    public JsonObject Configure(IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
         JsonNode.Parse($$"""
             {
               "Peerd": {
@@ -79,7 +71,7 @@ internal sealed class PeerdNode
                   "Members": [{{Join(members.Select(member => $$"""{ "Name": "{{member.Name}}", "Address": "{{member.Mesh.Authority}}" }"""))}}]
                 },
                 "Origin": {
-                  "Registries": [{{Join(registries.Select(registry => $$"""{ "Name": "{{registry.Name}}", "Endpoint": "http://{{registry.Name}}" }"""))}}]
+                  "Registries": [{{Join(upstreams.Select(upstream => $$"""{ "Name": "{{upstream.Name}}", "Endpoint": "{{upstream.Endpoint.GetLeftPart(UriPartial.Authority)}}" }"""))}}]
                 }
               }
             }

@@ -34,7 +34,7 @@ public sealed class ServeTests : LabTest
         // At this rate the pull alone would take longer than the node may.
         await using var link = new SlowLink(registry.Endpoint, 2 * MiB);
         var nodes = PeerdNode.CreateMany(Lab, 2);
-        await Task.WhenAll(nodes.Select(node => node.StartBehindAsync(link, nodes, registry)));
+        await PeerdNode.StartAllAsync(nodes, nodes, registry.Behind(link));
         var containerd = await Containerd.StartAsync(Lab, "c1");
         await containerd.UseMirrorAsync(registry.Name, nodes[0].Facade);
         var pull = await containerd.StartPullAsync($"{registry.Name}/team/app:v1");
@@ -51,14 +51,14 @@ public sealed class ServeTests : LabTest
         var registry = await DockerRegistry.StartAsync(Lab);
         await registry.PushAsync(image, "team/app", "v1");
         var node = PeerdNode.Create(Lab, "n1");
-        await node.StartAsync([node], registry);
+        await node.StartAsync([node], registry.Upstream);
         var first = await Containerd.StartAsync(Lab, "c1");
         await first.UseMirrorAsync(registry.Name, node.Facade);
         await first.PullAsync($"{registry.Name}/team/app:v1", PullTimeout);
 
         await node.Process.KillAsync();
         await registry.StopAsync();
-        await node.StartAsync([node], registry);
+        await node.StartAsync([node], registry.Upstream);
         var second = await Containerd.StartAsync(Lab, "c2");
         await second.UseMirrorAsync(registry.Name, node.Facade);
         await second.PullAsync($"{registry.Name}/team/app@{image.Index.Digest}", PullTimeout);

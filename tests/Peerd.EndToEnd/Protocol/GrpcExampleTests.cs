@@ -34,7 +34,7 @@ public sealed class GrpcExampleTests : LabTest
         var registry = await DockerRegistry.StartAsync(Lab);
         await registry.PushAsync(image, "team/app", "v1");
         var node = PeerdNode.Create(Lab, "n1");
-        await node.StartAsync([node], registry);
+        await node.StartAsync([node], registry.Upstream);
         var containerd = await Containerd.StartAsync(Lab, "c1");
         await containerd.UseMirrorAsync(registry.Name, node.Facade);
         await containerd.PullAsync($"{registry.Name}/team/app:v1", PullTimeout);

@@ -18,7 +18,7 @@ public sealed class ContainerdPullTests : LabTest
         var registry = await DockerRegistry.StartAsync(Lab);
         await registry.PushAsync(image, Repository, "v1");
         var nodes = PeerdNode.CreateMany(Lab, 5);
-        await PeerdNode.StartAllAsync(nodes, nodes, registry);
+        await PeerdNode.StartAllAsync(nodes, nodes, registry.Upstream);
         var containerds = await StartContainerdsAsync(nodes, registry);
         var reference = $"{registry.Name}/{Repository}";
 
@@ -47,7 +47,7 @@ public sealed class ContainerdPullTests : LabTest
         await registry.PushAsync(image, Repository, "v1");
         await using var link = new SlowLink(registry.Endpoint, 40 * MiB);
         var nodes = PeerdNode.CreateMany(Lab, 4);
-        await Task.WhenAll(nodes.Select(node => node.StartBehindAsync(link, nodes, registry)));
+        await PeerdNode.StartAllAsync(nodes, nodes, registry.Behind(link));
         var containerds = await StartContainerdsAsync(nodes, registry);
 
         var pulls = await Task.WhenAll(containerds.Select(containerd => containerd.StartPullAsync($"{registry.Name}/{Repository}:v1")));
