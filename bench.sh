@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Measures Peerd beside other programs on this machine.
+#
+#   ./bench.sh                    lists the benchmarks with their usual duration
+#   ./bench.sh NAME               runs one and prints a table
+#   ./bench.sh NAME --json        the last line is one JSON object
+#   ./bench.sh NAME --size 256 --rounds 3    a smaller file (MiB), fewer rounds
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+[ $# -eq 0 ] || scripts/install-test-tools.sh bench >&2
+dotnet build tests/Peerd.Benchmarks -c Release -v quiet -clp:NoSummary >&2
+exec dotnet tests/Peerd.Benchmarks/bin/Release/net10.0/Peerd.Benchmarks.dll "$@"

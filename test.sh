@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Runs all checks and tests and closes with one line "N passed, N failed".
+#
+#   ./test.sh                  everything
+#   ./test.sh checks           formatting and protocol checks only
+#   ./test.sh unit [options]   unit tests only
+#   ./test.sh e2e  [options]   end-to-end tests on real processes only
+#
+# Options go to the test runner, for example: ./test.sh unit -class 'Peerd.Tests.Ring.*'
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+part=${1:-all}
+[ $# -eq 0 ] || shift
+case "$part" in
+  all | checks | unit | e2e) ;;
+  *)
+    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
+
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+if [ "${CI:-}" = true ]; then
+  # Nothing may outlive the run.
+  export MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false
+fi
+
+results=$(mktemp -d)
+passed=0 failed=0 skipped=0 finished=false
+
+finish() {
+  local status=$?
+  rm -rf "$results"
+  if ! "$finished"; then
+    # Something broke outside of any check; it must not look like a success.
+    failed=$((failed + 1))
+    [ "$status" -ne 0 ] || status=1
+  fi
+  if [ "$skipped" -gt 0 ]; then
+    printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  else
+    printf '\n%d passed, %d failed\n' "$passed" "$failed"
+  fi
+  exit "$status"
+}
+trap finish EXIT
+
+# check NAME COMMAND…: one check that passes or fails.
+check() {
+  local name=$1
+  shift
+  printf '\n== %s\n' "$name"
+  if "$@"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    printf 'FAILED: %s\n' "$name"
+  fi
+}
+
+# suite NAME PROJECT [runner options]: a test project, counted from the runner's report.
+suite() {
+  local name=$1 project=$2 report status=0 total counts
+  shift 2
+  report=$results/$project.xml
+  printf '\n== %s\n' "$name"
+  timeout --kill-after=30s 20m dotnet "tests/$project/bin/Release/net10.0/$project.dll" \
+    -noLogo -noColor -xml "$report" "$@" || status=$?
+
+  counts=(0 0 0)
+  if [ -s "$report" ]; then
+    read -r -a counts < <(assembly_counts "$report")
+  fi
+  total=$((counts[0] + counts[1]))
+  passed=$((passed + counts[0]))
+  failed=$((failed + counts[1]))
+  skipped=$((skipped + counts[2]))
+  if [ "${counts[1]}" -eq 0 ] && { [ "$status" -ne 0 ] || [ "$total" -eq 0 ]; }; then
+    failed=$((failed + 1))
+    printf 'FAILED: %s: the runner ended with code %d after %d tests\n' "$name" "$status" "$total"
+  fi
+}
+
+# Prints "passed failed skipped" of a report; errors outside of tests (clean-up, fixtures) are failures.
+assembly_counts() {
+  local line
+  line=$(grep -o '<assembly [^>]*>' "$1" | head -n 1)
+  printf '%d %d %d\n' "$(attribute passed "$line")" \
+    "$(($(attribute failed "$line") + $(attribute errors "$line")))" "$(attribute skipped "$line")"
+}
+
+attribute() {
+  local value
+  value=$(sed -n "s/.* $1=\"\([0-9]*\)\".*/\1/p" <<<"$2")
+  printf '%d' "${value:-0}"
+}
+
+# The protocol may not break what the last commit before this one offered.
+breaking() {
+  local base='' candidate
+  for candidate in origin/main main HEAD^; do
+    candidate=$(git rev-parse --verify --quiet "$candidate^{commit}") || continue
+    if [ "$candidate" != "$(git rev-parse HEAD)" ]; then
+      base=$candidate
+      break
+    fi
+  done
+  if [ -z "$base" ] || ! git cat-file -e "$base:protos" 2>/dev/null; then
+    printf 'no earlier commit with a protocol to compare with\n'
+    return
+  fi
+  mkdir -p "$results/base"
+  git archive "$base" protos buf.yaml | tar -x -C "$results/base"
+  printf 'compared with %s\n' "$(git log -1 --format='%h %s' "$base")"
+  .tools/bin/buf breaking --against "$results/base"
+}
+
+scripts/install-test-tools.sh test
+
+printf '\n== build\n'
+dotnet build Peerd.sln -c Release -v quiet -clp:NoSummary
+passed=$((passed + 1))
+
+if [ "$part" = all ] || [ "$part" = checks ]; then
+  check 'dotnet format' dotnet format Peerd.sln --verify-no-changes --no-restore
+  check 'buf lint' .tools/bin/buf lint
+  check 'buf format' .tools/bin/buf format --diff --exit-code
+  check 'buf breaking' breaking
+fi
+if [ "$part" = all ] || [ "$part" = unit ]; then
+  suite 'unit tests' Peerd.Tests "$@"
+fi
+if [ "$part" = all ] || [ "$part" = e2e ]; then
+  suite 'end-to-end tests' Peerd.EndToEnd "$@"
+fi
+
+finished=true
+[ "$failed" -eq 0 ]

@@ -1,0 +1,4 @@
+using System.Runtime.Versioning;
+
+// Processes are measured through /proc.
+[assembly: SupportedOSPlatform("linux")]

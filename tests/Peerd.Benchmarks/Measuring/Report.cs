@@ -1,0 +1,42 @@
+using System.Text.Json;
+
+namespace Peerd.Benchmarks.Measuring;
+
+/// <summary>Prints results: a table for people, one line of JSON for programs.</summary>
+internal static class Report
+{
+    public static void WriteTable(string bench, IReadOnlyList<Result> results, TextWriter output)
+    {
+        output.WriteLine($"{bench,-34} {"metric",-28} {"median",10} {"min",10} {"max",10} {"unit",-8} target");
+        foreach (var result in results)
+        {
+            var target = result.Target is not { } value ? string.Empty
+                : $"{(result.Better == Better.Higher ? "≥" : "≤")} {Format(value)} {(result.IsReached == true ? "reached" : "MISSED")}";
+            output.WriteLine($"{result.Case,-34} {result.Metric,-28} {Format(result.Median),10} {Format(result.Min),10} {Format(result.Max),10} {result.Unit,-8} {target}");
+        }
+    }
+
+    public static void WriteJson(string bench, IReadOnlyList<Result> results, TextWriter output) =>
+        output.WriteLine(JsonSerializer.Serialize(new
+        {
+            bench,
+            results = results.Select(result => new
+            {
+                @case = result.Case,
+                metric = result.Metric,
+                value = result.Median,
+                unit = result.Unit,
+                min = result.Min,
+                max = result.Max,
+                target = result.Target,
+                better = result.Better == Better.Higher ? "higher" : "lower",
+            }),
+        }));
+
+    private static string Format(double value) => value switch
+    {
+        >= 1000 => $"{value:0}",
+        >= 10 => $"{value:0.0}",
+        _ => $"{value:0.000}",
+    };
+}

@@ -1,0 +1,119 @@
+using System.Net.Http.Headers;
+using System.Text.RegularExpressions;
+using Peerd.Contracts;
+
+namespace Peerd.EndToEnd.Harness;
+
+/// <summary>Debian's docker-registry with its storage in the lab and its access log in memory.</summary>
+internal sealed partial class DockerRegistry
+{
+    private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(20);
+
+    private readonly RunningProcess _process;
+
+    private DockerRegistry(RunningProcess process, int port)
+    {
+        _process = process;
+        Name = $"127.0.0.1:{port}";
+        Endpoint = new Uri($"http://{Name}/");
+    }
+
+    /// <summary>Host and port: how image references begin.</summary>
+    public string Name { get; }
+
+    /// <summary>Where it listens.</summary>
+    public Uri Endpoint { get; }
+
+    /// <summary>For the configuration of nodes.</summary>
+    public Upstream Upstream => new(Name, Endpoint);
+
+    /// <summary>For the configuration of nodes that reach the registry over a slow link only.</summary>
+    public Upstream Behind(SlowLink link) => new(Name, link.Endpoint);
+
+    /// <summary>Starts an empty registry.</summary>
+    public static async Task<DockerRegistry> StartAsync(Lab lab)
+    {
+        var port = FreePorts.Take();
+        var folder = lab.CreateFolder($"registry-{port}");
+        var config = Path.Combine(folder, "config.yml");
+        await File.WriteAllTextAsync(config, $"""
+            version: 0.1
+            log:
+              level: warn
+            storage:
+              cache:
+                blobdescriptor: inmemory
+              filesystem:
+                rootdirectory: {folder}/storage
+            http:
+              addr: 127.0.0.1:{port}
+              secret: not-a-secret
+            """);
+        var process = await lab.StartAsync("docker-registry", "/usr/bin/docker-registry", ["serve", config]);
+        var registry = new DockerRegistry(process, port);
+        await Wait.UntilOkAsync(new Uri(registry.Endpoint, "v2/"), process, StartTimeout);
+        return registry;
+    }
+
+    /// <summary>Uploads all contents of an image and tags it.</summary>
+    public async Task PushAsync(TestImage image, string repository, string tag)
+    {
+        using var client = new HttpClient { BaseAddress = Endpoint };
+        foreach (var blob in image.Blobs)
+        {
+            await PushBlobAsync(client, repository, blob);
+        }
+
+        await PushManifestAsync(client, repository, image.Manifest, image.Manifest.Digest.ToString());
+        await PushManifestAsync(client, repository, image.Index, tag);
+    }
+
+    /// <summary>What was read so far, by digest: answered GETs and bytes of their bodies as the registry wrote them.</summary>
+    public IReadOnlyDictionary<Digest, Traffic> ReadSoFar()
+    {
+        var read = new Dictionary<Digest, Traffic>();
+        foreach (var line in _process.Output)
+        {
+            var match = AccessLogLine().Match(line);
+            if (match.Success && Digest.TryParse(match.Groups["digest"].Value, out var digest))
+            {
+                var former = read.GetValueOrDefault(digest, new Traffic(0, 0));
+                var bytes = match.Groups["status"].Value is "200" or "206" ? long.Parse(match.Groups["bytes"].Value) : 0;
+                read[digest] = new Traffic(former.Requests + 1, former.Bytes + bytes);
+            }
+        }
+
+        return read;
+    }
+
+    /// <summary>Stops the registry: from now on connections are refused.</summary>
+    public Task StopAsync() => _process.KillAsync();
+
+    private static async Task PushBlobAsync(HttpClient client, string repository, TestImage.Part blob)
+    {
+        using var begun = await client.PostAsync(new Uri($"v2/{repository}/blobs/uploads/", UriKind.Relative), null);
+        begun.EnsureSuccessStatusCode();
+        var location = begun.Headers.Location!.ToString();
+        await using var file = File.OpenRead(blob.File);
+        using var body = new StreamContent(file);
+        body.Headers.ContentType = new MediaTypeHeaderValue("application/octet-stream");
+        using var put = await client.PutAsync(
+            new Uri($"{location}{(location.Contains('?', StringComparison.Ordinal) ? '&' : '?')}digest={blob.Digest}", UriKind.RelativeOrAbsolute), body);
+        put.EnsureSuccessStatusCode();
+    }
+
+    private static async Task PushManifestAsync(HttpClient client, string repository, TestImage.Part manifest, string reference)
+    {
+        using var body = new ByteArrayContent(await File.ReadAllBytesAsync(manifest.File));
+        body.Headers.ContentType = new MediaTypeHeaderValue(manifest.MediaType);
+        using var put = await client.PutAsync(new Uri($"v2/{repository}/manifests/{reference}", UriKind.Relative), body);
+        put.EnsureSuccessStatusCode();
+    }
+
+    // Apache's combined format: 127.0.0.1 - - [time] "GET /v2/x/blobs/sha256:… HTTP/1.1" 200 1234 "" "agent"
+    [GeneratedRegex("\"GET /v2/\\S+/(blobs|manifests)/(?<digest>sha256:[0-9a-f]{64})\\S* HTTP/1.1\" (?<status>\\d+) (?<bytes>\\d+) ", RegexOptions.ExplicitCapture, 1000)]
+    private static partial Regex AccessLogLine();
+
+    /// <summary>What clients have read of one digest.</summary>
+    internal sealed record Traffic(int Requests, long Bytes);
+}

@@ -1,0 +1,98 @@
+using System.Text.Json.Nodes;
+
+namespace Peerd.EndToEnd.Harness;
+
+/// <summary>One <c>peerd serve</c>: its ports, its configuration file and its process.</summary>
+internal sealed class PeerdNode
+{
+    private static readonly TimeSpan ReadyTimeout = TimeSpan.FromSeconds(30);
+
+    private readonly Lab _lab;
+    private RunningProcess? _process;
+
+    private PeerdNode(Lab lab, string name)
+    {
+        _lab = lab;
+        Name = name;
+        ConfigurationFile = Path.Combine(lab.CreateFolder(name), "node.json");
+        CacheFolder = Path.Combine(lab.Folder, name, "cache");
+    }
+
+    /// <summary>Name of the node in the mesh.</summary>
+    public string Name { get; }
+
+    /// <summary>The JSON file that it is started with.</summary>
+    public string ConfigurationFile { get; }
+
+    /// <summary>Its piece cache.</summary>
+    public string CacheFolder { get; }
+
+    /// <summary>Where containerd asks.</summary>
+    public Uri Facade { get; } = NewEndpoint();
+
+    /// <summary>Where peers ask.</summary>
+    public Uri Mesh { get; } = NewEndpoint();
+
+    /// <summary>Where health and metrics are.</summary>
+    public Uri Metrics { get; } = NewEndpoint();
+
+    /// <summary>The running process.</summary>
+    public RunningProcess Process => _process ?? throw new InvalidOperationException($"{Name} was not started");
+
+    /// <summary>Ports and folders for a node that does not run yet.</summary>
+    public static PeerdNode Create(Lab lab, string name) => new(lab, name);
+
+    /// <summary>Ports and folders for nodes n1, n2, … that do not run yet.</summary>
+    public static PeerdNode[] CreateMany(Lab lab, int count) => [.. Enumerable.Range(1, count).Select(i => Create(lab, $"n{i}"))];
+
+    /// <summary>Starts nodes of one mesh at once and waits until all are ready.</summary>
+    public static Task StartAllAsync(IReadOnlyList<PeerdNode> nodes, IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
+        Task.WhenAll(nodes.Select(node => node.StartAsync(members, upstreams)));
+
+    /// <summary>Writes the configuration, starts the process and waits until it is ready.</summary>
+    public Task StartAsync(IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
+        StartAsync(Configure(members, upstreams));
+
+    /// <summary>Starts the process with whatever the configuration file says.</summary>
+    public async Task<RunningProcess> LaunchAsync() =>
+        _process = await _lab.StartAsync(Name, "dotnet", [Repository.PeerdDll, "serve", "--config", ConfigurationFile]);
+
+    /// <summary>The configuration as a tree that a test may change before it writes it.</summary>
+    public JsonObject Configure(IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
+        JsonNode.Parse($$"""
+            {
+              "Peerd": {
+                "Node": { "Name": "{{Name}}" },
+                "Facade": { "Listen": "{{Facade.Authority}}" },
+                "Mesh": { "Listen": "{{Mesh.Authority}}" },
+                "Metrics": { "Listen": "{{Metrics.Authority}}" },
+                "Cache": { "Directory": "{{CacheFolder}}" },
+                "Membership": {
+                  "Members": [{{Join(members.Select(member => $$"""{ "Name": "{{member.Name}}", "Address": "{{member.Mesh.Authority}}" }"""))}}]
+                },
+                "Origin": {
+                  "Registries": [{{Join(upstreams.Select(upstream => $$"""{ "Name": "{{upstream.Name}}", "Endpoint": "{{upstream.Endpoint.GetLeftPart(UriPartial.Authority)}}" }"""))}}]
+                }
+              }
+            }
+            """)!.AsObject();
+
+    /// <summary>Puts a configuration in place of the former one in a single step, as careful people do.</summary>
+    public void WriteConfiguration(JsonObject configuration)
+    {
+        var temporary = ConfigurationFile + ".new";
+        File.WriteAllText(temporary, configuration.ToJsonString(new() { WriteIndented = true }));
+        File.Move(temporary, ConfigurationFile, overwrite: true);
+    }
+
+    private async Task StartAsync(JsonObject configuration)
+    {
+        WriteConfiguration(configuration);
+        await LaunchAsync();
+        await Wait.UntilOkAsync(new Uri(Metrics, "readyz"), Process, ReadyTimeout);
+    }
+
+    private static string Join(IEnumerable<string> items) => string.Join(", ", items);
+
+    private static Uri NewEndpoint() => new($"http://127.0.0.1:{FreePorts.Take()}/");
+}

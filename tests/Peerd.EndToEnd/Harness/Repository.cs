@@ -1,0 +1,37 @@
+namespace Peerd.EndToEnd.Harness;
+
+/// <summary>Where things are in the repository that this test was built from.</summary>
+internal static class Repository
+{
+    private static readonly Lazy<string> LazyRoot = new(FindRoot);
+
+    /// <summary>The folder with the solution.</summary>
+    public static string Root => LazyRoot.Value;
+
+    /// <summary><c>peerd.dll</c>, built with the same configuration as this test.</summary>
+    public static string PeerdDll
+    {
+        get
+        {
+            // …/bin/<configuration>/<framework>/
+            var framework = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd('/'));
+            return Path.Combine(Root, "src/Peerd.Node/bin", framework.Parent!.Name, framework.Name, "peerd.dll");
+        }
+    }
+
+    /// <summary>The <c>buf</c> program, installed by <c>scripts/install-test-tools.sh</c>.</summary>
+    public static string Buf => Path.Combine(Root, ".tools/bin/buf");
+
+    private static string FindRoot()
+    {
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        {
+            if (File.Exists(Path.Combine(folder.FullName, "Peerd.sln")))
+            {
+                return folder.FullName;
+            }
+        }
+
+        throw new InvalidOperationException($"no Peerd.sln above {AppContext.BaseDirectory}");
+    }
+}

@@ -1,0 +1,153 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace Peerd.EndToEnd.Harness;
+
+/// <summary>A real process with everything it has written. Thread-safe.</summary>
+internal sealed class RunningProcess : IAsyncDisposable
+{
+    private const int SigTerm = 15;
+    private const int SigKill = 9;
+
+    private readonly Process _process;
+    private readonly Lock _gate = new();
+    private readonly List<string> _output = [];
+    private readonly List<string> _errors = [];
+    private readonly Task _exited;
+
+    private RunningProcess(string name, Process process)
+    {
+        Name = name;
+        Id = process.Id;
+        _process = process;
+        process.OutputDataReceived += (_, line) => Add(_output, line.Data);
+        process.ErrorDataReceived += (_, line) => Add(_errors, line.Data);
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        _exited = process.WaitForExitAsync();
+    }
+
+    /// <summary>For people.</summary>
+    public string Name { get; }
+
+    /// <summary>Process id.</summary>
+    public int Id { get; }
+
+    /// <summary>The process has ended and all of its output is here.</summary>
+    public bool HasExited => _exited.IsCompleted;
+
+    /// <summary>Code of a process that has ended.</summary>
+    public int ExitCode => _process.ExitCode;
+
+    /// <summary>Lines of standard output so far.</summary>
+    public IReadOnlyList<string> Output => Copy(_output);
+
+    /// <summary>Lines of standard error so far.</summary>
+    public IReadOnlyList<string> Errors => Copy(_errors);
+
+    /// <summary>Starts a program.</summary>
+    public static async Task<RunningProcess> StartAsync(
+        string name, string fileName, IEnumerable<string> arguments, string? workingDirectory = null, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        var start = new ProcessStartInfo(fileName, arguments)
+        {
+            UseShellExecute = false,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = workingDirectory ?? string.Empty,
+        };
+        foreach (var (key, value) in environment ?? new Dictionary<string, string>())
+        {
+            start.Environment[key] = value;
+        }
+
+        var process = await ProcessLauncher.StartAsync(start);
+        process.StandardInput.Close();
+        return new RunningProcess(name, process);
+    }
+
+    /// <summary>Waits for the end and returns the exit code.</summary>
+    /// <exception cref="TimeoutException">It has not ended in time.</exception>
+    public async Task<int> WaitForExitAsync(TimeSpan timeout)
+    {
+        try
+        {
+            await _exited.WaitAsync(timeout);
+        }
+        catch (TimeoutException e)
+        {
+            throw new TimeoutException($"{Name} has not ended within {timeout.TotalSeconds:0} s.\n{Tail()}", e);
+        }
+
+        return ExitCode;
+    }
+
+    /// <summary>Asks the process to end (SIGTERM) and returns its exit code.</summary>
+    public Task<int> StopAsync(TimeSpan timeout)
+    {
+        Terminate();
+        return WaitForExitAsync(timeout);
+    }
+
+    /// <summary>Sends SIGTERM.</summary>
+    public void Terminate() => Send(SigTerm);
+
+    /// <summary>Ends the process at once (SIGKILL).</summary>
+    public async Task KillAsync()
+    {
+        Send(SigKill);
+        await WaitForExitAsync(TimeSpan.FromSeconds(10));
+    }
+
+    /// <summary>The last lines of both outputs, for error texts.</summary>
+    public string Tail(int lines = 30) =>
+        $"--- {Name} (pid {Id}{(HasExited ? $", exit code {ExitCode}" : ", running")})\n{string.Join('\n', Output.TakeLast(lines).Concat(Errors.TakeLast(lines)))}";
+
+    /// <inheritdoc />
+    public async ValueTask DisposeAsync()
+    {
+        if (!HasExited)
+        {
+            await KillAsync();
+        }
+
+        _process.Dispose();
+    }
+
+    private void Send(int signal)
+    {
+        if (!HasExited)
+        {
+            _ = NativeMethods.Kill(Id, signal);
+        }
+    }
+
+    private void Add(List<string> lines, string? line)
+    {
+        if (line is null)
+        {
+            return;
+        }
+
+        lock (_gate)
+        {
+            lines.Add(line);
+        }
+    }
+
+    private string[] Copy(List<string> lines)
+    {
+        lock (_gate)
+        {
+            return [.. lines];
+        }
+    }
+
+    private static class NativeMethods
+    {
+        [DllImport("libc", EntryPoint = "kill", SetLastError = true)]
+        [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+        public static extern int Kill(int process, int signal);
+    }
+}

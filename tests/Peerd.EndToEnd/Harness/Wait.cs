@@ -1,0 +1,54 @@
+namespace Peerd.EndToEnd.Harness;
+
+/// <summary>Waits for what a process outside of this one does, which nothing here can signal.</summary>
+internal static class Wait
+{
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
+
+    /// <summary>Returns when the condition holds.</summary>
+    /// <param name="what">What is waited for, for the error text.</param>
+    /// <param name="process">Its end makes further waiting useless; null when none is to be watched.</param>
+    /// <param name="condition">Looked at again and again.</param>
+    /// <param name="timeout">How long to wait.</param>
+    /// <exception cref="TimeoutException">The condition did not come to hold.</exception>
+    public static async Task UntilAsync(string what, RunningProcess? process, Func<Task<bool>> condition, TimeSpan timeout)
+    {
+        using var deadline = new CancellationTokenSource(timeout);
+        while (!await condition())
+        {
+            if (process is { HasExited: true })
+            {
+                throw new InvalidOperationException($"{process.Name} ended while waiting until {what}.\n{process.Tail()}");
+            }
+
+            try
+            {
+                await Task.Delay(Pause, deadline.Token);
+            }
+            catch (OperationCanceledException e)
+            {
+                throw new TimeoutException($"waited {timeout.TotalSeconds:0} s in vain until {what}.\n{process?.Tail()}", e);
+            }
+        }
+    }
+
+    /// <summary>Returns when a GET of this URL answers 200.</summary>
+    public static async Task UntilOkAsync(Uri url, RunningProcess process, TimeSpan timeout)
+    {
+        using var client = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
+        await UntilAsync($"{url} answers 200", process, AnswersAsync, timeout);
+
+        async Task<bool> AnswersAsync()
+        {
+            try
+            {
+                using var response = await client.GetAsync(url);
+                return response.IsSuccessStatusCode;
+            }
+            catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+            {
+                return false;
+            }
+        }
+    }
+}

@@ -1,3 +1,0 @@
-namespace Peerd.EndToEnd;
-
-internal static class Placeholder;
