@@ -46,6 +46,11 @@ public static class Duration
         return true;
     }
 
+    /// <summary>Reads a duration that was validated before.</summary>
+    /// <exception cref="FormatException">The text is none.</exception>
+    public static TimeSpan Parse(string text) =>
+        TryParse(text, out var duration) ? duration : throw new FormatException($"'{text}' is not a duration such as 500ms, 30s or 2m");
+
     /// <summary>The shortest of the written forms that is exact, for messages: <c>1500ms</c>, <c>30s</c>, <c>2m</c>.</summary>
     public static string Format(TimeSpan duration) => duration.Ticks switch
     {

@@ -12,6 +12,7 @@ internal sealed class OriginMetrics
 
     private readonly Counter<long> _bytes;
     private readonly Counter<long> _requests;
+    private long _readBytes;
 
     public OriginMetrics(IMeterFactory meters)
     {
@@ -20,7 +21,14 @@ internal sealed class OriginMetrics
         _requests = meter.CreateCounter<long>(RequestsName, "{request}", "Requests to registries and their stores by status code; 'error' when no answer came.");
     }
 
-    public void Read(int bytes) => _bytes.Add(bytes);
+    /// <summary>Bytes read since the start.</summary>
+    public long ReadBytes => Interlocked.Read(ref _readBytes);
+
+    public void Read(int bytes)
+    {
+        Interlocked.Add(ref _readBytes, bytes);
+        _bytes.Add(bytes);
+    }
 
     public void Answered(HttpStatusCode status) => Count(Enum.IsDefined(status) ? ((int)status).ToString() : "other");
 

@@ -17,7 +17,7 @@ internal sealed class DownloadReader(Download download, ContentLayout layout, By
     public int Ahead { get; } = aheadPieces;
 
     /// <summary>It reads the last byte, which it gets only when the whole content was found right.</summary>
-    public bool NeedsWhole { get; } = range.End >= layout.Size;
+    public bool NeedsWhole { get; } = range.End >= layout.Size && !range.IsEmpty;
 
     /// <summary>The reader needs nothing before this byte any more.</summary>
     public void MoveTo(long offset)

@@ -18,7 +18,7 @@ internal sealed class DemoRun(DemoOptions options, StartNodes startNodes, Progre
     {
         var image = await Task.Run(() => GeneratedImage.Create(options.Image, cancellationToken), cancellationToken);
         await using var registry = await DemoRegistry.StartAsync(image, Repository, Tag, cancellationToken);
-        var root = Directory.CreateTempSubdirectory("peerd-demo-");
+        var root = System.IO.Directory.CreateTempSubdirectory("peerd-demo-");
         IReadOnlyList<IDemoNode> nodes = [];
         try
         {

@@ -23,7 +23,7 @@ internal sealed record FetchOptions(FetchTarget Target, string? Output, Uri Faca
             : !TryParseAddress(node, out nodeAddress) ? $"--node '{node}' is no address; expected http://<host>:<port>"
             : platform is not null && !Platform.TryParse(platform, out wanted) ? $"--platform '{platform}' is no platform; expected <os>/<architecture>[/<variant>], for example linux/amd64"
             : output is not null && parsed is ImageTarget && !OciLayout.IsFree(output) ? $"--output '{output}' exists; name a folder that does not, or an empty one"
-            : output is not null && parsed is BlobTarget && Directory.Exists(output) ? $"--output '{output}' is a folder; name a file"
+            : output is not null && parsed is BlobTarget && System.IO.Directory.Exists(output) ? $"--output '{output}' is a folder; name a file"
             : null;
         if (error is not null)
         {

@@ -99,7 +99,7 @@ internal sealed class FetchRun(FetchOptions options, ProgressView view, TimeProv
 
     private static FileStream CreateFile(string path)
     {
-        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        System.IO.Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         return new FileStream(path, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, Share = FileShare.None, BufferSize = 0 });
     }
 

@@ -18,20 +18,20 @@ internal sealed class OciLayout : IDisposable
     {
         _path = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
         _partial = PartialName(_path);
-        Directory.CreateDirectory(Path.Combine(_partial, "blobs"));
+        System.IO.Directory.CreateDirectory(Path.Combine(_partial, "blobs"));
     }
 
     /// <summary>A name beside this one that nobody has.</summary>
     public static string PartialName(string path) => Path.Combine(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}.partial");
 
     /// <summary>True when a layout may be made there: nothing is, or an empty folder.</summary>
-    public static bool IsFree(string path) => !File.Exists(path) && (!Directory.Exists(path) || !Directory.EnumerateFileSystemEntries(path).Any());
+    public static bool IsFree(string path) => !File.Exists(path) && (!System.IO.Directory.Exists(path) || !System.IO.Directory.EnumerateFileSystemEntries(path).Any());
 
     /// <summary>The file for the bytes of a content.</summary>
     public Stream Create(Digest digest)
     {
         var folder = Path.Combine(_partial, "blobs", digest.Algorithm);
-        Directory.CreateDirectory(folder);
+        System.IO.Directory.CreateDirectory(folder);
         return new FileStream(Path.Combine(folder, digest.Hex), new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, Share = FileShare.None, BufferSize = 0 });
     }
 
@@ -43,19 +43,19 @@ internal sealed class OciLayout : IDisposable
         File.WriteAllBytes(
             Path.Combine(_partial, "index.json"),
             JsonSerializer.SerializeToUtf8Bytes(new LayoutIndex(2, "application/vnd.oci.image.index.v1+json", [entry]), ImageDocumentJson.Plain.LayoutIndex));
-        if (Directory.Exists(_path))
+        if (System.IO.Directory.Exists(_path))
         {
-            Directory.Delete(_path);
+            System.IO.Directory.Delete(_path);
         }
 
-        Directory.Move(_partial, _path);
+        System.IO.Directory.Move(_partial, _path);
     }
 
     public void Dispose()
     {
-        if (Directory.Exists(_partial))
+        if (System.IO.Directory.Exists(_partial))
         {
-            Directory.Delete(_partial, recursive: true);
+            System.IO.Directory.Delete(_partial, recursive: true);
         }
     }
 }
