@@ -71,6 +71,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         asker.CanReachOrigin = canReachOrigin;
         asker.ToldState = LookupState.Unspecified;
         Decide(now);
+        if (canReachOrigin && asker.Grants.Count == 0)
+        {
+            Reclaim();
+        }
     }
 
     /// <summary>A node does not ask any more: it reads nothing from the origin from now on.</summary>
@@ -270,6 +274,22 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         }
     }
 
+    /// <summary>All is dealt and somebody has nothing to read: whoever has most is asked for what it has not begun.</summary>
+    private void Reclaim()
+    {
+        if (_layout is null || _askers.Values.Where(asker => asker.Grants.Count > 0).MaxBy(asker => asker.Open) is not { } richest)
+        {
+            return;
+        }
+
+        var open = richest.Grants.SelectMany(grant => grant.Segments).Order().ToList();
+        var share = (open.Count / _askers.Values.Count(asker => asker.CanReachOrigin)) + 1;
+        if (open.Count > share)
+        {
+            richest.Pending.Reclaimed.AddRange(ToRuns(open.Skip(share)));
+        }
+    }
+
     private int GrantLength(ContentLayout layout)
     {
         var readers = _askers.Values.Count(asker => asker.CanReachOrigin);
@@ -283,7 +303,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         var reading = _askers.Values.Count(asker => asker.Grants.Count > 0);
         return (unbanned.Count > 0 ? unbanned : able)
             .Where(asker => asker.Grants.Count < policy.GrantsPerAsker && (asker.Grants.Count > 0 || reading < policy.Readers))
-            .OrderBy(asker => asker.Grants.Sum(grant => grant.Segments.Count))
+            .OrderBy(asker => asker.Open)
             .ThenBy(asker => asker.GrantedEver)
             .FirstOrDefault();
     }
@@ -530,6 +550,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         public TimeSpan BannedUntil { get; set; } = TimeSpan.MinValue;
 
         public List<Grant> Grants { get; } = [];
+
+        /// <summary>Segments that are granted and have not arrived.</summary>
+        public int Open => Grants.Sum(grant => grant.Segments.Count);
 
         public int GrantedEver { get; set; }
 

@@ -330,49 +330,50 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             return;
         }
 
-        int id = 0;
-        long end;
-        CachedContent content;
+        var layout = new ContentLayout(response.TotalSize.Value);
+        var pieces = PiecesIn(response, layout);
+        int id;
         lock (_lock)
         {
             _isProbing = false;
-            if (_machine is null)
+            if (_machine is not null)
             {
-                Begin(_services.Cache.Open(Digest, response.TotalSize.Value, response.MediaType));
-            }
-
-            content = Content;
-            if (content.Size != response.TotalSize)
-            {
+                // Its size has become known in the meantime, and others read its beginning.
                 return;
             }
 
-            _link?.Report(new GrantReport { Size = content.Size, MediaType = response.MediaType ?? string.Empty });
-            end = Math.Min(content.Size, Math.Max(0, response.Range.Length < 0 ? content.Size : response.Range.End));
-            if (end != content.Size)
-            {
-                end -= end % content.Layout.PieceSize;
-            }
-
-            if (end > 0)
-            {
-                id = _machine!.OriginRequestStarted(0, content.Layout.PieceAt(end - 1) + 1, Now);
-                MarkIncoming(0, content.Layout.PieceAt(end - 1) + 1, isIncoming: true);
-            }
+            id = Begin(_services.Cache.Open(Digest, layout.Size, response.MediaType), pieces);
+            _link?.Report(new GrantReport { Size = layout.Size, MediaType = response.MediaType ?? string.Empty });
         }
 
-        if (id > 0)
+        if (pieces > 0)
         {
-            await ReadBodyAsync(response, id, 0, content.Layout.PieceAt(end - 1) + 1, end, cancellationToken);
+            await ReadBodyAsync(response, id, 0, pieces, layout.Piece(pieces - 1).End, cancellationToken);
         }
     }
 
-    private void Begin(ContentLease lease)
+    /// <summary>How many whole pieces the answer to a probe holds.</summary>
+    private static int PiecesIn(OriginResponse response, ContentLayout layout)
+    {
+        var end = response.Range.Length < 0 ? layout.Size : Math.Min(layout.Size, response.Range.End);
+        return end == layout.Size ? layout.PieceCount : layout.PieceAt(end);
+    }
+
+    /// <summary>The size is known. Returns the id of the request that is bringing the first pieces already.</summary>
+    private int Begin(ContentLease lease, int arrivingPieces = 0)
     {
         _lease = lease;
         var content = lease.Content;
         _fromOrigin = new PieceSet(content.Layout.PieceCount);
         _machine = new Downloader(content.Layout, content.SnapshotPieces(), _services.Policy, StableSeed.Of(Digest, _services.SelfName), Now);
+        var id = 0;
+        if (arrivingPieces > 0)
+        {
+            // Before the grant for it is heard of, or they would be asked for twice.
+            id = _machine.OriginRequestStarted(0, arrivingPieces, Now);
+            MarkIncoming(0, arrivingPieces, isIncoming: true);
+        }
+
         foreach (var push in _early ?? [])
         {
             _machine.Pushed(push, Now);
@@ -382,6 +383,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         Own(VerifyAsync(_stop.Token));
         CarryOut();
         _opened.TrySetResult(null);
+        return id;
     }
 
     private void DemandsChanged()

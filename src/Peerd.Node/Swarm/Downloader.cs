@@ -15,6 +15,9 @@ internal sealed record DownloaderPolicy
     /// <summary>Requests to the origin at the same moment.</summary>
     public int OriginRequests { get; init; } = 2;
 
+    /// <summary>Bytes of one request to the origin at most: what is not asked for yet can be given to others.</summary>
+    public int LongestOriginRead { get; init; } = 16 * 1024 * 1024;
+
     /// <summary>Bytes of one range asked of a peer at most.</summary>
     public int LongestRange { get; init; } = 4 * 1024 * 1024;
 
@@ -143,6 +146,8 @@ internal sealed class Downloader
         {
             Revoke(run);
         }
+
+        GiveBackIdle(push.Reclaimed);
 
         if (push.State != LookupState.Unspecified)
         {
@@ -288,6 +293,30 @@ internal sealed class Downloader
         }
     }
 
+    /// <summary>Gives back those of the granted segments that are not being read.</summary>
+    private void GiveBackIdle(IEnumerable<SegmentRun> runs)
+    {
+        var idle = new List<SegmentRun>();
+        foreach (var segment in runs.SelectMany(run => Enumerable.Range((int)run.First, (int)Math.Min(run.Count, _layout.SegmentCount))))
+        {
+            var pieces = Enumerable.Range(segment * _layout.PiecesPerSegment, _layout.PiecesPerSegment);
+            if (pieces.Any(_granted.Contains) && !pieces.Any(_inFlight.Contains))
+            {
+                foreach (var piece in pieces)
+                {
+                    _granted.Remove(piece);
+                }
+
+                idle.Add(new SegmentRun { First = (uint)segment, Count = 1 });
+            }
+        }
+
+        if (idle.Count > 0)
+        {
+            _actions.Add(new DownloadAction.GiveBack(idle, OriginFailed: false));
+        }
+    }
+
     private void Judge(Peer peer, Request request, Mesh.RangeOutcomeKind outcome, TimeSpan now)
     {
         switch (outcome)
@@ -362,7 +391,7 @@ internal sealed class Downloader
         for (var piece = NextToRead(0); piece >= 0 && OpenOriginRequests() < _policy.OriginRequests; piece = NextToRead(piece))
         {
             var count = 1;
-            while (NextToRead(piece + count) == piece + count)
+            while (count * (long)_layout.PieceSize < _policy.LongestOriginRead && NextToRead(piece + count) == piece + count)
             {
                 count++;
             }
@@ -491,7 +520,7 @@ internal sealed class Downloader
             if (OpenOriginRequests() == 0)
             {
                 var count = 1;
-                while (missing + count < _layout.PieceCount && !_have.Contains(missing + count) && IsDemanded(missing + count) && count * (long)_layout.PieceSize < 4L * _policy.LongestRange)
+                while (missing + count < _layout.PieceCount && !_have.Contains(missing + count) && IsDemanded(missing + count) && count * (long)_layout.PieceSize < _policy.LongestOriginRead)
                 {
                     count++;
                 }
