@@ -86,6 +86,50 @@ public sealed class PieceCacheStressTests
         Assert.Empty(folder.Files("*.index"));
     }
 
+    /// <summary>One frame, dropped and written anew again and again under the eyes of its readers.</summary>
+    [Fact]
+    public async Task Read_FrameIsDroppedAndWrittenAnew_IsNeverAMix()
+    {
+        using var folder = new CacheFolder();
+        using var cache = folder.Open();
+        var layout = new ContentLayout(65536);
+        using var lease = cache.Open(Digest.OfSha256([1]), layout.Size, null);
+        using var stop = new CancellationTokenSource();
+        var reads = 0;
+        var reading = Enumerable.Range(0, 3).Select(_ => Task.Run(() =>
+        {
+            var buffer = new byte[layout.Size];
+            while (!stop.IsCancellationRequested)
+            {
+                try
+                {
+                    lease.Content.Read(0, buffer);
+                    Interlocked.Increment(ref reads);
+                }
+                catch (FrameLostException)
+                {
+                    continue;
+                }
+
+                if (buffer.AsSpan().ContainsAnyExcept(buffer[0]) || buffer[0] == 0)
+                {
+                    throw new InvalidOperationException("the frame is a mix");
+                }
+            }
+        })).ToArray();
+
+        var bytes = new byte[layout.Size];
+        for (var round = 0; (round < 5000 || Volatile.Read(ref reads) < 100) && !Array.Exists(reading, task => task.IsFaulted); round++)
+        {
+            bytes.AsSpan().Fill((byte)(1 + (round % 255)));
+            lease.Content.WriteFrame(0, bytes, FrameChecksum.Compute(bytes));
+            lease.Content.DropPiece(0);
+        }
+
+        await stop.CancelAsync();
+        await Task.WhenAll(reading).WaitAsync(Hang);
+    }
+
     [Fact]
     public async Task WaitForFrameAsync_WritersAndWaiters_EveryWaiterReadsItsFrame()
     {
