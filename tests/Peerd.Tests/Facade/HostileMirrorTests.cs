@@ -254,8 +254,10 @@ public sealed class HostileMirrorTests(MirrorFixture image) : IClassFixture<Mirr
         await first.ReadToEndAsync();
 
         // The server lets go of the place a moment after the client has seen the end.
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
         for (; ; )
         {
+            patience.Token.ThrowIfCancellationRequested();
             await using var fourth = await host.ConnectAsync();
             if (await fourth.IsServedAsync())
             {
