@@ -14,7 +14,11 @@ using Peerd.Contracts;
 namespace Peerd.Tests.Origin;
 
 /// <summary>A request that a <see cref="FakeRegistry"/> got.</summary>
-internal sealed record FakeRequest(string Method, string Target, string? Range, string? Authorization, string? AcceptEncoding, string? Accept, int Status);
+internal sealed record FakeRequest(string Method, string Target, string? Range, string? Authorization, string? AcceptEncoding, string? Accept)
+{
+    /// <summary>Status of the answer; 0 while there is none.</summary>
+    public int Status { get; set; }
+}
 
 /// <summary>
 /// A registry on loopback for tests: serves manifests and blobs, of every repository alike, with ranges; counts what it
@@ -47,13 +51,11 @@ internal sealed class FakeRegistry : IAsyncDisposable
     private int _statusLeft;
     private string? _retryAfter;
     private FakeRegistry? _store;
-    private Func<string, string>? _redirect;
+    private Func<string, string?>? _redirect;
     private HttpStatusCode _redirectStatus;
     private int _signature;
     private int _token;
     private int _tokenRequests;
-    private int _running;
-    private int _mostRunning;
     private TaskCompletionSource? _gate;
 
     private FakeRegistry()
@@ -86,10 +88,7 @@ internal sealed class FakeRegistry : IAsyncDisposable
     /// <summary>Requests for a token so far.</summary>
     public int TokenRequests => Volatile.Read(ref _tokenRequests);
 
-    /// <summary>Most requests for content that were in work at once.</summary>
-    public int MostRunning => Volatile.Read(ref _mostRunning);
-
-    /// <summary>All requests so far, in order of their end; those for tokens included.</summary>
+    /// <summary>All requests so far, in order of their arrival; those for tokens included.</summary>
     public IReadOnlyList<FakeRequest> Requests => [.. _requests];
 
     /// <summary>Runs before content is served; may throw or wait.</summary>
@@ -164,8 +163,8 @@ internal sealed class FakeRegistry : IAsyncDisposable
         _redirectStatus = status;
     }
 
-    /// <summary>Redirects blobs to whatever the function makes of the path.</summary>
-    public void RedirectBlobsTo(Func<string, string> location, HttpStatusCode status = HttpStatusCode.TemporaryRedirect) =>
+    /// <summary>Redirects blobs to whatever the function makes of the path; null serves the blob.</summary>
+    public void RedirectBlobsTo(Func<string, string?> location, HttpStatusCode status = HttpStatusCode.TemporaryRedirect) =>
         (_redirect, _redirectStatus) = (location, status);
 
     /// <summary>As a store: signed URLs given so far answer 403.</summary>
@@ -191,6 +190,14 @@ internal sealed class FakeRegistry : IAsyncDisposable
     private async Task HandleAsync(HttpContext context)
     {
         var target = context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
+        var headers = context.Request.Headers;
+        var request = new FakeRequest(context.Request.Method, target, headers.Range, headers.Authorization, headers.AcceptEncoding, headers.Accept);
+        _requests.Enqueue(request);
+        context.Response.OnStarting(() =>
+        {
+            request.Status = context.Response.StatusCode;
+            return Task.CompletedTask;
+        });
         try
         {
             await ServeAsync(context, target);
@@ -198,11 +205,6 @@ internal sealed class FakeRegistry : IAsyncDisposable
         catch (OperationCanceledException)
         {
             // The registry ends, or the client went away.
-        }
-        finally
-        {
-            var headers = context.Request.Headers;
-            _requests.Enqueue(new FakeRequest(context.Request.Method, target, headers.Range, headers.Authorization, headers.AcceptEncoding, headers.Accept, context.Response.StatusCode));
         }
     }
 
@@ -281,61 +283,55 @@ internal sealed class FakeRegistry : IAsyncDisposable
 
     private async Task ServeContentAsync(HttpContext context, string path)
     {
-        var running = Interlocked.Increment(ref _running);
-        InterlockedMax(ref _mostRunning, running);
-        try
+        if (Before is not null)
         {
-            if (Before is not null)
-            {
-                await Before(context);
-            }
-
-            var response = context.Response;
-            var (fault, status) = Take();
-            if (status != 0)
-            {
-                response.StatusCode = status;
-                if (_retryAfter is not null)
-                {
-                    response.Headers.RetryAfter = _retryAfter;
-                }
-
-                return;
-            }
-
-            if (fault.HasFlag(FakeFault.Drop))
-            {
-                context.Abort();
-                return;
-            }
-
-            if (fault.HasFlag(FakeFault.StallHeaders))
-            {
-                await WaitAsync(context, Timeout.InfiniteTimeSpan);
-            }
-
-            var key = string.Join('/', path.Split('/')[^2..]);
-            if (key.StartsWith("blobs/", StringComparison.Ordinal) && (_store is not null || _redirect is not null))
-            {
-                response.StatusCode = (int)_redirectStatus;
-                response.Headers.Location = _redirect?.Invoke(path) ?? $"{_store!.Url}{StoredTarget(key, _store.Signature())}";
-                return;
-            }
-
-            if (!_contents.TryGetValue(key, out var content))
-            {
-                response.StatusCode = 404;
-                await response.WriteAsync("""{"errors":[{"code":"BLOB_UNKNOWN","message":"unknown"}]}""");
-                return;
-            }
-
-            await SendAsync(context, content.Bytes, content.MediaType, content.Digest, fault);
+            await Before(context);
         }
-        finally
+
+        var response = context.Response;
+        var (fault, status) = Take();
+        if (status != 0)
         {
-            Interlocked.Decrement(ref _running);
+            response.StatusCode = status;
+            if (_retryAfter is not null)
+            {
+                response.Headers.RetryAfter = _retryAfter;
+            }
+
+            return;
         }
+
+        if (fault.HasFlag(FakeFault.Drop))
+        {
+            context.Abort();
+            return;
+        }
+
+        if (fault.HasFlag(FakeFault.StallHeaders))
+        {
+            await WaitAsync(context, Timeout.InfiniteTimeSpan);
+        }
+
+        var key = string.Join('/', path.Split('/')[^2..]);
+        if (key.StartsWith("blobs/", StringComparison.Ordinal) && LocationOf(path, key) is { } location)
+        {
+            response.StatusCode = (int)_redirectStatus;
+            response.Headers.Location = location;
+            return;
+        }
+
+        if (!_contents.TryGetValue(key, out var content))
+        {
+            response.StatusCode = 404;
+            await response.WriteAsync("""{"errors":[{"code":"BLOB_UNKNOWN","message":"unknown"}]}""");
+            return;
+        }
+
+        await SendAsync(context, content.Bytes, content.MediaType, content.Digest, fault);
     }
+
+    private string? LocationOf(string path, string key) =>
+        _redirect is not null ? _redirect(path) : _store is not null ? $"{_store.Url}{StoredTarget(key, _store.Signature())}" : null;
 
     private (FakeFault Fault, int Status) Take()
     {
@@ -398,8 +394,9 @@ internal sealed class FakeRegistry : IAsyncDisposable
         var body = bytes.AsMemory((int)first, (int)(last - first + 1));
         if (fault.HasFlag(FakeFault.WrongBytes) && last == bytes.Length - 1)
         {
-            body = body.ToArray();
-            System.Runtime.InteropServices.MemoryMarshal.AsMemory(body).Span[^1] ^= 1;
+            var flipped = body.ToArray();
+            flipped[^1] ^= 1;
+            body = flipped;
         }
 
         response.ContentType = mediaType;
@@ -462,14 +459,6 @@ internal sealed class FakeRegistry : IAsyncDisposable
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, _stopping.Token);
         await Task.Delay(time, either.Token);
-    }
-
-    private static void InterlockedMax(ref int target, int value)
-    {
-        int seen;
-        while ((seen = Volatile.Read(ref target)) < value && Interlocked.CompareExchange(ref target, value, seen) != seen)
-        {
-        }
     }
 
     private sealed class Gate(TaskCompletionSource gate) : IDisposable

@@ -96,21 +96,7 @@ public sealed class RegistryOriginRedirectTests
         await using var registry = await FakeRegistry.StartAsync();
         var digest = registry.AddBlob(_bytes);
         registry.RequiresToken = true;
-        var isRedirected = false;
-        registry.Before = context =>
-        {
-            if (!isRedirected)
-            {
-                isRedirected = true;
-                registry.RedirectBlobsTo(path => path.Replace("team/app", "other/place", StringComparison.Ordinal));
-            }
-            else
-            {
-                registry.RedirectBlobsTo(null!);
-            }
-
-            return Task.CompletedTask;
-        };
+        registry.RedirectBlobsTo(path => path.Contains("team/app", StringComparison.Ordinal) ? path.Replace("team/app", "other/place", StringComparison.Ordinal) : null);
         await using var setup = new OriginSetup(registry);
 
         Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(Blob(digest)));

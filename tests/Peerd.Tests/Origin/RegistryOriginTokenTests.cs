@@ -1,7 +1,6 @@
 using System.Net;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Time.Testing;
-using Peerd.Contracts;
 using Peerd.Node.Origin;
 using static Peerd.Tests.Origin.OriginSetup;
 
