@@ -1,1 +1,1 @@
-return 0;
+return await Peerd.Node.Cli.PeerdCommand.InvokeAsync(args);

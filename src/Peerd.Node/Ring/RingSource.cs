@@ -1,13 +1,33 @@
+using Peerd.Node.Membership;
+
 namespace Peerd.Node.Ring;
 
 /// <summary>
 /// The ring of the moment, rebuilt whenever the membership source tells a new list. One writer, any number of readers.
 /// </summary>
-internal sealed class RingSource
+internal sealed partial class RingSource(IMembershipSource membership, ILogger<RingSource> logger) : BackgroundService
 {
+    private readonly Latest<HashRing> _rings = new(HashRing.Empty);
+
     /// <summary>The newest ring; <see cref="HashRing.Empty"/> before the first list.</summary>
-    public HashRing Current => throw new NotImplementedException();
+    public HashRing Current => _rings.Current;
 
     /// <summary>The newest ring, then each one that replaces it, until cancelled; slow readers miss rings in between, never the last.</summary>
-    public IAsyncEnumerable<HashRing> WatchAsync(CancellationToken cancellationToken) => throw new NotImplementedException();
+    public IAsyncEnumerable<HashRing> WatchAsync(CancellationToken cancellationToken) => _rings.WatchAsync(cancellationToken);
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        await foreach (var members in membership.WatchAsync(stoppingToken))
+        {
+            var ring = new HashRing(members);
+            _rings.Publish(ring);
+            Log.RingChanged(logger, ring.Version, ring.Count);
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Information, "The ring is now {Version} with {Count} members")]
+        public static partial void RingChanged(ILogger logger, string version, int count);
+    }
 }

@@ -1,48 +1,233 @@
+using System.Buffers;
+using Microsoft.Win32.SafeHandles;
 using Peerd.Contracts;
 
 namespace Peerd.Node.Storage;
 
 /// <summary>
 /// One content of the cache. Frames are written in any order by any thread, each as soon as its checksum was checked,
-/// and can be read at once. A piece is available when all its frames are. Thread-safe.
+/// and can be read at once. A piece is available when all its frames are. Thread-safe; use it only while a lease on it
+/// is held.
 /// </summary>
+/// <remarks>
+/// A frame is claimed under the lock, its bytes are written without it, and then it is published under the lock.
+/// Reading takes no lock: states are published after the bytes, and a reader that was overtaken by a drop sees that
+/// <c>_drops</c> has moved and reads again. Order of locks: cache, content, memory.
+/// </remarks>
 internal sealed class CachedContent
 {
-    public Digest Digest => throw new NotImplementedException();
+    private const byte Absent = 0;
+    private const byte Writing = 1;
 
-    public ContentLayout Layout => throw new NotImplementedException();
+    // Dropped while it was being written: it is absent as soon as its writer has finished.
+    private const byte Doomed = 2;
+    private const byte OnDisk = 3;
+
+    // On disk since before a restart: its first reader checks it.
+    private const byte Unchecked = 4;
+    private const byte InMemory = 5;
+
+    // What IOException.HResult is on Unix when the disk is full: ENOSPC.
+    private const int NoSpace = 28;
+
+    private static readonly TimeSpan TouchPeriod = TimeSpan.FromMinutes(1);
+
+    // An object, not a Lock: writers wait on it for doomed frames.
+    private readonly object _gate = new();
+    private readonly CacheParts _parts;
+    private readonly ContentFiles _files;
+    private readonly byte[] _states;
+    private readonly ulong[] _checksums;
+    private readonly PieceSet _pieces;
+    private readonly FrameWaiters _waiters = new();
+    private readonly Dictionary<int, MemoryFrame> _inMemory = [];
+
+    private string? _mediaType;
+    private volatile bool _isVerified;
+    private bool _isVerifiedOnDisk;
+    private bool _isRemoved;
+    private bool _isIndexCounted;
+    private volatile bool _keepsInMemory;
+    private bool _saidFull;
+    private long _diskBytes;
+    private int _held;
+    private int _drops;
+    private long _lastUsed;
+    private long _touched;
+
+    /// <summary>A content of which nothing is here.</summary>
+    public CachedContent(CacheParts parts, Digest digest, long size, string? mediaType)
+        : this(parts, new IndexHeader(digest, size, mediaType, IsVerified: false), parts.Directory.NextNumber(), exist: false, new ulong[new ContentLayout(size).FrameCount])
+    {
+    }
+
+    /// <summary>A content that was found on disk.</summary>
+    public CachedContent(CacheParts parts, LoadedContent loaded)
+        : this(parts, loaded.Header, loaded.Number, exist: true, loaded.Checksums)
+    {
+        foreach (var (first, count) in loaded.Pieces.Runs())
+        {
+            _pieces.AddRun(first, count);
+            var frames = ByteRange.FromBounds(Layout.FirstFrameOf(first), Math.Min(Layout.FrameCount, Layout.FirstFrameOf(first + count)));
+            _states.AsSpan((int)frames.Offset, (int)frames.Length).Fill(Unchecked);
+            _held += (int)frames.Length;
+            _diskBytes += ByteRange.FromBounds(Layout.Piece(first).Offset, Layout.Piece(first + count - 1).End).Length;
+        }
+
+        _isVerifiedOnDisk = loaded.Header.IsVerified;
+        _isVerified = loaded.Header.IsVerified && _pieces.IsFull;
+        _isIndexCounted = true;
+        _diskBytes += IndexFormat.SpaceOf(Layout);
+        _lastUsed = _touched = loaded.LastUsed.UtcTicks;
+        if (!_pieces.IsFull && parts.Disk.IsWritable)
+        {
+            TryDisk(() => _files.PunchAllBut(_pieces));
+        }
+    }
+
+    private CachedContent(CacheParts parts, IndexHeader header, long number, bool exist, ulong[] checksums)
+    {
+        _parts = parts;
+        Digest = header.Digest;
+        Layout = new ContentLayout(header.Size);
+        _mediaType = header.MediaType;
+        _files = new ContentFiles(parts.Directory, Digest, Layout, number, exist);
+        _states = new byte[Layout.FrameCount];
+        _checksums = checksums;
+        _pieces = new PieceSet(Layout.PieceCount);
+    }
+
+    public Digest Digest { get; }
+
+    public ContentLayout Layout { get; }
 
     public long Size => Layout.Size;
 
     /// <summary>Media type as the origin told it; null when unknown. The first one that is told stays.</summary>
-    public string? MediaType { get => throw new NotImplementedException(); set => throw new NotImplementedException(); }
+    public string? MediaType
+    {
+        get => Volatile.Read(ref _mediaType);
+        set
+        {
+            lock (_gate)
+            {
+                if (_mediaType is not null || value is null || _isRemoved)
+                {
+                    return;
+                }
+
+                Volatile.Write(ref _mediaType, value);
+                if (_files.Exist)
+                {
+                    TryDisk(() => _files.WriteHeader(Header));
+                }
+            }
+        }
+    }
 
     /// <summary>All pieces are here and the whole was found to match the digest (in this process or before a restart).</summary>
-    public bool IsVerified => throw new NotImplementedException();
+    public bool IsVerified => _isVerified;
+
+    /// <summary>
+    /// Frames that are written now go to memory, of which there is little (<see cref="PieceCache.MemoryBudget"/>):
+    /// whoever fetches ahead should not get far ahead of the reader.
+    /// </summary>
+    public bool KeepsInMemory => _keepsInMemory || !_parts.Disk.IsWritable;
+
+    /// <summary>There is something that may be worth keeping.</summary>
+    public bool HoldsSomething => Volatile.Read(ref _held) > 0 || (Size == 0 && _isVerified);
+
+    /// <summary>What it takes of the cache's capacity.</summary>
+    public long DiskBytes => Volatile.Read(ref _diskBytes);
+
+    /// <summary>Place in the cache's order of use; the cache's lock protects it.</summary>
+    public CacheEntry Entry { get; } = new();
+
+    private IndexHeader Header => new(Digest, Size, _mediaType, _isVerified);
 
     /// <summary>A copy of the set of available pieces.</summary>
-    public PieceSet SnapshotPieces() => throw new NotImplementedException();
+    public PieceSet SnapshotPieces()
+    {
+        lock (_gate)
+        {
+            return _pieces.Clone();
+        }
+    }
 
-    public bool HasPiece(int piece) => throw new NotImplementedException();
+    public bool HasPiece(int piece)
+    {
+        lock (_gate)
+        {
+            return _pieces.Contains(piece);
+        }
+    }
 
-    public bool HasFrame(int frame) => throw new NotImplementedException();
+    public bool HasFrame(int frame) => (uint)frame < (uint)_states.Length && IsHeld(StateOf(frame));
 
     /// <summary>Checksum of a frame that is here.</summary>
     /// <exception cref="FrameLostException">It is not here.</exception>
-    public ulong ChecksumOf(int frame) => throw new NotImplementedException();
+    public ulong ChecksumOf(int frame)
+    {
+        lock (_gate)
+        {
+            return HasFrame(frame) ? _checksums[frame] : throw new FrameLostException(frame, "it is not in the cache");
+        }
+    }
 
     /// <summary>
     /// Stores one frame, which the caller has checked against <paramref name="checksum"/>. Idempotent: a frame that is
     /// here already is not written again. Never throws for a full or broken disk: the frame then stays in memory.
-    /// The data is not used after the call returns.
+    /// The data is not used after the call returns. Without effect once the content was removed from the cache.
     /// </summary>
-    public void WriteFrame(int frame, ReadOnlySpan<byte> data, ulong checksum) => throw new NotImplementedException();
+    public void WriteFrame(int frame, ReadOnlySpan<byte> data, ulong checksum)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)frame, (uint)_states.Length, nameof(frame));
+        var range = Layout.Frame(frame);
+        if (data.Length != range.Length)
+        {
+            throw new ArgumentException($"frame {frame} has {range.Length} bytes, not {data.Length}", nameof(data));
+        }
+
+        lock (_gate)
+        {
+            while (_states[frame] == Doomed)
+            {
+                Monitor.Wait(_gate);
+            }
+
+            if (_isRemoved || _states[frame] != Absent)
+            {
+                return;
+            }
+
+            _checksums[frame] = checksum;
+            Volatile.Write(ref _states[frame], Writing);
+        }
+
+        var reserved = 0L;
+        MemoryFrame? kept = null;
+        try
+        {
+            reserved = WriteToDisk(range, data);
+            _keepsInMemory = reserved == 0;
+            kept = reserved == 0 ? _parts.Memory.Add(this, frame, data) : null;
+        }
+        finally
+        {
+            Publish(frame, reserved, kept);
+        }
+    }
 
     /// <summary>
     /// Completes when the frame is here: at once, or when it is written. Throws <see cref="OperationCanceledException"/>
-    /// when cancelled. Waiting does not make anybody fetch the frame.
+    /// when cancelled, <see cref="FrameLostException"/> when the content was removed from the cache. Waiting does not
+    /// make anybody fetch the frame.
     /// </summary>
-    public ValueTask WaitForFrameAsync(int frame, CancellationToken cancellationToken) => throw new NotImplementedException();
+    public ValueTask WaitForFrameAsync(int frame, CancellationToken cancellationToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)frame, (uint)_states.Length, nameof(frame));
+        return HasFrame(frame) ? ValueTask.CompletedTask : new ValueTask(WaitAsync(frame, cancellationToken));
+    }
 
     /// <summary>
     /// Fills the buffer with the bytes at <paramref name="offset"/>; all frames that the range touches must be here.
@@ -50,14 +235,634 @@ internal sealed class CachedContent
     /// does not match, the piece is dropped.
     /// </summary>
     /// <exception cref="FrameLostException">A frame of the range is not (or no longer) here, or does not read.</exception>
-    public void Read(long offset, Span<byte> buffer) => throw new NotImplementedException();
+    public void Read(long offset, Span<byte> buffer)
+    {
+        if (offset < 0 || offset > Size - buffer.Length)
+        {
+            throw new ArgumentOutOfRangeException(nameof(offset), $"bytes {offset} to {offset + buffer.Length} are not within the {Size} bytes of the content");
+        }
 
-    /// <summary>Records that the whole content matched its digest; kept over restarts.</summary>
-    public void MarkVerified() => throw new NotImplementedException();
+        while (buffer.Length > 0)
+        {
+            var frame = Layout.FrameAt(offset);
+            var drops = Volatile.Read(ref _drops);
+            var read = StateOf(frame) switch
+            {
+                OnDisk => ReadFromDisk(frame, offset, buffer, drops),
+                Unchecked => CheckFrame(frame, drops),
+                InMemory => ReadFromMemory(frame, offset, buffer),
+                _ => throw new FrameLostException(frame, "it is not in the cache"),
+            };
+            offset += read;
+            buffer = buffer[read..];
+        }
+    }
+
+    /// <summary>Checks a frame that was loaded from disk after a restart and has not been read since; others are left alone.</summary>
+    /// <exception cref="FrameLostException">The frame is not here, or it did not match and its piece was dropped.</exception>
+    public void EnsureChecked(int frame)
+    {
+        if (StateOf(frame) == Unchecked)
+        {
+            CheckFrame(frame, Volatile.Read(ref _drops));
+        }
+    }
+
+    /// <summary>Records that the whole content matched its digest; kept over restarts. Without effect when a piece is missing (again).</summary>
+    public void MarkVerified()
+    {
+        // Room for the index of an empty content; others have theirs from the first frame on.
+        var reserved = Size == 0 && _parts.Disk.IsWritable && _parts.Space.TryReserve(IndexFormat.SpaceOf(Layout)) ? IndexFormat.SpaceOf(Layout) : 0;
+        lock (_gate)
+        {
+            if (!_isRemoved && !_isVerified && _pieces.IsFull)
+            {
+                _isVerified = true;
+                if ((_files.Exist || reserved > 0) && TryDisk(() => _files.WriteHeader(Header)))
+                {
+                    _isVerifiedOnDisk = true;
+                    reserved = CountIndex(reserved);
+                }
+            }
+        }
+
+        _parts.Space.Release(reserved);
+        _parts.Changes.Add(Digest);
+    }
 
     /// <summary>Drops a piece, for example because another reader found it corrupt.</summary>
-    public void DropPiece(int piece) => throw new NotImplementedException();
+    public void DropPiece(int piece)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)piece, (uint)Layout.PieceCount, nameof(piece));
+        lock (_gate)
+        {
+            if (!_isRemoved)
+            {
+                DropLocked(piece);
+            }
+        }
+
+        _parts.Changes.Add(Digest);
+    }
 
     /// <summary>Drops everything: the whole did not match its digest. The content starts again empty.</summary>
-    public void DropAll() => throw new NotImplementedException();
+    public void DropAll()
+    {
+        lock (_gate)
+        {
+            if (!_isRemoved)
+            {
+                ForgetFrames(keepMemory: false);
+                if (_files.Exist && !TryDisk(() => _files.Truncate(Header)))
+                {
+                    TryDisk(_files.Delete);
+                    _files.Abandon();
+                }
+
+                _isVerifiedOnDisk = false;
+            }
+        }
+
+        _parts.Changes.Add(Digest);
+    }
+
+    /// <summary>Forgets everything for good and deletes the files. The cache does not list the content any more.</summary>
+    public void Delete()
+    {
+        lock (_gate)
+        {
+            if (_isRemoved)
+            {
+                return;
+            }
+
+            _isRemoved = true;
+            ForgetFrames(keepMemory: false);
+            if (_files.Exist)
+            {
+                TryDisk(_files.Delete);
+            }
+
+            ReleaseIndex();
+            _waiters.FailAll("the content was removed from the cache");
+        }
+
+        _parts.Changes.Add(Digest);
+    }
+
+    /// <summary>Notes the use of the content, now and then also on disk, so that a restart knows the order.</summary>
+    public void Touch()
+    {
+        var now = _parts.Time.GetUtcNow();
+        Volatile.Write(ref _lastUsed, now.UtcTicks);
+        if (now.UtcTicks - Volatile.Read(ref _touched) > TouchPeriod.Ticks)
+        {
+            SaveLastUsed();
+        }
+    }
+
+    /// <summary>Closes the files; nobody has the content open.</summary>
+    public void Close()
+    {
+        if (Volatile.Read(ref _lastUsed) > Volatile.Read(ref _touched))
+        {
+            SaveLastUsed();
+        }
+
+        lock (_gate)
+        {
+            _files.Close();
+        }
+    }
+
+    /// <summary>The memory was needed for other frames. Called without locks held.</summary>
+    public void OnEvictedFromMemory(MemoryFrame evicted)
+    {
+        lock (_gate)
+        {
+            if (!_inMemory.TryGetValue(evicted.Frame, out var current) || current != evicted)
+            {
+                return;
+            }
+
+            _inMemory.Remove(evicted.Frame);
+            SetAbsent(evicted.Frame);
+            LosePiece(Layout.PieceAt(Layout.Frame(evicted.Frame).Offset));
+        }
+
+        _parts.Changes.Add(Digest);
+        _parts.OnShrunk(this);
+    }
+
+    private static bool IsHeld(byte state) => state >= OnDisk;
+
+    private byte StateOf(int frame) => Volatile.Read(ref _states[frame]);
+
+    // How many bytes of the capacity were taken, or 0 when the disk does not take the frame.
+    private long WriteToDisk(ByteRange range, ReadOnlySpan<byte> data)
+    {
+        for (var attempt = 0; attempt < 2 && _parts.Disk.MayWrite(); attempt++)
+        {
+            // What two first writers both take for the index, one of them gives back when it publishes.
+            var needed = range.Length + (Volatile.Read(ref _isIndexCounted) ? 0 : IndexFormat.SpaceOf(Layout));
+            if (!_parts.Space.TryReserve(needed))
+            {
+                SayFull();
+                return 0;
+            }
+
+            try
+            {
+                RandomAccess.Write(_files.Writer ?? OpenWriter(), data, range.Offset);
+                _parts.Disk.Succeeded();
+                return needed;
+            }
+            catch (ObjectDisposedException)
+            {
+                // Everything was dropped meanwhile, this frame with it.
+                _parts.Space.Release(needed);
+                return 0;
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                _parts.Space.Release(needed);
+                if (exception is FileNotFoundException or DirectoryNotFoundException && AbandonFiles())
+                {
+                    continue;
+                }
+
+                if (exception.HResult != NoSpace || attempt > 0 || !_parts.Space.TryEvict())
+                {
+                    _parts.Disk.Failed(exception);
+                    return 0;
+                }
+            }
+        }
+
+        return 0;
+    }
+
+    private SafeFileHandle OpenWriter()
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_isRemoved, this);
+            return _files.OpenWriter(Header);
+        }
+    }
+
+    private void SayFull()
+    {
+        if (!_saidFull)
+        {
+            _saidFull = true;
+            Log.FullOfPinned(_parts.Log, Digest.ToString());
+        }
+    }
+
+    // Somebody has deleted the files: what was on disk is lost, but new files can be made.
+    private bool AbandonFiles()
+    {
+        lock (_gate)
+        {
+            if (!_files.Exist)
+            {
+                return false;
+            }
+
+            // Another writer was first and has made new files.
+            if (_files.Writer is not null)
+            {
+                return true;
+            }
+
+            ForgetFrames(keepMemory: true);
+            ReleaseIndex();
+            _files.Abandon();
+            _isVerifiedOnDisk = false;
+        }
+
+        _parts.Changes.Add(Digest);
+        return true;
+    }
+
+    private void Publish(int frame, long reserved, MemoryFrame? kept)
+    {
+        var piece = Layout.PieceAt(Layout.Frame(frame).Offset);
+        var isComplete = false;
+        lock (_gate)
+        {
+            if (_isRemoved || _states[frame] == Doomed)
+            {
+                Volatile.Write(ref _states[frame], Absent);
+                Monitor.PulseAll(_gate);
+                _parts.Space.Release(reserved);
+                if (reserved > 0)
+                {
+                    _files.Punch(Layout.Frame(frame));
+                }
+
+                if (kept is not null)
+                {
+                    _parts.Memory.Remove(kept);
+                }
+
+                return;
+            }
+
+            if (reserved > 0)
+            {
+                var length = Layout.Frame(frame).Length;
+                _parts.Space.Release(CountIndex(reserved - length));
+                _diskBytes += length;
+                Volatile.Write(ref _states[frame], OnDisk);
+            }
+            else if (kept is not null && !_parts.Memory.IsGone(kept))
+            {
+                _inMemory.Add(frame, kept);
+                Volatile.Write(ref _states[frame], InMemory);
+            }
+            else
+            {
+                Volatile.Write(ref _states[frame], Absent);
+                return;
+            }
+
+            Volatile.Write(ref _held, _held + 1);
+            isComplete = CompletePiece(piece);
+            _waiters.Complete(frame);
+        }
+
+        if (isComplete)
+        {
+            _parts.Changes.Add(Digest);
+        }
+    }
+
+    private bool CompletePiece(int piece)
+    {
+        var first = Layout.FirstFrameOf(piece);
+        var count = Layout.FramesIn(piece);
+        var areOnDisk = true;
+        for (var frame = first; frame < first + count; frame++)
+        {
+            if (!IsHeld(_states[frame]))
+            {
+                return false;
+            }
+
+            areOnDisk &= _states[frame] != InMemory;
+        }
+
+        _pieces.Add(piece);
+        if (areOnDisk)
+        {
+            WriteRecord(piece, _checksums.AsSpan(first, count));
+        }
+
+        return true;
+    }
+
+    // After the data of the piece: whatever a kill leaves, a record without its data it is not.
+    private void WriteRecord(int piece, ReadOnlySpan<ulong> checksums)
+    {
+        try
+        {
+            if (_isVerifiedOnDisk && !_isVerified)
+            {
+                _files.WriteHeader(Header);
+                _isVerifiedOnDisk = false;
+            }
+
+            _files.WriteRecord(Header, piece, checksums);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            _parts.Disk.Failed(exception);
+        }
+    }
+
+    // Returns what of the reserved room is not needed because the index is counted already.
+    private long CountIndex(long reserved)
+    {
+        if (_isIndexCounted || reserved == 0)
+        {
+            return reserved;
+        }
+
+        Volatile.Write(ref _isIndexCounted, true);
+        _diskBytes += reserved;
+        return 0;
+    }
+
+    private void ReleaseIndex()
+    {
+        if (_isIndexCounted)
+        {
+            Volatile.Write(ref _isIndexCounted, false);
+            _diskBytes -= IndexFormat.SpaceOf(Layout);
+            _parts.Space.Release(IndexFormat.SpaceOf(Layout));
+        }
+    }
+
+    private async Task WaitAsync(int frame, CancellationToken cancellationToken)
+    {
+        FrameWaiters.Waiter waiter;
+        lock (_gate)
+        {
+            if (HasFrame(frame))
+            {
+                return;
+            }
+
+            if (_isRemoved)
+            {
+                throw new FrameLostException(frame, "the content was removed from the cache");
+            }
+
+            waiter = _waiters.Join(frame);
+        }
+
+        try
+        {
+            await waiter.Source.Task.WaitAsync(cancellationToken);
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _waiters.Leave(waiter);
+            }
+        }
+    }
+
+    // Reads as far as frames follow each other on disk. 0: a drop came in between, look again.
+    private int ReadFromDisk(int frame, long offset, Span<byte> buffer, int drops)
+    {
+        var end = Layout.Frame(frame).End;
+        var wanted = offset + buffer.Length;
+        for (var next = frame + 1; end < wanted && StateOf(next) == OnDisk; next++)
+        {
+            end = Layout.Frame(next).End;
+        }
+
+        buffer = buffer[..(int)(Math.Min(end, wanted) - offset)];
+        var read = TryReadData(offset, buffer, out var failure);
+        if (HasDropped(drops))
+        {
+            return 0;
+        }
+
+        return read == buffer.Length ? read : throw Lost(Layout.FrameAt(offset + read), drops, failure);
+    }
+
+    // Always 0: afterwards the frame is either checked or dropped.
+    private int CheckFrame(int frame, int drops)
+    {
+        var range = Layout.Frame(frame);
+        var rented = ArrayPool<byte>.Shared.Rent((int)range.Length);
+        try
+        {
+            var buffer = rented.AsSpan(0, (int)range.Length);
+            var isRead = TryReadData(range.Offset, buffer, out var failure) == buffer.Length;
+            if (isRead && FrameChecksum.Compute(buffer) == Volatile.Read(ref _checksums[frame]))
+            {
+                lock (_gate)
+                {
+                    if (_drops == drops && _states[frame] == Unchecked)
+                    {
+                        Volatile.Write(ref _states[frame], OnDisk);
+                    }
+                }
+
+                return 0;
+            }
+
+            return HasDropped(drops) ? 0 : throw Lost(frame, drops, failure);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(rented);
+        }
+    }
+
+    private int ReadFromMemory(int frame, long offset, Span<byte> buffer)
+    {
+        MemoryFrame? kept;
+        lock (_gate)
+        {
+            if (!_inMemory.TryGetValue(frame, out kept))
+            {
+                return 0;
+            }
+        }
+
+        var range = Layout.Frame(frame);
+        buffer = buffer[..(int)Math.Min(buffer.Length, range.End - offset)];
+        if (_parts.Memory.TryRead(kept, (int)(offset - range.Offset), buffer))
+        {
+            return buffer.Length;
+        }
+
+        OnEvictedFromMemory(kept);
+        throw new FrameLostException(frame, "its memory was needed for other frames");
+    }
+
+    private int TryReadData(long offset, Span<byte> buffer, out Exception? failure)
+    {
+        failure = null;
+        var total = 0;
+        try
+        {
+            var data = _files.Reader ?? OpenReader();
+            while (total < buffer.Length && RandomAccess.Read(data, buffer[total..], offset + total) is > 0 and var read)
+            {
+                total += read;
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ObjectDisposedException)
+        {
+            failure = exception;
+        }
+
+        return total;
+    }
+
+    private SafeFileHandle OpenReader()
+    {
+        lock (_gate)
+        {
+            return _files.Reader ?? _files.OpenReader();
+        }
+    }
+
+    private bool HasDropped(int drops)
+    {
+        Interlocked.MemoryBarrier();
+        return Volatile.Read(ref _drops) != drops;
+    }
+
+    // Drops the piece, unless it was dropped meanwhile.
+    private FrameLostException Lost(int frame, int drops, Exception? failure)
+    {
+        var reason = failure is null ? "its bytes on disk are not what was written" : "the disk does not read";
+        var piece = Layout.PieceAt(Layout.Frame(frame).Offset);
+        lock (_gate)
+        {
+            if (_drops == drops && !_isRemoved)
+            {
+                DropLocked(piece);
+            }
+        }
+
+        Log.PieceDropped(_parts.Log, piece, Digest.ToString(), failure?.Message ?? reason);
+        _parts.Changes.Add(Digest);
+        return new FrameLostException(frame, reason, failure);
+    }
+
+    private void DropLocked(int piece)
+    {
+        var first = Layout.FirstFrameOf(piece);
+        for (var frame = first; frame < first + Layout.FramesIn(piece); frame++)
+        {
+            ForgetFrame(frame);
+        }
+
+        Interlocked.Increment(ref _drops);
+        LosePiece(piece);
+        if (_files.Exist && !TryDisk(() => _files.ClearPiece(Header, piece)))
+        {
+            Log.IndexNotWritten(_parts.Log, Digest.ToString(), $"piece {piece} will be back after a restart");
+        }
+    }
+
+    private void LosePiece(int piece)
+    {
+        _pieces.Remove(piece);
+        _isVerified = false;
+        if (_isVerifiedOnDisk && TryDisk(() => _files.WriteHeader(Header)))
+        {
+            _isVerifiedOnDisk = false;
+        }
+    }
+
+    private void ForgetFrames(bool keepMemory)
+    {
+        for (var frame = 0; frame < _states.Length; frame++)
+        {
+            if (!keepMemory || _states[frame] is OnDisk or Unchecked)
+            {
+                ForgetFrame(frame);
+                _pieces.Remove(Layout.PieceAt(Layout.Frame(frame).Offset));
+            }
+        }
+
+        _isVerified = false;
+        Interlocked.Increment(ref _drops);
+    }
+
+    private void ForgetFrame(int frame)
+    {
+        switch (_states[frame])
+        {
+            case Writing:
+                Volatile.Write(ref _states[frame], Doomed);
+                break;
+            case OnDisk or Unchecked:
+                SetAbsent(frame);
+                var length = Layout.Frame(frame).Length;
+                _diskBytes -= length;
+                _parts.Space.Release(length);
+                break;
+            case InMemory:
+                SetAbsent(frame);
+                if (_inMemory.Remove(frame, out var kept))
+                {
+                    _parts.Memory.Remove(kept);
+                }
+
+                break;
+        }
+    }
+
+    private void SetAbsent(int frame)
+    {
+        Volatile.Write(ref _states[frame], Absent);
+        Volatile.Write(ref _held, _held - 1);
+    }
+
+    private void SaveLastUsed()
+    {
+        lock (_gate)
+        {
+            if (!_files.Exist)
+            {
+                return;
+            }
+
+            Volatile.Write(ref _touched, Volatile.Read(ref _lastUsed));
+            try
+            {
+                _files.Touch(new DateTimeOffset(Volatile.Read(ref _lastUsed), TimeSpan.Zero));
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                // The order after a restart is a little older then.
+            }
+        }
+    }
+
+    private bool TryDisk(Action change)
+    {
+        try
+        {
+            change();
+            return true;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            Log.IndexNotWritten(_parts.Log, Digest.ToString(), exception.Message);
+            return false;
+        }
+    }
 }

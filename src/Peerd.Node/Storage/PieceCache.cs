@@ -7,31 +7,364 @@ namespace Peerd.Node.Storage;
 /// Contents on this node's disk, whole or in part: bounded in bytes, least recently used contents go first, contents
 /// in use never. Survives restarts and kill -9. Thread-safe.
 /// </summary>
-internal sealed class PieceCache
+internal sealed class PieceCache : IDisposable
 {
+    /// <summary>Larger contents are refused.</summary>
+    public const long MaxContentSize = 1L << 40;
+
+    // So many contents without a lease keep their files open, for the next reader.
+    private const int MaxIdleOpen = 64;
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<Digest, CachedContent> _contents = [];
+    private readonly LinkedList<CachedContent> _unpinned = new();
+    private readonly LinkedList<CachedContent> _idleOpen = new();
+    private readonly CacheParts _parts;
+    private long _evictions;
+    private bool _isDisposed;
+
+    private PieceCache(CacheOptions options, TimeProvider time, ILogger log)
+    {
+        _parts = new CacheParts(
+            new CacheDirectory(options.Directory, log),
+            new CacheSpace(options.CapacityBytes, EvictOne),
+            new DiskHealth(time, log),
+            new FrameMemory(options.MemoryBytes),
+            Changes,
+            time,
+            log,
+            OnShrunk);
+    }
+
     /// <summary>Digests whose availability changed since they were last drained; read by one consumer.</summary>
     public ContentChanges Changes { get; } = new();
 
-    public long UsedBytes => throw new NotImplementedException();
+    public long UsedBytes => _parts.Space.Used;
 
-    public long CapacityBytes => throw new NotImplementedException();
+    public long CapacityBytes => _parts.Space.Capacity;
+
+    /// <summary>How many bytes of frames may stay in memory, over all contents.</summary>
+    public long MemoryBudget => _parts.Memory.Budget;
+
+    /// <summary>How many bytes frames in memory take now.</summary>
+    public long MemoryBytes => _parts.Memory.Used;
 
     /// <summary>False when the directory cannot be written to: frames then stay in bounded memory.</summary>
-    public bool IsWritable => throw new NotImplementedException();
+    public bool IsWritable => _parts.Disk.IsWritable;
+
+    /// <summary>How many contents were evicted so far.</summary>
+    public long Evictions => Volatile.Read(ref _evictions);
 
     /// <summary>All contents that hold something now.</summary>
-    public IReadOnlyCollection<Digest> Digests => throw new NotImplementedException();
+    public IReadOnlyCollection<Digest> Digests
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _contents.Values.Where(content => content.HoldsSomething).Select(content => content.Digest)];
+            }
+        }
+    }
+
+    /// <summary>
+    /// Opens the cache with all that its directory has; creates the directory when it is missing. A directory that
+    /// cannot be made or written to is no error: see <see cref="IsWritable"/>.
+    /// </summary>
+    /// <exception cref="CacheInUseException">Another process has the directory.</exception>
+    public static PieceCache Open(CacheOptions options, TimeProvider time, ILogger<PieceCache> log)
+    {
+        var cache = new PieceCache(options, time, log);
+        try
+        {
+            cache._parts.Directory.MakeWritable();
+        }
+        catch (Exception exception) when (exception is not CacheInUseException and (IOException or UnauthorizedAccessException))
+        {
+            cache._parts.Disk.Failed(exception);
+        }
+
+        cache.Load();
+        Log.Opened(log, options.Directory, cache._contents.Count, cache.UsedBytes, cache.CapacityBytes);
+        return cache;
+    }
 
     /// <summary>
     /// The content if something is known of it here, pinned until the lease is disposed. Touches the content: it
     /// becomes the most recently used.
     /// </summary>
-    public bool TryOpen(Digest digest, [NotNullWhen(true)] out ContentLease? lease) => throw new NotImplementedException();
+    public bool TryOpen(Digest digest, [NotNullWhen(true)] out ContentLease? lease)
+    {
+        lock (_lock)
+        {
+            if (!_contents.TryGetValue(digest, out var content) || !content.HoldsSomething)
+            {
+                lease = null;
+                return false;
+            }
+
+            lease = Pin(content);
+        }
+
+        lease.Content.Touch();
+        return true;
+    }
+
+    /// <summary>
+    /// The content if something is known of it here, neither pinned nor touched: for its facts, not for its bytes.
+    /// </summary>
+    public bool TryPeek(Digest digest, [NotNullWhen(true)] out CachedContent? content)
+    {
+        lock (_lock)
+        {
+            return _contents.TryGetValue(digest, out content) && content.HoldsSomething;
+        }
+    }
 
     /// <summary>The content, created empty if unknown, pinned until the lease is disposed.</summary>
-    /// <exception cref="InvalidDataException">The content is known here with another size.</exception>
-    public ContentLease Open(Digest digest, long size, string? mediaType) => throw new NotImplementedException();
+    /// <exception cref="InvalidDataException">
+    /// The content is known here with another size (remove it first if the new one is right), or the size is impossible.
+    /// </exception>
+    public ContentLease Open(Digest digest, long size, string? mediaType)
+    {
+        if (digest.IsEmpty)
+        {
+            throw new ArgumentException("a content has a digest", nameof(digest));
+        }
+
+        if (size is < 0 or > MaxContentSize)
+        {
+            throw new InvalidDataException($"{digest} cannot have {size} bytes; a content has 0 to {MaxContentSize}");
+        }
+
+        ContentLease lease;
+        lock (_lock)
+        {
+            if (!_contents.TryGetValue(digest, out var content))
+            {
+                content = new CachedContent(_parts, digest, size, mediaType);
+                List(content);
+            }
+            else if (content.Size != size)
+            {
+                throw new InvalidDataException($"{digest} has {content.Size} bytes here, not {size}");
+            }
+
+            lease = Pin(content);
+        }
+
+        lease.Content.Touch();
+        lease.Content.MediaType = mediaType;
+        return lease;
+    }
 
     /// <summary>Forgets the content and its bytes. Readers that have it open get <see cref="FrameLostException"/>.</summary>
-    public void Remove(Digest digest) => throw new NotImplementedException();
+    public void Remove(Digest digest)
+    {
+        CachedContent? content;
+        lock (_lock)
+        {
+            if (!_contents.TryGetValue(digest, out content))
+            {
+                return;
+            }
+
+            Unlist(content);
+        }
+
+        Discard(content);
+    }
+
+    /// <summary>The content is also elsewhere on this node: when room is needed, it goes before others, until it is opened again.</summary>
+    public void MarkExpendable(Digest digest)
+    {
+        lock (_lock)
+        {
+            if (_contents.TryGetValue(digest, out var content))
+            {
+                content.Entry.IsExpendable = true;
+                if (content.Entry.Unpinned is { List: not null } node)
+                {
+                    _unpinned.Remove(node);
+                    _unpinned.AddFirst(node);
+                }
+            }
+        }
+    }
+
+    /// <summary>Closes all files and unlocks the directory. Contents that are still open stay readable.</summary>
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            _isDisposed = true;
+            foreach (var content in _unpinned)
+            {
+                content.Close();
+            }
+
+            _idleOpen.Clear();
+        }
+
+        _parts.Directory.Dispose();
+    }
+
+    private void Load()
+    {
+        foreach (var loaded in _parts.Directory.Load())
+        {
+            var content = new CachedContent(_parts, loaded);
+            _parts.Space.Count(content.DiskBytes);
+            List(content);
+            content.Entry.Unpinned = _unpinned.AddLast(content);
+            Changes.Add(content.Digest);
+        }
+
+        _parts.Space.Shrink();
+    }
+
+    private void List(CachedContent content)
+    {
+        content.Entry.IsListed = true;
+        _contents.Add(content.Digest, content);
+    }
+
+    private void Unlist(CachedContent content)
+    {
+        content.Entry.IsListed = false;
+        _contents.Remove(content.Digest);
+        RemoveFrom(_unpinned, content.Entry.Unpinned);
+        RemoveFrom(_idleOpen, content.Entry.Open);
+    }
+
+    private ContentLease Pin(CachedContent content)
+    {
+        content.Entry.Pins++;
+        content.Entry.IsExpendable = false;
+        RemoveFrom(_unpinned, content.Entry.Unpinned);
+        RemoveFrom(_idleOpen, content.Entry.Open);
+        return new ContentLease(content, Release);
+    }
+
+    private void Release(CachedContent content)
+    {
+        lock (_lock)
+        {
+            var entry = content.Entry;
+            if (--entry.Pins > 0)
+            {
+                return;
+            }
+
+            if (entry.IsListed && content.HoldsSomething)
+            {
+                Unpin(content);
+                return;
+            }
+
+            if (entry.IsListed)
+            {
+                Unlist(content);
+            }
+        }
+
+        Discard(content);
+    }
+
+    private void Unpin(CachedContent content)
+    {
+        var entry = content.Entry;
+        entry.Unpinned ??= new LinkedListNode<CachedContent>(content);
+        if (entry.IsExpendable)
+        {
+            _unpinned.AddFirst(entry.Unpinned);
+        }
+        else
+        {
+            _unpinned.AddLast(entry.Unpinned);
+        }
+
+        if (_isDisposed)
+        {
+            content.Close();
+            return;
+        }
+
+        entry.Open ??= new LinkedListNode<CachedContent>(content);
+        _idleOpen.AddLast(entry.Open);
+        if (_idleOpen.Count > MaxIdleOpen)
+        {
+            // Under the lock, so that nobody opens the content meanwhile; closing a file that has a name is quick.
+            var oldest = _idleOpen.First!.Value;
+            _idleOpen.RemoveFirst();
+            oldest.Close();
+        }
+    }
+
+    private bool EvictOne()
+    {
+        CachedContent? victim;
+        lock (_lock)
+        {
+            victim = _unpinned.FirstOrDefault(content => content.DiskBytes > 0);
+            if (victim is null)
+            {
+                return false;
+            }
+
+            Unlist(victim);
+        }
+
+        Log.Evicted(_parts.Log, victim.Digest.ToString(), victim.DiskBytes);
+        Interlocked.Increment(ref _evictions);
+        Discard(victim);
+        return true;
+    }
+
+    private void OnShrunk(CachedContent content)
+    {
+        lock (_lock)
+        {
+            if (content.Entry.Pins > 0 || !content.Entry.IsListed)
+            {
+                return;
+            }
+
+            if (content.HoldsSomething)
+            {
+                // It may have opened its index to note the loss.
+                RemoveFrom(_idleOpen, content.Entry.Open);
+                content.Close();
+                return;
+            }
+
+            Unlist(content);
+        }
+
+        Discard(content);
+    }
+
+    // The content is not listed any more: deletes its files, and closes them when nobody has them open.
+    private void Discard(CachedContent content)
+    {
+        content.Delete();
+        bool isUnused;
+        lock (_lock)
+        {
+            isUnused = content.Entry.Pins == 0;
+        }
+
+        if (isUnused)
+        {
+            content.Close();
+        }
+    }
+
+    private static void RemoveFrom(LinkedList<CachedContent> list, LinkedListNode<CachedContent>? node)
+    {
+        if (node?.List == list)
+        {
+            list.Remove(node);
+        }
+    }
 }

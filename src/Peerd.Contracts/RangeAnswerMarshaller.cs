@@ -1,0 +1,192 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using Google.Protobuf;
+using Grpc.Core;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Contracts;
+
+/// <summary>
+/// Writes and reads <see cref="RangeAnswer"/> in the wire format of <see cref="FetchRangeResponse"/>
+/// (Protocol Buffers encoding: tag, varint length, bytes).
+/// </summary>
+public static class RangeAnswerMarshaller
+{
+    // Field numbers and wire types of FetchRangeResponse and Frame in peer.proto.
+    private const byte IdTag = (1 << 3) | 0;
+    private const byte FrameTag = (3 << 3) | 2;
+    private const byte OffsetTag = (1 << 3) | 0;
+    private const byte ChecksumTag = (2 << 3) | 1;
+    private const byte DataTag = (3 << 3) | 2;
+    private const int MaxHeader = 64;
+
+    /// <summary>The marshaller for both ends.</summary>
+    public static Marshaller<RangeAnswer> Instance { get; } = new(Serialize, Deserialize);
+
+    private static void Serialize(RangeAnswer answer, SerializationContext context)
+    {
+        if (answer.Control is { } control)
+        {
+            context.SetPayloadLength(control.CalculateSize());
+            control.WriteTo(context.GetBufferWriter());
+            context.Complete();
+            return;
+        }
+
+        Span<byte> header = stackalloc byte[MaxHeader];
+        var headerLength = WriteHeader(answer, header);
+        context.SetPayloadLength(headerLength + answer.Length);
+        var writer = context.GetBufferWriter();
+        writer.Write(header[..headerLength]);
+        for (var done = 0; done < answer.Length;)
+        {
+            var span = writer.GetSpan(answer.Length - done);
+            span = span[..Math.Min(span.Length, answer.Length - done)];
+            if (answer.Data is { } data)
+            {
+                data.Memory.Span.Slice(done, span.Length).CopyTo(span);
+            }
+            else
+            {
+                answer.Source!.Read(answer.Offset + done, span);
+            }
+
+            writer.Advance(span.Length);
+            done += span.Length;
+        }
+
+        context.Complete();
+    }
+
+    private static int WriteHeader(RangeAnswer answer, Span<byte> header)
+    {
+        Span<byte> frame = stackalloc byte[MaxHeader / 2];
+        var frameHeader = 0;
+        if (answer.Offset != 0)
+        {
+            frame[frameHeader++] = OffsetTag;
+            frameHeader += WriteVarint((ulong)answer.Offset, frame[frameHeader..]);
+        }
+
+        if (answer.Checksum != 0)
+        {
+            frame[frameHeader++] = ChecksumTag;
+            BinaryPrimitives.WriteUInt64LittleEndian(frame[frameHeader..], answer.Checksum);
+            frameHeader += sizeof(ulong);
+        }
+
+        if (answer.Length != 0)
+        {
+            frame[frameHeader++] = DataTag;
+            frameHeader += WriteVarint((ulong)answer.Length, frame[frameHeader..]);
+        }
+
+        var length = 0;
+        if (answer.Id != 0)
+        {
+            header[length++] = IdTag;
+            length += WriteVarint(answer.Id, header[length..]);
+        }
+
+        header[length++] = FrameTag;
+        length += WriteVarint((ulong)(frameHeader + answer.Length), header[length..]);
+        frame[..frameHeader].CopyTo(header[length..]);
+        return length + frameHeader;
+    }
+
+    private static int WriteVarint(ulong value, Span<byte> destination)
+    {
+        var length = 0;
+        while (value >= 0x80)
+        {
+            destination[length++] = (byte)(value | 0x80);
+            value >>= 7;
+        }
+
+        destination[length++] = (byte)value;
+        return length;
+    }
+
+    private static RangeAnswer Deserialize(DeserializationContext context)
+    {
+        var payload = context.PayloadAsReadOnlySequence();
+        return TryReadFrame(payload, out var answer) ? answer : FromGenerated(FetchRangeResponse.Parser.ParseFrom(payload));
+    }
+
+    /// <summary>Reads a frame in the form that senders of this program write; anything else is left to the generated parser.</summary>
+    private static bool TryReadFrame(ReadOnlySequence<byte> payload, out RangeAnswer answer)
+    {
+        answer = null!;
+        var reader = new SequenceReader<byte>(payload);
+        ulong id = 0;
+        if (!reader.TryPeek(out var tag) || (tag == IdTag && !(Skip(ref reader) && TryReadVarint(ref reader, out id) && reader.TryPeek(out tag))))
+        {
+            return false;
+        }
+
+        if (tag != FrameTag || !Skip(ref reader) || !TryReadVarint(ref reader, out var frameLength) || frameLength != (ulong)reader.Remaining || id > uint.MaxValue)
+        {
+            return false;
+        }
+
+        ulong offset = 0;
+        long checksum = 0;
+        if (reader.TryPeek(out tag) && tag == OffsetTag && !(Skip(ref reader) && TryReadVarint(ref reader, out offset)))
+        {
+            return false;
+        }
+
+        if (reader.TryPeek(out tag) && tag == ChecksumTag && !(Skip(ref reader) && reader.TryReadLittleEndian(out checksum)))
+        {
+            return false;
+        }
+
+        if (!reader.TryPeek(out tag) || tag != DataTag || !Skip(ref reader) || !TryReadVarint(ref reader, out var dataLength) || dataLength != (ulong)reader.Remaining)
+        {
+            return false;
+        }
+
+        var data = PooledBuffer.Rent((int)dataLength);
+        reader.UnreadSequence.CopyTo(data.Memory.Span);
+        answer = RangeAnswer.OfReceived((uint)id, (long)offset, (ulong)checksum, data);
+        return true;
+    }
+
+    private static RangeAnswer FromGenerated(FetchRangeResponse message)
+    {
+        if (message.MessageCase != FetchRangeResponse.MessageOneofCase.Frame)
+        {
+            return RangeAnswer.OfControl(message);
+        }
+
+        var data = PooledBuffer.Rent(message.Frame.Data.Length);
+        message.Frame.Data.Span.CopyTo(data.Memory.Span);
+        return RangeAnswer.OfReceived(message.Id, message.Frame.Offset, message.Frame.Checksum, data);
+    }
+
+    private static bool Skip(ref SequenceReader<byte> reader)
+    {
+        reader.Advance(1);
+        return true;
+    }
+
+    private static bool TryReadVarint(ref SequenceReader<byte> reader, out ulong value)
+    {
+        value = 0;
+        for (var shift = 0; shift < 64; shift += 7)
+        {
+            if (!reader.TryRead(out var part))
+            {
+                return false;
+            }
+
+            value |= (ulong)(part & 0x7F) << shift;
+            if ((part & 0x80) == 0)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}

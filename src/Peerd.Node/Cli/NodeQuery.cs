@@ -1,0 +1,49 @@
+using System.CommandLine;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Cli;
+
+/// <summary>Asks a running node one question, and says in one line why there is no answer.</summary>
+internal static class NodeQuery
+{
+    /// <summary>How long a node may take to answer.</summary>
+    public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(5);
+
+    /// <summary>Asks, shows the answer, and returns the exit code.</summary>
+    public static async Task<int> RunAsync<T>(
+        Uri address,
+        TimeSpan deadline,
+        Func<NodeService.NodeServiceClient, CallOptions, AsyncUnaryCall<T>> ask,
+        Action<T> show,
+        InvocationConfiguration console,
+        CancellationToken cancellationToken)
+    {
+        using var channel = GrpcChannel.ForAddress(address);
+        var options = new CallOptions(
+            deadline: TimeProvider.System.GetUtcNow().UtcDateTime + deadline, cancellationToken: cancellationToken);
+        try
+        {
+            using var call = ask(new NodeService.NodeServiceClient(channel), options);
+            show(await call);
+            return ExitCode.Success;
+        }
+        catch (RpcException e)
+        {
+            await console.Error.WriteLineAsync($"peerd: {Explain(e.Status, address.GetLeftPart(UriPartial.Authority), deadline)}");
+            return ExitCode.Failure;
+        }
+    }
+
+    private static string Explain(Status status, string address, TimeSpan deadline) => status.StatusCode switch
+    {
+        StatusCode.Unavailable => $"no node can be reached at {address}: is one running there? See --address ({OneLine(status.DebugException?.GetBaseException().Message ?? status.Detail)})",
+        StatusCode.DeadlineExceeded => $"the node at {address} did not answer within {deadline.TotalSeconds:0.#} s",
+        StatusCode.Unimplemented => $"what runs at {address} is not a peerd of this version ({OneLine(status.Detail)})",
+        StatusCode.Cancelled => "cancelled",
+        _ => $"the node at {address} answered {status.StatusCode}: {OneLine(status.Detail)}",
+    };
+
+    private static string OneLine(string text) => text.ReplaceLineEndings(" ");
+}

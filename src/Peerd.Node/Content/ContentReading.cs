@@ -1,0 +1,159 @@
+using System.IO.Pipelines;
+using Peerd.Contracts;
+using Peerd.Node.Storage;
+using Peerd.Node.Swarm;
+
+namespace Peerd.Node.Content;
+
+/// <summary>A content that is open for one client. Used by one request at a time.</summary>
+internal sealed class ContentReading(
+    ContentFacts facts, ContentLease? lease, DownloadUse? use, DownloadReader? reader, Func<DownloadUse>? rejoin, TimeProvider time) : IContentReading
+{
+    private const int LongestWrite = 256 * 1024;
+
+    /// <summary>A client that takes nothing for this long is given up.</summary>
+    private static readonly TimeSpan ClientTimeout = TimeSpan.FromSeconds(120);
+
+    private DownloadUse? _use = use;
+    private DownloadReader? _reader = reader;
+
+    public ContentFacts Facts => facts;
+
+    public async Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken) =>
+        lease!.Content.IsVerified || (_use is { } current && await current.Download.FinishedAsync.WaitAsync(cancellationToken));
+
+    public async Task<CopyOutcome> CopyToAsync(PipeWriter destination, ByteRange range, CancellationToken cancellationToken)
+    {
+        using var stalled = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, stalled.Token);
+        try
+        {
+            for (var offset = range.Offset; offset < range.End;)
+            {
+                if (await NextAsync(offset, range.End, cancellationToken) is not { } length)
+                {
+                    return CopyOutcome.SourceFailed;
+                }
+
+                if (!TryRead(destination, offset, length))
+                {
+                    continue;
+                }
+
+                offset += length;
+                stalled.CancelAfter(ClientTimeout);
+                var flushed = await destination.FlushAsync(stop.Token);
+                stalled.CancelAfter(Timeout.InfiniteTimeSpan);
+                if (flushed.IsCompleted || flushed.IsCanceled)
+                {
+                    return CopyOutcome.ReaderGone;
+                }
+
+                _reader?.MoveTo(offset);
+            }
+
+            return CopyOutcome.Complete;
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return CopyOutcome.ReaderGone;
+        }
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        _reader?.Dispose();
+        _use?.Dispose();
+        lease?.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    /// <summary>How many bytes from <paramref name="offset"/> on may be sent now, at least one; null when no source has them.</summary>
+    private async ValueTask<int?> NextAsync(long offset, long end, CancellationToken cancellationToken)
+    {
+        var content = lease!.Content;
+        var layout = content.Layout;
+        if (offset == layout.Size - 1 && !await IsRightAsync(cancellationToken))
+        {
+            return null;
+        }
+
+        var frame = layout.FrameAt(offset);
+        if (!content.HasFrame(frame) && !await ArrivedAsync(content, frame, cancellationToken))
+        {
+            return null;
+        }
+
+        var last = Math.Min(end, offset + LongestWrite);
+        var available = layout.Frame(frame).End;
+        while (available < last && content.HasFrame(layout.FrameAt(available)))
+        {
+            available = layout.Frame(layout.FrameAt(available)).End;
+        }
+
+        available = Math.Min(available, last);
+        if (available == layout.Size && !content.IsVerified && offset < layout.Size - 1)
+        {
+            available--;
+        }
+
+        return (int)(available - offset);
+    }
+
+    private async ValueTask<bool> IsRightAsync(CancellationToken cancellationToken) =>
+        lease!.Content.IsVerified || (await WaitVerifiedAsync(cancellationToken) && lease.Content.IsVerified);
+
+    private async ValueTask<bool> ArrivedAsync(CachedContent content, int frame, CancellationToken cancellationToken)
+    {
+        if (!await EnsureDownloadAsync(content, frame, cancellationToken))
+        {
+            return false;
+        }
+
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var arrived = content.WaitForFrameAsync(frame, either.Token).AsTask();
+        await Task.WhenAny(arrived, _use!.Download.FinishedAsync);
+        if (!arrived.IsCompletedSuccessfully)
+        {
+            await either.CancelAsync();
+            await arrived.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+
+        return content.HasFrame(frame);
+    }
+
+    /// <summary>A content that was whole has lost a frame, or was read while it was whole: somebody must fetch it again.</summary>
+    private async ValueTask<bool> EnsureDownloadAsync(CachedContent content, int frame, CancellationToken cancellationToken)
+    {
+        if (_use is null)
+        {
+            _use = rejoin!();
+            if (await _use.Download.OpenedAsync.WaitAsync(cancellationToken) is not null)
+            {
+                return false;
+            }
+
+            _reader = _use.Download.AddReader(ByteRange.FromBounds(content.Layout.Frame(frame).Offset, content.Size), int.MaxValue);
+        }
+
+        // A content that was removed and fetched anew is another object; this reading can't go on with it.
+        return ReferenceEquals(_use.Download.Content, content);
+    }
+
+    private bool TryRead(PipeWriter destination, long offset, int length)
+    {
+        try
+        {
+            lease!.Content.Read(offset, destination.GetMemory(length).Span[..length]);
+        }
+        catch (FrameLostException lost)
+        {
+            _use?.Download.FrameLost(lost.Frame);
+            return false;
+        }
+
+        destination.Advance(length);
+        return true;
+    }
+}

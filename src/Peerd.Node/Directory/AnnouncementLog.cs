@@ -1,0 +1,107 @@
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Directory;
+
+/// <summary>What this node holds of a content.</summary>
+internal sealed record HeldContent(long Size, string? MediaType, bool Complete, PieceSet Pieces);
+
+/// <summary>
+/// What has been said on one Announce stream, and so what the next batch has to say. Pure: no I/O, no clock.
+/// Not thread-safe.
+/// </summary>
+internal sealed class AnnouncementLog
+{
+    /// <summary>Contents in one batch at most.</summary>
+    private const int BatchSize = 256;
+
+    private readonly Dictionary<Digest, (bool Complete, PieceSet Pieces)> _said = [];
+
+    /// <summary>
+    /// The batches that bring the other side to what is held now.
+    /// </summary>
+    /// <param name="changed">Contents that may differ from what was said.</param>
+    /// <param name="held">What is held of a content; null when nothing, or when the other side is not responsible for it.</param>
+    public IEnumerable<AnnounceRequest> Batches(IEnumerable<Digest> changed, Func<Digest, HeldContent?> held)
+    {
+        foreach (var chunk in changed.Chunk(BatchSize))
+        {
+            var batch = new AnnounceRequest();
+            foreach (var digest in chunk)
+            {
+                Add(batch, digest, held(digest));
+            }
+
+            if (batch.Contents.Count + batch.Withdrawn.Count > 0)
+            {
+                yield return batch;
+            }
+        }
+    }
+
+    /// <summary>All contents of which something has been said.</summary>
+    public IReadOnlyCollection<Digest> Said => _said.Keys;
+
+    private void Add(AnnounceRequest batch, Digest digest, HeldContent? held)
+    {
+        var known = _said.TryGetValue(digest, out var said);
+        if (held is null)
+        {
+            if (known)
+            {
+                _said.Remove(digest);
+                batch.Withdrawn.Add(digest.ToString());
+            }
+
+            return;
+        }
+
+        if (known && said.Complete == held.Complete && (held.Complete || SameSet(said.Pieces, held.Pieces)))
+        {
+            return;
+        }
+
+        var grows = known && !said.Complete && (held.Complete || IsSubset(said.Pieces, held.Pieces));
+        var availability = new Availability
+        {
+            Digest = digest.ToString(),
+            Size = held.Size,
+            MediaType = held.MediaType ?? string.Empty,
+            Complete = held.Complete,
+            Replace = !grows,
+        };
+        if (!held.Complete)
+        {
+            availability.Pieces.AddRange(grows ? Difference(held.Pieces, said.Pieces).ToPieceRuns() : held.Pieces.ToPieceRuns());
+        }
+
+        _said[digest] = (held.Complete, held.Pieces.Clone());
+        batch.Contents.Add(availability);
+    }
+
+    private static bool SameSet(PieceSet a, PieceSet b) => a.Count == b.Count && IsSubset(a, b);
+
+    private static bool IsSubset(PieceSet part, PieceSet whole)
+    {
+        for (var piece = part.NextSet(0); piece >= 0; piece = part.NextSet(piece + 1))
+        {
+            if (!whole.Contains(piece))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static PieceSet Difference(PieceSet all, PieceSet without)
+    {
+        var rest = all.Clone();
+        for (var piece = without.NextSet(0); piece >= 0; piece = without.NextSet(piece + 1))
+        {
+            rest.Remove(piece);
+        }
+
+        return rest;
+    }
+}

@@ -1,0 +1,115 @@
+using System.Collections.Concurrent;
+using Peerd.Contracts;
+using Peerd.Node.Membership;
+using Peerd.Node.Mesh;
+using Peerd.Node.Ring;
+using Peerd.Node.Storage;
+
+namespace Peerd.Node.Directory;
+
+/// <summary>
+/// Tells the owner and the replica of each content what this node holds of it: everything when a stream opens or the
+/// ring changes, then what changes. Owns one <see cref="AnnounceTarget"/> for each member that it has something to tell.
+/// </summary>
+internal sealed class Announcer(
+    PieceCache cache,
+    RingSource rings,
+    NodeIdentity self,
+    PeerConnections peers,
+    HolderDirectory directory,
+    TimeProvider time,
+    ILoggerFactory loggers) : BackgroundService
+{
+    /// <summary>Changes of this long go into one batch.</summary>
+    public static readonly TimeSpan Coalesce = TimeSpan.FromMilliseconds(10);
+
+    private readonly ConcurrentDictionary<string, AnnounceTarget> _targets = new(StringComparer.Ordinal);
+    private volatile HashRing _ring = HashRing.Empty;
+
+    /// <summary>Withdraws everything at once by ending all streams: for a node that leaves.</summary>
+    public async Task LeaveAsync()
+    {
+        foreach (var target in _targets.Values)
+        {
+            await target.DisposeAsync();
+        }
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            await Task.WhenAll(FollowRingAsync(stoppingToken), FollowCacheAsync(stoppingToken));
+        }
+        finally
+        {
+            await LeaveAsync();
+        }
+    }
+
+    private async Task FollowRingAsync(CancellationToken cancellationToken)
+    {
+        await foreach (var ring in rings.WatchAsync(cancellationToken))
+        {
+            _ring = ring;
+            foreach (var (name, target) in _targets)
+            {
+                if (ring.IndexOf(name) < 0 && _targets.TryRemove(name, out _))
+                {
+                    await target.DisposeAsync();
+                }
+                else
+                {
+                    // What moved away from it is withdrawn with its next batch.
+                    target.Changed(target.Said);
+                }
+            }
+
+            Distribute(cache.Digests);
+        }
+    }
+
+    private async Task FollowCacheAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            await cache.Changes.WaitAsync(cancellationToken);
+            await Task.Delay(Coalesce, time, cancellationToken);
+            Distribute(cache.Changes.Drain());
+        }
+    }
+
+    private void Distribute(IReadOnlyCollection<Digest> changed)
+    {
+        var ring = _ring;
+        Span<int> responsible = stackalloc int[ProtocolConstants.Replicas];
+        var byTarget = new Dictionary<string, List<Digest>>(StringComparer.Ordinal);
+        foreach (var digest in changed)
+        {
+            var count = ring.FindResponsible(digest, responsible);
+            foreach (var index in responsible[..count])
+            {
+                var name = ring[index].Name;
+                if (!byTarget.TryGetValue(name, out var digests))
+                {
+                    byTarget.Add(name, digests = []);
+                }
+
+                digests.Add(digest);
+            }
+        }
+
+        foreach (var (name, digests) in byTarget)
+        {
+            _targets.GetOrAdd(name, CreateTarget).Changed(digests);
+        }
+    }
+
+    private AnnounceTarget CreateTarget(string name) => new(name, self, peers, directory, Held, time, loggers.CreateLogger<AnnounceTarget>());
+
+    /// <summary>What this node holds of a content, if this member is responsible for it.</summary>
+    private HeldContent? Held(string target, Digest digest) =>
+        _ring.IsResponsible(digest, target, ProtocolConstants.Replicas) && cache.TryPeek(digest, out var content)
+            ? new HeldContent(content.Size, content.MediaType, content.IsVerified, content.SnapshotPieces())
+            : null;
+}

@@ -1,0 +1,334 @@
+using System.Diagnostics.CodeAnalysis;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Mesh;
+
+namespace Peerd.Node.Directory;
+
+/// <summary>Told whenever what a node holds of a content has changed; called outside any lock of the directory.</summary>
+internal interface IHolderObserver
+{
+    void HolderChanged(Digest content, string node);
+}
+
+/// <summary>What one node holds of a content.</summary>
+/// <param name="Node">Name of the node.</param>
+/// <param name="Complete">It holds the whole content.</param>
+/// <param name="Pieces">The pieces that it holds; a copy.</param>
+internal sealed record HeldPieces(string Node, bool Complete, PieceSet Pieces);
+
+/// <summary>What the directory knows of a content.</summary>
+internal sealed record ContentEntry(long Size, string MediaType, IReadOnlyList<HeldPieces> Holders);
+
+/// <summary>
+/// This node's part of the directory: which nodes hold which pieces of the contents that it is responsible for. What a
+/// node announced lives as long as the stream that announced it, and a short grace longer. Thread-safe.
+/// </summary>
+internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
+{
+    /// <summary>How long entries outlive a broken stream: long enough to reconnect.</summary>
+    public static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
+
+    /// <summary>Largest content that can be announced: 1 TiB, so that nobody makes this node allocate without bound.</summary>
+    public const long MaxSize = 1L << 40;
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<Digest, Content> _contents = [];
+    private readonly Dictionary<string, Node> _nodes = new(StringComparer.Ordinal);
+    private readonly List<(Lease Lease, long BrokenAt)> _broken = [];
+    private IHolderObserver? _observer;
+
+    /// <summary>How many contents have a holder.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _contents.Count;
+            }
+        }
+    }
+
+    public void Observe(IHolderObserver observer) => _observer = observer;
+
+    IAnnounceSession? IAnnounceHandler.Open(Contracts.V1.Member member) => OpenLease(member);
+
+    /// <summary>Opens a lease for what this node will announce; null when a newer process of the node is known.</summary>
+    public Lease? OpenLease(Contracts.V1.Member member, bool isReport = false)
+    {
+        var changed = new List<Digest>();
+        Lease lease;
+        lock (_lock)
+        {
+            if (!_nodes.TryGetValue(member.Node, out var node))
+            {
+                _nodes.Add(member.Node, node = new Node());
+            }
+
+            if (member.Incarnation < node.Incarnation)
+            {
+                return null;
+            }
+
+            if (member.Incarnation > node.Incarnation)
+            {
+                // The process that announced these entries is gone.
+                RemoveEntries(member.Node, static _ => true, changed);
+                node.Incarnation = member.Incarnation;
+            }
+
+            node.Leases++;
+            lease = new Lease(this, member.Node, member.Incarnation) { IsReport = isReport };
+        }
+
+        Notify(member.Node, changed);
+        return lease;
+    }
+
+    public bool TryFind(Digest content, [NotNullWhen(true)] out ContentEntry? entry)
+    {
+        lock (_lock)
+        {
+            entry = _contents.TryGetValue(content, out var found)
+                ? new ContentEntry(found.Layout.Size, found.MediaType, [.. found.Holders.Select(pair => Describe(pair.Key, pair.Value))])
+                : null;
+            return entry is not null;
+        }
+    }
+
+    /// <summary>What this node holds of the content; null when nothing.</summary>
+    public HeldPieces? Find(Digest content, string node)
+    {
+        lock (_lock)
+        {
+            return _contents.TryGetValue(content, out var found) && found.Holders.TryGetValue(node, out var held) ? Describe(node, held) : null;
+        }
+    }
+
+    /// <summary>Forgets the entries of leases that broke longer than <see cref="Grace"/> ago.</summary>
+    public void Sweep()
+    {
+        var changes = new List<(string Node, List<Digest> Contents)>();
+        lock (_lock)
+        {
+            var now = time.GetTimestamp();
+            for (var i = _broken.Count - 1; i >= 0; i--)
+            {
+                var (lease, brokenAt) = _broken[i];
+                if (time.GetElapsedTime(brokenAt, now) < Grace)
+                {
+                    continue;
+                }
+
+                _broken.RemoveAt(i);
+                var changed = new List<Digest>();
+                RemoveEntries(lease.Name, held => ReferenceEquals(held.Lease, lease), changed);
+                changes.Add((lease.Name, changed));
+                if (_nodes.TryGetValue(lease.Name, out var node) && --node.Leases == 0)
+                {
+                    _nodes.Remove(lease.Name);
+                }
+            }
+        }
+
+        foreach (var (node, contents) in changes)
+        {
+            Notify(node, contents);
+        }
+    }
+
+    private static HeldPieces Describe(string node, Held held) => new(node, held.Complete, held.Pieces.Clone());
+
+    private void Apply(Lease lease, AnnounceRequest request)
+    {
+        var changed = new List<Digest>();
+        lock (_lock)
+        {
+            if (!IsCurrent(lease))
+            {
+                return;
+            }
+
+            foreach (var withdrawn in request.Withdrawn)
+            {
+                if (Digest.TryParse(withdrawn, out var digest))
+                {
+                    RemoveEntry(digest, lease.Name, changed);
+                }
+            }
+
+            foreach (var availability in request.Contents)
+            {
+                if (Digest.TryParse(availability.Digest, out var digest) && availability.Size is >= 0 and <= MaxSize)
+                {
+                    Add(lease, digest, availability, changed);
+                }
+            }
+
+            if (request.Synchronized)
+            {
+                RemoveEntries(lease.Name, held => !ReferenceEquals(held.Lease, lease) && !held.Lease.IsReport, changed);
+            }
+        }
+
+        Notify(lease.Name, changed);
+    }
+
+    private void Add(Lease lease, Digest digest, Availability availability, List<Digest> changed)
+    {
+        if (!_contents.TryGetValue(digest, out var content))
+        {
+            content = new Content(new ContentLayout(availability.Size), availability.MediaType);
+            _contents.Add(digest, content);
+        }
+
+        if (content.Layout.Size != availability.Size)
+        {
+            // One of them is wrong; the first one stays until its holders are gone.
+            return;
+        }
+
+        if (content.MediaType.Length == 0)
+        {
+            content.MediaType = availability.MediaType;
+        }
+
+        if (!content.Holders.TryGetValue(lease.Name, out var held))
+        {
+            content.Holders.Add(lease.Name, held = new Held(new PieceSet(content.Layout.PieceCount), lease));
+        }
+        else if (availability.Replace)
+        {
+            held.Pieces.Clear();
+            held.Complete = false;
+        }
+
+        if (!lease.IsReport)
+        {
+            held.Lease = lease;
+        }
+
+        if (availability.Complete)
+        {
+            held.Pieces.Fill();
+            held.Complete = true;
+        }
+        else
+        {
+            held.Pieces.AddRuns(availability.Pieces);
+        }
+
+        changed.Add(digest);
+    }
+
+    private void Leave(Lease lease)
+    {
+        var changed = new List<Digest>();
+        lock (_lock)
+        {
+            RemoveEntries(lease.Name, held => ReferenceEquals(held.Lease, lease), changed);
+        }
+
+        Notify(lease.Name, changed);
+    }
+
+    private void Close(Lease lease)
+    {
+        lock (_lock)
+        {
+            _broken.Add((lease, time.GetTimestamp()));
+        }
+    }
+
+    private bool IsCurrent(Lease lease) => _nodes.TryGetValue(lease.Name, out var node) && node.Incarnation == lease.Incarnation;
+
+    private void RemoveEntries(string node, Func<Held, bool> condition, List<Digest> changed)
+    {
+        var found = new List<Digest>();
+        foreach (var (digest, content) in _contents)
+        {
+            if (content.Holders.TryGetValue(node, out var held) && condition(held))
+            {
+                found.Add(digest);
+            }
+        }
+
+        foreach (var digest in found)
+        {
+            RemoveEntry(digest, node, changed);
+        }
+    }
+
+    private void RemoveEntry(Digest digest, string node, List<Digest> changed)
+    {
+        if (_contents.TryGetValue(digest, out var content) && content.Holders.Remove(node))
+        {
+            changed.Add(digest);
+            if (content.Holders.Count == 0)
+            {
+                _contents.Remove(digest);
+            }
+        }
+    }
+
+    private void Notify(string node, List<Digest> changed)
+    {
+        foreach (var digest in changed)
+        {
+            _observer?.HolderChanged(digest, node);
+        }
+    }
+
+    /// <summary>
+    /// Keeps what one stream announced. A lease of an Announce stream takes over entries that it announces; a report
+    /// lease (of a Lookup stream) only adds pieces, and keeps entries that no Announce stream has taken over.
+    /// </summary>
+    internal sealed class Lease(HolderDirectory directory, string name, ulong incarnation) : IAnnounceSession
+    {
+        private int _closed;
+
+        public string Name { get; } = name;
+
+        public ulong Incarnation { get; } = incarnation;
+
+        public bool IsReport { get; init; }
+
+        public void Apply(AnnounceRequest request) => directory.Apply(this, request);
+
+        public void Leave() => directory.Leave(this);
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _closed, 1) == 0)
+            {
+                directory.Close(this);
+            }
+        }
+    }
+
+    private sealed class Node
+    {
+        public ulong Incarnation { get; set; }
+
+        public int Leases { get; set; }
+    }
+
+    private sealed class Content(ContentLayout layout, string mediaType)
+    {
+        public ContentLayout Layout { get; } = layout;
+
+        public string MediaType { get; set; } = mediaType;
+
+        public Dictionary<string, Held> Holders { get; } = new(StringComparer.Ordinal);
+    }
+
+    private sealed class Held(PieceSet pieces, Lease lease)
+    {
+        public PieceSet Pieces { get; } = pieces;
+
+        public bool Complete { get; set; }
+
+        public Lease Lease { get; set; } = lease;
+    }
+}

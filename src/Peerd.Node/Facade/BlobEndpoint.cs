@@ -1,0 +1,81 @@
+using System.Globalization;
+using Microsoft.Net.Http.Headers;
+using Peerd.Contracts;
+using Peerd.Node.Content;
+using Peerd.Node.Origin;
+
+namespace Peerd.Node.Facade;
+
+/// <summary>Answers <c>/v2/&lt;name&gt;/blobs/&lt;digest&gt;</c>: whole blobs and single ranges, from the read path.</summary>
+internal sealed class BlobEndpoint(IContentReader contents)
+{
+    /// <param name="context">The exchange.</param>
+    /// <param name="target">A blob.</param>
+    /// <param name="registry">Registry that serves it.</param>
+    /// <param name="deadline">Ends the wait for the head of the answer.</param>
+    /// <returns>How the body went; complete when there is none.</returns>
+    public async Task<CopyOutcome> AnswerAsync(HttpContext context, RequestTarget target, string registry, CancellationToken deadline)
+    {
+        var request = new ContentRequest(target.Digest, new OriginReference(registry, target.Repository, OriginKind.Blob, target.Reference));
+        var entityTag = $"\"{target.Reference}\"";
+        if (HttpMethods.IsHead(context.Request.Method))
+        {
+            var found = await contents.StatAsync(request, deadline);
+            if (!found.IsFound)
+            {
+                await RegistryAnswer.WriteErrorAsync(context, RegistryError.Of(found, OriginKind.Blob));
+                return CopyOutcome.Complete;
+            }
+
+            Describe(context.Response, target.Reference, entityTag, found.Size);
+            return CopyOutcome.Complete;
+        }
+
+        var wanted = WantedRange(context.Request, entityTag);
+        await using var reading = await contents.OpenAsync(request, wanted is { } known ? size => known.Resolve(size) ?? new ByteRange(size, 0) : null, deadline);
+        if (!reading.Facts.IsFound)
+        {
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.Of(reading.Facts, OriginKind.Blob));
+            return CopyOutcome.Complete;
+        }
+
+        var total = reading.Facts.Size;
+        var range = wanted is { } some ? some.Resolve(total) : new ByteRange(0, total);
+        if (range is not { } bytes)
+        {
+            await RefuseRangeAsync(context, total);
+            return CopyOutcome.Complete;
+        }
+
+        Describe(context.Response, target.Reference, entityTag, bytes.Length);
+        if (wanted is not null && total > 0)
+        {
+            context.Response.StatusCode = StatusCodes.Status206PartialContent;
+            context.Response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {bytes.Offset}-{bytes.End - 1}/{total}");
+        }
+
+        return await ContentBody.SendAsync(context, reading, bytes);
+    }
+
+    private static RequestedRange? WantedRange(HttpRequest request, string entityTag)
+    {
+        // Our only validator is the strong tag; any other, dates included, means: the whole, if it is not that.
+        var condition = request.Headers.IfRange;
+        return condition.Count == 0 || (condition.Count == 1 && condition[0] == entityTag) ? RequestedRange.Parse(request.Headers.Range) : null;
+    }
+
+    private static void Describe(HttpResponse response, string digest, string entityTag, long length)
+    {
+        response.ContentType = "application/octet-stream";
+        response.ContentLength = length;
+        response.Headers[RegistryHeaders.ContentDigest] = digest;
+        response.Headers.ETag = entityTag;
+        response.Headers.AcceptRanges = "bytes";
+    }
+
+    private static Task RefuseRangeAsync(HttpContext context, long total)
+    {
+        var error = new RegistryError(System.Net.HttpStatusCode.RequestedRangeNotSatisfiable, RegistryError.RangeInvalid, $"the blob has {total} bytes");
+        return RegistryAnswer.WriteErrorAsync(context, error, (HeaderNames.ContentRange, $"bytes */{total}"));
+    }
+}

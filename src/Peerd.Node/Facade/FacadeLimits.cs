@@ -1,0 +1,68 @@
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace Peerd.Node.Facade;
+
+/// <summary>What a client of the facade may cost before its request is understood.</summary>
+internal static class FacadeLimits
+{
+    /// <summary>
+    /// Limits that Kestrel has only for the whole server; none of them hurts a mesh listener beside the facade.
+    /// The lowest rate of an answer is not among them: it is switched off per request, see <see cref="RegistryFacade"/>.
+    /// </summary>
+    public static void Apply(KestrelServerLimits limits, FacadeOptions options)
+    {
+        limits.MaxRequestLineSize = 16 * 1024;
+        limits.MaxRequestHeadersTotalSize = 32 * 1024;
+        limits.RequestHeadersTimeout = options.RequestHeadersTimeout;
+
+        // Longer than a client keeps an idle connection (containerd: 30 s), so that it is the client who closes and no
+        // request meets a closing connection.
+        limits.KeepAliveTimeout = TimeSpan.FromSeconds(130);
+
+        // No request that is served has a body.
+        limits.MaxRequestBodySize = 64 * 1024;
+    }
+
+    /// <summary>What concerns the facade's listener alone: HTTP/1.1 only, and its own cap on connections.</summary>
+    public static void Apply(ListenOptions listener, FacadeOptions options)
+    {
+        listener.Protocols = HttpProtocols.Http1;
+        var open = new ConnectionCount(options.MaxConnections);
+        listener.Use(next => async connection =>
+        {
+            if (!open.TryEnter())
+            {
+                // Closed without an answer: to containerd the same as a mirror that is down, and it asks the registry.
+                connection.Abort();
+                return;
+            }
+
+            try
+            {
+                await next(connection);
+            }
+            finally
+            {
+                open.Leave();
+            }
+        });
+    }
+
+    private sealed class ConnectionCount(int limit)
+    {
+        private int _open;
+
+        public bool TryEnter()
+        {
+            if (Interlocked.Increment(ref _open) <= limit)
+            {
+                return true;
+            }
+
+            Leave();
+            return false;
+        }
+
+        public void Leave() => Interlocked.Decrement(ref _open);
+    }
+}

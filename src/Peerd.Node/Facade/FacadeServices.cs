@@ -1,0 +1,26 @@
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+
+namespace Peerd.Node.Facade;
+
+/// <summary>Puts the facade into a host. It needs an <c>IContentReader</c> and an <c>IOrigin</c> there.</summary>
+internal static class FacadeServices
+{
+    /// <param name="services">The host's services.</param>
+    /// <param name="configuration">The root of the configuration.</param>
+    public static IServiceCollection AddFacade(this IServiceCollection services, IConfiguration configuration)
+    {
+        services.AddOptions<FacadeOptions>().Bind(configuration.GetSection(FacadeOptions.Section)).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<FacadeOptions>, FacadeOptionsValidator>();
+        services.AddSingleton<IValidateOptions<FacadeOptions>, FacadeOptionsRules>();
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddMetrics();
+        services.AddSingleton<FacadeMetrics>();
+        services.AddSingleton<RegistryFacade>();
+        return services;
+    }
+
+    /// <summary>Answers every request that reaches this point of the pipeline; nothing after it is run.</summary>
+    public static void MapFacade(this IApplicationBuilder app) =>
+        app.Run(app.ApplicationServices.GetRequiredService<RegistryFacade>().HandleAsync);
+}

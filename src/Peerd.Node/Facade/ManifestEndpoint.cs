@@ -1,0 +1,134 @@
+using System.IO.Pipelines;
+using Peerd.Contracts;
+using Peerd.Node.Content;
+using Peerd.Node.Origin;
+
+namespace Peerd.Node.Facade;
+
+/// <summary>
+/// Answers <c>/v2/&lt;name&gt;/manifests/&lt;tag or digest&gt;</c>. A tag is resolved at the origin each time, for only the
+/// origin knows where it points now; the manifest itself comes by its digest from the read path and is sent only when it
+/// was found to match.
+/// </summary>
+internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
+{
+    private static readonly PipeOptions Unpaused = new(pauseWriterThreshold: 0, minimumSegmentSize: 64 * 1024, useSynchronizationContext: false);
+
+    /// <param name="context">The exchange.</param>
+    /// <param name="target">A manifest.</param>
+    /// <param name="registry">Registry that serves it.</param>
+    /// <param name="deadline">Ends the wait for the head of the answer.</param>
+    /// <returns>How the body went; complete when there is none.</returns>
+    public async Task<CopyOutcome> AnswerAsync(HttpContext context, RequestTarget target, string registry, CancellationToken deadline)
+    {
+        var isHead = HttpMethods.IsHead(context.Request.Method);
+        var reference = new OriginReference(registry, target.Repository, OriginKind.Manifest, target.Reference);
+        Digest digest;
+        string? mediaType;
+        if (target.Digest.IsEmpty)
+        {
+            await using var resolved = await origin.StatAsync(reference, deadline);
+            if (Refusal(resolved) is { } refusal)
+            {
+                return await RefuseAsync(context, refusal);
+            }
+
+            digest = resolved.ContentDigest!.Value;
+            mediaType = Specific(resolved.MediaType);
+            if (isHead && mediaType is not null && resolved.TotalSize is { } size)
+            {
+                return Describe(context.Response, digest, mediaType, size);
+            }
+        }
+        else
+        {
+            digest = target.Digest;
+            mediaType = null;
+            if (isHead)
+            {
+                var facts = await contents.StatAsync(new ContentRequest(digest, reference), deadline);
+                if (Refusal(facts) is { } refusal)
+                {
+                    return await RefuseAsync(context, refusal);
+                }
+
+                if (Specific(facts.MediaType) is { } known)
+                {
+                    return Describe(context.Response, digest, known, facts.Size);
+                }
+            }
+        }
+
+        var request = new ContentRequest(digest, reference with { Reference = digest.ToString() });
+        return await SendAsync(context, request, mediaType, isHead, deadline);
+    }
+
+    private async Task<CopyOutcome> SendAsync(HttpContext context, ContentRequest request, string? mediaType, bool isHead, CancellationToken deadline)
+    {
+        await using var reading = await contents.OpenAsync(request, range: null, deadline);
+        if (Refusal(reading.Facts) is { } refusal)
+        {
+            return await RefuseAsync(context, refusal);
+        }
+
+        if (!await reading.WaitVerifiedAsync(deadline))
+        {
+            return await RefuseAsync(context, RegistryError.BadGateway(RegistryError.Unavailable, "no source has the manifest, or what they have does not match the digest"));
+        }
+
+        mediaType ??= Specific(reading.Facts.MediaType) ?? await DetectAsync(reading, deadline);
+        if (mediaType is null)
+        {
+            return await RefuseAsync(context, RegistryError.NotFound(RegistryError.ManifestUnknown, "the content is no manifest"));
+        }
+
+        Describe(context.Response, request.Digest, mediaType, reading.Facts.Size);
+        return isHead ? CopyOutcome.Complete : await ContentBody.SendAsync(context, reading, new ByteRange(0, reading.Facts.Size));
+    }
+
+    private static async Task<string?> DetectAsync(IContentReading reading, CancellationToken deadline)
+    {
+        // Bounded: the size was checked, and the reading ends with the range.
+        var pipe = new Pipe(Unpaused);
+        var outcome = await reading.CopyToAsync(pipe.Writer, new ByteRange(0, reading.Facts.Size), deadline);
+        await pipe.Writer.CompleteAsync();
+        var read = await pipe.Reader.ReadAsync(deadline);
+        var mediaType = outcome == CopyOutcome.Complete ? ManifestMediaType.Detect(read.Buffer) : null;
+        await pipe.Reader.CompleteAsync();
+        return mediaType;
+    }
+
+    private static RegistryError? Refusal(OriginResponse resolved)
+    {
+        if (resolved.Outcome != OriginOutcome.Ok)
+        {
+            return RegistryError.Of(resolved);
+        }
+
+        return resolved.ContentDigest is null
+            ? RegistryError.BadGateway(RegistryError.Unavailable, "the registry does not say which digest the tag has")
+            : TooLarge(resolved.TotalSize ?? 0);
+    }
+
+    private static RegistryError? Refusal(ContentFacts facts) =>
+        facts.IsFound ? TooLarge(facts.Size) : RegistryError.Of(facts, OriginKind.Manifest);
+
+    private static RegistryError? TooLarge(long size) =>
+        size <= FacadeOptions.MaxManifestSize ? null : RegistryError.BadGateway(RegistryError.ManifestInvalid, $"the manifest has {size} bytes, more than {FacadeOptions.MaxManifestSize}");
+
+    private static string? Specific(string? mediaType) => ManifestMediaType.IsSpecific(mediaType) ? mediaType : null;
+
+    private static async Task<CopyOutcome> RefuseAsync(HttpContext context, RegistryError error)
+    {
+        await RegistryAnswer.WriteErrorAsync(context, error);
+        return CopyOutcome.Complete;
+    }
+
+    private static CopyOutcome Describe(HttpResponse response, Digest digest, string mediaType, long size)
+    {
+        response.ContentType = mediaType;
+        response.ContentLength = size;
+        response.Headers[RegistryHeaders.ContentDigest] = digest.ToString();
+        return CopyOutcome.Complete;
+    }
+}

@@ -1,0 +1,64 @@
+using System.Net;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Facade;
+using Peerd.Node.Mesh;
+
+namespace Peerd.Node.Hosting;
+
+/// <summary>What a connection came in through.</summary>
+internal enum ListenerKind
+{
+    Facade,
+    Mesh,
+    Metrics,
+}
+
+/// <summary>The three listeners of the node. The end points tell the real ports once the node has started.</summary>
+internal sealed class Listeners
+{
+    private readonly Dictionary<ListenerKind, ListenOptions> _listeners = [];
+
+    public IPEndPoint Facade => _listeners[ListenerKind.Facade].IPEndPoint!;
+
+    public IPEndPoint Mesh => _listeners[ListenerKind.Mesh].IPEndPoint!;
+
+    public IPEndPoint Metrics => _listeners[ListenerKind.Metrics].IPEndPoint!;
+
+    /// <summary>The listener that this request came in through.</summary>
+    public static ListenerKind Of(HttpContext context) => context.Features.Get<ListenerFeature>()!.Kind;
+
+    public void Configure(KestrelServerOptions kestrel)
+    {
+        var listen = kestrel.ApplicationServices.GetRequiredService<IOptions<ListenerOptions>>().Value;
+        var mesh = kestrel.ApplicationServices.GetRequiredService<IOptions<MeshOptions>>().Value;
+        var facade = kestrel.ApplicationServices.GetRequiredService<IOptions<FacadeOptions>>().Value;
+        kestrel.AddServerHeader = false;
+        FacadeLimits.Apply(kestrel.Limits, facade);
+
+        // Each content that a peer asks for is a stream for as long as it downloads.
+        kestrel.Limits.Http2.MaxStreamsPerConnection = 256;
+        // A peer that vanished without a word frees its streams.
+        kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(20);
+        kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
+
+        Listen(kestrel, ListenerKind.Facade, listen.FacadeEndPoint, listener => FacadeLimits.Apply(listener, facade));
+        Listen(kestrel, ListenerKind.Mesh, IPEndPoint.Parse(mesh.Listen), listener => listener.Protocols = HttpProtocols.Http2);
+        Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener => listener.Protocols = HttpProtocols.Http1);
+    }
+
+    private void Listen(KestrelServerOptions kestrel, ListenerKind kind, IPEndPoint endPoint, Action<ListenOptions> configure) =>
+        kestrel.Listen(endPoint, listener =>
+        {
+            _listeners[kind] = listener;
+            var feature = new ListenerFeature(kind);
+            listener.Use(next => connection =>
+            {
+                connection.Features.Set(feature);
+                return next(connection);
+            });
+            configure(listener);
+        });
+
+    private sealed record ListenerFeature(ListenerKind Kind);
+}

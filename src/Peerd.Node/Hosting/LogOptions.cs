@@ -1,0 +1,37 @@
+using Microsoft.Extensions.Options;
+
+namespace Peerd.Node.Hosting;
+
+/// <summary>Section <c>Peerd:Log</c>: what is logged to standard output, and how.</summary>
+internal sealed class LogOptions
+{
+    public const string Section = "Peerd:Log";
+    public const string Text = "text";
+    public const string Json = "json";
+
+    /// <summary>Least level that is logged: Trace, Debug, Information (default), Warning, Error, Critical.</summary>
+    public string Level { get; set; } = nameof(LogLevel.Information);
+
+    /// <summary><c>text</c> (default) or <c>json</c>.</summary>
+    public string Format { get; set; } = Text;
+}
+
+/// <summary>Checks <see cref="LogOptions"/> at start; tells all faults at once.</summary>
+internal sealed class LogOptionsValidator : IValidateOptions<LogOptions>
+{
+    public ValidateOptionsResult Validate(string? name, LogOptions options)
+    {
+        var errors = new List<string>();
+        if (!Enum.TryParse<LogLevel>(options.Level, ignoreCase: true, out var level) || !Enum.IsDefined(level))
+        {
+            errors.Add($"{LogOptions.Section}:Level is '{options.Level}'; allowed: Trace, Debug, Information, Warning, Error, Critical");
+        }
+
+        if (options.Format is not (LogOptions.Text or LogOptions.Json))
+        {
+            errors.Add($"{LogOptions.Section}:Format is '{options.Format}'; allowed: {LogOptions.Text}, {LogOptions.Json}");
+        }
+
+        return errors.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(errors);
+    }
+}

@@ -1,0 +1,188 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using Grpc.AspNetCore.Server.Model;
+using Grpc.Health.V1;
+using Grpc.Reflection;
+using Grpc.Reflection.V1Alpha;
+using Microsoft.Extensions.Configuration.Json;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+using OpenTelemetry.Metrics;
+using Peerd.Contracts.V1;
+using Peerd.Node.Content;
+using Peerd.Node.Directory;
+using Peerd.Node.Facade;
+using Peerd.Node.Membership;
+using Peerd.Node.Mesh;
+using Peerd.Node.Origin;
+using Peerd.Node.Ring;
+using Peerd.Node.Storage;
+using Peerd.Node.Swarm;
+
+namespace Peerd.Node.Hosting;
+
+/// <summary>Puts one node together: configuration, features, listeners.</summary>
+internal static class NodeHost
+{
+    /// <summary>Kestrel waits this long for requests that do not end; the whole stop stays under 10 s.</summary>
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(8);
+
+    /// <summary>A node that is ready to be started.</summary>
+    /// <param name="settings">Arguments of the form <c>--Peerd:Section:Key=value</c>.</param>
+    /// <param name="config">JSON file read after <c>appsettings.json</c> and again when it changes.</param>
+    /// <param name="customize">Changes services after all others were added.</param>
+    public static WebApplication Create(string[] settings, FileInfo? config, Action<WebApplicationBuilder>? customize = null)
+    {
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
+        Configure(builder.Configuration, settings, config);
+        AddLogging(builder);
+        var services = builder.Services;
+        services.TryAddSingleton(TimeProvider.System);
+        services.Configure<HostOptions>(options => options.ShutdownTimeout = StopTimeout);
+        AddListeners(builder);
+        AddTelemetry(services);
+
+        services.AddPieceCache(builder.Configuration);
+        services.AddOrigin(builder.Configuration);
+        services.AddMembership(SelfFrom);
+        services.AddRing();
+        AddMesh(services);
+        services.AddSingleton<IContentReader, ContentReader>();
+        services.AddFacade(builder.Configuration);
+        customize?.Invoke(builder);
+
+        var app = builder.Build();
+        Map(app);
+        return app;
+    }
+
+    private static void Configure(ConfigurationManager configuration, string[] settings, FileInfo? config)
+    {
+        configuration.Sources.Clear();
+        AddFile(configuration, Path.Combine(AppContext.BaseDirectory, "appsettings.json"), isOptional: true);
+        if (config is not null)
+        {
+            AddFile(configuration, config.FullName, isOptional: false);
+        }
+
+        configuration.AddEnvironmentVariables();
+        configuration.AddCommandLine(settings);
+    }
+
+    private static void AddFile(ConfigurationManager configuration, string path, bool isOptional)
+    {
+        var isLoaded = false;
+        var source = new JsonConfigurationSource
+        {
+            Path = path,
+            Optional = isOptional,
+            ReloadOnChange = true,
+            // A file that is broken by an edit must not stop a running node: what was read before stays.
+            OnLoadException = context => context.Ignore = isLoaded,
+        };
+        source.ResolveFileProvider();
+        configuration.Sources.Add(source);
+        isLoaded = true;
+    }
+
+    private static void AddLogging(WebApplicationBuilder builder)
+    {
+        builder.Services.AddOptions<LogOptions>().BindConfiguration(LogOptions.Section).ValidateOnStart();
+        builder.Services.AddSingleton<IValidateOptions<LogOptions>, LogOptionsValidator>();
+        var options = builder.Configuration.GetSection(LogOptions.Section).Get<LogOptions>() ?? new LogOptions();
+        builder.Logging.ClearProviders();
+        if (options.Format == LogOptions.Json)
+        {
+            builder.Logging.AddJsonConsole();
+        }
+        else
+        {
+            builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
+        }
+
+        builder.Logging.SetMinimumLevel(Enum.TryParse<LogLevel>(options.Level, ignoreCase: true, out var level) ? level : LogLevel.Information);
+        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        builder.Logging.AddFilter("Grpc", LogLevel.Warning);
+        // URLs of the origin may carry signatures: the client of the origin logs them redacted itself.
+        builder.Logging.AddFilter("System.Net.Http", LogLevel.None);
+    }
+
+    private static void AddListeners(WebApplicationBuilder builder)
+    {
+        var listeners = new Listeners();
+        builder.Services.AddSingleton(listeners);
+        builder.Services.AddSingleton<StopSignals>();
+        builder.Services.AddSingleton<Readiness>();
+        builder.Services.AddOptions<ListenerOptions>()
+            .Configure<IConfiguration>((options, configuration) =>
+            {
+                options.Facade = configuration["Peerd:Facade:Listen"] ?? options.Facade;
+                options.Metrics = configuration["Peerd:Metrics:Listen"] ?? options.Metrics;
+            })
+            .ValidateOnStart();
+        builder.Services.AddSingleton<IValidateOptions<ListenerOptions>, ListenerOptionsValidator>();
+        builder.WebHost.ConfigureKestrel(listeners.Configure);
+    }
+
+    private static void AddTelemetry(IServiceCollection services) =>
+        services.AddOpenTelemetry().WithMetrics(metrics => metrics
+            .AddMeter("Peerd", "System.Runtime")
+            .AddPrometheusExporter(options => options.ScrapeEndpointPath = "/metrics/prometheus"));
+
+    private static void AddMesh(IServiceCollection services)
+    {
+        services.AddOptions<MeshOptions>().BindConfiguration(MeshOptions.Section).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<MeshOptions>, MeshOptionsValidator>();
+        services.AddSingleton<MeshMetrics>();
+        services.AddSingleton<PeerTraffic>();
+        AddHosted<PeerConnections>(services);
+        services.AddSingleton<HolderDirectory>();
+        services.AddSingleton<IAnnounceHandler>(provider => provider.GetRequiredService<HolderDirectory>());
+        services.AddHostedService<DirectorySweeper>();
+        AddHosted<Coordination>(services);
+        services.AddSingleton<ILookupHandler>(provider => provider.GetRequiredService<Coordination>());
+        services.AddSingleton<Downloads>();
+        services.AddSingleton<IIncomingPieces>(provider => provider.GetRequiredService<Downloads>());
+        AddHosted<Announcer>(services);
+        services.AddSingleton<RangeServer>();
+        services.AddSingleton<PeerServer>();
+        services.AddSingleton<NodeServer>();
+
+        services.AddGrpc();
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IServiceMethodProvider<PeerServer>, PeerServerMethods>());
+        services.AddGrpcHealthChecks().AddCheck<Readiness>("ready");
+        // PeerServer has no generated base class from which the service could be found.
+        services.AddSingleton(new ReflectionServiceImpl(PeerService.Descriptor, NodeService.Descriptor, Health.Descriptor, ServerReflection.Descriptor));
+        services.AddGrpcReflection();
+    }
+
+    private static void AddHosted<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] T>(IServiceCollection services)
+        where T : class, IHostedService
+    {
+        services.AddSingleton<T>();
+        services.AddHostedService(provider => provider.GetRequiredService<T>());
+    }
+
+    private static Membership.Member SelfFrom(IServiceProvider provider)
+    {
+        var identity = provider.GetRequiredService<NodeIdentity>();
+        var listen = IPEndPoint.Parse(provider.GetRequiredService<IOptions<MeshOptions>>().Value.Listen);
+        return new Membership.Member(identity.Name, new DnsEndPoint(listen.Address.ToString(), listen.Port), identity.Zone);
+    }
+
+    private static void Map(WebApplication app)
+    {
+        var signals = app.Services.GetRequiredService<StopSignals>();
+        app.Use(next => context => signals.LinkAsync(context, next));
+        app.MapWhen(context => Listeners.Of(context) == ListenerKind.Facade, facade => facade.MapFacade());
+        app.MapWhen(context => Listeners.Of(context) == ListenerKind.Mesh, mesh => mesh.UseRouting().UseEndpoints(endpoints =>
+        {
+            endpoints.MapGrpcService<PeerServer>();
+            endpoints.MapGrpcService<NodeServer>();
+            endpoints.MapGrpcHealthChecksService();
+            endpoints.MapGrpcReflectionService();
+        }));
+        app.UseOpenTelemetryPrometheusScrapingEndpoint();
+        app.Run(context => app.Services.GetRequiredService<Readiness>().AnswerAsync(context));
+    }
+}

@@ -1,0 +1,127 @@
+using System.Collections.Concurrent;
+using System.Net;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Member = Peerd.Node.Membership.Member;
+
+namespace Peerd.Node.Mesh;
+
+/// <summary>
+/// The connections to one other member: one for control (Announce, Lookup), one for data (FetchRange), so that small
+/// answers never wait behind bulk. Connects when first used. Thread-safe.
+/// </summary>
+internal sealed class Peer : IDisposable
+{
+    private const int PooledStreams = 16;
+
+    private readonly GrpcChannel _control;
+    private readonly GrpcChannel _data;
+    private readonly ConcurrentStack<RangeStream> _streams = new();
+    private readonly Metadata _headers;
+    private readonly PeerTraffic.Counters _traffic;
+    private readonly MeshMetrics _metrics;
+    private readonly TimeSpan _idleTimeout;
+    private readonly TimeProvider _time;
+    private int _controlStreams;
+    private volatile bool _disposed;
+
+    public Peer(Member member, string self, MeshOptions options, PeerTraffic.Counters traffic, MeshMetrics metrics, TimeProvider time)
+    {
+        Member = member;
+        _headers = new Metadata { { PeerServer.NodeHeader, self } };
+        _traffic = traffic;
+        _metrics = metrics;
+        _time = time;
+        _idleTimeout = options.IdleTimeoutValue;
+        _control = CreateChannel(member.Address, options);
+        _data = CreateChannel(member.Address, options);
+    }
+
+    public Member Member { get; }
+
+    /// <summary>An Announce stream to it is open.</summary>
+    public bool IsConnected => Volatile.Read(ref _controlStreams) > 0;
+
+    public PeerTraffic.Counters Traffic => _traffic;
+
+    public AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse> Announce(CancellationToken cancellationToken) =>
+        _control.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.Announce, host: null, new CallOptions(_headers, cancellationToken: cancellationToken));
+
+    public AsyncDuplexStreamingCall<LookupRequest, LookupResponse> Lookup(CancellationToken cancellationToken) =>
+        _control.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.Lookup, host: null, new CallOptions(_headers, cancellationToken: cancellationToken));
+
+    /// <summary>Records that a control stream has been answered (true) or has ended (false).</summary>
+    public void ControlStream(bool open) => Interlocked.Add(ref _controlStreams, open ? 1 : -1);
+
+    /// <summary>Reads a range that begins and ends with a frame (or with the content). Never throws for what the peer or the network does.</summary>
+    public async Task<RangeOutcome> FetchAsync(Digest digest, ContentLayout layout, ByteRange range, IRangeSink sink, CancellationToken cancellationToken)
+    {
+        if (!_streams.TryPop(out var stream))
+        {
+            stream = new RangeStream(_data.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.FetchRange, host: null, new CallOptions(_headers)));
+        }
+
+        var outcome = await stream.ReadAsync(digest, layout, range, new CountingSink(sink, _traffic, _metrics), _idleTimeout, _time, cancellationToken);
+        if (stream.IsBroken || _disposed || _streams.Count >= PooledStreams)
+        {
+            stream.Dispose();
+        }
+        else
+        {
+            _streams.Push(stream);
+        }
+
+        if (outcome.Kind is RangeOutcomeKind.Failed or RangeOutcomeKind.Corrupt)
+        {
+            Interlocked.Increment(ref _traffic.Failures);
+        }
+
+        return outcome;
+    }
+
+    public void Dispose()
+    {
+        _disposed = true;
+        while (_streams.TryPop(out var stream))
+        {
+            stream.Dispose();
+        }
+
+        _control.Dispose();
+        _data.Dispose();
+    }
+
+    private static GrpcChannel CreateChannel(DnsEndPoint address, MeshOptions options)
+    {
+        var host = address.Host.Contains(':', StringComparison.Ordinal) ? $"[{address.Host}]" : address.Host;
+        return GrpcChannel.ForAddress($"http://{host}:{address.Port}", new GrpcChannelOptions
+        {
+            DisposeHttpClient = true,
+            HttpHandler = new SocketsHttpHandler
+            {
+                ConnectTimeout = options.ConnectTimeoutValue,
+                EnableMultipleHttp2Connections = true,
+                // A stream starts with this window instead of growing from 64 KiB by a round trip at a time.
+                InitialHttp2StreamWindowSize = 4 * 1024 * 1024,
+                KeepAlivePingDelay = TimeSpan.FromSeconds(10),
+                KeepAlivePingTimeout = TimeSpan.FromSeconds(5),
+                KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
+                PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
+                UseProxy = false,
+                UseCookies = false,
+            },
+        });
+    }
+
+    private sealed class CountingSink(IRangeSink inner, PeerTraffic.Counters traffic, MeshMetrics metrics) : IRangeSink
+    {
+        public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum)
+        {
+            metrics.Received(data.Length);
+            Interlocked.Add(ref traffic.ReceivedBytes, data.Length);
+            return inner.Accept(frame, data, checksum);
+        }
+    }
+}

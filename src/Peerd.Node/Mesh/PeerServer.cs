@@ -1,0 +1,95 @@
+using Grpc.Core;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Mesh;
+
+/// <summary>The three streams of <c>peerd.v1.PeerService</c>: reads messages and hands them to whom they concern.</summary>
+internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, ILogger<PeerServer> logger)
+{
+    /// <summary>Request header in which a node tells its name; for statistics only.</summary>
+    public const string NodeHeader = "peerd-node";
+
+    public async Task AnnounceAsync(IAsyncStreamReader<AnnounceRequest> requests, IServerStreamWriter<AnnounceResponse> responses, ServerCallContext context)
+    {
+        IAnnounceSession? session = null;
+        try
+        {
+            await foreach (var request in requests.ReadAllAsync(context.CancellationToken))
+            {
+                session ??= OpenAnnounce(request);
+                session.Apply(request);
+                await responses.WriteAsync(new AnnounceResponse { Acknowledged = request.Sequence }, context.CancellationToken);
+            }
+
+            session?.Leave();
+        }
+        finally
+        {
+            session?.Dispose();
+        }
+    }
+
+    public async Task LookupAsync(IAsyncStreamReader<LookupRequest> requests, IServerStreamWriter<LookupResponse> responses, ServerCallContext context)
+    {
+        if (!await requests.MoveNext(context.CancellationToken))
+        {
+            return;
+        }
+
+        if (requests.Current.Want is not { } want || !Digest.TryParse(want.Digest, out _) || string.IsNullOrEmpty(want.Member?.Node) || want.Size < 0)
+        {
+            throw new RpcException(new Status(StatusCode.InvalidArgument, "the first message must hold 'want' with 'member.node' and a digest such as sha256:<64 lower-case hex digits>"));
+        }
+
+        Log.LookupOpened(logger, want.Digest, want.Member.Node);
+        using var session = lookups.Open(want);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
+        var pushing = PushAsync(session, responses, ended.Token);
+        try
+        {
+            // Pushing ends early only when it fails, and then the call is cancelled, which ends the reading.
+            await foreach (var request in requests.ReadAllAsync(context.CancellationToken))
+            {
+                session.Apply(request);
+            }
+        }
+        finally
+        {
+            await ended.CancelAsync();
+            await pushing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    public Task FetchRangeAsync(IAsyncStreamReader<FetchRangeRequest> requests, IServerStreamWriter<RangeAnswer> responses, ServerCallContext context) =>
+        ranges.ServeAsync(requests, responses, context.RequestHeaders.GetValue(NodeHeader), context.CancellationToken);
+
+    private static async Task PushAsync(ILookupSession session, IServerStreamWriter<LookupResponse> responses, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            await responses.WriteAsync(await session.NextAsync(cancellationToken), cancellationToken);
+        }
+    }
+
+    private IAnnounceSession OpenAnnounce(AnnounceRequest request)
+    {
+        if (string.IsNullOrEmpty(request.Member?.Node))
+        {
+            throw new RpcException(new Status(StatusCode.InvalidArgument, "the first message must hold 'member' with the name of the node"));
+        }
+
+        Log.AnnounceOpened(logger, request.Member.Node);
+        return announcements.Open(request.Member)
+            ?? throw new RpcException(new Status(StatusCode.FailedPrecondition, $"a newer process of node '{request.Member.Node}' has announced already"));
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Debug, "Announce stream opened by {Node}")]
+        public static partial void AnnounceOpened(ILogger logger, string node);
+
+        [LoggerMessage(2, LogLevel.Debug, "Lookup of {Digest} opened by {Node}")]
+        public static partial void LookupOpened(ILogger logger, string digest, string node);
+    }
+}

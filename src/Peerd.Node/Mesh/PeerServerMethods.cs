@@ -1,0 +1,48 @@
+using Google.Protobuf;
+using Grpc.AspNetCore.Server.Model;
+using Grpc.Core;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Mesh;
+
+/// <summary>
+/// The methods of PeerService as this program calls and serves them: names and bytes of the generated ones, but with
+/// <see cref="RangeAnswerMarshaller"/> for the answers of FetchRange.
+/// </summary>
+internal static class PeerMethods
+{
+    public static readonly Method<AnnounceRequest, AnnounceResponse> Announce =
+        Duplex(nameof(Announce), MarshallerOf(AnnounceRequest.Parser), MarshallerOf(AnnounceResponse.Parser));
+
+    public static readonly Method<LookupRequest, LookupResponse> Lookup =
+        Duplex(nameof(Lookup), MarshallerOf(LookupRequest.Parser), MarshallerOf(LookupResponse.Parser));
+
+    public static readonly Method<FetchRangeRequest, RangeAnswer> FetchRange =
+        Duplex(nameof(FetchRange), MarshallerOf(FetchRangeRequest.Parser), RangeAnswerMarshaller.Instance);
+
+    private static Method<TRequest, TResponse> Duplex<TRequest, TResponse>(string name, Marshaller<TRequest> request, Marshaller<TResponse> response) =>
+        new(MethodType.DuplexStreaming, PeerService.Descriptor.FullName, name, request, response);
+
+    private static Marshaller<T> MarshallerOf<T>(MessageParser<T> parser)
+        where T : IMessage<T> =>
+        new(
+            (message, context) =>
+            {
+                context.SetPayloadLength(message.CalculateSize());
+                message.WriteTo(context.GetBufferWriter());
+                context.Complete();
+            },
+            context => parser.ParseFrom(context.PayloadAsReadOnlySequence()));
+}
+
+/// <summary>Tells the gRPC server the methods of <see cref="PeerServer"/>.</summary>
+internal sealed class PeerServerMethods : IServiceMethodProvider<PeerServer>
+{
+    public void OnServiceMethodDiscovery(ServiceMethodProviderContext<PeerServer> context)
+    {
+        context.AddDuplexStreamingMethod(PeerMethods.Announce, [], (server, requests, responses, call) => server.AnnounceAsync(requests, responses, call));
+        context.AddDuplexStreamingMethod(PeerMethods.Lookup, [], (server, requests, responses, call) => server.LookupAsync(requests, responses, call));
+        context.AddDuplexStreamingMethod(PeerMethods.FetchRange, [], (server, requests, responses, call) => server.FetchRangeAsync(requests, responses, call));
+    }
+}

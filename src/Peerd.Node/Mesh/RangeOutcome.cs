@@ -1,0 +1,49 @@
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Mesh;
+
+/// <summary>How reading a range from a peer ended.</summary>
+internal enum RangeOutcomeKind
+{
+    Complete,
+
+    /// <summary>The peer has not what was asked for.</summary>
+    NotHeld,
+
+    /// <summary>The peer serves as many as it may.</summary>
+    Busy,
+
+    /// <summary>No connection, a broken stream, nothing received for too long, or a deadline.</summary>
+    Failed,
+
+    /// <summary>Wrong bytes: a checksum that does not match, bytes that were not asked for, another size.</summary>
+    Corrupt,
+
+    /// <summary>This node cancelled the range.</summary>
+    Cancelled,
+}
+
+/// <summary>How reading a range from a peer ended, and whom to ask instead.</summary>
+internal readonly record struct RangeOutcome(RangeOutcomeKind Kind, IReadOnlyList<string> Holders, string Error = "")
+{
+    public static readonly RangeOutcome Complete = new(RangeOutcomeKind.Complete, []);
+
+    public static RangeOutcome Failed(string error) => new(RangeOutcomeKind.Failed, [], error);
+
+    public static RangeOutcome Corrupt(string error) => new(RangeOutcomeKind.Corrupt, [], error);
+
+    public static RangeOutcome Of(RangeEnd end) => end.Status switch
+    {
+        RangeStatus.Complete => Complete,
+        RangeStatus.NotHeld => new(RangeOutcomeKind.NotHeld, [.. end.Holders.Take(16)]),
+        RangeStatus.Busy => new(RangeOutcomeKind.Busy, [.. end.Holders.Take(16)]),
+        _ => Failed($"the peer ended the range with {end.Status}: {end.Message}"),
+    };
+}
+
+/// <summary>Takes the frames of a range as they arrive, each already checked against its checksum.</summary>
+internal interface IRangeSink
+{
+    /// <summary>A frame has arrived. The data is not kept after the call. False: the frame is wrong, stop.</summary>
+    bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum);
+}

@@ -1,0 +1,172 @@
+using System.Net;
+using Peerd.Contracts;
+
+namespace Peerd.Node.Origin;
+
+/// <summary>Makes of an HTTP answer what was asked for, and trusts nothing in it that does not fit together.</summary>
+internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metrics, TimeProvider time)
+{
+    /// <summary>Largest manifest that is read.</summary>
+    public const int MaxManifestSize = 4 * 1024 * 1024;
+
+    public const string ManifestTooLarge = "manifest larger than 4 MiB";
+
+    public static OriginResponse Unreachable(string error) => new() { Outcome = OriginOutcome.Unreachable, Error = error };
+
+    /// <summary>The response for a message, which it owns from here on. The body of a HEAD is empty.</summary>
+    public async Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, HttpMethod method, HttpResponseMessage message, CancellationToken cancellationToken)
+    {
+        OriginResponse? response = null;
+        try
+        {
+            var source = $"{reference.Registry} ({(reference.Kind == OriginKind.Manifest ? "manifest" : "blob")} {reference.Repository} {reference.Reference})";
+            if (message.StatusCode is not (HttpStatusCode.OK or HttpStatusCode.PartialContent))
+            {
+                return Refused(source, message);
+            }
+
+            if (message.Content.Headers.ContentEncoding.Any(encoding => !string.Equals(encoding, "identity", StringComparison.OrdinalIgnoreCase)))
+            {
+                return Unreachable($"{source} sent an encoded body (Content-Encoding), which was not asked for");
+            }
+
+            response = method == HttpMethod.Head ? Head(source, message)
+                : message.StatusCode == HttpStatusCode.PartialContent ? await PartAsync(source, range, message, cancellationToken)
+                : await WholeAsync(source, reference.Kind, range, message, cancellationToken);
+            return response;
+        }
+        finally
+        {
+            if (response?.Outcome != OriginOutcome.Ok || method == HttpMethod.Head)
+            {
+                message.Dispose();
+            }
+        }
+    }
+
+    private static OriginResponse Head(string source, HttpResponseMessage message) => message.StatusCode == HttpStatusCode.OK
+        ? new OriginResponse
+        {
+            Outcome = OriginOutcome.Ok,
+            Status = message.StatusCode,
+            TotalSize = message.Content.Headers.ContentLength,
+            MediaType = MediaType(message),
+            ContentDigest = ContentDigest(message),
+        }
+        : Unreachable($"{source} answered {(int)message.StatusCode} to HEAD");
+
+    private static string? MediaType(HttpResponseMessage message) => message.Content.Headers.ContentType?.MediaType;
+
+    private static Digest? ContentDigest(HttpResponseMessage message) =>
+        message.Headers.NonValidated.TryGetValues("Docker-Content-Digest", out var values) && values.Count == 1 && Digest.TryParse(values.ToString(), out var digest) ? digest : null;
+
+    private static OriginResponse OutOfRange(string source, long size) => new()
+    {
+        Outcome = OriginOutcome.Refused,
+        Status = HttpStatusCode.RequestedRangeNotSatisfiable,
+        Error = $"{source} has {size} bytes, the range begins behind them",
+        TotalSize = size,
+    };
+
+    private OriginResponse Refused(string source, HttpResponseMessage message) => (int)message.StatusCode < 400
+        ? Unreachable($"{source} answered {(int)message.StatusCode}, which is no answer to what was asked")
+        : new OriginResponse
+        {
+            Outcome = OriginOutcome.Refused,
+            Status = message.StatusCode,
+            Error = $"{source}: the registry answered {(int)message.StatusCode}",
+            RetryAfter = RetryAfter.Of(message, time),
+            TotalSize = message.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable ? message.Content.Headers.ContentRange?.Length : null,
+        };
+
+    private async Task<OriginResponse> PartAsync(string source, ByteRange? asked, HttpResponseMessage message, CancellationToken cancellationToken)
+    {
+        if (asked is not { } range)
+        {
+            return Unreachable($"{source} sent a part although all was asked for");
+        }
+
+        var content = message.Content.Headers;
+        if (content.ContentRange is not { Unit: "bytes", From: { } from, To: { } to, Length: { } total } || from != range.Offset
+            || to < from || to > OriginExchange.LastByte(range) || total <= to
+            || (content.ContentLength is { } length && length != to - from + 1))
+        {
+            return Unreachable($"{source} sent a wrong Content-Range to {range.Offset}+{range.Length}");
+        }
+
+        var part = ByteRange.FromBounds(from, to + 1);
+        return Ok(message, total, part, (await OpenAsync(source, message, cancellationToken)).Exactly(part.Length));
+    }
+
+    private async Task<OriginResponse> WholeAsync(string source, OriginKind kind, ByteRange? asked, HttpResponseMessage message, CancellationToken cancellationToken)
+    {
+        var size = message.Content.Headers.ContentLength;
+        if (kind == OriginKind.Manifest && size > MaxManifestSize)
+        {
+            return Unreachable(ManifestTooLarge);
+        }
+
+        if (asked is { } range)
+        {
+            return await SkipAsync(source, range, size, message, cancellationToken);
+        }
+
+        var body = await OpenAsync(source, message, cancellationToken);
+        return size is { } length ? Ok(message, length, new ByteRange(0, length), body.Exactly(length))
+            : Ok(message, null, new ByteRange(0, -1), kind == OriginKind.Manifest ? body.Capped(MaxManifestSize) : body);
+    }
+
+    // The origin does not know ranges: what comes before the range is read for nothing.
+    private async Task<OriginResponse> SkipAsync(string source, ByteRange range, long? size, HttpResponseMessage message, CancellationToken cancellationToken)
+    {
+        if (size <= range.Offset)
+        {
+            return OutOfRange(source, size.Value);
+        }
+
+        var body = await OpenAsync(source, message, cancellationToken);
+        try
+        {
+            var skipped = await body.SkipAsync(range.Offset, cancellationToken);
+            if (skipped < range.Offset)
+            {
+                return OutOfRange(source, skipped);
+            }
+        }
+        catch (IOException e)
+        {
+            return Unreachable($"{source} broke off before the range: {e.Message}");
+        }
+
+        if (size is not { } total)
+        {
+            return Ok(message, null, new ByteRange(range.Offset, -1), body.AtMost(range.Length));
+        }
+
+        var part = ByteRange.FromBounds(range.Offset, Math.Min(total, OriginExchange.LastByte(range) + 1));
+        return Ok(message, total, part, body.Exactly(part.Length));
+    }
+
+    private async Task<OriginBody> OpenAsync(string source, HttpResponseMessage message, CancellationToken cancellationToken) =>
+        new(await message.Content.ReadAsStreamAsync(cancellationToken), source, settings.IdleTimeout, metrics, time);
+
+    private static OriginResponse Ok(HttpResponseMessage message, long? total, ByteRange range, OriginBody body) => new(new Owner(message, body))
+    {
+        Outcome = OriginOutcome.Ok,
+        Status = message.StatusCode,
+        TotalSize = total,
+        Range = range,
+        Body = body,
+        MediaType = MediaType(message),
+        ContentDigest = ContentDigest(message),
+    };
+
+    private sealed class Owner(HttpResponseMessage message, OriginBody body) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            await body.DisposeAsync();
+            message.Dispose();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+namespace Peerd.Node.Origin;
+
+/// <summary>
+/// Section <c>Peerd:Origin</c>, as it is written there. All values are text so that a bad one is reported with all
+/// others and with what is allowed; <see cref="OriginSettings"/> is the checked form.
+/// </summary>
+internal sealed class OriginOptions
+{
+    public const string SectionName = "Peerd:Origin";
+
+    /// <summary>The registries of which no configuration is needed.</summary>
+    public static readonly IReadOnlyList<string> DefaultRegistries =
+        ["docker.io", "ghcr.io", "quay.io", "mcr.microsoft.com", "registry.k8s.io", "gcr.io", "public.ecr.aws"];
+
+    /// <summary>The only registries that are contacted. Empty: <see cref="DefaultRegistries"/>.</summary>
+    public List<OriginRegistryOptions> Registries { get; set; } = [];
+
+    /// <summary>Longest time to connect, TLS included. Duration, 10ms to 10m; default 5s.</summary>
+    public string ConnectTimeout { get; set; } = "5s";
+
+    /// <summary>Longest time from sending a request (connecting included) to the headers of its answer. Duration, 10ms to 10m; default 10s.</summary>
+    public string HeaderTimeout { get; set; } = "10s";
+
+    /// <summary>Longest time without a byte of a body that is being read. Duration, 10ms to 10m; default 15s.</summary>
+    public string IdleTimeout { get; set; } = "15s";
+
+    /// <summary>How often a request is repeated after a failure that may pass. 0 to 10; default 3; after a 5xx twice at most.</summary>
+    public string Retries { get; set; } = "3";
+
+    /// <summary>Pause before the first repetition; it doubles each time, with jitter, up to 2s. Duration, 1ms to 10s; default 200ms.</summary>
+    public string RetryDelay { get; set; } = "200ms";
+
+    /// <summary>How many redirects of one request are followed. 0 to 20; default 5.</summary>
+    public string MaxRedirects { get; set; } = "5";
+
+    /// <summary>How many blobs of one registry are read at once; manifests and size requests have as many slots of their own. 1 to 1024; default 16.</summary>
+    public string MaxConcurrentRequests { get; set; } = "16";
+}
+
+/// <summary>One registry of <see cref="OriginOptions.Registries"/>.</summary>
+internal sealed class OriginRegistryOptions
+{
+    /// <summary>What images call it and clients send as <c>ns</c>: host and optional port, lower-case, for example <c>docker.io</c>.</summary>
+    public string Name { get; set; } = string.Empty;
+
+    /// <summary>Where it is: <c>https://host[:port][/path]</c>. Clear text only when <c>http://</c> is written here. Default: <c>https://&lt;name&gt;</c>.</summary>
+    public string? Endpoint { get; set; }
+}

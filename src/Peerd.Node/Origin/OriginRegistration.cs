@@ -1,0 +1,32 @@
+using System.Net;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+
+namespace Peerd.Node.Origin;
+
+/// <summary>Adds the client of the registries.</summary>
+internal static class OriginRegistration
+{
+    /// <summary>Adds <see cref="IOrigin"/>, configured by section <c>Peerd:Origin</c> of <paramref name="configuration"/> (the root).</summary>
+    public static IServiceCollection AddOrigin(this IServiceCollection services, IConfiguration configuration)
+    {
+        services.AddOptions<OriginOptions>().Bind(configuration.GetSection(OriginOptions.SectionName)).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<OriginOptions>, OriginOptionsValidator>();
+        services.AddMetrics();
+        services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton<HostResolver>(static (host, cancellationToken) => Dns.GetHostAddressesAsync(host, cancellationToken));
+        services.AddSingleton(static provider => OriginSettings.From(provider.GetRequiredService<IOptions<OriginOptions>>().Value));
+        services.AddSingleton<OriginMetrics>();
+        services.AddSingleton<OriginTransport>();
+        services.AddSingleton<TokenSource>();
+        services.AddSingleton<OriginExchange>();
+        services.AddSingleton<IOrigin, RegistryOrigin>();
+        return services;
+    }
+
+    private sealed class OriginOptionsValidator : IValidateOptions<OriginOptions>
+    {
+        public ValidateOptionsResult Validate(string? name, OriginOptions options) =>
+            OriginSettings.TryCreate(options, out _, out var errors) ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(errors);
+    }
+}

@@ -1,0 +1,166 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Authentication;
+
+namespace Peerd.Node.Origin;
+
+/// <summary>Finds the addresses of a host; a seam for tests of what names resolve to.</summary>
+internal delegate Task<IPAddress[]> HostResolver(string host, CancellationToken cancellationToken);
+
+/// <summary>What came of one HTTP request: the message whose headers arrived, or why there is none.</summary>
+internal readonly record struct OriginReply(HttpResponseMessage? Message, OriginFailure? Failure)
+{
+    public static implicit operator OriginReply(OriginFailure failure) => new(null, failure);
+}
+
+/// <summary>Why there is no answer to pass on.</summary>
+/// <param name="Error">What went wrong, without secrets.</param>
+/// <param name="IsPassing">True when it may work a moment later: no connection, no headers in time.</param>
+/// <param name="Status">A status that stands for the failure, 401 for example; 0 when the origin was not reached.</param>
+/// <param name="RetryAfter">Pause that the origin asked for.</param>
+internal sealed record OriginFailure(string Error, bool IsPassing = false, HttpStatusCode Status = default, TimeSpan? RetryAfter = null);
+
+/// <summary>
+/// The connections to registries and to where they lead: one request at a time, no redirects, no cookies, no
+/// decompression. Names are resolved here and the address that was checked is the one connected to. Thread-safe.
+/// </summary>
+internal sealed class OriginTransport : IDisposable
+{
+    private readonly OriginSettings _settings;
+    private readonly HostResolver _resolver;
+    private readonly TimeProvider _time;
+    private readonly HashSet<(string Host, int Port)> _endpoints;
+
+    // Apart, because a connection that a local registry was allowed to open must not serve another registry.
+    private readonly HttpMessageInvoker _guarded;
+    private readonly HttpMessageInvoker _local;
+
+    public OriginTransport(OriginSettings settings, HostResolver resolver, TimeProvider time)
+    {
+        _settings = settings;
+        _resolver = resolver;
+        _time = time;
+        _endpoints = [.. settings.Registries.Values.Where(endpoint => !endpoint.IsLocal).Select(endpoint => (endpoint.Address.IdnHost, endpoint.Address.Port))];
+        _guarded = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(context, IsTrusted(context), cancellationToken)));
+        _local = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(context, isTrusted: true, cancellationToken)));
+    }
+
+    /// <summary>Sends a request on behalf of a registry and waits for the headers, no longer than configured.</summary>
+    public async Task<OriginReply> SendAsync(RegistryEndpoint endpoint, HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        var host = request.RequestUri!.Authority;
+        using var timeout = new CancellationTokenSource(_settings.HeaderTimeout, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
+        try
+        {
+            return new OriginReply(await (endpoint.IsLocal ? _local : _guarded).SendAsync(request, either.Token), null);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return new OriginFailure(timeout.IsCancellationRequested ? $"{host} did not answer in time" : $"no connection to {host} in time", IsPassing: true);
+        }
+        catch (HttpRequestException e)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            return Describe(host, e);
+        }
+        catch (IOException)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            return new OriginFailure($"the connection to {host} broke before an answer", IsPassing: true);
+        }
+    }
+
+    public void Dispose()
+    {
+        _guarded.Dispose();
+        _local.Dispose();
+    }
+
+    // Own words: messages of exceptions are not ours to promise that they hold no secret.
+    private static OriginFailure Describe(string host, HttpRequestException e)
+    {
+        for (Exception? cause = e; cause is not null; cause = cause.InnerException)
+        {
+            switch (cause)
+            {
+                case ForbiddenAddressException:
+                    return new OriginFailure($"no connection to {host}: its address is not allowed");
+                case AuthenticationException:
+                    return new OriginFailure($"no secure connection to {host}: its certificate or TLS settings are not accepted");
+                case SocketException socket:
+                    return new OriginFailure($"no connection to {host}: {socket.SocketErrorCode}", IsPassing: true);
+            }
+        }
+
+        return e.HttpRequestError is HttpRequestError.InvalidResponse or HttpRequestError.ConfigurationLimitExceeded or HttpRequestError.VersionNegotiationError
+            ? new OriginFailure($"{host} does not speak HTTP properly: {e.HttpRequestError}")
+            : new OriginFailure($"no answer from {host}: {e.HttpRequestError}", IsPassing: true);
+    }
+
+    private SocketsHttpHandler Handler(Func<SocketsHttpConnectionContext, CancellationToken, ValueTask<Stream>> connect) => new()
+    {
+        ActivityHeadersPropagator = null,
+        AllowAutoRedirect = false,
+        AutomaticDecompression = DecompressionMethods.None,
+        ConnectCallback = connect,
+        ConnectTimeout = _settings.ConnectTimeout,
+        MaxResponseDrainSize = 64 * 1024,
+        MaxResponseHeadersLength = 64,
+        PooledConnectionIdleTimeout = TimeSpan.FromMinutes(1),
+        PooledConnectionLifetime = TimeSpan.FromMinutes(5),
+        ResponseDrainTimeout = TimeSpan.FromSeconds(1),
+        UseCookies = false,
+    };
+
+    // What the operator configured may be anywhere: registries and the proxy. Only the tunnel to a proxy sends CONNECT.
+    private bool IsTrusted(SocketsHttpConnectionContext context)
+    {
+        var target = context.DnsEndPoint;
+        if (_endpoints.Contains((target.Host, target.Port)) || context.InitialRequestMessage.Method == HttpMethod.Connect)
+        {
+            return true;
+        }
+
+        var url = context.InitialRequestMessage.RequestUri;
+        var proxy = url is null ? null : HttpClient.DefaultProxy.GetProxy(url);
+        return proxy is not null && proxy != url && proxy.Port == target.Port && string.Equals(proxy.IdnHost, target.Host, StringComparison.OrdinalIgnoreCase);
+    }
+
+    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, bool isTrusted, CancellationToken cancellationToken)
+    {
+        var (host, port) = (context.DnsEndPoint.Host, context.DnsEndPoint.Port);
+        IPAddress[] addresses = IPAddress.TryParse(host, out var literal) ? [literal] : await _resolver(host, cancellationToken);
+        Exception failure = new SocketException((int)SocketError.HostNotFound);
+        foreach (var address in addresses)
+        {
+            if (!isTrusted && AddressPolicy.IsForbidden(address))
+            {
+                failure = new ForbiddenAddressException();
+                continue;
+            }
+
+            var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            try
+            {
+                await socket.ConnectAsync(address, port, cancellationToken);
+                return new NetworkStream(socket, ownsSocket: true);
+            }
+            catch (SocketException e)
+            {
+                socket.Dispose();
+                failure = e;
+            }
+            catch
+            {
+                socket.Dispose();
+                throw;
+            }
+        }
+
+        throw failure;
+    }
+
+    /// <summary>A name that a registry led us to resolves to nothing but addresses that it must not lead to.</summary>
+    private sealed class ForbiddenAddressException() : IOException("address not allowed");
+}

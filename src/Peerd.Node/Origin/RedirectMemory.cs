@@ -1,0 +1,28 @@
+using System.Diagnostics.CodeAnalysis;
+using BitFaster.Caching.Lru;
+
+namespace Peerd.Node.Origin;
+
+/// <summary>
+/// Where the registries' redirects of blobs led a short time ago, so that the next range goes there at once. Only what
+/// was got without the credentials of a client may be kept here. Thread-safe.
+/// </summary>
+internal sealed class RedirectMemory(TimeProvider time)
+{
+    /// <summary>Signed URLs live for minutes; the ones that live shorter are refused, and then resolved anew.</summary>
+    public static readonly TimeSpan Lifetime = TimeSpan.FromSeconds(60);
+
+    private readonly ConcurrentLru<OriginReference, Entry> _entries = new(4096);
+
+    public bool TryGet(OriginReference reference, [NotNullWhen(true)] out Uri? target)
+    {
+        target = _entries.TryGet(reference, out var entry) && time.GetElapsedTime(entry.Since) < Lifetime ? entry.Target : null;
+        return target is not null;
+    }
+
+    public void Remember(OriginReference reference, Uri target) => _entries.AddOrUpdate(reference, new Entry(target, time.GetTimestamp()));
+
+    public void Forget(OriginReference reference) => _entries.TryRemove(reference);
+
+    private sealed record Entry(Uri Target, long Since);
+}

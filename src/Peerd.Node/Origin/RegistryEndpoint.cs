@@ -1,0 +1,62 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using Peerd.Contracts;
+
+namespace Peerd.Node.Origin;
+
+/// <summary>Where a configured registry is. Immutable.</summary>
+internal sealed class RegistryEndpoint
+{
+    private readonly string _base;
+
+    private RegistryEndpoint(string name, Uri address)
+    {
+        Name = name;
+        Address = address;
+        _base = address.GetLeftPart(UriPartial.Path).TrimEnd('/');
+        IsLocal = (IPAddress.TryParse(address.IdnHost, out var literal) && AddressPolicy.IsForbidden(literal))
+            || string.Equals(address.IdnHost, "localhost", StringComparison.OrdinalIgnoreCase);
+    }
+
+    /// <summary>The registry's name, as in <see cref="OriginReference.Registry"/>.</summary>
+    public string Name { get; }
+
+    public Uri Address { get; }
+
+    /// <summary>True when the operator put it in clear text; then its redirects and token servers may be, too.</summary>
+    public bool IsClearText => Address.Scheme == Uri.UriSchemeHttp;
+
+    /// <summary>True for a registry on this very machine, whose redirects may stay here.</summary>
+    public bool IsLocal { get; }
+
+    /// <summary>An endpoint as configured; without <paramref name="address"/> the usual one of the registry.</summary>
+    public static bool TryCreate(string name, string? address, [NotNullWhen(true)] out RegistryEndpoint? endpoint)
+    {
+        endpoint = null;
+        address = string.IsNullOrEmpty(address) ? name == "docker.io" ? "https://registry-1.docker.io" : $"https://{name}" : address;
+        if (address.AsSpan().ContainsAny('?', '#') || !OriginUrl.TryParse(address, out var uri))
+        {
+            return false;
+        }
+
+        endpoint = new RegistryEndpoint(name, uri);
+        return true;
+    }
+
+    /// <summary>True when the URL is on the endpoint's scheme, host and port: only there may its credentials go.</summary>
+    public bool IsOriginOf(Uri url) => OriginUrl.IsSameOrigin(Address, url);
+
+    /// <summary>The URL of a thing; false when its names do not follow the grammar.</summary>
+    public bool TryLocate(OriginReference reference, [NotNullWhen(true)] out Uri? url)
+    {
+        url = null;
+        if (!RegistryName.IsRepository(reference.Repository)
+            || !(Digest.TryParse(reference.Reference, out _) || (reference.Kind == OriginKind.Manifest && RegistryName.IsTag(reference.Reference))))
+        {
+            return false;
+        }
+
+        var kind = reference.Kind == OriginKind.Manifest ? "manifests" : "blobs";
+        return OriginUrl.TryParse($"{_base}/v2/{reference.Repository}/{kind}/{reference.Reference}", out url);
+    }
+}

@@ -1,0 +1,294 @@
+using System.Collections.Frozen;
+using System.Net;
+using System.Threading.RateLimiting;
+using Peerd.Contracts;
+using Polly;
+using Polly.Retry;
+
+namespace Peerd.Node.Origin;
+
+/// <summary>
+/// The configured registries. Repeats what may work a moment later, before the first byte of a body only; everything
+/// else the caller is told as it is. Thread-safe.
+/// </summary>
+internal sealed partial class RegistryOrigin : IOrigin, IDisposable
+{
+    private const int MaxRetriesAfterServerError = 2;
+
+    /// <summary>No repetition begins later than this after the first attempt.</summary>
+    private static readonly TimeSpan RetryBudget = TimeSpan.FromSeconds(10);
+
+    private static readonly TimeSpan MaxRetryDelay = TimeSpan.FromSeconds(2);
+
+    private readonly FrozenDictionary<string, RegistryState> _registries;
+    private readonly OriginExchange _exchange;
+    private readonly OriginAnswer _answer;
+    private readonly TimeProvider _time;
+    private readonly ILogger<RegistryOrigin> _logger;
+    private readonly ResiliencePipeline<Attempt> _retries;
+
+    public RegistryOrigin(OriginSettings settings, OriginExchange exchange, OriginMetrics metrics, TimeProvider time, ILogger<RegistryOrigin> logger)
+    {
+        _registries = settings.Registries.ToFrozenDictionary(pair => pair.Key, pair => new RegistryState(pair.Value, settings.MaxConcurrentRequests), StringComparer.Ordinal);
+        _exchange = exchange;
+        _answer = new OriginAnswer(settings, metrics, time);
+        _time = time;
+        _logger = logger;
+        _retries = Retries(settings, time);
+    }
+
+    public bool Serves(string registry) => _registries.ContainsKey(registry);
+
+    public Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, CancellationToken cancellationToken)
+    {
+        if (range is { } bytes)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(bytes.Offset, nameof(range));
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bytes.Length, nameof(range));
+        }
+
+        return AskAsync(reference, HttpMethod.Get, range, cancellationToken);
+    }
+
+    public async Task<OriginResponse> StatAsync(OriginReference reference, CancellationToken cancellationToken)
+    {
+        var head = await AskAsync(reference, HttpMethod.Head, range: null, cancellationToken);
+        return reference.Kind == OriginKind.Manifest
+            ? await StatManifestAsync(reference, head, cancellationToken)
+            : await StatBlobAsync(reference, head, cancellationToken);
+    }
+
+    public void Dispose()
+    {
+        foreach (var registry in _registries.Values)
+        {
+            registry.Dispose();
+        }
+    }
+
+    private static ResiliencePipeline<Attempt> Retries(OriginSettings settings, TimeProvider time)
+    {
+        if (settings.Retries == 0)
+        {
+            return ResiliencePipeline<Attempt>.Empty;
+        }
+
+        return new ResiliencePipelineBuilder<Attempt> { TimeProvider = time }
+            .AddRetry(new RetryStrategyOptions<Attempt>
+            {
+                BackoffType = DelayBackoffType.Exponential,
+                Delay = settings.RetryDelay,
+                MaxDelay = MaxRetryDelay,
+                MaxRetryAttempts = settings.Retries,
+                UseJitter = true,
+                ShouldHandle = arguments => ValueTask.FromResult(
+                    arguments.Outcome.Result is { IsPassing: true } attempt
+                    && (attempt.Response.Status == default || arguments.AttemptNumber < MaxRetriesAfterServerError)
+                    && time.GetElapsedTime(attempt.Since) < RetryBudget),
+            })
+            .Build();
+    }
+
+    private async Task<OriginResponse> StatManifestAsync(OriginReference reference, OriginResponse head, CancellationToken cancellationToken)
+    {
+        if (head is { Outcome: OriginOutcome.Ok, TotalSize: > OriginAnswer.MaxManifestSize })
+        {
+            return OriginAnswer.Unreachable(OriginAnswer.ManifestTooLarge);
+        }
+
+        var isEnough = head is { Outcome: OriginOutcome.Ok, TotalSize: not null } && (head.ContentDigest is not null || Digest.TryParse(reference.Reference, out _));
+        if (isEnough || !(head.Outcome == OriginOutcome.Ok || head.Status is HttpStatusCode.MethodNotAllowed or HttpStatusCode.NotImplemented))
+        {
+            return head;
+        }
+
+        await using var whole = await AskAsync(reference, HttpMethod.Get, range: null, cancellationToken);
+        if (whole.Outcome != OriginOutcome.Ok)
+        {
+            return whole;
+        }
+
+        byte[]? bytes;
+        try
+        {
+            bytes = await BoundedBody.ReadAsync(whole.Body, OriginAnswer.MaxManifestSize, cancellationToken);
+        }
+        catch (IOException e)
+        {
+            return OriginAnswer.Unreachable(e.Message);
+        }
+
+        if (bytes is null)
+        {
+            return OriginAnswer.Unreachable(OriginAnswer.ManifestTooLarge);
+        }
+
+        if (whole.ContentDigest is { } claimed && !IsDigestOf(claimed, bytes))
+        {
+            return OriginAnswer.Unreachable($"{reference.Registry} sent a manifest that does not match its Docker-Content-Digest");
+        }
+
+        return new OriginResponse
+        {
+            Outcome = OriginOutcome.Ok,
+            Status = whole.Status,
+            TotalSize = bytes.Length,
+            MediaType = whole.MediaType,
+            ContentDigest = whole.ContentDigest ?? Digest.OfSha256(bytes),
+        };
+    }
+
+    private static bool IsDigestOf(Digest digest, byte[] bytes)
+    {
+        using var hash = digest.CreateHash();
+        hash.AppendData(bytes);
+        return digest.Matches(hash);
+    }
+
+    // Some registries refuse HEAD where GET works; of the GET one byte is enough, its Content-Range has the size.
+    private async Task<OriginResponse> StatBlobAsync(OriginReference reference, OriginResponse head, CancellationToken cancellationToken)
+    {
+        var isWorthAGet = head is { Outcome: OriginOutcome.Ok, TotalSize: null }
+            || head.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.MethodNotAllowed or HttpStatusCode.NotImplemented;
+        if (!isWorthAGet)
+        {
+            return head;
+        }
+
+        await using var first = await AskAsync(reference, HttpMethod.Get, new ByteRange(0, 1), cancellationToken);
+        var isEmpty = first is { Status: HttpStatusCode.RequestedRangeNotSatisfiable, TotalSize: 0 };
+        return first.Outcome != OriginOutcome.Ok && !isEmpty
+            ? first
+            : new OriginResponse
+            {
+                Outcome = OriginOutcome.Ok,
+                Status = HttpStatusCode.OK,
+                TotalSize = first.TotalSize,
+                MediaType = first.MediaType,
+                ContentDigest = first.ContentDigest,
+            };
+    }
+
+    private async Task<OriginResponse> AskAsync(OriginReference reference, HttpMethod method, ByteRange? range, CancellationToken cancellationToken)
+    {
+        if (!_registries.TryGetValue(reference.Registry, out var registry))
+        {
+            return OriginAnswer.Unreachable("the registry is not configured");
+        }
+
+        if (!registry.Endpoint.TryLocate(reference, out var url))
+        {
+            return OriginAnswer.Unreachable("the repository or reference is malformed");
+        }
+
+        var isBlob = reference.Kind == OriginKind.Blob && method == HttpMethod.Get;
+        var slot = await registry.EnterAsync(isBlob, cancellationToken);
+        if (!slot.IsAcquired)
+        {
+            slot.Dispose();
+            return OriginAnswer.Unreachable($"too many requests wait for {reference.Registry}");
+        }
+
+        OriginResponse? handedOver = null;
+        try
+        {
+            var question = new Question(registry.Endpoint, reference, url, method, range, _time.GetTimestamp());
+            var attempt = await _retries.ExecuteAsync((asked, token) => new ValueTask<Attempt>(AttemptAsync(asked, token)), question, cancellationToken);
+            Note(registry, attempt);
+            var response = attempt.Response;
+            if (response.Outcome != OriginOutcome.Ok || method == HttpMethod.Head)
+            {
+                return response;
+            }
+
+            handedOver = Hold(response, slot);
+            return handedOver;
+        }
+        finally
+        {
+            if (handedOver is null)
+            {
+                slot.Dispose();
+            }
+        }
+    }
+
+    private async Task<Attempt> AttemptAsync(Question question, CancellationToken cancellationToken)
+    {
+        var reply = await _exchange.SendAsync(question.Endpoint, question.Reference, question.Url, question.Method, question.Range, cancellationToken);
+        if (reply.Message is not { } message)
+        {
+            var failure = reply.Failure!;
+            return new Attempt(
+                new OriginResponse
+                {
+                    Outcome = failure.Status == default ? OriginOutcome.Unreachable : OriginOutcome.Refused,
+                    Status = failure.Status,
+                    Error = failure.Error,
+                    RetryAfter = failure.RetryAfter,
+                },
+                failure.IsPassing && failure.RetryAfter is null,
+                question.Since);
+        }
+
+        var response = await _answer.ReadAsync(question.Reference, question.Range, question.Method, message, cancellationToken);
+
+        // An origin that says when to come back is not asked before; the caller decides whether to wait.
+        var isPassing = response is { Outcome: OriginOutcome.Refused, RetryAfter: null } && (int)response.Status is 408 or 500 or 502 or 503 or 504;
+        return new Attempt(response, isPassing, question.Since);
+    }
+
+    // One line when a registry is lost and one when it is back, however many requests fail in between.
+    private void Note(RegistryState registry, Attempt attempt)
+    {
+        var isLost = attempt is { IsPassing: true, Response.Outcome: OriginOutcome.Unreachable };
+        if (!registry.Note(!isLost))
+        {
+            return;
+        }
+
+        if (isLost)
+        {
+            Log.Lost(_logger, registry.Endpoint.Name, attempt.Response.Error);
+        }
+        else
+        {
+            Log.Back(_logger, registry.Endpoint.Name);
+        }
+    }
+
+    private static OriginResponse Hold(OriginResponse response, RateLimitLease slot) => new(new Holding(response, slot))
+    {
+        Outcome = response.Outcome,
+        Status = response.Status,
+        TotalSize = response.TotalSize,
+        Range = response.Range,
+        Body = response.Body,
+        MediaType = response.MediaType,
+        ContentDigest = response.ContentDigest,
+    };
+
+    /// <summary>One question, and when it was first asked.</summary>
+    private sealed record Question(RegistryEndpoint Endpoint, OriginReference Reference, Uri Url, HttpMethod Method, ByteRange? Range, long Since);
+
+    /// <summary>What came of asking once, and whether asking again may help.</summary>
+    private sealed record Attempt(OriginResponse Response, bool IsPassing, long Since);
+
+    private sealed class Holding(OriginResponse response, RateLimitLease slot) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            await response.DisposeAsync();
+            slot.Dispose();
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(310, LogLevel.Warning, "Registry {Registry} cannot be reached: {Error}")]
+        public static partial void Lost(ILogger logger, string registry, string error);
+
+        [LoggerMessage(311, LogLevel.Information, "Registry {Registry} can be reached again")]
+        public static partial void Back(ILogger logger, string registry);
+    }
+}

@@ -1,0 +1,253 @@
+using System.Globalization;
+using Peerd.Contracts;
+
+namespace Peerd.Node.Storage;
+
+/// <summary>A content as its index file tells it.</summary>
+/// <param name="Header">What holds for the whole.</param>
+/// <param name="Number">Number in the names of its files.</param>
+/// <param name="Pieces">The pieces that are here.</param>
+/// <param name="Checksums">Checksum per frame; only those of <paramref name="Pieces"/> mean anything.</param>
+/// <param name="LastUsed">When it was used last.</param>
+internal sealed record LoadedContent(IndexHeader Header, long Number, PieceSet Pieces, ulong[] Checksums, DateTimeOffset LastUsed);
+
+/// <summary>
+/// The folder of the cache: <c>lock</c>, and <c>contents/&lt;algorithm&gt;/&lt;first two digits&gt;/&lt;digits&gt;.&lt;number&gt;.index</c>
+/// and <c>.data</c>. The number makes names unique, so that a content can be fetched again while its former files are
+/// still being deleted. One process at a time.
+/// </summary>
+internal sealed class CacheDirectory(string root, ILogger log) : IDisposable
+{
+    private const string IndexSuffix = ".index";
+    private const string DataSuffix = ".data";
+
+    // What IOException.HResult is on Unix when somebody else has the lock: EAGAIN.
+    private const int WouldBlock = 11;
+
+    private readonly Lock _lock = new();
+    private readonly string _contents = Path.Combine(root, "contents");
+    private FileStream? _lockFile;
+    private long _lastNumber;
+
+    public string Root => root;
+
+    public long NextNumber() => Interlocked.Increment(ref _lastNumber);
+
+    public string FolderOf(Digest digest) => Path.Combine(_contents, digest.Algorithm, digest.Hex[..2]);
+
+    public string DataPathOf(Digest digest, long number) => PathOf(digest, number, DataSuffix);
+
+    public string IndexPathOf(Digest digest, long number) => PathOf(digest, number, IndexSuffix);
+
+    /// <summary>Creates the directory and locks it, unless that is done.</summary>
+    /// <exception cref="CacheInUseException">Another process has it.</exception>
+    public void MakeWritable()
+    {
+        lock (_lock)
+        {
+            if (_lockFile is not null)
+            {
+                return;
+            }
+
+            System.IO.Directory.CreateDirectory(_contents);
+            try
+            {
+                // FileShare.None is an exclusive flock: it goes with the process, however that ends.
+                _lockFile = new FileStream(Path.Combine(root, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0);
+            }
+            catch (IOException exception) when (exception.HResult == WouldBlock)
+            {
+                throw new CacheInUseException(root, exception);
+            }
+        }
+    }
+
+    /// <summary>
+    /// All contents that the index files tell of; reads no data. Deletes own files that are of no use, leaves foreign
+    /// ones alone.
+    /// </summary>
+    public IReadOnlyList<LoadedContent> Load()
+    {
+        var loaded = new Dictionary<Digest, LoadedContent>();
+        var foreign = new List<string>();
+        var deleted = 0;
+        foreach (var folder in Entries(_contents, foreign).SelectMany(algorithm => Entries(algorithm, foreign)))
+        {
+            // An index comes with its data or not at all; data may be left alone by a crash.
+            var names = new HashSet<string>(StringComparer.Ordinal);
+            foreach (var path in Entries(folder, foreign, files: true))
+            {
+                if (TryParsePath(path, out var digest, out var number, out _))
+                {
+                    names.Add(Path.GetFileNameWithoutExtension(path));
+                    _lastNumber = Math.Max(_lastNumber, number);
+                }
+                else
+                {
+                    foreign.Add(path);
+                }
+            }
+
+            foreach (var name in names)
+            {
+                _ = TryParsePath(Path.Combine(folder, name + IndexSuffix), out var digest, out var number, out _);
+                if (!TryLoad(digest, number, out var content))
+                {
+                    continue;
+                }
+
+                if (content is not null && loaded.TryGetValue(digest, out var other))
+                {
+                    // A crash came between the creation of the new files and the deletion of the old ones.
+                    var (better, worse) = content.Pieces.Count > other.Pieces.Count ? (content, other) : (other, content);
+                    loaded[digest] = better;
+                    deleted += Delete(digest, worse.Number);
+                }
+                else if (content is not null)
+                {
+                    loaded.Add(digest, content);
+                }
+                else
+                {
+                    deleted += Delete(digest, number);
+                }
+            }
+        }
+
+        if (foreign.Count > 0)
+        {
+            Log.ForeignEntries(log, foreign.Count, foreign[0]);
+        }
+
+        if (deleted > 0)
+        {
+            Log.DeletedUseless(log, deleted);
+        }
+
+        return [.. loaded.Values.OrderBy(content => content.LastUsed)];
+    }
+
+    public void Dispose() => _lockFile?.Dispose();
+
+    private string PathOf(Digest digest, long number, string suffix) =>
+        Path.Combine(FolderOf(digest), $"{digest.Hex}.{number.ToString(CultureInfo.InvariantCulture)}{suffix}");
+
+    // The folders (or files) of a folder; what is of the other kind there is foreign.
+    private List<string> Entries(string folder, List<string> foreign, bool files = false)
+    {
+        var entries = new List<string>();
+        try
+        {
+            foreach (var entry in new DirectoryInfo(folder).EnumerateFileSystemInfos())
+            {
+                var isPlain = entry.LinkTarget is null && entry is FileInfo == files;
+                (isPlain ? entries : foreign).Add(entry.FullName);
+            }
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // A new cache.
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            Log.EntryUnusable(log, folder, exception.Message);
+        }
+
+        return entries;
+    }
+
+    // Only the very names that this class makes are its own.
+    private bool TryParsePath(string path, out Digest digest, out long number, out bool isIndex)
+    {
+        digest = default;
+        number = 0;
+        var parts = Path.GetFileName(path).Split('.');
+        isIndex = path.EndsWith(IndexSuffix, StringComparison.Ordinal);
+        var algorithm = Path.GetFileName(Path.GetDirectoryName(Path.GetDirectoryName(path)));
+        return parts.Length == 3
+            && Digest.TryParse($"{algorithm}:{parts[0]}", out digest)
+            && long.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out number)
+            && number < long.MaxValue
+            && path == PathOf(digest, number, isIndex ? IndexSuffix : DataSuffix);
+    }
+
+    // Null when the files are of no use; false when they do not read, which may pass.
+    private bool TryLoad(Digest digest, long number, out LoadedContent? content)
+    {
+        content = null;
+        var path = IndexPathOf(digest, number);
+        try
+        {
+            using var index = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            var start = new byte[IndexFormat.HeaderSize];
+            if (ReadUpTo(index, start, 0) < start.Length
+                || !IndexFormat.TryReadHeader(start, out var header)
+                || header.Digest != digest)
+            {
+                return true;
+            }
+
+            var layout = new ContentLayout(header.Size);
+            var recordSize = IndexFormat.RecordSize(layout);
+            var records = new byte[Math.Min(RandomAccess.GetLength(index) - start.Length, (long)layout.PieceCount * recordSize)];
+            var recordCount = ReadUpTo(index, records, start.Length) / recordSize;
+            var data = new FileInfo(DataPathOf(digest, number));
+            var dataLength = data.Exists ? data.Length : 0;
+            var salt = IndexFormat.SaltOf(digest);
+            var pieces = new PieceSet(layout.PieceCount);
+            var checksums = new ulong[layout.FrameCount];
+            for (var piece = 0; piece < recordCount; piece++)
+            {
+                var record = records.AsSpan(piece * recordSize, recordSize);
+                var frames = checksums.AsSpan(layout.FirstFrameOf(piece), layout.FramesIn(piece));
+                if (layout.Piece(piece).End <= dataLength && IndexFormat.TryReadRecord(record, salt, piece, frames))
+                {
+                    pieces.Add(piece);
+                }
+            }
+
+            if (pieces.Count > 0 || (header.Size == 0 && header.IsVerified))
+            {
+                content = new LoadedContent(header, number, pieces, checksums, new DateTimeOffset(File.GetLastWriteTimeUtc(index)));
+            }
+
+            return true;
+        }
+        catch (FileNotFoundException)
+        {
+            return true;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            Log.EntryUnusable(log, path, exception.Message);
+            return false;
+        }
+    }
+
+    private int Delete(Digest digest, long number)
+    {
+        try
+        {
+            File.Delete(IndexPathOf(digest, number));
+            File.Delete(DataPathOf(digest, number));
+            return 1;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            Log.EntryUnusable(log, DataPathOf(digest, number), exception.Message);
+            return 0;
+        }
+    }
+
+    private static int ReadUpTo(Microsoft.Win32.SafeHandles.SafeFileHandle file, Span<byte> buffer, long offset)
+    {
+        var total = 0;
+        while (total < buffer.Length && RandomAccess.Read(file, buffer[total..], offset + total) is > 0 and var read)
+        {
+            total += read;
+        }
+
+        return total;
+    }
+}

@@ -1,0 +1,333 @@
+using System.Collections.Concurrent;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Directory;
+using Peerd.Node.Mesh;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>
+/// The owner's side of the mesh: one <see cref="Coordinator"/> for each content that somebody asks for, fed by Lookup
+/// streams and by the directory. Thread-safe; each coordinator is used under its own lock.
+/// </summary>
+internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderObserver
+{
+    private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>Changes of holders of this long go into one push.</summary>
+    private static readonly TimeSpan Coalesce = TimeSpan.FromMilliseconds(10);
+
+    private readonly HolderDirectory _directory;
+    private readonly TimeProvider _time;
+    private readonly CoordinatorPolicy _policy = new();
+    private readonly ConcurrentDictionary<Digest, CoordinatedContent> _contents = new();
+    private readonly Lock _opening = new();
+
+    public Coordination(HolderDirectory directory, TimeProvider time)
+    {
+        _directory = directory;
+        _time = time;
+        directory.Observe(this);
+    }
+
+    public ILookupSession Open(Want want)
+    {
+        var digest = Digest.Parse(want.Digest);
+        lock (_opening)
+        {
+            var content = _contents.GetOrAdd(digest, key => new CoordinatedContent(this, key));
+            var session = new LookupSession(content, want.Member, _directory);
+            content.Join(session, want);
+            return session;
+        }
+    }
+
+    void IHolderObserver.HolderChanged(Digest content, string node)
+    {
+        if (_contents.TryGetValue(content, out var coordinated))
+        {
+            coordinated.HolderChanged(node);
+        }
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(TickInterval, _time);
+        while (await timer.WaitForNextTickAsync(stoppingToken))
+        {
+            foreach (var content in _contents.Values)
+            {
+                content.Tick();
+            }
+        }
+    }
+
+    private TimeSpan Now => _time.GetElapsedTime(0);
+
+    private void CloseIfIdle(CoordinatedContent content)
+    {
+        lock (_opening)
+        {
+            if (content.IsIdle)
+            {
+                _contents.TryRemove(content.Digest, out _);
+            }
+        }
+    }
+
+    /// <summary>One content's coordinator, its sessions, and the lock around both.</summary>
+    private sealed class CoordinatedContent(Coordination owner, Digest digest)
+    {
+        private readonly Lock _lock = new();
+        private readonly Coordinator _coordinator = new(owner._policy, StableSeed.Of(digest));
+        private readonly Dictionary<string, LookupSession> _sessions = new(StringComparer.Ordinal);
+        private bool _flushScheduled;
+
+        public Digest Digest { get; } = digest;
+
+        public bool IsIdle
+        {
+            get
+            {
+                lock (_lock)
+                {
+                    return _sessions.Count == 0;
+                }
+            }
+        }
+
+        public void Join(LookupSession session, Want want)
+        {
+            lock (_lock)
+            {
+                var now = owner.Now;
+                if (_sessions.Count == 0 && owner._directory.TryFind(Digest, out var entry))
+                {
+                    _coordinator.SizeKnown(entry.Size, entry.MediaType, now);
+                    foreach (var holder in entry.Holders)
+                    {
+                        _coordinator.HolderChanged(holder.Node, holder.Complete, holder.Pieces, now);
+                    }
+                }
+
+                // A node that asks on a second stream has lost the first one.
+                if (_sessions.ContainsKey(session.Node))
+                {
+                    _coordinator.Left(session.Node, now);
+                }
+
+                _sessions[session.Node] = session;
+                if (want.Size > 0)
+                {
+                    _coordinator.SizeKnown(want.Size, string.Empty, now);
+                }
+            }
+
+            // Outside the lock: the directory tells us of the change.
+            session.ReportHeld(want.Size, string.Empty, want.Have);
+            lock (_lock)
+            {
+                _coordinator.Asked(session.Node, want.CanReachOrigin, owner.Now);
+                Flush();
+            }
+        }
+
+        public void Leave(LookupSession session)
+        {
+            lock (_lock)
+            {
+                if (_sessions.TryGetValue(session.Node, out var current) && ReferenceEquals(current, session))
+                {
+                    _sessions.Remove(session.Node);
+                    _coordinator.Left(session.Node, owner.Now);
+                    Flush();
+                }
+            }
+
+            owner.CloseIfIdle(this);
+        }
+
+        public void Ask(LookupSession session, Want want)
+        {
+            lock (_lock)
+            {
+                if (IsCurrent(session))
+                {
+                    _coordinator.Asked(session.Node, want.CanReachOrigin, owner.Now);
+                    Flush();
+                }
+            }
+        }
+
+        public void Report(LookupSession session, GrantReport report)
+        {
+            lock (_lock)
+            {
+                if (!IsCurrent(session))
+                {
+                    return;
+                }
+
+                if (report.Size > 0 || report.MediaType.Length > 0)
+                {
+                    _coordinator.SizeKnown(report.Size, report.MediaType, owner.Now);
+                }
+
+                foreach (var checksums in report.Checksums)
+                {
+                    _coordinator.ChecksumsKnown((int)checksums.Piece, [.. checksums.Frames]);
+                }
+            }
+
+            session.ReportHeld(_coordinator.Size ?? 0, report.MediaType, report.Arrived);
+            lock (_lock)
+            {
+                if (report.GivenBack.Count > 0 || report.OriginFailed)
+                {
+                    _coordinator.GivenBack(session.Node, report.GivenBack, report.OriginFailed, owner.Now);
+                }
+
+                Flush();
+            }
+        }
+
+        public void HolderChanged(string node)
+        {
+            var held = owner._directory.Find(Digest, node);
+            lock (_lock)
+            {
+                if (held is not null && _coordinator.Size is null && owner._directory.TryFind(Digest, out var entry))
+                {
+                    _coordinator.SizeKnown(entry.Size, entry.MediaType, owner.Now);
+                }
+
+                _coordinator.HolderChanged(node, held?.Complete ?? false, held?.Pieces, owner.Now);
+                ScheduleFlush();
+            }
+        }
+
+        public void Tick()
+        {
+            lock (_lock)
+            {
+                _coordinator.Tick(owner.Now);
+                Flush();
+            }
+        }
+
+        private bool IsCurrent(LookupSession session) => _sessions.TryGetValue(session.Node, out var current) && ReferenceEquals(current, session);
+
+        private void ScheduleFlush()
+        {
+            if (!_flushScheduled)
+            {
+                _flushScheduled = true;
+                _ = FlushLaterAsync();
+            }
+        }
+
+        private async Task FlushLaterAsync()
+        {
+            await Task.Delay(Coalesce, owner._time);
+            lock (_lock)
+            {
+                _flushScheduled = false;
+                Flush();
+            }
+        }
+
+        private void Flush()
+        {
+            foreach (var (node, push) in _coordinator.TakePushes())
+            {
+                if (_sessions.TryGetValue(node, out var session))
+                {
+                    session.Push(push);
+                }
+            }
+        }
+    }
+
+    private sealed class LookupSession : ILookupSession
+    {
+        /// <summary>Pushes that are kept apart; beyond that they are merged, so that a slow asker costs bounded memory.</summary>
+        private const int KeptPushes = 64;
+
+        private readonly CoordinatedContent _content;
+        private readonly HolderDirectory.Lease? _lease;
+        private readonly Lock _lock = new();
+        private readonly Queue<LookupResponse> _pushes = new();
+        private readonly SemaphoreSlim _available = new(0);
+        private LookupResponse? _last;
+        private int _disposed;
+
+        public LookupSession(CoordinatedContent content, Contracts.V1.Member member, HolderDirectory directory)
+        {
+            _content = content;
+            Node = member.Node;
+            _lease = directory.OpenLease(member, isReport: true);
+        }
+
+        public string Node { get; }
+
+        public void Apply(LookupRequest request)
+        {
+            switch (request.MessageCase)
+            {
+                case LookupRequest.MessageOneofCase.Want:
+                    _content.Ask(this, request.Want);
+                    break;
+                case LookupRequest.MessageOneofCase.Report:
+                    _content.Report(this, request.Report);
+                    break;
+            }
+        }
+
+        /// <summary>Enters pieces that the requester holds into the directory, which tells the coordinator.</summary>
+        public void ReportHeld(long size, string mediaType, IReadOnlyCollection<PieceRun> pieces)
+        {
+            if (size > 0 && pieces.Count > 0)
+            {
+                _lease?.Apply(new AnnounceRequest
+                {
+                    Contents = { new Availability { Digest = _content.Digest.ToString(), Size = size, MediaType = mediaType, Pieces = { pieces } } },
+                });
+            }
+        }
+
+        public void Push(LookupResponse push)
+        {
+            lock (_lock)
+            {
+                if (_pushes.Count >= KeptPushes)
+                {
+                    _last!.MergeFrom(push);
+                    return;
+                }
+
+                _last = push;
+                _pushes.Enqueue(push);
+            }
+
+            _available.Release();
+        }
+
+        public async ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken)
+        {
+            await _available.WaitAsync(cancellationToken);
+            lock (_lock)
+            {
+                return _pushes.Dequeue();
+            }
+        }
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _disposed, 1) == 0)
+            {
+                _content.Leave(this);
+                _lease?.Dispose();
+            }
+        }
+    }
+}

@@ -1,0 +1,842 @@
+using System.Net;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Mesh;
+using Peerd.Node.Origin;
+using Peerd.Node.Storage;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>What all downloads of a node share.</summary>
+internal sealed record DownloadServices(
+    PieceCache Cache,
+    IOrigin Origin,
+    PeerConnections Peers,
+    Func<Digest, IOwnerLinkUser, OwnerLink> OpenLink,
+    string SelfName,
+    ulong Incarnation,
+    DownloaderPolicy Policy,
+    MeshMetrics Metrics,
+    TimeProvider Time,
+    ILogger Logger);
+
+/// <summary>
+/// Brings one content into the cache: carries out what the <see cref="Downloader"/> decides, and feeds it with what
+/// happens. Shared by all readers of the content on this node. Thread-safe.
+/// </summary>
+internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
+{
+    private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>The content without bytes needs no source, and no range of it can be asked for.</summary>
+    private static readonly Digest Empty = Digest.OfSha256([]);
+
+    private readonly DownloadServices _services;
+    private readonly Lock _lock = new();
+    private readonly CancellationTokenSource _stop = new();
+    private readonly TaskCompletionSource<SourceFailure?> _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<bool> _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly HashSet<Task> _tasks = [];
+    private readonly Dictionary<int, CancellationTokenSource> _requests = [];
+    private readonly List<DownloadReader> _readers = [];
+    private readonly List<OriginReference> _origins = [];
+    private readonly Dictionary<int, ulong[]> _checksums = [];
+    private readonly List<int> _arrived = [];
+    private OwnerLink? _link;
+    private ContentLease? _lease;
+    private Downloader? _machine;
+    private PieceSet? _fromOrigin;
+    private SourceFailure? _originFailure;
+    private List<LookupResponse>? _early = [];
+    private int _verifiedFrames;
+    private int _mismatches;
+    private bool _isProbing;
+    private bool _isOwnerLost;
+    private bool _reportScheduled;
+    private bool _isClosed;
+
+    public Download(DownloadServices services, Digest digest, OriginReference origin)
+    {
+        _services = services;
+        Digest = digest;
+        _origins.Add(origin);
+    }
+
+    public Digest Digest { get; }
+
+    /// <summary>The content, once <see cref="OpenedAsync"/> has completed without failure.</summary>
+    public CachedContent Content => _lease!.Content;
+
+    /// <summary>True once it can serve no new reader: finished, failed or stopped.</summary>
+    public bool IsOver => _finished.Task.IsCompleted || _isClosed;
+
+    /// <summary>Completes when the size is known: with null, or with the reason why nothing can be read.</summary>
+    public Task<SourceFailure?> OpenedAsync => _opened.Task;
+
+    /// <summary>Completes with true when the whole content is here and right, with false when it never will be.</summary>
+    public Task<bool> FinishedAsync => _finished.Task;
+
+    /// <summary>Why sources failed last; null when none did.</summary>
+    public SourceFailure? Failure => _originFailure;
+
+    /// <summary>Starts; called once.</summary>
+    public void Start()
+    {
+        lock (_lock)
+        {
+            if (_services.Cache.TryOpen(Digest, out var lease))
+            {
+                Begin(lease);
+            }
+            else if (Digest == Empty)
+            {
+                Begin(_services.Cache.Open(Digest, size: 0, mediaType: null));
+            }
+
+            _link = _services.OpenLink(Digest, this);
+            Own(TickAsync(_stop.Token));
+        }
+    }
+
+    /// <summary>Another client wants the content and may know another way to the origin.</summary>
+    public void AddOrigin(OriginReference origin)
+    {
+        lock (_lock)
+        {
+            if (!_origins.Contains(origin))
+            {
+                _origins.Insert(0, origin);
+                _machine?.OriginChanged(Now);
+                CarryOut();
+            }
+        }
+    }
+
+    /// <summary>Registers a reader; only after <see cref="OpenedAsync"/>. Dispose it to say that it needs nothing more.</summary>
+    public DownloadReader AddReader(ByteRange range, int aheadPieces)
+    {
+        lock (_lock)
+        {
+            var reader = new DownloadReader(this, Content.Layout, range, aheadPieces);
+            _readers.Add(reader);
+            DemandsChanged();
+            return reader;
+        }
+    }
+
+    /// <summary>True when somebody reads, or waits for the whole.</summary>
+    public bool HasReaders
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _readers.Count > 0;
+            }
+        }
+    }
+
+    public bool IsIncoming(int piece)
+    {
+        lock (_lock)
+        {
+            return _fromOrigin?.Contains(piece) ?? false;
+        }
+    }
+
+    public IReadOnlyList<string> HoldersOf(int piece)
+    {
+        lock (_lock)
+        {
+            return _machine?.HoldersOf(piece) ?? [];
+        }
+    }
+
+    /// <summary>A reader found that a frame is not here any more.</summary>
+    public void FrameLost(int frame)
+    {
+        lock (_lock)
+        {
+            _machine?.PieceLost(frame / Content.Layout.FramesPerPiece, Now);
+            CarryOut();
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Task[] tasks;
+        lock (_lock)
+        {
+            if (_isClosed)
+            {
+                return;
+            }
+
+            _isClosed = true;
+            FlushReport();
+            tasks = [.. _tasks];
+        }
+
+        if (_link is { } link)
+        {
+            await link.DisposeAsync();
+        }
+
+        await _stop.CancelAsync();
+        await Task.WhenAll(tasks).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _opened.TrySetResult(new SourceFailure(HttpStatusCode.ServiceUnavailable, "the node is stopping"));
+        _finished.TrySetResult(false);
+        _lease?.Dispose();
+        _stop.Dispose();
+    }
+
+    Want IOwnerLinkUser.CreateWant()
+    {
+        lock (_lock)
+        {
+            return new Want
+            {
+                Member = new Contracts.V1.Member { Node = _services.SelfName, Incarnation = _services.Incarnation },
+                Digest = Digest.ToString(),
+                Size = _lease?.Content.Size ?? 0,
+                CanReachOrigin = _originFailure is null,
+                Have = { _lease?.Content.SnapshotPieces().ToPieceRuns() ?? [] },
+            };
+        }
+    }
+
+    void IOwnerLinkUser.Pushed(LookupResponse push)
+    {
+        lock (_lock)
+        {
+            if (_isClosed)
+            {
+                return;
+            }
+
+            _isOwnerLost = false;
+            foreach (var checksums in push.Checksums)
+            {
+                _checksums.TryAdd((int)checksums.Piece, [.. checksums.Frames]);
+            }
+
+            if (_machine is null)
+            {
+                PushedEarly(push);
+                return;
+            }
+
+            _machine.Pushed(push, Now);
+            CarryOut();
+        }
+    }
+
+    void IOwnerLinkUser.OwnerLost()
+    {
+        lock (_lock)
+        {
+            _isOwnerLost = true;
+            if (_machine is not null)
+            {
+                _machine.OwnerLost(Now);
+                CarryOut();
+            }
+            else if (_originFailure is not null)
+            {
+                _opened.TrySetResult(_originFailure);
+            }
+            else
+            {
+                Probe();
+            }
+        }
+    }
+
+    internal void ReaderMoved()
+    {
+        lock (_lock)
+        {
+            DemandsChanged();
+        }
+    }
+
+    internal void ReaderGone(DownloadReader reader)
+    {
+        lock (_lock)
+        {
+            _readers.Remove(reader);
+            DemandsChanged();
+        }
+    }
+
+    private TimeSpan Now => _services.Time.GetElapsedTime(0);
+
+    /// <summary>Pushes before the size is known.</summary>
+    private void PushedEarly(LookupResponse push)
+    {
+        _early!.Add(push);
+        if (push.Size > 0)
+        {
+            Begin(_services.Cache.Open(Digest, push.Size, push.MediaType.Length > 0 ? push.MediaType : null));
+        }
+        else if (push.Granted.Count > 0)
+        {
+            Probe();
+        }
+        else if (push.State == LookupState.Unavailable && _originFailure is not null)
+        {
+            _opened.TrySetResult(_originFailure);
+        }
+    }
+
+    /// <summary>Finds out the size at the origin and reads the beginning while at it.</summary>
+    private void Probe()
+    {
+        if (!_isProbing && _originFailure is null)
+        {
+            _isProbing = true;
+            Own(ProbeAsync(_stop.Token));
+        }
+    }
+
+    private async Task ProbeAsync(CancellationToken cancellationToken)
+    {
+        var origin = CurrentOrigin();
+        var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : new ByteRange(0, ProtocolConstants.ProbeBytes);
+        await using var response = await _services.Origin.ReadAsync(origin, range, cancellationToken);
+        if (response.Outcome != OriginOutcome.Ok || response.TotalSize is null)
+        {
+            lock (_lock)
+            {
+                _isProbing = false;
+                _originFailure = response.Outcome == OriginOutcome.Ok
+                    ? new SourceFailure(HttpStatusCode.BadGateway, "the origin did not tell the size of the content")
+                    : SourceFailure.Of(response);
+                if (_machine is not null)
+                {
+                    // Its size has become known in the meantime.
+                    return;
+                }
+
+                if (_isOwnerLost)
+                {
+                    _opened.TrySetResult(_originFailure);
+                }
+
+                _link?.Report(new GrantReport { GivenBack = { new SegmentRun { First = 0, Count = 1 } }, OriginFailed = true });
+            }
+
+            return;
+        }
+
+        int id = 0;
+        long end;
+        CachedContent content;
+        lock (_lock)
+        {
+            _isProbing = false;
+            if (_machine is null)
+            {
+                Begin(_services.Cache.Open(Digest, response.TotalSize.Value, response.MediaType));
+            }
+
+            content = Content;
+            if (content.Size != response.TotalSize)
+            {
+                return;
+            }
+
+            _link?.Report(new GrantReport { Size = content.Size, MediaType = response.MediaType ?? string.Empty });
+            end = Math.Min(content.Size, Math.Max(0, response.Range.Length < 0 ? content.Size : response.Range.End));
+            if (end != content.Size)
+            {
+                end -= end % content.Layout.PieceSize;
+            }
+
+            if (end > 0)
+            {
+                id = _machine!.OriginRequestStarted(0, content.Layout.PieceAt(end - 1) + 1, Now);
+                MarkIncoming(0, content.Layout.PieceAt(end - 1) + 1, isIncoming: true);
+            }
+        }
+
+        if (id > 0)
+        {
+            await ReadBodyAsync(response, id, 0, content.Layout.PieceAt(end - 1) + 1, end, cancellationToken);
+        }
+    }
+
+    private void Begin(ContentLease lease)
+    {
+        _lease = lease;
+        var content = lease.Content;
+        _fromOrigin = new PieceSet(content.Layout.PieceCount);
+        _machine = new Downloader(content.Layout, content.SnapshotPieces(), _services.Policy, StableSeed.Of(Digest, _services.SelfName), Now);
+        foreach (var push in _early ?? [])
+        {
+            _machine.Pushed(push, Now);
+        }
+
+        _early = null;
+        Own(VerifyAsync(_stop.Token));
+        CarryOut();
+        _opened.TrySetResult(null);
+    }
+
+    private void DemandsChanged()
+    {
+        if (_machine is null)
+        {
+            return;
+        }
+
+        var content = Content;
+        var longest = content.KeepsInMemory ? Math.Max(2, (int)(_services.Cache.MemoryBudget / content.Layout.PieceSize / 4)) : int.MaxValue;
+        var demands = _readers.Select(reader => new Demand(reader.Position, reader.End, Math.Min(reader.Ahead, longest))).ToList();
+        if (_readers.Exists(reader => reader.NeedsWhole))
+        {
+            demands.Add(new Demand(_verifiedFrames / content.Layout.FramesPerPiece, content.Layout.PieceCount, longest));
+        }
+
+        _machine.DemandsChanged(demands, Now);
+        CarryOut();
+    }
+
+    private void CarryOut()
+    {
+        foreach (var action in _machine?.TakeActions() ?? [])
+        {
+            switch (action)
+            {
+                case DownloadAction.FetchFromPeer fetch:
+                    StartRequest(fetch.Id, token => FetchFromPeerAsync(fetch, token));
+                    break;
+                case DownloadAction.FetchFromOrigin read:
+                    MarkIncoming(read.First, read.Count, isIncoming: true);
+                    StartRequest(read.Id, token => ReadFromOriginAsync(read, token));
+                    break;
+                case DownloadAction.Cancel cancel:
+                    if (_requests.TryGetValue(cancel.Id, out var request))
+                    {
+                        request.Cancel();
+                    }
+
+                    break;
+                case DownloadAction.GiveBack giveBack:
+                    _link?.Report(new GrantReport { GivenBack = { giveBack.Segments }, OriginFailed = giveBack.OriginFailed });
+                    break;
+                case DownloadAction.Fail:
+                    _originFailure ??= new SourceFailure(HttpStatusCode.BadGateway, "no source has the content");
+                    _finished.TrySetResult(false);
+                    break;
+            }
+        }
+    }
+
+    private void StartRequest(int id, Func<CancellationToken, Task> run)
+    {
+        if (_isClosed)
+        {
+            return;
+        }
+
+        var cancel = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        _requests.Add(id, cancel);
+        Own(RunRequestAsync(id, cancel, run));
+    }
+
+    private async Task RunRequestAsync(int id, CancellationTokenSource cancel, Func<CancellationToken, Task> run)
+    {
+        await Task.Yield();
+        try
+        {
+            await run(cancel.Token);
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                _requests.Remove(id);
+            }
+
+            cancel.Dispose();
+        }
+    }
+
+    private async Task FetchFromPeerAsync(DownloadAction.FetchFromPeer fetch, CancellationToken cancellationToken)
+    {
+        var layout = Content.Layout;
+        var range = ByteRange.FromBounds(layout.Piece(fetch.First).Offset, layout.Piece(fetch.First + fetch.Count - 1).End);
+        var outcome = _services.Peers.Find(fetch.Node) is { } peer
+            ? await peer.FetchAsync(Digest, layout, range, new Sink(this), cancellationToken)
+            : RangeOutcome.Failed("not a member");
+        if (outcome.Kind == RangeOutcomeKind.Corrupt)
+        {
+            _services.Metrics.IntegrityFailure("peer");
+            Log.PeerCorrupt(_services.Logger, fetch.Node, Digest, outcome.Error);
+        }
+        else if (outcome.Kind == RangeOutcomeKind.Failed)
+        {
+            Log.PeerFailed(_services.Logger, fetch.Node, Digest, outcome.Error);
+        }
+
+        lock (_lock)
+        {
+            _machine!.PeerRequestEnded(fetch.Id, outcome.Kind, outcome.Holders, Now);
+            CarryOut();
+        }
+    }
+
+    private async Task ReadFromOriginAsync(DownloadAction.FetchFromOrigin read, CancellationToken cancellationToken)
+    {
+        var content = Content;
+        var layout = content.Layout;
+        var origin = CurrentOrigin();
+        var end = layout.Piece(read.First + read.Count - 1).End;
+        var start = FirstMissing(content, layout.Piece(read.First).Offset, end);
+        if (start >= end)
+        {
+            Ended(read.Id, read.First, read.Count, failure: null);
+            return;
+        }
+
+        var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : ByteRange.FromBounds(start, end);
+        OriginResponse response;
+        try
+        {
+            response = await _services.Origin.ReadAsync(origin, range, cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            Ended(read.Id, read.First, read.Count, failure: null);
+            throw;
+        }
+
+        await using (response)
+        {
+            if (response.Outcome != OriginOutcome.Ok)
+            {
+                Ended(read.Id, read.First, read.Count, SourceFailure.Of(response));
+                return;
+            }
+
+            if (response.TotalSize is { } size && size != content.Size)
+            {
+                Ended(read.Id, read.First, read.Count, new SourceFailure(HttpStatusCode.BadGateway, $"the origin's content has {size} bytes instead of {content.Size}"));
+                return;
+            }
+
+            await ReadBodyAsync(response, read.Id, read.First, read.Count, end, cancellationToken);
+        }
+    }
+
+    private async Task ReadBodyAsync(OriginResponse response, int id, int first, int count, long end, CancellationToken cancellationToken)
+    {
+        var frames = 0;
+        SourceFailure? failure = null;
+        try
+        {
+            await OriginRun.StoreAsync(
+                response,
+                Content,
+                end,
+                frame =>
+                {
+                    frames++;
+                    FrameStored(frame, fromOrigin: true);
+                },
+                cancellationToken);
+        }
+        catch (IOException e)
+        {
+            // What arrived counts; only a read that brings nothing makes the origin useless.
+            failure = frames > 0 ? null : new SourceFailure(HttpStatusCode.BadGateway, $"reading from the origin broke: {e.Message}");
+            Log.OriginBroken(_services.Logger, Digest, e.Message);
+        }
+        finally
+        {
+            Ended(id, first, count, failure);
+        }
+    }
+
+    private void Ended(int id, int first, int count, SourceFailure? failure)
+    {
+        lock (_lock)
+        {
+            MarkIncoming(first, count, isIncoming: false);
+            _originFailure = failure ?? _originFailure;
+            _machine!.OriginRequestEnded(id, failure is null, Now);
+            CarryOut();
+        }
+    }
+
+    private void MarkIncoming(int first, int count, bool isIncoming)
+    {
+        for (var piece = first; piece < first + count; piece++)
+        {
+            if (isIncoming)
+            {
+                _fromOrigin!.Add(piece);
+            }
+            else
+            {
+                _fromOrigin!.Remove(piece);
+            }
+        }
+    }
+
+    private static long FirstMissing(CachedContent content, long start, long end)
+    {
+        while (start < end && content.HasFrame(content.Layout.FrameAt(start)))
+        {
+            start = content.Layout.Frame(content.Layout.FrameAt(start)).End;
+        }
+
+        return start;
+    }
+
+    private bool AcceptFromPeer(int frame, ReadOnlySpan<byte> data, ulong checksum)
+    {
+        var layout = Content.Layout;
+        lock (_lock)
+        {
+            if (_checksums.TryGetValue(frame / layout.FramesPerPiece, out var known) && frame % layout.FramesPerPiece < known.Length
+                && known[frame % layout.FramesPerPiece] != checksum)
+            {
+                return false;
+            }
+        }
+
+        Content.WriteFrame(frame, data, checksum);
+        FrameStored(frame, fromOrigin: false);
+        return true;
+    }
+
+    private void FrameStored(int frame, bool fromOrigin)
+    {
+        var piece = frame / Content.Layout.FramesPerPiece;
+        if (!Content.HasPiece(piece))
+        {
+            return;
+        }
+
+        lock (_lock)
+        {
+            _machine!.PieceArrived(piece, Now);
+            if (fromOrigin)
+            {
+                _arrived.Add(piece);
+                if (!_reportScheduled)
+                {
+                    _reportScheduled = true;
+                    Own(ReportLaterAsync(_stop.Token));
+                }
+            }
+
+            CarryOut();
+        }
+    }
+
+    private async Task ReportLaterAsync(CancellationToken cancellationToken)
+    {
+        await Task.Delay(ReportInterval, _services.Time, cancellationToken);
+        lock (_lock)
+        {
+            FlushReport();
+        }
+    }
+
+    private void FlushReport()
+    {
+        _reportScheduled = false;
+        if (_arrived.Count == 0)
+        {
+            return;
+        }
+
+        var layout = Content.Layout;
+        var pieces = new PieceSet(layout.PieceCount);
+        var report = new GrantReport();
+        foreach (var piece in _arrived)
+        {
+            if (Content.HasPiece(piece) && pieces.Add(piece) && ChecksumsOf(piece, layout) is { } checksums)
+            {
+                report.Checksums.Add(checksums);
+            }
+        }
+
+        report.Arrived.AddRange(pieces.ToPieceRuns());
+        _arrived.Clear();
+        _link?.Report(report);
+    }
+
+    private PieceChecksums? ChecksumsOf(int piece, ContentLayout layout)
+    {
+        var checksums = new PieceChecksums { Piece = (uint)piece };
+        try
+        {
+            for (var frame = layout.FirstFrameOf(piece); frame < layout.FirstFrameOf(piece) + layout.FramesIn(piece); frame++)
+            {
+                checksums.Frames.Add(Content.ChecksumOf(frame));
+            }
+        }
+        catch (FrameLostException)
+        {
+            return null;
+        }
+
+        return checksums;
+    }
+
+    /// <summary>Hashes the content in order as it arrives; at the end it is known to be right, or starts over.</summary>
+    private async Task VerifyAsync(CancellationToken cancellationToken)
+    {
+        await Task.Yield();
+        var content = Content;
+        var layout = content.Layout;
+        using var buffer = PooledBuffer.Rent(layout.FrameSize);
+        while (!content.IsVerified)
+        {
+            using (var hash = Digest.CreateHash())
+            {
+                try
+                {
+                    await HashAsync(content, hash, buffer, cancellationToken);
+                }
+                catch (FrameLostException e)
+                {
+                    // Only a content that was removed from the cache fails who waits for it.
+                    lock (_lock)
+                    {
+                        _originFailure ??= new SourceFailure(HttpStatusCode.ServiceUnavailable, e.Message);
+                    }
+
+                    _finished.TrySetResult(false);
+                    return;
+                }
+
+                if (Digest.Matches(hash))
+                {
+                    content.MarkVerified();
+                    break;
+                }
+            }
+
+            _services.Metrics.IntegrityFailure("content");
+            Log.DigestMismatch(_services.Logger, Digest);
+            content.DropAll();
+            lock (_lock)
+            {
+                _verifiedFrames = 0;
+                _checksums.Clear();
+                if (++_mismatches > 1)
+                {
+                    _originFailure = new SourceFailure(HttpStatusCode.BadGateway, "what the origin sent does not match the digest");
+                    _finished.TrySetResult(false);
+                    return;
+                }
+
+                _machine!.StartOver(Now);
+                CarryOut();
+            }
+        }
+
+        _finished.TrySetResult(true);
+    }
+
+    private async Task HashAsync(CachedContent content, System.Security.Cryptography.IncrementalHash hash, PooledBuffer buffer, CancellationToken cancellationToken)
+    {
+        var layout = content.Layout;
+        for (var frame = 0; frame < layout.FrameCount;)
+        {
+            await content.WaitForFrameAsync(frame, cancellationToken);
+            var bytes = buffer.Memory.Span[..(int)layout.Frame(frame).Length];
+            try
+            {
+                content.Read(layout.Frame(frame).Offset, bytes);
+            }
+            catch (FrameLostException)
+            {
+                FrameLost(frame);
+                continue;
+            }
+
+            hash.AppendData(bytes);
+            frame++;
+            Volatile.Write(ref _verifiedFrames, frame);
+            if (content.KeepsInMemory && frame % layout.FramesPerPiece == 0)
+            {
+                ReaderMoved();
+            }
+        }
+    }
+
+    private async Task TickAsync(CancellationToken cancellationToken)
+    {
+        using var timer = new PeriodicTimer(TickInterval, _services.Time);
+        while (await timer.WaitForNextTickAsync(cancellationToken))
+        {
+            lock (_lock)
+            {
+                if (_readers.Count > 0)
+                {
+                    _machine?.Tick(Now);
+                    CarryOut();
+                }
+            }
+        }
+    }
+
+    private OriginReference CurrentOrigin()
+    {
+        lock (_lock)
+        {
+            return _origins[0];
+        }
+    }
+
+    /// <summary>Keeps a task until it ends, so that it is awaited when the download stops; called under the lock.</summary>
+    private void Own(Task task)
+    {
+        _tasks.Add(task);
+        _ = ForgetAsync(task);
+    }
+
+    private async Task ForgetAsync(Task task)
+    {
+        await task.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (task.Exception is { InnerException: not OperationCanceledException } failed)
+        {
+            Log.TaskFailed(_services.Logger, failed.InnerException!, Digest);
+        }
+
+        lock (_lock)
+        {
+            _tasks.Remove(task);
+        }
+    }
+
+    private sealed class Sink(Download download) : IRangeSink
+    {
+        public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum) => download.AcceptFromPeer(frame, data, checksum);
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Warning, "Peer {Node} sent wrong bytes of {Digest}: {Error}")]
+        public static partial void PeerCorrupt(ILogger logger, string node, Digest digest, string error);
+
+        [LoggerMessage(2, LogLevel.Debug, "Fetching {Digest} from {Node} failed: {Error}")]
+        public static partial void PeerFailed(ILogger logger, string node, Digest digest, string error);
+
+        [LoggerMessage(3, LogLevel.Information, "Reading {Digest} from the origin broke: {Error}")]
+        public static partial void OriginBroken(ILogger logger, Digest digest, string error);
+
+        [LoggerMessage(4, LogLevel.Warning, "What was received as {Digest} does not match it; all of it was dropped")]
+        public static partial void DigestMismatch(ILogger logger, Digest digest);
+
+        [LoggerMessage(5, LogLevel.Error, "Downloading {Digest} met an unexpected error")]
+        public static partial void TaskFailed(ILogger logger, Exception exception, Digest digest);
+    }
+}

@@ -1,0 +1,162 @@
+using Peerd.Contracts;
+using Peerd.Node.Membership;
+using Peerd.Node.Mesh;
+using Peerd.Node.Origin;
+using Peerd.Node.Ring;
+using Peerd.Node.Storage;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>All downloads of this node, one for each content: whoever wants a content joins its download.</summary>
+internal sealed class Downloads : IIncomingPieces, IAsyncDisposable
+{
+    /// <summary>How long a download goes on without a reader: the next range of the same client usually follows.</summary>
+    private static readonly TimeSpan Linger = TimeSpan.FromSeconds(2);
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<Digest, Entry> _entries = [];
+    private readonly DownloadServices _services;
+    private readonly HashSet<Task> _closing = [];
+
+    public Downloads(
+        PieceCache cache, IOrigin origin, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler lookups, MeshMetrics metrics, TimeProvider time, ILoggerFactory loggers)
+    {
+        var logger = loggers.CreateLogger<Download>();
+        _services = new DownloadServices(
+            cache, origin, peers, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, time, logger), self.Name, self.Incarnation, new DownloaderPolicy(), metrics, time, logger);
+    }
+
+    /// <summary>How many are under way.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _entries.Count;
+            }
+        }
+    }
+
+    /// <summary>Joins the download of a content, started if there is none. Dispose the use when done.</summary>
+    public DownloadUse Join(Digest digest, OriginReference origin)
+    {
+        lock (_lock)
+        {
+            if (_entries.TryGetValue(digest, out var entry) && !entry.Download.IsOver)
+            {
+                entry.Users++;
+                entry.Download.AddOrigin(origin);
+                return new DownloadUse(this, entry.Download);
+            }
+
+            entry = new Entry(new Download(_services, digest, origin)) { Users = 1 };
+            _entries[digest] = entry;
+            entry.Download.Start();
+            return new DownloadUse(this, entry.Download);
+        }
+    }
+
+    public bool IsIncoming(Digest content, int piece)
+    {
+        lock (_lock)
+        {
+            return _entries.TryGetValue(content, out var entry) && entry.Download.IsIncoming(piece);
+        }
+    }
+
+    public IReadOnlyList<string> HoldersOf(Digest content, int piece)
+    {
+        lock (_lock)
+        {
+            return _entries.TryGetValue(content, out var entry) ? entry.Download.HoldersOf(piece) : [];
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Task[] closing;
+        lock (_lock)
+        {
+            foreach (var entry in _entries.Values)
+            {
+                Own(entry.Download.DisposeAsync().AsTask());
+            }
+
+            _entries.Clear();
+            closing = [.. _closing];
+        }
+
+        await Task.WhenAll(closing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    internal void Leave(Download download)
+    {
+        lock (_lock)
+        {
+            if (_entries.TryGetValue(download.Digest, out var entry) && ReferenceEquals(entry.Download, download))
+            {
+                if (--entry.Users == 0)
+                {
+                    Own(CloseAsync(entry));
+                }
+            }
+            else
+            {
+                Own(download.DisposeAsync().AsTask());
+            }
+        }
+    }
+
+    private async Task CloseAsync(Entry entry)
+    {
+        if (!entry.Download.IsOver)
+        {
+            await Task.WhenAny(entry.Download.FinishedAsync, Task.Delay(Linger, _services.Time));
+        }
+
+        lock (_lock)
+        {
+            if (entry.Users > 0 && !entry.Download.IsOver)
+            {
+                return;
+            }
+
+            if (_entries.TryGetValue(entry.Download.Digest, out var current) && ReferenceEquals(current, entry))
+            {
+                _entries.Remove(entry.Download.Digest);
+            }
+        }
+
+        await entry.Download.DisposeAsync();
+    }
+
+    private void Own(Task task)
+    {
+        _closing.RemoveWhere(static closed => closed.IsCompleted);
+        _closing.Add(task);
+    }
+
+    private sealed class Entry(Download download)
+    {
+        public Download Download { get; } = download;
+
+        public int Users { get; set; }
+    }
+}
+
+/// <summary>One use of a download. Dispose exactly once.</summary>
+internal sealed class DownloadUse(Downloads downloads, Download download) : IDisposable
+{
+    private int _disposed;
+
+    public Download Download { get; } = download;
+
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            downloads.Leave(Download);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+using Peerd.Contracts;
+using Peerd.Node.Origin;
+using Peerd.Node.Storage;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>Cuts the body of one answer of the origin into frames and stores them.</summary>
+internal static class OriginRun
+{
+    /// <summary>
+    /// Stores the frames of the body that are missing, from the first frame that begins within it up to
+    /// <paramref name="end"/>. Returns how many frames were stored; throws <see cref="IOException"/> when the body
+    /// breaks, after what came before was stored.
+    /// </summary>
+    /// <param name="response">An answer with outcome Ok.</param>
+    /// <param name="content">Where the frames go.</param>
+    /// <param name="end">The byte before which to stop: the end of a frame or of the content.</param>
+    /// <param name="stored">Called for each frame that was stored, with its checksum.</param>
+    /// <param name="cancellationToken">Reaches to the socket.</param>
+    public static async Task StoreAsync(OriginResponse response, CachedContent content, long end, Action<int> stored, CancellationToken cancellationToken)
+    {
+        var layout = content.Layout;
+        using var buffer = PooledBuffer.Rent(layout.FrameSize);
+        for (var offset = response.Range.Offset; offset < end;)
+        {
+            var frame = layout.FrameAt(offset);
+            var bytes = buffer.Memory[..(int)layout.Frame(frame).Length];
+            await response.Body.ReadExactlyAsync(bytes, cancellationToken);
+            content.WriteFrame(frame, bytes.Span, FrameChecksum.Compute(bytes.Span));
+            stored(frame);
+            offset += bytes.Length;
+        }
+    }
+}

@@ -1,0 +1,225 @@
+using System.Threading.Channels;
+using Grpc.Core;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Membership;
+using Peerd.Node.Mesh;
+using Peerd.Node.Ring;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>What a download tells and hears through its <see cref="OwnerLink"/>.</summary>
+internal interface IOwnerLinkUser
+{
+    /// <summary>The first message of a new session.</summary>
+    Want CreateWant();
+
+    void Pushed(LookupResponse push);
+
+    /// <summary>Neither owner nor replica answers; both are tried again while this lasts.</summary>
+    void OwnerLost();
+}
+
+/// <summary>
+/// The Lookup session of one download: with the content's owner, with its replica when the owner is silent, and again
+/// with the owner when the ring changes. Owned by the download.
+/// </summary>
+internal sealed partial class OwnerLink : IAsyncDisposable
+{
+    private const int QueuedReports = 1024;
+
+    /// <summary>An owner that has not said a word after this long is taken for dead.</summary>
+    private static readonly TimeSpan FirstPushTimeout = TimeSpan.FromMilliseconds(1000);
+
+    private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
+
+    private readonly Digest _digest;
+    private readonly IOwnerLinkUser _user;
+    private readonly RingSource _rings;
+    private readonly NodeIdentity _self;
+    private readonly PeerConnections _peers;
+    private readonly ILookupHandler _local;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Task _running;
+    private volatile bool _isTalking;
+
+    // A report that does not fit is not lost for the directory: the announcement of its pieces follows.
+    private readonly Channel<LookupRequest> _reports = Channel.CreateBounded<LookupRequest>(new BoundedChannelOptions(QueuedReports) { FullMode = BoundedChannelFullMode.DropWrite });
+
+    public OwnerLink(
+        Digest digest, IOwnerLinkUser user, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler local, TimeProvider time, ILogger logger)
+    {
+        _digest = digest;
+        _user = user;
+        _rings = rings;
+        _self = self;
+        _peers = peers;
+        _local = local;
+        _time = time;
+        _logger = logger;
+        _running = Task.Run(() => RunAsync(_stop.Token));
+    }
+
+    public void Report(GrantReport report) => _reports.Writer.TryWrite(new LookupRequest { Report = report });
+
+    /// <summary>Ends the session after all reports were sent: an owner that misses one would grant the same segment again.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _reports.Writer.TryComplete();
+        if (_isTalking)
+        {
+            _stop.CancelAfter(LeaveTimeout);
+        }
+        else
+        {
+            await _stop.CancelAsync();
+        }
+
+        await _running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _stop.Dispose();
+    }
+
+    private async Task RunAsync(CancellationToken cancellationToken)
+    {
+        while (!cancellationToken.IsCancellationRequested)
+        {
+            var responsible = Responsible(_rings.Current);
+            foreach (var node in responsible)
+            {
+                await TalkAsync(node, responsible[0], cancellationToken);
+                _isTalking = false;
+                if (cancellationToken.IsCancellationRequested || _reports.Reader.Completion.IsCompleted)
+                {
+                    return;
+                }
+            }
+
+            _user.OwnerLost();
+            await Task.Delay(RetryPause, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private string[] Responsible(HashRing ring)
+    {
+        Span<int> indexes = stackalloc int[ProtocolConstants.Replicas];
+        var count = ring.FindResponsible(_digest, indexes);
+        var names = new string[count];
+        for (var i = 0; i < count; i++)
+        {
+            names[i] = ring[indexes[i]].Name;
+        }
+
+        return names;
+    }
+
+    /// <summary>Talks with one member until it fails, or until the ring names another owner.</summary>
+    private async Task TalkAsync(string node, string owner, CancellationToken cancellationToken)
+    {
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var watching = WatchRingAsync(owner, ended);
+        try
+        {
+            if (node == _self.Name)
+            {
+                await TalkLocallyAsync(ended.Token);
+            }
+            else if (_peers.Find(node) is { } peer)
+            {
+                await TalkRemotelyAsync(peer, ended.Token);
+            }
+        }
+        catch (Exception e) when (e is RpcException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
+        {
+            if (!ended.IsCancellationRequested)
+            {
+                Log.LookupBroken(_logger, _digest, node, e is RpcException rpc ? rpc.Status.Detail : e.Message);
+            }
+        }
+        finally
+        {
+            await ended.CancelAsync();
+            await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task WatchRingAsync(string owner, CancellationTokenSource ended)
+    {
+        await foreach (var ring in _rings.WatchAsync(ended.Token))
+        {
+            if (Responsible(ring).FirstOrDefault() != owner)
+            {
+                await ended.CancelAsync();
+                return;
+            }
+        }
+    }
+
+    private async Task TalkLocallyAsync(CancellationToken cancellationToken)
+    {
+        using var session = _local.Open(_user.CreateWant());
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        _isTalking = true;
+        var reporting = ReportAsync(
+            report =>
+            {
+                session.Apply(report);
+                return Task.CompletedTask;
+            },
+            ended.CancelAsync,
+            ended.Token);
+        try
+        {
+            while (true)
+            {
+                _user.Pushed(await session.NextAsync(ended.Token));
+            }
+        }
+        finally
+        {
+            await ended.CancelAsync();
+            await reporting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task TalkRemotelyAsync(Mesh.Peer peer, CancellationToken cancellationToken)
+    {
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var call = peer.Lookup(ended.Token);
+        ended.CancelAfter(FirstPushTimeout);
+        await call.RequestStream.WriteAsync(new LookupRequest { Want = _user.CreateWant() }, ended.Token);
+        var reporting = ReportAsync(report => call.RequestStream.WriteAsync(report, ended.Token), call.RequestStream.CompleteAsync, ended.Token);
+        try
+        {
+            while (await call.ResponseStream.MoveNext(ended.Token))
+            {
+                ended.CancelAfter(Timeout.InfiniteTimeSpan);
+                _isTalking = true;
+                _user.Pushed(call.ResponseStream.Current);
+            }
+        }
+        finally
+        {
+            await ended.CancelAsync();
+            await reporting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task ReportAsync(Func<LookupRequest, Task> send, Func<Task> complete, CancellationToken cancellationToken)
+    {
+        await foreach (var report in _reports.Reader.ReadAllAsync(cancellationToken))
+        {
+            await send(report);
+        }
+
+        await complete();
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Debug, "Looking up {Digest} at {Node} was interrupted: {Reason}")]
+        public static partial void LookupBroken(ILogger logger, Digest digest, string node, string reason);
+    }
+}

@@ -1,0 +1,78 @@
+using Peerd.Node.Cli;
+
+namespace Peerd.Tests.Cli;
+
+public sealed class PeerdCommandTests
+{
+    [Theory]
+    [InlineData("--help", "serve")]
+    [InlineData("serve --help", "--config")]
+    [InlineData("demo --help", "--layers")]
+    [InlineData("fetch --help", "--facade")]
+    [InlineData("status --help", "--address")]
+    [InlineData("ring --help", "<digest>")]
+    [InlineData("peers --help", "--json")]
+    public async Task InvokeAsync_Help_TellsTheOptions(string args, string expected)
+    {
+        var run = await CommandRun.OfAsync(args.Split(' '));
+
+        Assert.Equal((0, ""), (run.ExitCode, run.Error));
+        Assert.Contains(expected, run.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("bogus", "'bogus'")]
+    [InlineData("--bogus", "'--bogus'")]
+    [InlineData("status --bogus", "'--bogus'")]
+    [InlineData("status extra", "'extra'")]
+    [InlineData("status --address 127.0.0.1:30001", "--address is '127.0.0.1:30001'; allowed: http://host:port")]
+    [InlineData("status --address http://127.0.0.1:30001/path", "--address is")]
+    [InlineData("status --address http://user@127.0.0.1:30001", "--address is")]
+    [InlineData("peers --address", "--address")]
+    [InlineData("ring sha256:abc", "'sha256:abc' is not a digest")]
+    [InlineData("fetch", "fetch")]
+    [InlineData("fetch a b", "'b'")]
+    [InlineData("fetch a --facade ftp://x", "--facade is 'ftp://x'")]
+    [InlineData("demo --nodes 0", "--nodes is 0; allowed: 1 to 16")]
+    [InlineData("demo --nodes 17", "--nodes is 17; allowed: 1 to 16")]
+    [InlineData("demo --nodes many", "'many'")]
+    [InlineData("demo --layers 0", "--layers is 0")]
+    [InlineData("demo --size 0", "--size is '0'")]
+    [InlineData("demo --size 1XiB", "--size is '1XiB'")]
+    [InlineData("serve bogus", "'bogus'")]
+    [InlineData("serve --bogus=1", "'--bogus=1'")]
+    [InlineData("serve --Peerd:Node:Name", "'--Peerd:Node:Name'")]
+    [InlineData("serve --Peerd:=1", "'--Peerd:=1'")]
+    [InlineData("serve --config /does/not/exist.json", "'/does/not/exist.json'")]
+    [InlineData("--Peerd:Node:Name=a --bogus", "'--bogus'")]
+    [InlineData("--config=/does/not/exist.json", "'/does/not/exist.json'")]
+    public async Task InvokeAsync_BadArguments_SaysWhichAndExitsWith2(string args, string expected)
+    {
+        var run = await CommandRun.OfAsync(args.Split(' '));
+
+        Assert.Equal((2, ""), (run.ExitCode, run.Output));
+        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
+        Assert.Equal(2, run.Error.Count(c => c == '\n'));
+        Assert.Contains("--help'", run.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--Peerd:Node:Name=a", true)]
+    [InlineData("--peerd:node:name=a", true)]
+    [InlineData("--config", true)]
+    [InlineData("--config=x", true)]
+    [InlineData("--configure", false)]
+    [InlineData("status", false)]
+    [InlineData("--help", false)]
+    public void IsArgument_OnlyThoseOfServe_StandForTheVerb(string argument, bool expected) =>
+        Assert.Equal(expected, ServeCommand.IsArgument(argument));
+
+    [Theory]
+    [InlineData("serve --Peerd:Node:Name=a --Peerd:Membership:Members:0:Address=[::1]:30001")]
+    [InlineData("serve --peerd:node:zone=")]
+    [InlineData("demo --nodes 16 --size 1.5GiB --layers 1 --seed -1 --json")]
+    [InlineData("fetch docker.io/library/alpine:3 --output out --facade http://[::1]:30000 --json")]
+    [InlineData("peers --address https://node-1:30001 --json")]
+    public void Create_GoodArguments_AreUnderstood(string args) =>
+        Assert.Empty(PeerdCommand.Create().Parse(args.Split(' ')).Errors);
+}

@@ -1,0 +1,152 @@
+using CsCheck;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Tests.Contracts;
+
+public sealed class PieceSetTests
+{
+    // Capacities around the words of 64 bits, none included.
+    private static readonly Gen<int> GenCapacity = Gen.OneOf(Gen.Int[0, 3], Gen.Int[60, 70], Gen.Int[120, 200]);
+
+    // Those that change all at once are rare, or sets would seldom be in between.
+    private static readonly Gen<Change> GenChange = Gen.Frequency(
+        (6, Gen.Const(Change.Add)), (6, Gen.Const(Change.Remove)), (6, Gen.Const(Change.AddRun)), (1, Gen.Const(Change.Fill)), (1, Gen.Const(Change.Clear)));
+
+    private enum Change
+    {
+        Add,
+        Remove,
+        AddRun,
+        Fill,
+        Clear,
+    }
+
+    [Fact]
+    public void PieceSet_AnyChanges_IsLikeAHashSet() =>
+        Gen.Select(GenCapacity, Gen.Select(GenChange, Gen.Int[-5, 210], Gen.Int[-1, 150]).Array[0, 30]).Sample((capacity, changes) =>
+        {
+            var set = new PieceSet(capacity);
+            var expected = new HashSet<int>();
+            AssertAgrees(set, expected);
+            foreach (var (change, number, count) in changes)
+            {
+                Apply(change, number, count, set, expected);
+                AssertAgrees(set, expected);
+            }
+        }, iter: 1000);
+
+    [Fact]
+    public void AddRun_HugeRuns_AreClipped()
+    {
+        var set = new PieceSet(70);
+
+        set.AddRun(68, uint.MaxValue);
+        set.AddRun(uint.MaxValue, uint.MaxValue);
+
+        Assert.Equal([(68, 2)], set.Runs());
+    }
+
+    [Fact]
+    public void AddRuns_OfToPieceRuns_GivesTheSameSet() =>
+        Gen.Int[0, 129].Array[0, 60].Sample(numbers =>
+        {
+            var set = new PieceSet(130);
+            foreach (var number in numbers)
+            {
+                set.Add(number);
+            }
+
+            var copy = new PieceSet(130);
+            copy.AddRuns(set.ToPieceRuns());
+            return Numbers(copy).SequenceEqual(numbers.Distinct().Order());
+        });
+
+    [Fact]
+    public void AddRuns_BeyondTheCapacity_AreClipped()
+    {
+        var set = new PieceSet(10);
+
+        set.AddRuns([new PieceRun { First = 8, Count = uint.MaxValue }, new PieceRun { First = uint.MaxValue, Count = 1 }]);
+
+        Assert.Equal([(8, 2)], set.Runs());
+    }
+
+    [Fact]
+    public void Clone_Changed_LeavesTheOriginal()
+    {
+        var set = new PieceSet(10);
+        set.Add(3);
+        var clone = set.Clone();
+
+        clone.Add(4);
+        clone.Remove(3);
+
+        Assert.Equal([3], Numbers(set));
+        Assert.Equal([4], Numbers(clone));
+        Assert.Equal((1, 1), (set.Count, clone.Count));
+    }
+
+    [Fact]
+    public void PieceSet_NegativeCapacity_IsRefused() => Assert.Throws<ArgumentOutOfRangeException>(() => new PieceSet(-1));
+
+    private static void Apply(Change change, int number, int count, PieceSet set, HashSet<int> expected)
+    {
+        switch (change)
+        {
+            case Change.Add when number < 0 || number >= set.Capacity:
+                Assert.Throws<ArgumentOutOfRangeException>(() => set.Add(number));
+                break;
+            case Change.Add:
+                Assert.Equal(expected.Add(number), set.Add(number));
+                break;
+            case Change.Remove:
+                Assert.Equal(expected.Remove(number), set.Remove(number));
+                break;
+            case Change.AddRun:
+                set.AddRun(number, count);
+                expected.UnionWith(Enumerable.Range(number, Math.Max(0, count)).Where(n => n >= 0 && n < set.Capacity));
+                break;
+            case Change.Fill:
+                set.Fill();
+                expected.UnionWith(Enumerable.Range(0, set.Capacity));
+                break;
+            default:
+                set.Clear();
+                expected.Clear();
+                break;
+        }
+    }
+
+    private static void AssertAgrees(PieceSet set, HashSet<int> expected)
+    {
+        var capacity = set.Capacity;
+        Assert.Equal(expected.Count, set.Count);
+        Assert.Equal(expected.Count == capacity, set.IsFull);
+        Assert.Equal(expected.Order(), Numbers(set));
+        for (var number = -2; number < capacity + 2; number++)
+        {
+            Assert.Equal(expected.Contains(number), set.Contains(number));
+            Assert.Equal(First(number, capacity, expected.Contains), set.NextSet(number));
+            Assert.Equal(First(number, capacity, candidate => !expected.Contains(candidate)), set.NextClear(number));
+        }
+
+        // Runs do not touch: each is as long as it can be.
+        Assert.All(set.Runs(), run => Assert.False(set.Contains(run.First - 1) || set.Contains(run.First + run.Count)));
+    }
+
+    private static int First(int from, int capacity, Func<int, bool> condition)
+    {
+        for (var number = Math.Max(0, from); number < capacity; number++)
+        {
+            if (condition(number))
+            {
+                return number;
+            }
+        }
+
+        return -1;
+    }
+
+    private static IEnumerable<int> Numbers(PieceSet set) => set.Runs().SelectMany(run => Enumerable.Range(run.First, run.Count));
+}

@@ -1,0 +1,133 @@
+using System.Buffers;
+using CsCheck;
+using Google.Protobuf;
+using Grpc.Core;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Tests.Contracts;
+
+public sealed class RangeAnswerMarshallerTests
+{
+    private static readonly Gen<FetchRangeResponse> Frames =
+        from id in Gen.UInt
+        from offset in Gen.OneOf(Gen.Const(0L), Gen.Long[0, long.MaxValue])
+        from checksum in Gen.OneOf(Gen.Const(0UL), Gen.ULong)
+        from data in Gen.Byte.Array[0, 300]
+        select new FetchRangeResponse { Id = id, Frame = new Frame { Offset = offset, Checksum = checksum, Data = ByteString.CopyFrom(data) } };
+
+    [Fact]
+    public void Serialize_Frame_SameBytesAsGenerated() =>
+        Frames.Sample(message =>
+        {
+            var source = new ArraySource(message.Frame.Offset, message.Frame.Data.ToByteArray());
+            var answer = RangeAnswer.OfFrame(message.Id, message.Frame.Offset, message.Frame.Data.Length, message.Frame.Checksum, source);
+            Assert.Equal(message.ToByteArray(), Serialize(answer));
+        });
+
+    [Fact]
+    public void Deserialize_AnySegmentation_SameAsGenerated() =>
+        Gen.Select(Frames, Gen.Int[1, 40]).Sample((message, chunk) =>
+        {
+            using var answer = Deserialize(message.ToByteArray(), chunk);
+            Assert.Equal(message.Id, answer.Id);
+            Assert.Null(answer.Control);
+            Assert.Equal(message.Frame.Offset, answer.Offset);
+            Assert.Equal(message.Frame.Checksum, answer.Checksum);
+            Assert.Equal(message.Frame.Data.ToByteArray(), answer.Data!.Memory.ToArray());
+        });
+
+    [Fact]
+    public void Deserialize_UnusualFieldOrder_IsUnderstood()
+    {
+        // frame { data, offset } before id: legal on the wire, never written by this program.
+        byte[] payload = [0x1A, 0x05, 0x1A, 0x01, 0x7F, 0x08, 0x40, 0x08, 0x09];
+        using var answer = Deserialize(payload, 3);
+        Assert.Equal(9u, answer.Id);
+        Assert.Equal(64, answer.Offset);
+        Assert.Equal([0x7F], answer.Data!.Memory.ToArray());
+    }
+
+    [Fact]
+    public void RoundTrip_Control_IsKept()
+    {
+        var end = new FetchRangeResponse { Id = 3, End = new RangeEnd { Status = RangeStatus.Busy, Holders = { "n2" } } };
+        using var answer = Deserialize(Serialize(RangeAnswer.OfControl(end)), 4);
+        Assert.Equal(end, answer.Control);
+    }
+
+    [Fact]
+    public void Deserialize_Garbage_ThrowsAndNothingElse() =>
+        Gen.Byte.Array[0, 60].Sample(bytes =>
+        {
+            try
+            {
+                Deserialize(bytes, 7).Dispose();
+            }
+            catch (InvalidProtocolBufferException)
+            {
+            }
+        });
+
+    private static byte[] Serialize(RangeAnswer answer)
+    {
+        var context = new FakeSerializationContext();
+        RangeAnswerMarshaller.Instance.ContextualSerializer(answer, context);
+        Assert.Equal(context.Length, context.Writer.WrittenCount);
+        return context.Writer.WrittenSpan.ToArray();
+    }
+
+    private static RangeAnswer Deserialize(byte[] payload, int chunk) =>
+        RangeAnswerMarshaller.Instance.ContextualDeserializer(new FakeDeserializationContext(payload, chunk));
+
+    private sealed class ArraySource(long start, byte[] data) : IFrameSource
+    {
+        public void Read(long offset, Span<byte> buffer) => data.AsSpan((int)(offset - start), buffer.Length).CopyTo(buffer);
+    }
+
+    private sealed class FakeSerializationContext : SerializationContext
+    {
+        public ArrayBufferWriter<byte> Writer { get; } = new();
+
+        public int Length { get; private set; }
+
+        public override void SetPayloadLength(int payloadLength) => Length = payloadLength;
+
+        public override IBufferWriter<byte> GetBufferWriter() => Writer;
+
+        public override void Complete()
+        {
+        }
+    }
+
+    private sealed class FakeDeserializationContext(byte[] payload, int chunk) : DeserializationContext
+    {
+        public override int PayloadLength => payload.Length;
+
+        public override ReadOnlySequence<byte> PayloadAsReadOnlySequence()
+        {
+            Segment? first = null;
+            Segment? last = null;
+            foreach (var part in payload.Chunk(chunk))
+            {
+                last = new Segment(part, last);
+                first ??= last;
+            }
+
+            return first is null ? ReadOnlySequence<byte>.Empty : new ReadOnlySequence<byte>(first, 0, last!, last!.Memory.Length);
+        }
+
+        private sealed class Segment : ReadOnlySequenceSegment<byte>
+        {
+            public Segment(byte[] memory, Segment? previous)
+            {
+                Memory = memory;
+                if (previous is not null)
+                {
+                    RunningIndex = previous.RunningIndex + previous.Memory.Length;
+                    previous.Next = this;
+                }
+            }
+        }
+    }
+}

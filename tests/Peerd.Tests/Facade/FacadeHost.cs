@@ -1,0 +1,76 @@
+using System.Net;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Content;
+using Peerd.Node.Facade;
+using Peerd.Node.Origin;
+
+namespace Peerd.Tests.Facade;
+
+/// <summary>The facade on a real Kestrel at a free port, over a read path and an origin in memory.</summary>
+internal sealed class FacadeHost : IAsyncDisposable
+{
+    private readonly WebApplication _app;
+
+    private FacadeHost(WebApplication app) => _app = app;
+
+    public FakeContentReader Contents { get; } = new();
+
+    public FakeOrigin Origin { get; } = new();
+
+    public FakeLogCollector Logs => _app.Services.GetFakeLogCollector();
+
+    public IServiceProvider Services => _app.Services;
+
+    public int Port => new Uri(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single()).Port;
+
+    public static async Task<FacadeHost> StartAsync(params (string Key, string Value)[] settings)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Configuration.AddInMemoryCollection(settings.Select(s => KeyValuePair.Create("Peerd:Facade:" + s.Key, (string?)s.Value)));
+        builder.Logging.ClearProviders().AddFakeLogging().SetMinimumLevel(LogLevel.Debug);
+        builder.Services.AddFacade(builder.Configuration);
+        FacadeHost? host = null;
+        builder.Services.AddSingleton<IContentReader>(_ => host!.Contents);
+        builder.Services.AddSingleton<IOrigin>(_ => host!.Origin);
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            var options = kestrel.ApplicationServices.GetRequiredService<IOptions<FacadeOptions>>().Value;
+            kestrel.AddServerHeader = false;
+            FacadeLimits.Apply(kestrel.Limits, options);
+            kestrel.Listen(IPAddress.Loopback, 0, listener => FacadeLimits.Apply(listener, options));
+        });
+        var app = builder.Build();
+        host = new FacadeHost(app);
+        app.MapFacade();
+        await app.StartAsync();
+        return host;
+    }
+
+    public Task<RawConnection> ConnectAsync() => RawConnection.ConnectAsync(Port);
+
+    /// <summary>One request on its own connection.</summary>
+    public async Task<RawAnswer> SendAsync(string method, string target, params string[] headers)
+    {
+        await using var connection = await ConnectAsync();
+        return await connection.SendAsync(method, target, headers);
+    }
+
+    public Task<RawAnswer> GetAsync(string target, params string[] headers) => SendAsync("GET", target, headers);
+
+    public Task<RawAnswer> HeadAsync(string target, params string[] headers) => SendAsync("HEAD", target, headers);
+
+    public async ValueTask DisposeAsync()
+    {
+        using var soon = new CancellationTokenSource(TimeSpan.FromSeconds(2));
+        await _app.StopAsync(soon.Token);
+        await _app.DisposeAsync();
+    }
+}

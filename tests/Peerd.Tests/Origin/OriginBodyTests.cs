@@ -1,0 +1,94 @@
+using System.IO.Pipelines;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
+using Peerd.Node.Origin;
+
+namespace Peerd.Tests.Origin;
+
+public sealed class OriginBodyTests
+{
+    private static readonly TimeSpan Idle = TimeSpan.FromSeconds(15);
+    private readonly FakeTimeProvider _time = new();
+    private readonly Pipe _pipe = new();
+
+    [Fact]
+    public async Task ReadAsync_ExactEndsEarly_Throws()
+    {
+        using var body = Open().Exactly(10);
+        await _pipe.Writer.WriteAsync(new byte[9]);
+        await _pipe.Writer.CompleteAsync();
+
+        var thrown = await Assert.ThrowsAsync<IOException>(() => body.CopyToAsync(Stream.Null));
+
+        Assert.Contains("ended 1 bytes early", thrown.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(100)]
+    public async Task ReadAsync_MoreComesThanAsked_IsNeverGiven(int bufferSize)
+    {
+        using var body = Open().Exactly(10);
+        await _pipe.Writer.WriteAsync(new byte[50]);
+
+        using var read = new MemoryStream();
+        await body.CopyToAsync(read, bufferSize);
+
+        Assert.Equal(10, read.Length);
+    }
+
+    [Fact]
+    public async Task ReadAsync_Idle_ThrowsAndANewReadHasItsOwnTime()
+    {
+        using var body = Open().Exactly(10);
+        var buffer = new byte[10];
+        for (var i = 0; i < 3; i++)
+        {
+            var reading = body.ReadAsync(buffer).AsTask();
+            _time.Advance(Idle - TimeSpan.FromSeconds(1));
+            Assert.False(reading.IsCompleted);
+            await _pipe.Writer.WriteAsync(new byte[1]);
+            Assert.Equal(1, await reading);
+            _time.Advance(Idle * 2);
+        }
+
+        var idle = body.ReadAsync(buffer).AsTask();
+        _time.Advance(Idle);
+
+        await Assert.ThrowsAsync<IOException>(() => idle);
+    }
+
+    [Fact]
+    public async Task ReadAsync_Cancelled_ThrowsAndTheNextReadGoesOn()
+    {
+        using var body = Open().Exactly(10);
+        using var cancel = new CancellationTokenSource();
+        var reading = body.ReadAsync(new byte[10], cancel.Token).AsTask();
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reading);
+
+        await _pipe.Writer.WriteAsync(new byte[3]);
+        Assert.Equal(3, await body.ReadAsync(new byte[10]));
+    }
+
+    [Theory]
+    [InlineData(10, false)]
+    [InlineData(11, true)]
+    public async Task ReadAsync_Capped_ThrowsOnlyWhenThereIsMore(int sent, bool isTooMuch)
+    {
+        using var body = Open().Capped(10);
+        await _pipe.Writer.WriteAsync(new byte[sent]);
+        await _pipe.Writer.CompleteAsync();
+
+        var failure = await Record.ExceptionAsync(() => body.CopyToAsync(Stream.Null));
+
+        Assert.Equal(isTooMuch, failure is IOException);
+    }
+
+    private OriginBody Open()
+    {
+        var services = new ServiceCollection().AddMetrics().AddSingleton<OriginMetrics>().BuildServiceProvider();
+        return new OriginBody(_pipe.Reader.AsStream(), "reg.test", Idle, services.GetRequiredService<OriginMetrics>(), _time);
+    }
+}

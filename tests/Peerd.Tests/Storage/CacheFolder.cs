@@ -1,0 +1,126 @@
+using System.Diagnostics;
+using Microsoft.Extensions.Logging.Abstractions;
+using Peerd.Contracts;
+using Peerd.Node.Storage;
+
+namespace Peerd.Tests.Storage;
+
+/// <summary>A folder of its own for a cache; deleted, and unmounted if it was mounted, at the end.</summary>
+internal sealed class CacheFolder : IDisposable
+{
+    private bool _isMounted;
+
+    public string Path { get; } = Directory.CreateTempSubdirectory("peerd-cache-").FullName;
+
+    public PieceCache Open(long capacity = 1L << 30, long memory = 64L << 20, TimeProvider? time = null, string? path = null) =>
+        PieceCache.Open(
+            new CacheOptions { Directory = path ?? Path, Capacity = $"{capacity}", Memory = $"{memory}" },
+            time ?? TimeProvider.System,
+            NullLogger<PieceCache>.Instance);
+
+    public string[] Files(string pattern) => Directory.GetFiles(Path, pattern, SearchOption.AllDirectories);
+
+    public void MountTmpfs(string size)
+    {
+        var failure = Mount("-t", "tmpfs", "-o", $"size={size}", "tmpfs", Path);
+        Assert.SkipWhen(failure is not null, $"this test mounts a file system, which is not allowed here: {failure}");
+        _isMounted = true;
+    }
+
+    public void Remount(string mode) => Assert.Null(Mount("-o", $"remount,{mode}", Path));
+
+    public void Dispose()
+    {
+        if (_isMounted)
+        {
+            Assert.Null(Run("umount", "-l", Path));
+        }
+
+        Directory.Delete(Path, recursive: true);
+    }
+
+    private static string? Mount(params string[] arguments) => Run("mount", arguments);
+
+    private static string? Run(string program, params string[] arguments)
+    {
+        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true, UseShellExecute = false })!;
+        var error = process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        return process.ExitCode == 0 ? null : error;
+    }
+}
+
+/// <summary>A content with bytes that can be told from all others.</summary>
+internal sealed class SampleContent
+{
+    public SampleContent(int seed, int size)
+    {
+        Bytes = new byte[size];
+        new Random(seed).NextBytes(Bytes);
+        Digest = Digest.OfSha256(Bytes);
+        Layout = new ContentLayout(size);
+    }
+
+    public byte[] Bytes { get; }
+
+    public Digest Digest { get; }
+
+    public ContentLayout Layout { get; }
+
+    public ReadOnlySpan<byte> Frame(int frame) => Slice(Layout.Frame(frame));
+
+    public ReadOnlySpan<byte> Slice(ByteRange range) => Bytes.AsSpan((int)range.Offset, (int)range.Length);
+
+    public ContentLease OpenIn(PieceCache cache) => cache.Open(Digest, Bytes.Length, mediaType: null);
+
+    public void WriteFrame(CachedContent content, int frame) => content.WriteFrame(frame, Frame(frame), FrameChecksum.Compute(Frame(frame)));
+
+    public void WritePiece(CachedContent content, int piece)
+    {
+        for (var i = 0; i < Layout.FramesIn(piece); i++)
+        {
+            WriteFrame(content, Layout.FirstFrameOf(piece) + i);
+        }
+    }
+
+    public void WriteAll(PieceCache cache)
+    {
+        using var lease = OpenIn(cache);
+        for (var frame = 0; frame < Layout.FrameCount; frame++)
+        {
+            WriteFrame(lease.Content, frame);
+        }
+
+        lease.Content.MarkVerified();
+    }
+
+    /// <summary>Reads a range; false when it is lost. Fails the test when a byte is wrong.</summary>
+    public bool TryRead(CachedContent content, ByteRange range)
+    {
+        var buffer = new byte[range.Length];
+        try
+        {
+            content.Read(range.Offset, buffer);
+        }
+        catch (FrameLostException)
+        {
+            return false;
+        }
+
+        Assert.True(Slice(range).SequenceEqual(buffer), $"wrong bytes in {range}");
+        return true;
+    }
+
+    public bool TryReadAll(PieceCache cache)
+    {
+        if (!cache.TryOpen(Digest, out var lease))
+        {
+            return false;
+        }
+
+        using (lease)
+        {
+            return TryRead(lease.Content, new ByteRange(0, Bytes.Length));
+        }
+    }
+}
