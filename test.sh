@@ -66,7 +66,7 @@ suite() {
   report=$results/$project.xml
   printf '\n== %s\n' "$name"
   timeout --kill-after=30s 20m dotnet "tests/$project/bin/Release/net10.0/$project.dll" \
-    -noLogo -noColor -xml "$report" "$@" || status=$?
+    -noLogo -noColor -result-xml "$report" "$@" || status=$?
 
   counts=(0 0 0)
   if [ -s "$report" ]; then

@@ -37,7 +37,7 @@ internal sealed class Nginx
             http {
               access_log off;
               sendfile on;
-              tcp_nopush on;
+              # Not tcp_nopush: with it one range in a hundred waits 40 ms for an acknowledgement.
               keepalive_requests 1000000;
               default_type application/octet-stream;
               client_body_temp_path {{folder}}/body;
