@@ -32,7 +32,7 @@ internal static class FetchCommand
         var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
         if (!json)
         {
-            await output.WriteLineAsync($"Fetching {options.Target} through {options.Facade}");
+            await output.WriteLineAsync($"Fetching {options.Target} through {options.Facade.GetLeftPart(UriPartial.Authority)}");
         }
 
         FetchReport report;

@@ -27,7 +27,6 @@ internal static class DemoTable
                 node.Ok ? "[green]right[/]" : "[red]FAILED[/]");
         }
 
-        console.WriteLine();
         console.Write(table);
         var delivered = (double)report.ImageBytes * report.PerNode.Count(node => node.Ok);
         var writer = console.Profile.Out.Writer;

@@ -42,22 +42,25 @@ internal sealed class FacadeClient(HttpClient http, Uri facade, string registry,
     public async Task<ResolvedManifest> ResolveAsync(string repository, string reference, CancellationToken cancellationToken)
     {
         using var idle = new IdleTimeout(idleLimit, time, cancellationToken);
-        using var response = await SendAsync(HttpMethod.Head, repository, "manifests", reference, ManifestTypes, idle);
-        if (response.Headers.TryGetValues("Docker-Content-Digest", out var values) && Digest.TryParse(values.First(), out var digest) && response.Content.Headers.ContentLength is { } size)
+        using (var response = await ExchangeAsync(HttpMethod.Head, repository, "manifests", reference, ManifestTypes, idle))
         {
-            return new ResolvedManifest(digest, response.Content.Headers.ContentType?.MediaType, size);
+            if (response.IsSuccessStatusCode
+                && response.Headers.TryGetValues("Docker-Content-Digest", out var values)
+                && Digest.TryParse(values.First(), out var digest)
+                && response.Content.Headers.ContentLength is { } size)
+            {
+                return new ResolvedManifest(digest, response.Content.Headers.ContentType?.MediaType, size);
+            }
         }
 
-        // The registry keeps the digest to itself: it follows from the bytes.
+        // Either the registry keeps the digest to itself, and it follows from the bytes, or it refuses, and only the
+        // answer to a GET says why.
         using var full = await SendAsync(HttpMethod.Get, repository, "manifests", reference, ManifestTypes, idle);
         using var content = new MemoryStream();
         var what = $"{registry}/{repository} manifest {reference}";
-        var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        using (hash)
-        {
-            await CopyAsync(full, content, hash, LargestManifest, null, what, idle);
-            return new ResolvedManifest(Digest.FromHash(HashAlgorithmName.SHA256, hash.GetHashAndReset()), full.Content.Headers.ContentType?.MediaType, content.Length);
-        }
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        await CopyAsync(full, content, hash, LargestManifest, null, what, idle);
+        return new ResolvedManifest(Digest.FromHash(HashAlgorithmName.SHA256, hash.GetHashAndReset()), full.Content.Headers.ContentType?.MediaType, content.Length);
     }
 
     /// <summary>Reads an index or a manifest.</summary>
@@ -103,7 +106,7 @@ internal sealed class FacadeClient(HttpClient http, Uri facade, string registry,
         var buffer = ArrayPool<byte>.Shared.Rent(BufferSize);
         try
         {
-            await using var body = await response.Content.ReadAsStreamAsync(idle.Token);
+            await using var body = await response.Content.ReadAsStreamAsync(idle.Caller);
             var received = 0L;
             while (await ReadSomeAsync(body, buffer, received, what, idle) is > 0 and var count)
             {
@@ -114,9 +117,8 @@ internal sealed class FacadeClient(HttpClient http, Uri facade, string registry,
                 }
 
                 hash.AppendData(buffer, 0, count);
-                await destination.WriteAsync(buffer.AsMemory(0, count), idle.Token);
+                await destination.WriteAsync(buffer.AsMemory(0, count), idle.Caller);
                 progress?.Receive(count);
-                idle.Restart();
             }
         }
         finally
@@ -129,7 +131,11 @@ internal sealed class FacadeClient(HttpClient http, Uri facade, string registry,
     {
         try
         {
-            return await body.ReadAsync(buffer, idle.Token);
+            // Anew before and after: the time for writing the last bytes is not the node's.
+            idle.Restart();
+            var count = await body.ReadAsync(buffer, idle.Token);
+            idle.Restart();
+            return count;
         }
         catch (Exception exception) when (exception is IOException or HttpRequestException)
         {
@@ -143,29 +149,7 @@ internal sealed class FacadeClient(HttpClient http, Uri facade, string registry,
 
     private async Task<HttpResponseMessage> SendAsync(HttpMethod method, string repository, string kind, string reference, string accept, IdleTimeout idle)
     {
-        var what = $"{registry}/{repository} {kind}/{reference}";
-        using var request = new HttpRequestMessage(method, new Uri(facade, $"/v2/{repository}/{kind}/{reference}?ns={Uri.EscapeDataString(registry)}"));
-        request.Headers.TryAddWithoutValidation("Accept", accept);
-        request.Headers.UserAgent.Add(new ProductInfoHeaderValue("peerd", null));
-        HttpResponseMessage response;
-        try
-        {
-            response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, idle.Token);
-        }
-        catch (HttpRequestException exception)
-        {
-            throw new PullException(
-                exception.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError
-                    ? $"no node answers at {facade}: is peerd running there? ({exception.Message})"
-                    : $"{what}: {exception.Message}",
-                exception);
-        }
-        catch (OperationCanceledException exception) when (idle.HasExpired)
-        {
-            throw new PullException($"{what}: no answer for {idle.Limit.TotalSeconds:0} s", exception);
-        }
-
-        idle.Restart();
+        var response = await ExchangeAsync(method, repository, kind, reference, accept, idle);
         if (response.IsSuccessStatusCode)
         {
             return response;
@@ -173,14 +157,39 @@ internal sealed class FacadeClient(HttpClient http, Uri facade, string registry,
 
         using (response)
         {
-            throw new PullException($"{what}: {(int)response.StatusCode} {await ReadErrorAsync(response, idle)}".TrimEnd());
+            throw new PullException($"{registry}/{repository} {kind}/{reference}: {(int)response.StatusCode} {await ReadErrorAsync(response, idle)}");
+        }
+    }
+
+    private async Task<HttpResponseMessage> ExchangeAsync(HttpMethod method, string repository, string kind, string reference, string accept, IdleTimeout idle)
+    {
+        using var request = new HttpRequestMessage(method, new Uri(facade, $"/v2/{repository}/{kind}/{reference}?ns={Uri.EscapeDataString(registry)}"));
+        request.Headers.TryAddWithoutValidation("Accept", accept);
+        request.Headers.UserAgent.Add(new ProductInfoHeaderValue("peerd", null));
+        try
+        {
+            var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, idle.Token);
+            idle.Restart();
+            return response;
+        }
+        catch (HttpRequestException exception)
+        {
+            throw new PullException(
+                exception.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError
+                    ? $"no node answers at {facade.GetLeftPart(UriPartial.Authority)}: is peerd running there? ({exception.Message})"
+                    : $"{registry}/{repository} {kind}/{reference}: {exception.Message}",
+                exception);
+        }
+        catch (OperationCanceledException exception) when (idle.HasExpired)
+        {
+            throw new PullException($"{registry}/{repository} {kind}/{reference}: no answer for {idle.Limit.TotalSeconds:0} s", exception);
         }
     }
 
     /// <summary>The first error of an OCI error answer; else the name of the status.</summary>
     private static async Task<string> ReadErrorAsync(HttpResponseMessage response, IdleTimeout idle)
     {
-        var status = response.StatusCode.ToString();
+        var status = OneLine(response.ReasonPhrase ?? response.StatusCode.ToString());
         try
         {
             using var body = new MemoryStream();

@@ -10,11 +10,15 @@ internal sealed class IdleTimeout : IDisposable
     public IdleTimeout(TimeSpan limit, TimeProvider time, CancellationToken cancellationToken)
     {
         _limit = limit;
+        Caller = cancellationToken;
         _idle = new CancellationTokenSource(limit, time);
         _linked = CancellationTokenSource.CreateLinkedTokenSource(_idle.Token, cancellationToken);
     }
 
     public TimeSpan Limit => _limit;
+
+    /// <summary>Cancelled by the caller only: for what does not count as waiting.</summary>
+    public CancellationToken Caller { get; }
 
     public CancellationToken Token => _linked.Token;
 

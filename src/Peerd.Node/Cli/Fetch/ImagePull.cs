@@ -55,7 +55,7 @@ internal sealed class ImagePull(FacadeClient facade, ImageReference reference, P
         }
 
         var root = new Descriptor(resolved.MediaType, resolved.Digest.ToString(), resolved.Size);
-        var (document, mediaType) = await ReadDocumentAsync(root, "manifest", cancellationToken);
+        var (document, mediaType) = await ReadDocumentAsync(root, IsIndex(resolved.MediaType) ? "index" : "manifest", cancellationToken);
         root = root with { MediaType = mediaType };
         if (document.Manifests is null)
         {
@@ -82,6 +82,8 @@ internal sealed class ImagePull(FacadeClient facade, ImageReference reference, P
         var document = ImageDocument.Parse(bytes, $"{name} {digest}");
         return (document, document.MediaType ?? descriptor.MediaType);
     }
+
+    private static bool IsIndex(string? mediaType) => mediaType is "application/vnd.oci.image.index.v1+json" or "application/vnd.docker.distribution.manifest.list.v2+json";
 
     private Descriptor Choose(IReadOnlyList<Descriptor> manifests) =>
         manifests.FirstOrDefault(manifest => manifest.Platform is { } other && platform.Accepts(other.ToPlatform()))

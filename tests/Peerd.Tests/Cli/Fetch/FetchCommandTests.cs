@@ -175,7 +175,7 @@ public sealed class FetchCommandTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("reg.test/team/other:v1", "peerd fetch: reg.test/team/other manifests/v1: 404 NotFound\n")]
+    [InlineData("reg.test/team/other:v1", "peerd fetch: reg.test/team/other manifests/v1: 404 MANIFEST_UNKNOWN: this registry has one image only\n")]
     [InlineData("https://reg.test/v2/team/app/blobs/sha256:0000000000000000000000000000000000000000000000000000000000000000", "peerd fetch: reg.test/team/app blobs/sha256:0000000000000000000000000000000000000000000000000000000000000000: 404 BLOB_UNKNOWN: this registry has one image only\n")]
     public async Task Fetch_WhatIsNotThere_TellsTheErrorOfTheNode(string target, string error)
     {
@@ -196,6 +196,20 @@ public sealed class FetchCommandTests : IAsyncLifetime
 
         Assert.Equal(1, await RunThroughAsync(node.Facade, $"https://reg.test/v2/a/blobs/{Image.Config.Digest}"));
         Assert.Equal($"peerd fetch: reg.test/a blobs/{Image.Config.Digest}: 503 UNAVAILABLE: no source [31m\n", _errors.ToString());
+    }
+
+    [Fact]
+    public async Task Fetch_ErrorOfTheNodeThatIsNoJson_TellsTheStatus()
+    {
+        await using var node = await StandInNode.StartAsync("bad", _registry.Endpoint, intercept: async context =>
+        {
+            context.Response.StatusCode = 502;
+            await context.Response.WriteAsync("<html>");
+            return true;
+        });
+
+        Assert.Equal(1, await RunThroughAsync(node.Facade, Reference));
+        Assert.Equal("peerd fetch: reg.test/team/app manifests/v1: 502 Bad Gateway\n", _errors.ToString());
     }
 
     [Theory]
@@ -261,7 +275,7 @@ public sealed class FetchCommandTests : IAsyncLifetime
         closed.Stop();
 
         Assert.Equal(1, await RunThroughAsync(address, Reference, "--output", Output, "--json"));
-        Assert.Contains($"no node answers at {address}", _errors.ToString(), StringComparison.Ordinal);
+        Assert.Contains($"no node answers at {address.GetLeftPart(UriPartial.Authority)}: is peerd running there?", _errors.ToString(), StringComparison.Ordinal);
         using var json = JsonDocument.Parse(_output.ToString());
         Assert.False(json.RootElement.GetProperty("ok").GetBoolean());
         Assert.Empty(_folder.GetFileSystemInfos());
