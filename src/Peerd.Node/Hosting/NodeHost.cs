@@ -153,6 +153,7 @@ internal static class NodeHost
         services.AddGrpcHealthChecks().AddCheck<Readiness>("ready");
         // PeerServer has no generated base class from which the service could be found.
         services.AddSingleton(new ReflectionServiceImpl(PeerService.Descriptor, NodeService.Descriptor, Health.Descriptor, ServerReflection.Descriptor));
+        services.AddSingleton(new ReflectionV1ServiceImpl(PeerService.Descriptor, NodeService.Descriptor, Health.Descriptor, Grpc.Reflection.V1.ServerReflection.Descriptor));
         services.AddGrpcReflection();
     }
 

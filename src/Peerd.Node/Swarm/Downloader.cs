@@ -36,7 +36,7 @@ internal sealed record DownloaderPolicy
     public TimeSpan OwnerlessPatience { get; init; } = TimeSpan.FromMilliseconds(50);
 
     /// <summary>With an owner, this long without anything arriving leads straight to the origin: the last resort.</summary>
-    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(5);
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
 }
 
 /// <summary>What a downloader wants done. Each request has an id under which its end is reported.</summary>
@@ -46,7 +46,7 @@ internal abstract record DownloadAction
     internal sealed record FetchFromPeer(int Id, string Node, int First, int Count) : DownloadAction;
 
     /// <summary>Read a run of pieces from the origin.</summary>
-    internal sealed record FetchFromOrigin(int Id, int First, int Count) : DownloadAction;
+    internal sealed record FetchFromOrigin(int Id, int First, int Count, bool IsGranted) : DownloadAction;
 
     /// <summary>Stop a request.</summary>
     internal sealed record Cancel(int Id) : DownloadAction;
@@ -396,7 +396,7 @@ internal sealed class Downloader
                 count++;
             }
 
-            ReadFromOrigin(piece, count);
+            ReadFromOrigin(piece, count, isGranted: true);
         }
     }
 
@@ -415,10 +415,10 @@ internal sealed class Downloader
 
     private int OpenOriginRequests() => _requests.Values.Count(request => request.Node is null);
 
-    private void ReadFromOrigin(int first, int count)
+    private void ReadFromOrigin(int first, int count, bool isGranted)
     {
         var id = Add(new Request(null, first, count));
-        _actions.Add(new DownloadAction.FetchFromOrigin(id, first, count));
+        _actions.Add(new DownloadAction.FetchFromOrigin(id, first, count, isGranted));
     }
 
     private int Add(Request request)
@@ -519,13 +519,15 @@ internal sealed class Downloader
         {
             if (OpenOriginRequests() == 0)
             {
+                // No more than a segment at a time: others may be doing the same, and the owner may come back.
+                var end = Math.Min(_layout.PieceCount, ((missing / _layout.PiecesPerSegment) + 1) * _layout.PiecesPerSegment);
                 var count = 1;
-                while (missing + count < _layout.PieceCount && !_have.Contains(missing + count) && IsDemanded(missing + count) && count * (long)_layout.PieceSize < _policy.LongestOriginRead)
+                while (missing + count < end && !_have.Contains(missing + count) && !_inFlight.Contains(missing + count))
                 {
                     count++;
                 }
 
-                ReadFromOrigin(missing, count);
+                ReadFromOrigin(missing, count, isGranted: false);
             }
 
             return;
