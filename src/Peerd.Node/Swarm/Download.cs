@@ -312,6 +312,19 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     private async Task ProbeAsync(CancellationToken cancellationToken)
     {
+        try
+        {
+            await AskForSizeAsync(cancellationToken);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            _opened.TrySetResult(new SourceFailure(HttpStatusCode.BadGateway, e.Message));
+            throw;
+        }
+    }
+
+    private async Task AskForSizeAsync(CancellationToken cancellationToken)
+    {
         var origin = CurrentOrigin();
         var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : new ByteRange(0, ProtocolConstants.ProbeBytes);
         await using var response = await _services.Origin.ReadAsync(origin, range, cancellationToken);
@@ -475,6 +488,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             lock (_lock)
             {
                 _requests.Remove(id);
+                // Whatever became of it: a request whose end is never told keeps its pieces from being asked for again.
+                _machine!.RequestAbandoned(id, Now);
+                CarryOut();
             }
 
             cancel.Dispose();

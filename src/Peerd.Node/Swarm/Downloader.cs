@@ -168,7 +168,12 @@ internal sealed class Downloader
     /// <summary>A piece is here now, whoever brought it.</summary>
     public void PieceArrived(int piece, TimeSpan now)
     {
-        _lastProgress = now;
+        if (!_requests.Values.Any(request => request.IsLastResort && piece >= request.First && piece < request.First + request.Count))
+        {
+            // What the last resort brings is no sign that waiting helps.
+            _lastProgress = now;
+        }
+
         _have.Add(piece);
         _granted.Remove(piece);
         Schedule(now);
@@ -241,6 +246,22 @@ internal sealed class Downloader
         }
 
         Schedule(now);
+    }
+
+    /// <summary>A request has ended without a word. Without effect when its end was told.</summary>
+    public void RequestAbandoned(int id, TimeSpan now)
+    {
+        if (_requests.TryGetValue(id, out var request))
+        {
+            if (request.Node is null)
+            {
+                OriginRequestEnded(id, succeeded: false, now);
+            }
+            else
+            {
+                PeerRequestEnded(id, Mesh.RangeOutcomeKind.Failed, [], now);
+            }
+        }
     }
 
     /// <summary>Another reader has come with another way to the origin.</summary>
@@ -417,7 +438,7 @@ internal sealed class Downloader
 
     private void ReadFromOrigin(int first, int count, bool isGranted)
     {
-        var id = Add(new Request(null, first, count));
+        var id = Add(new Request(null, first, count) { IsLastResort = !isGranted });
         _actions.Add(new DownloadAction.FetchFromOrigin(id, first, count, isGranted));
     }
 
@@ -554,7 +575,10 @@ internal sealed class Downloader
         return -1;
     }
 
-    private sealed record Request(string? Node, int First, int Count);
+    private sealed record Request(string? Node, int First, int Count)
+    {
+        public bool IsLastResort { get; init; }
+    }
 
     private sealed class Peer(PieceSet pieces)
     {

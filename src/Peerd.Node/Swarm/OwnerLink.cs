@@ -131,7 +131,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                 await TalkRemotelyAsync(peer, ended.Token);
             }
         }
-        catch (Exception e) when (e is RpcException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception e) when (e is RpcException or IOException or OperationCanceledException or InvalidOperationException)
         {
             if (!ended.IsCancellationRequested)
             {
