@@ -80,6 +80,10 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
 
             node.Leases++;
             lease = new Lease(this, member.Node, member.Incarnation) { IsReport = isReport };
+            if (!isReport)
+            {
+                node.Announcing = lease;
+            }
         }
 
         Notify(member.Node, changed);
@@ -241,7 +245,9 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         }
     }
 
-    private bool IsCurrent(Lease lease) => _nodes.TryGetValue(lease.Name, out var node) && node.Incarnation == lease.Incarnation;
+    /// <summary>What arrives late on a former stream must not take entries from the stream that has replaced it.</summary>
+    private bool IsCurrent(Lease lease) =>
+        _nodes.TryGetValue(lease.Name, out var node) && node.Incarnation == lease.Incarnation && (lease.IsReport || ReferenceEquals(node.Announcing, lease));
 
     private void RemoveEntries(string node, Func<Held, bool> condition, List<Digest> changed)
     {
@@ -312,6 +318,9 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         public ulong Incarnation { get; set; }
 
         public int Leases { get; set; }
+
+        /// <summary>The newest Announce stream.</summary>
+        public Lease? Announcing { get; set; }
     }
 
     private sealed class Content(ContentLayout layout, string mediaType)

@@ -168,7 +168,7 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
                     return;
                 }
 
-                if (report.Size > 0 || report.MediaType.Length > 0)
+                if (report.Size > 0 || (report.MediaType.Length > 0 && _coordinator.Size is not null))
                 {
                     _coordinator.SizeKnown(report.Size, report.MediaType, owner.Now);
                 }
@@ -301,7 +301,7 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
             {
                 if (_pushes.Count >= KeptPushes)
                 {
-                    _last!.MergeFrom(push);
+                    Merge(_last!, push);
                     return;
                 }
 
@@ -310,6 +310,43 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
             }
 
             _available.Release();
+        }
+
+        /// <summary>In one push revocations come before grants and losses before holders, so what the later push takes back is struck out of the earlier.</summary>
+        private static void Merge(LookupResponse earlier, LookupResponse later)
+        {
+            foreach (var revoked in later.Revoked)
+            {
+                for (var i = earlier.Granted.Count - 1; i >= 0; i--)
+                {
+                    var granted = earlier.Granted[i];
+                    var (start, end) = (granted.First, granted.First + granted.Count);
+                    var (cut, cutEnd) = (Math.Clamp(revoked.First, start, end), Math.Clamp(revoked.First + revoked.Count, start, end));
+                    earlier.Granted.RemoveAt(i);
+                    if (cut > start)
+                    {
+                        earlier.Granted.Add(new SegmentRun { First = start, Count = cut - start });
+                    }
+
+                    if (cutEnd < end)
+                    {
+                        earlier.Granted.Add(new SegmentRun { First = cutEnd, Count = end - cutEnd });
+                    }
+                }
+            }
+
+            foreach (var gone in later.Gone)
+            {
+                for (var i = earlier.Holders.Count - 1; i >= 0; i--)
+                {
+                    if (earlier.Holders[i].Node == gone)
+                    {
+                        earlier.Holders.RemoveAt(i);
+                    }
+                }
+            }
+
+            earlier.MergeFrom(later);
         }
 
         public async ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken)

@@ -1,5 +1,6 @@
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Directory;
 
 namespace Peerd.Node.Swarm;
 
@@ -83,6 +84,12 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         if (_askers.Remove(node, out var asker))
         {
             Release(asker, _ => true);
+            if (!_holders.ContainsKey(node))
+            {
+                // It was told as receiving and holds nothing: its place is for another.
+                RemoveFromSamples(node);
+            }
+
             Decide(now);
         }
     }
@@ -96,7 +103,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
             PushAll(pending => pending.MediaType = mediaType);
         }
 
-        if (_layout is not null)
+        if (_layout is not null || size is < 0 or > HolderDirectory.MaxSize)
         {
             return;
         }
@@ -122,13 +129,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         {
             if (_holders.Remove(node))
             {
-                foreach (var asker in _askers.Values)
-                {
-                    if (asker.Sample.Remove(node))
-                    {
-                        asker.Pending.Gone.Add(node);
-                    }
-                }
+                RemoveFromSamples(node);
             }
         }
         else if (_layout is null || pieces.Capacity == _layout.Value.PieceCount)
@@ -150,7 +151,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
     /// <summary>Checksums as the first reader of a piece told them; later words do not count.</summary>
     public void ChecksumsKnown(int piece, ulong[] checksums)
     {
-        if (_layout is { } layout && piece < layout.PieceCount && checksums.Length == layout.FramesIn(piece) && _checksums.TryAdd(piece, checksums))
+        if (_layout is { } layout && piece >= 0 && piece < layout.PieceCount && checksums.Length == layout.FramesIn(piece) && _checksums.TryAdd(piece, checksums))
         {
             _newChecksums.Add(piece);
         }
@@ -193,8 +194,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
             if (_holders.Count > policy.HolderSample && asker.Sample.Count > 0)
             {
                 var leaving = asker.Sample.Keys.ElementAt(_random.Next(asker.Sample.Count));
-                asker.Sample.Remove(leaving);
-                asker.Pending.Gone.Add(leaving);
+                asker.Forget(leaving);
             }
         }
 
@@ -369,15 +369,26 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
 
         foreach (var grant in asker.Grants)
         {
-            var arrived = grant.Segments.Sum(segment => CountHeld(layout, segment, pieces));
-            if (arrived != grant.Arrived)
+            if (grant.Segments.Sum(segment => CountHeld(layout, segment, pieces)) > grant.Arrived)
             {
-                grant.Arrived = arrived;
                 grant.LastProgress = now;
             }
         }
 
         Release(asker, segment => HoldsAll(layout, segment, pieces));
+        foreach (var grant in asker.Grants)
+        {
+            // Of what is left of the grant, or the next piece would look like the one before.
+            grant.Arrived = grant.Segments.Sum(segment => CountHeld(layout, segment, pieces));
+        }
+    }
+
+    private void RemoveFromSamples(string node)
+    {
+        foreach (var asker in _askers.Values)
+        {
+            asker.Forget(node);
+        }
     }
 
     private int FirstUncovered(ContentLayout layout, int from)
@@ -562,6 +573,23 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
 
         public LookupResponse Pending => _pending;
 
+        /// <summary>The node is not to be asked any more, not even by what has not been pushed yet.</summary>
+        public void Forget(string holder)
+        {
+            if (Sample.Remove(holder))
+            {
+                for (var i = _pending.Holders.Count - 1; i >= 0; i--)
+                {
+                    if (_pending.Holders[i].Node == holder)
+                    {
+                        _pending.Holders.RemoveAt(i);
+                    }
+                }
+
+                _pending.Gone.Add(holder);
+            }
+        }
+
         public LookupResponse? TakePending()
         {
             var pending = _pending;
@@ -595,6 +623,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
             if (Pieces.Capacity != pieceCount)
             {
                 Pieces = new PieceSet(pieceCount);
+                Complete = false;
             }
         }
     }

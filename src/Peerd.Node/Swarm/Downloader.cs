@@ -137,14 +137,15 @@ internal sealed class Downloader
             Learn(holder);
         }
 
-        foreach (var run in push.Granted)
-        {
-            _granted.AddRun((long)run.First * _layout.PiecesPerSegment, (long)run.Count * _layout.PiecesPerSegment);
-        }
-
+        // In this order: a segment that is taken from a stalled reader is given back to it when no other can read.
         foreach (var run in push.Revoked)
         {
             Revoke(run);
+        }
+
+        foreach (var run in push.Granted)
+        {
+            _granted.AddRun((long)run.First * _layout.PiecesPerSegment, (long)run.Count * _layout.PiecesPerSegment);
         }
 
         GiveBackIdle(push.Reclaimed);
@@ -278,19 +279,23 @@ internal sealed class Downloader
     {
         if (!_peers.TryGetValue(holder.Node, out var peer))
         {
-            _peers.Add(holder.Node, peer = new Peer(new PieceSet(_layout.PieceCount)));
+            // It may have been told as gone while requests to it were under way.
+            _peers.Add(holder.Node, peer = new Peer(_layout.PieceCount) { Open = _requests.Values.Count(request => request.Node == holder.Node) });
         }
 
         if (holder.Replace)
         {
             peer.Pieces.Clear();
+            peer.Held.Clear();
         }
 
         if (holder.Complete)
         {
             peer.Pieces.Fill();
+            peer.Held.Fill();
         }
 
+        peer.Held.AddRuns(holder.Pieces);
         peer.Pieces.AddRuns(holder.Pieces);
         peer.Pieces.AddRuns(holder.Receiving);
     }
@@ -318,7 +323,8 @@ internal sealed class Downloader
     private void GiveBackIdle(IEnumerable<SegmentRun> runs)
     {
         var idle = new List<SegmentRun>();
-        foreach (var segment in runs.SelectMany(run => Enumerable.Range((int)run.First, (int)Math.Min(run.Count, _layout.SegmentCount))))
+        var known = runs.Where(run => run.First < _layout.SegmentCount);
+        foreach (var segment in known.SelectMany(run => Enumerable.Range((int)run.First, (int)Math.Min(run.Count, _layout.SegmentCount - run.First))))
         {
             var pieces = Enumerable.Range(segment * _layout.PiecesPerSegment, _layout.PiecesPerSegment);
             if (pieces.Any(_granted.Contains) && !pieces.Any(_inFlight.Contains))
@@ -346,9 +352,20 @@ internal sealed class Downloader
                 peer.Failures = 0;
                 break;
             case Mesh.RangeOutcomeKind.NotHeld:
+                // It answers in order up to the first piece that it has not. The owner tells each held piece only once,
+                // so what is behind is forgotten only if the peer was still to receive it.
+                var stoppedAt = _have.NextClear(request.First);
                 for (var piece = request.First; piece < request.First + request.Count; piece++)
                 {
-                    peer.Pieces.Remove(piece);
+                    if (piece == stoppedAt)
+                    {
+                        peer.Held.Remove(piece);
+                    }
+
+                    if (!peer.Held.Contains(piece))
+                    {
+                        peer.Pieces.Remove(piece);
+                    }
                 }
 
                 break;
@@ -357,6 +374,7 @@ internal sealed class Downloader
                 break;
             case Mesh.RangeOutcomeKind.Corrupt:
                 peer.Pieces.Clear();
+                peer.Held.Clear();
                 Ban(peer, now);
                 break;
             case Mesh.RangeOutcomeKind.Failed:
@@ -505,7 +523,8 @@ internal sealed class Downloader
     private int RunLength(Peer peer, int first, int usablePeers)
     {
         // With several peers a range is no longer than a segment, so that all of them have something to do.
-        var longest = usablePeers > 1 ? _layout.PiecesPerSegment : Math.Max(1, _policy.LongestRange / _layout.PieceSize);
+        var longest = Math.Max(1, _policy.LongestRange / _layout.PieceSize);
+        longest = usablePeers > 1 ? Math.Min(longest, _layout.PiecesPerSegment) : longest;
         var count = 1;
         while (count < longest && first + count < _layout.PieceCount && peer.Pieces.Contains(first + count)
             && !_have.Contains(first + count) && !_inFlight.Contains(first + count) && !_granted.Contains(first + count) && IsDemanded(first + count))
@@ -580,9 +599,13 @@ internal sealed class Downloader
         public bool IsLastResort { get; init; }
     }
 
-    private sealed class Peer(PieceSet pieces)
+    private sealed class Peer(int pieceCount)
     {
-        public PieceSet Pieces { get; } = pieces;
+        /// <summary>What it holds or is said to be receiving.</summary>
+        public PieceSet Pieces { get; } = new(pieceCount);
+
+        /// <summary>What it holds.</summary>
+        public PieceSet Held { get; } = new(pieceCount);
 
         public int Open { get; set; }
 
