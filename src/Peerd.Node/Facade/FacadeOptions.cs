@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.Extensions.Options;
+using Peerd.Node.Origin;
 
 namespace Peerd.Node.Facade;
 
@@ -42,7 +43,7 @@ internal sealed class FacadeOptionsRules : IValidateOptions<FacadeOptions>
     public ValidateOptionsResult Validate(string? name, FacadeOptions options)
     {
         var result = new ValidateOptionsResultBuilder();
-        if (!RegistryNames.TryParseRegistry(options.DefaultRegistry, out _))
+        if (!RegistryName.TryParse(options.DefaultRegistry, out _))
         {
             Refuse(result, nameof(options.DefaultRegistry), options.DefaultRegistry, "host or host:port, for example docker.io");
         }
