@@ -62,9 +62,10 @@ internal static class CommonOptions
         CustomParser = result =>
         {
             var text = result.Tokens[0].Value;
-            if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) || number < least || number > most)
+            var isNumber = int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number);
+            if (!isNumber || number < least || number > most)
             {
-                result.AddError($"{name} is '{text}'; allowed: {least} to {most}");
+                result.AddError($"{name} is {(isNumber ? text : $"'{text}'")}; allowed: {least} to {most}");
             }
 
             return number;

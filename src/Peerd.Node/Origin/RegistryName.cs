@@ -12,6 +12,9 @@ namespace Peerd.Node.Origin;
 /// </summary>
 internal static partial class RegistryName
 {
+    /// <summary>What <see cref="IsValid"/> accepts, for error texts.</summary>
+    public const string Allowed = "a registry as images name it, host or host:port in lower case, such as docker.io or reg.example:5000";
+
     private const int MaxLength = 255;
     private const int MatchTimeout = 2000;
 

@@ -43,9 +43,10 @@ internal sealed partial record ImageReference
         reference = null;
         var (name, tag, digestText) = Split(text);
         var (host, repository) = SplitRegistry(name);
+        var registry = string.Empty;
         Digest digest = default;
         error = repository.Length == 0 ? "it has no repository name"
-            : !RegistryName.TryParse(host, out var registry) ? $"'{host}' is no registry host"
+            : !RegistryName.TryParse(host, out registry) ? $"'{host}' is no registry host"
             : !RegistryName.IsRepository(repository) ? $"'{repository}' is no repository name; allowed are lower-case letters, digits and the separators . _ __ - /"
             : registry.Length + 1 + repository.Length > LongestName ? $"registry and repository have more than {LongestName} characters"
             : tag is null && digestText is null && BareHash().IsMatch(name) ? "it is a bare hash; write repository@sha256:…"
