@@ -35,6 +35,7 @@ internal static class NodeHost
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         Configure(builder.Configuration, settings, config);
+        ConfigurationKeys.Check(builder.Configuration);
         AddLogging(builder);
         var services = builder.Services;
         services.TryAddSingleton(TimeProvider.System);
@@ -167,7 +168,7 @@ internal static class NodeHost
     private static Membership.Member SelfFrom(IServiceProvider provider)
     {
         var identity = provider.GetRequiredService<NodeIdentity>();
-        var listen = IPEndPoint.Parse(provider.GetRequiredService<IOptions<MeshOptions>>().Value.Listen);
+        var listen = ListenAddress.Parse(provider.GetRequiredService<IOptions<MeshOptions>>().Value.Listen);
         return new Membership.Member(identity.Name, new DnsEndPoint(listen.Address.ToString(), listen.Port), identity.Zone);
     }
 
