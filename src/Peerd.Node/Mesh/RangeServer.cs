@@ -23,8 +23,14 @@ internal sealed class RangeServer(
     /// <summary>Ranges that a reader may have asked for on one stream beside the one that is being answered.</summary>
     private const int PipelinedRanges = 8;
 
+    /// <summary>So many bytes may wait in a stream's buffer before they are handed to the connection: small frames go there together.</summary>
+    private const int Batch = 256 * 1024;
+
     /// <summary>How often a range that waits for bytes looks whether they are still on their way.</summary>
     private static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
+
+    private static readonly WriteOptions AtOnce = new();
+    private static readonly WriteOptions Buffered = new(WriteFlags.BufferHint);
 
     private readonly SemaphoreSlim _uploads = new(options.Value.UploadsValue);
     private readonly TimeSpan _deadline = options.Value.RangeDeadlineValue;
@@ -94,6 +100,7 @@ internal sealed class RangeServer(
             metrics.RangeServed(end.Status);
             pending.TryRemove(range.Request.Id, out _);
             range.Dispose();
+            answers.WriteOptions = AtOnce;
             await answers.WriteAsync(RangeAnswer.OfControl(new FetchRangeResponse { Id = range.Request.Id, End = end }), cancellationToken);
         }
     }
@@ -147,6 +154,8 @@ internal sealed class RangeServer(
             return Invalid($"the range must begin and end with a frame of {layout.FrameSize} bytes, or end with the content of {layout.Size} bytes");
         }
 
+        var waiting = 0;
+        answers.WriteOptions = request.Offset < end && content.HasFrame(layout.FrameAt(request.Offset)) ? Buffered : AtOnce;
         await answers.WriteAsync(
             RangeAnswer.OfControl(new FetchRangeResponse { Id = request.Id, Head = new RangeHead { Size = layout.Size, MediaType = content.MediaType ?? string.Empty } }),
             cancellationToken);
@@ -164,6 +173,11 @@ internal sealed class RangeServer(
                 }
 
                 content.EnsureChecked(frame);
+                waiting += length;
+                // The last frame waits for the end of the range, which is never held back.
+                var isHeldBack = offset + length == end || (waiting + layout.FrameSize <= Batch && content.HasFrame(frame + 1));
+                answers.WriteOptions = isHeldBack ? Buffered : AtOnce;
+                waiting = isHeldBack ? waiting : 0;
                 await answers.WriteAsync(RangeAnswer.OfFrame(request.Id, offset, length, content.ChecksumOf(frame), source), cancellationToken);
             }
             catch (FrameLostException)
