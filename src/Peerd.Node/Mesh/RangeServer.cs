@@ -131,7 +131,7 @@ internal sealed class RangeServer(
             {
                 try
                 {
-                    return await SendAsync(lease.Content, request, answers, node, stop.Token);
+                    return await SendAsync(lease.Content, request, answers, node, stop.Token, deadline.Token);
                 }
                 catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
                 {
@@ -145,10 +145,10 @@ internal sealed class RangeServer(
         }
     }
 
-    private async Task<RangeEnd> SendAsync(CachedContent content, FetchRange request, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken)
+    private async Task<RangeEnd> SendAsync(CachedContent content, FetchRange request, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken, CancellationToken deadline)
     {
         var layout = content.Layout;
-        var end = request.Length == 0 ? layout.Size : Math.Min(layout.Size, request.Offset + request.Length);
+        var end = request.Length == 0 || request.Length > layout.Size - request.Offset ? layout.Size : request.Offset + request.Length;
         if (request.Offset % layout.FrameSize != 0 || (end != layout.Size && end % layout.FrameSize != 0) || request.Offset > layout.Size)
         {
             return Invalid($"the range must begin and end with a frame of {layout.FrameSize} bytes, or end with the content of {layout.Size} bytes");
@@ -156,15 +156,20 @@ internal sealed class RangeServer(
 
         var waiting = 0;
         answers.WriteOptions = request.Offset < end && content.HasFrame(layout.FrameAt(request.Offset)) ? Buffered : AtOnce;
+
+        // The token of a write resets the whole stream: right for a reader that takes nothing until the deadline, too
+        // much for a range that was cancelled.
+        cancellationToken.ThrowIfCancellationRequested();
         await answers.WriteAsync(
             RangeAnswer.OfControl(new FetchRangeResponse { Id = request.Id, Head = new RangeHead { Size = layout.Size, MediaType = content.MediaType ?? string.Empty } }),
-            cancellationToken);
+            deadline);
         var source = new ContentFrames(content);
         for (var offset = request.Offset; offset < end;)
         {
             var frame = layout.FrameAt(offset);
             var piece = layout.PieceAt(offset);
             var length = (int)layout.Frame(frame).Length;
+            RangeAnswer answer;
             try
             {
                 if (!await WaitForFrameAsync(content, frame, piece, cancellationToken))
@@ -178,11 +183,22 @@ internal sealed class RangeServer(
                 var isHeldBack = offset + length == end || (waiting + layout.FrameSize <= Batch && content.HasFrame(frame + 1));
                 answers.WriteOptions = isHeldBack ? Buffered : AtOnce;
                 waiting = isHeldBack ? waiting : 0;
-                await answers.WriteAsync(RangeAnswer.OfFrame(request.Id, offset, length, content.ChecksumOf(frame), source), cancellationToken);
+                answer = RangeAnswer.OfFrame(request.Id, offset, length, content.ChecksumOf(frame), source);
             }
             catch (FrameLostException)
             {
                 return NotServed(RangeStatus.NotHeld, content.Digest, piece);
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+            try
+            {
+                await answers.WriteAsync(answer, deadline);
+            }
+            catch (FrameLostException e)
+            {
+                // The head of the message is out already: only the end of the stream tells the reader so.
+                throw new IOException("a frame was lost while it was being sent", e);
             }
 
             metrics.Sent(length);
