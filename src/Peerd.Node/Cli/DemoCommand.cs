@@ -1,9 +1,7 @@
 using System.CommandLine;
-using System.Text.Json;
 using Peerd.Contracts;
 using Peerd.Node.Cli.Demo;
 using Peerd.Node.Cli.Fetch;
-using Spectre.Console;
 
 namespace Peerd.Node.Cli;
 
@@ -27,24 +25,23 @@ internal static class DemoCommand
             new DemoOptions(parsed.GetValue(nodes), new GeneratedImageOptions(parsed.GetValue(size).Bytes, parsed.GetValue(layers), unchecked((ulong)parsed.GetValue(seed)))),
             startNodes,
             parsed.GetValue(json),
-            parsed.InvocationConfiguration.Output,
+            Report.For(parsed.InvocationConfiguration),
             parsed.InvocationConfiguration.Error,
             cancellationToken));
         return command;
     }
 
-    private static async Task<int> RunAsync(DemoOptions options, StartNodes startNodes, bool json, TextWriter output, TextWriter errors, CancellationToken cancellationToken)
+    private static async Task<int> RunAsync(DemoOptions options, StartNodes startNodes, bool json, Report screen, TextWriter errors, CancellationToken cancellationToken)
     {
-        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
         if (!json)
         {
-            await output.WriteLineAsync($"Pulling an image of {new ByteSize(options.Image.Size).ToRoundedText()} in {options.Image.Layers} layers on {options.Nodes} nodes at the same moment");
+            screen.Line($"Pulling an image of {new ByteSize(options.Image.Size).ToRoundedText()} in {options.Image.Layers} layers on {options.Nodes} nodes at the same moment");
         }
 
         DemoReport report;
         try
         {
-            var view = json ? new SilentView(TimeProvider.System) : ProgressView.For(console, TimeProvider.System);
+            var view = json ? new SilentView(TimeProvider.System) : ProgressView.For(screen, TimeProvider.System);
             report = await new DemoRun(options, startNodes, view, TimeProvider.System).RunAsync(cancellationToken);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -61,11 +58,11 @@ internal static class DemoCommand
 
         if (json)
         {
-            await output.WriteLineAsync(JsonSerializer.Serialize(report, DemoReportJson.Default.DemoReport));
+            screen.Json(report, DemoReportJson.Default.DemoReport);
         }
         else
         {
-            DemoTable.Write(console, report);
+            DemoTable.Write(screen, report);
         }
 
         foreach (var node in report.PerNode.Where(node => !node.Ok))

@@ -1,8 +1,6 @@
 using System.CommandLine;
-using System.Text.Json;
 using Peerd.Contracts;
 using Peerd.Node.Cli.Fetch;
-using Spectre.Console;
 
 namespace Peerd.Node.Cli;
 
@@ -55,13 +53,13 @@ internal static class FetchCommand
                 parsed.GetRequiredValue(node),
                 parsed.GetValue(platform) ?? Platform.Local),
             parsed.GetValue(json),
-            parsed.InvocationConfiguration.Output,
+            Report.For(parsed.InvocationConfiguration),
             parsed.InvocationConfiguration.Error,
             cancellationToken));
         return command;
     }
 
-    private static async Task<int> RunAsync(FetchOptions options, bool json, TextWriter output, TextWriter errors, CancellationToken cancellationToken)
+    private static async Task<int> RunAsync(FetchOptions options, bool json, Report screen, TextWriter errors, CancellationToken cancellationToken)
     {
         if (options.OutputFault is { } fault)
         {
@@ -69,16 +67,15 @@ internal static class FetchCommand
             return ExitCode.BadArguments;
         }
 
-        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
         if (!json)
         {
-            await output.WriteLineAsync($"Fetching {options.Target} through {options.Facade.GetLeftPart(UriPartial.Authority)}");
+            screen.Line($"Fetching {options.Target} through {options.Facade.GetLeftPart(UriPartial.Authority)}");
         }
 
         FetchReport report;
         try
         {
-            var view = json ? new SilentView(TimeProvider.System) : ProgressView.For(console, TimeProvider.System);
+            var view = json ? new SilentView(TimeProvider.System) : ProgressView.For(screen, TimeProvider.System);
             report = await new FetchRun(options, view, TimeProvider.System).RunAsync(cancellationToken);
         }
         catch (OperationCanceledException)
@@ -89,11 +86,11 @@ internal static class FetchCommand
 
         if (json)
         {
-            await output.WriteLineAsync(JsonSerializer.Serialize(report, FetchReportJson.Plain.FetchReport));
+            screen.Json(report, FetchReportJson.Plain.FetchReport);
         }
         else if (report.Ok)
         {
-            await WriteAsync(output, report);
+            Show(screen, report);
         }
 
         if (!report.Ok)
@@ -104,15 +101,15 @@ internal static class FetchCommand
         return report.Ok ? ExitCode.Success : ExitCode.Failure;
     }
 
-    private static async Task WriteAsync(TextWriter output, FetchReport report)
+    private static void Show(Report screen, FetchReport report)
     {
-        await output.WriteLineAsync($"{report.Digest}: {new ByteSize(report.Bytes).ToRoundedText()} in {report.Seconds:0.00} s, every digest is right");
-        await output.WriteLineAsync(report.Sources is { } sources
+        screen.Line($"{report.Digest}: {new ByteSize(report.Bytes).ToRoundedText()} in {report.Seconds:0.00} s, every digest is right");
+        screen.Line(report.Sources is { } sources
             ? $"From origin {new ByteSize(sources.OriginBytes).ToRoundedText()}, from peers {new ByteSize(sources.PeerBytes).ToRoundedText()}, from cache {new ByteSize(sources.CacheBytes).ToRoundedText()}"
             : "Where it came from is unknown: the node does not tell over gRPC (--node)");
         if (report.Output is not null)
         {
-            await output.WriteLineAsync($"Written to {report.Output}");
+            screen.Line($"Written to {report.Output}");
         }
     }
 }

@@ -34,7 +34,7 @@ internal static class PeersCommand
         }
 
         report.Table(
-            ["peer", "address", "connected", "received", "sent", "failures"],
+            ["peer", "address", "connected", "received#", "sent#", "failures#"],
             response.Peers.Select(peer => new[]
             {
                 peer.Node,

@@ -12,6 +12,9 @@ namespace Peerd.Node.Cli;
 /// </summary>
 internal sealed class Report(TextWriter output, bool isTerminal)
 {
+    /// <summary>Marks the heading of a column whose cells stand at the right.</summary>
+    public const char Number = '#';
+
     /// <summary>A report to where the command's output goes.</summary>
     public static Report For(InvocationConfiguration console) =>
         new(console.Output, ReferenceEquals(console.Output, Console.Out) && !Console.IsOutputRedirected);
@@ -41,12 +44,26 @@ internal sealed class Report(TextWriter output, bool isTerminal)
         }
     }
 
+    /// <summary>Where the report goes.</summary>
+    public TextWriter Output => output;
+
+    /// <summary>True when people look at it.</summary>
+    public bool IsTerminal => isTerminal;
+
+    /// <summary>For what moves on the screen.</summary>
+    public IAnsiConsole CreateConsole() => AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
+
+    /// <summary>A line of text.</summary>
+    public void Line(string text) => output.WriteLine(text);
+
     /// <summary>Rows under a line of headings.</summary>
+    /// <param name="headings">The headings; those of columns with numbers end in <see cref="Number"/>, which is not shown.</param>
+    /// <param name="rows">A cell for each heading.</param>
     public void Table(string[] headings, IEnumerable<string[]> rows)
     {
         if (!isTerminal)
         {
-            foreach (var row in rows.Prepend(headings))
+            foreach (var row in rows.Prepend([.. headings.Select(heading => heading.TrimEnd(Number))]))
             {
                 output.WriteLine(string.Join('\t', row));
             }
@@ -57,7 +74,7 @@ internal sealed class Report(TextWriter output, bool isTerminal)
         var table = new Table { Border = TableBorder.Rounded };
         foreach (var heading in headings)
         {
-            table.AddColumn(new TableColumn(new Text(heading, Color.Grey)));
+            table.AddColumn(new TableColumn(new Text(heading.TrimEnd(Number), Color.Grey)) { Alignment = heading.EndsWith(Number) ? Justify.Right : Justify.Left });
         }
 
         foreach (var row in rows)
@@ -69,6 +86,5 @@ internal sealed class Report(TextWriter output, bool isTerminal)
         Render(table);
     }
 
-    private void Render(IRenderable content) =>
-        AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) }).Write(content);
+    private void Render(IRenderable content) => CreateConsole().Write(content);
 }

@@ -55,10 +55,7 @@ internal static class RingCommand
         report.Table(
             ["member", "address", "zone"],
             ring.Members.Select(member => new[] { member.Node, member.Address, member.Zone }));
-        report.Facts(("version", ring.Version), ("members", $"{ring.Members.Count}"));
-        if (digest is not null)
-        {
-            report.Facts(("content", digest), ("owner", owner!), ("replicas", string.Join(", ", replicas!)));
-        }
+        (string, string)[] facts = [("version", ring.Version), ("members", $"{ring.Members.Count}")];
+        report.Facts(digest is null ? facts : [.. facts, ("content", digest), ("owner", owner!), ("replicas", string.Join(", ", replicas!))]);
     }
 }

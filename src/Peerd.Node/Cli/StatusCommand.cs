@@ -34,11 +34,11 @@ internal static class StatusCommand
             ("node", status.Node),
             ("version", status.Version),
             ("up for", FormatDuration(TimeSpan.FromSeconds(status.UptimeSeconds))),
-            ("ring", $"{status.RingVersion}, {status.Members} members"),
+            ("ring", $"{status.RingVersion}, {Count(status.Members, "member")}"),
             ("connected peers", $"{status.ConnectedPeers}"),
-            ("cache", $"{new ByteSize(status.CacheBytes).ToRoundedText()} of {new ByteSize(status.CacheCapacityBytes).ToRoundedText()}, {status.Contents} contents{(status.CacheWritable ? "" : ", cannot be written")}"),
+            ("cache", $"{new ByteSize(status.CacheBytes).ToRoundedText()} of {new ByteSize(status.CacheCapacityBytes).ToRoundedText()}, {Count(status.Contents, "content")}{(status.CacheWritable ? "" : ", cannot be written")}"),
             ("downloads", $"{status.Downloads}"),
-            ("directory", $"{status.DirectoryContents} contents"),
+            ("directory", Count(status.DirectoryContents, "content")),
             ("from origin", $"{new ByteSize(status.OriginBytes).ToRoundedText()}"),
             ("from peers", $"{new ByteSize(status.PeerReceivedBytes).ToRoundedText()}"),
             ("to peers", $"{new ByteSize(status.PeerSentBytes).ToRoundedText()}"));
@@ -60,6 +60,8 @@ internal static class StatusCommand
         status.OriginBytes,
         status.PeerReceivedBytes,
         status.PeerSentBytes);
+
+    private static string Count(long number, string what) => number == 1 ? $"1 {what}" : $"{number} {what}s";
 
     private static string FormatDuration(TimeSpan time) => time switch
     {

@@ -63,11 +63,12 @@ public sealed class NodeCommandsTests
     public async Task Status_CacheCannotBeWritten_SaysSo()
     {
         await using var node = await FakeNode.StartAsync();
-        node.Status = _ => Task.FromResult(new GetStatusResponse { CacheWritable = false });
+        node.Status = _ => Task.FromResult(new GetStatusResponse { CacheWritable = false, Members = 1 });
 
         var run = await CommandRun.OfAsync("status", "--address", node.Address);
 
-        Assert.Contains("cannot be written", run.Output, StringComparison.Ordinal);
+        Assert.Contains(", 0 contents, cannot be written", run.Output, StringComparison.Ordinal);
+        Assert.Contains(", 1 member\n", run.Output, StringComparison.Ordinal);
     }
 
     [Fact]

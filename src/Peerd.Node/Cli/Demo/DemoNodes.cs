@@ -80,10 +80,15 @@ internal static class DemoNodes
                     $"--Peerd:Cache:Directory={Path.Combine(request.RootFolder, name)}",
                     $"--Peerd:Origin:Registries:0:Name={request.Registry}",
                     $"--Peerd:Origin:Registries:0:Endpoint={request.RegistryEndpoint}",
-                    "--Peerd:Log:Level=Error",
                 ],
                 config: null,
-                builder => builder.Services.AddSingleton<IMembershipSource>(membership));
+                builder =>
+                {
+                    builder.Services.AddSingleton<IMembershipSource>(membership);
+
+                    // Standard output is for the progress and the report.
+                    builder.Logging.ClearProviders();
+                });
             try
             {
                 await host.StartAsync(cancellationToken);

@@ -19,9 +19,9 @@ internal abstract class ProgressView(TimeProvider time)
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>Bars when the console is a terminal, else lines.</summary>
-    public static ProgressView For(IAnsiConsole console, TimeProvider time) =>
-        console.Profile.Out.IsTerminal && console.Profile.Capabilities.Ansi ? new BarsView(console, time) : new LinesView(console.Profile.Out.Writer, time);
+    /// <summary>Bars at a terminal, else lines.</summary>
+    public static ProgressView For(Report screen, TimeProvider time) =>
+        screen.IsTerminal && screen.CreateConsole() is { Profile.Capabilities.Ansi: true } console ? new BarsView(console, time) : new LinesView(screen.Output, time);
 
     /// <param name="lines">What to show now; a line keeps its place, new ones come behind.</param>
     /// <param name="work">When this has ended all is shown once more.</param>
@@ -62,7 +62,7 @@ internal sealed class LinesView(TextWriter output, TimeProvider time) : Progress
                     if (i == shown.Count)
                     {
                         shown.Add(ProgressState.Running);
-                        output.WriteLine($"{line.Name}: started, {new ByteSize(line.Total).ToRoundedText()}");
+                        output.WriteLine(line.Total == 0 ? $"{line.Name}: started" : $"{line.Name}: started, {new ByteSize(line.Total).ToRoundedText()}");
                     }
 
                     if (line.State != shown[i])

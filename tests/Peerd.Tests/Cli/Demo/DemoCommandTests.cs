@@ -57,8 +57,8 @@ public sealed class DemoCommandTests : IDisposable
         var output = _output.ToString();
         Assert.Contains("node-2: started", output, StringComparison.Ordinal);
         Assert.Contains("node-2: done", output, StringComparison.Ordinal);
-        Assert.Matches(@"\| node-1 +\| +\d+(\.\d)? KiB \| +0 B \| +0 B \|.*right", output);
-        Assert.Contains("Amplification: 2.000 (without peerd: 2.000)", output, StringComparison.Ordinal);
+        Assert.Matches(@"\nnode-1\t\d+(\.\d)? KiB\t0 B\t0 B\t\d+\.\d\d\tright\n", output);
+        Assert.Contains("amplification\t2.000 (without peerd: 2.000)", output, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using Peerd.Node.Cli;
 using Peerd.Node.Cli.Fetch;
 using Spectre.Console;
 
@@ -72,9 +73,6 @@ public sealed class ProgressViewTests : IDisposable
     }
 
     [Fact]
-    public void For_OutputThatIsNoTerminal_IsLines()
-    {
-        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(_output) });
-        Assert.IsType<LinesView>(ProgressView.For(console, TimeProvider.System));
-    }
+    public void For_OutputThatIsNoTerminal_IsLines() =>
+        Assert.IsType<LinesView>(ProgressView.For(new Report(_output, isTerminal: false), TimeProvider.System));
 }
