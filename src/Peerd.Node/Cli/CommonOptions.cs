@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using Peerd.Contracts;
 
 namespace Peerd.Node.Cli;
@@ -9,8 +10,9 @@ internal static class CommonOptions
     /// <summary><c>--json</c>.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON object, for programs." };
 
-    /// <summary><c>--address</c>: the node to ask.</summary>
-    public static Option<Uri> NodeAddress() => HttpAddress("--address", "The mesh listener of the node to ask.", "http://127.0.0.1:30001");
+    /// <summary>The address of the node to ask.</summary>
+    public static Option<Uri> NodeAddress(string name = "--address", string description = "The mesh listener of the node to ask.") =>
+        HttpAddress(name, description, "http://127.0.0.1:30001");
 
     /// <summary>An option that takes the address of a server.</summary>
     public static Option<Uri> HttpAddress(string name, string description, string byDefault) => new(name)
@@ -33,8 +35,8 @@ internal static class CommonOptions
         },
     };
 
-    /// <summary>An option that takes a number of bytes, at least 1.</summary>
-    public static Option<ByteSize> Size(string name, string description, ByteSize byDefault) => new(name)
+    /// <summary>An option that takes a number of bytes.</summary>
+    public static Option<ByteSize> Size(string name, string description, ByteSize byDefault, ByteSize least, ByteSize most) => new(name)
     {
         Description = description,
         HelpName = "size",
@@ -42,26 +44,31 @@ internal static class CommonOptions
         CustomParser = result =>
         {
             var text = result.Tokens[0].Value;
-            if (!ByteSize.TryParse(text, out var size) || size.Bytes == 0)
+            if (!ByteSize.TryParse(text, out var size) || size.Bytes < least.Bytes || size.Bytes > most.Bytes)
             {
-                result.AddError($"{name} is '{text}'; allowed: {ByteSize.Expected}, at least 1");
+                result.AddError($"{name} is '{text}'; allowed: {least} to {most}, written like 64MiB");
             }
 
             return size;
         },
     };
 
-    /// <summary>Refuses numbers outside the range.</summary>
-    public static Option<int> WithRange(this Option<int> option, int least, int most)
+    /// <summary>An option that takes a whole number.</summary>
+    public static Option<int> Number(string name, string description, int byDefault, int least = int.MinValue, int most = int.MaxValue) => new(name)
     {
-        option.Validators.Add(result =>
+        Description = description,
+        HelpName = "number",
+        DefaultValueFactory = _ => byDefault,
+        CustomParser = result =>
         {
-            // What is no number at all has been reported by the parser.
-            if (int.TryParse(result.Tokens.Count == 1 ? result.Tokens[0].Value : null, out var value) && (value < least || value > most))
+            var text = result.Tokens[0].Value;
+            var isNumber = int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number);
+            if (!isNumber || number < least || number > most)
             {
-                result.AddError($"{option.Name} is {value}; allowed: {least} to {most}");
+                result.AddError($"{name} is {(isNumber ? text : $"'{text}'")}; allowed: {least} to {most}");
             }
-        });
-        return option;
-    }
+
+            return number;
+        },
+    };
 }

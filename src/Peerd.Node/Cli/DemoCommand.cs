@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using Peerd.Contracts;
 using Peerd.Node.Cli.Demo;
 using Peerd.Node.Cli.Fetch;
 using Spectre.Console;
@@ -9,24 +10,26 @@ namespace Peerd.Node.Cli;
 /// <summary><c>peerd demo</c>: a whole mesh in one process that pulls a generated image.</summary>
 internal static class DemoCommand
 {
+    public const string Name = "demo";
+
     public static Command Create() => Create(DemoNodes.StartAsync);
 
     /// <summary>The command with nodes of the caller's choice.</summary>
     public static Command Create(StartNodes startNodes)
     {
-        var nodes = new Option<int>("--nodes") { Description = "How many nodes, 1 to 16.", DefaultValueFactory = _ => 5 };
-        var size = new Option<string>("--size") { Description = "Size of the image.", DefaultValueFactory = _ => "64MiB" };
-        var layers = new Option<int>("--layers") { Description = "Layers of the image, 1 to 64.", DefaultValueFactory = _ => 3 };
-        var seed = new Option<ulong>("--seed") { Description = "Another seed makes another image.", DefaultValueFactory = _ => 1 };
-        var json = new Option<bool>("--json") { Description = "Print one JSON object." };
-        var command = new Command("demo", "Start a registry and some nodes in this process, have every node pull one image at the same moment, and tell who sent what.") { nodes, size, layers, seed, json };
-        command.SetAction((arguments, cancellationToken) =>
-        {
-            var (output, errors) = (arguments.InvocationConfiguration.Output, arguments.InvocationConfiguration.Error);
-            return DemoOptions.TryCreate(arguments.GetValue(nodes), arguments.GetValue(size)!, arguments.GetValue(layers), arguments.GetValue(seed), out var options, out var error)
-                ? RunAsync(options, startNodes, arguments.GetValue(json), output, errors, cancellationToken)
-                : RefuseAsync(errors, error);
-        });
+        var nodes = CommonOptions.Number("--nodes", $"How many nodes, 1 to {DemoOptions.MostNodes}.", 5, 1, DemoOptions.MostNodes);
+        var size = CommonOptions.Size("--size", "Size of the image.", new ByteSize(64L << 20), new ByteSize(DemoOptions.SmallestSize), new ByteSize(DemoOptions.LargestSize));
+        var layers = CommonOptions.Number("--layers", $"Layers of the image, 1 to {DemoOptions.MostLayers}.", 3, 1, DemoOptions.MostLayers);
+        var seed = CommonOptions.Number("--seed", "Another seed makes another image.", 1);
+        var json = CommonOptions.Json();
+        var command = new Command(Name, "Run a mesh on this machine: a registry and some nodes in one process, all pulling one image at the same moment.") { nodes, size, layers, seed, json };
+        command.SetAction((parsed, cancellationToken) => RunAsync(
+            new DemoOptions(parsed.GetValue(nodes), new GeneratedImageOptions(parsed.GetValue(size).Bytes, parsed.GetValue(layers), unchecked((ulong)parsed.GetValue(seed)))),
+            startNodes,
+            parsed.GetValue(json),
+            parsed.InvocationConfiguration.Output,
+            parsed.InvocationConfiguration.Error,
+            cancellationToken));
         return command;
     }
 
@@ -35,7 +38,7 @@ internal static class DemoCommand
         var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
         if (!json)
         {
-            await output.WriteLineAsync($"Pulling an image of {SizeText.Format(options.Image.Size)} in {options.Image.Layers} layers on {options.Nodes} nodes at the same moment");
+            await output.WriteLineAsync($"Pulling an image of {new ByteSize(options.Image.Size).ToRoundedText()} in {options.Image.Layers} layers on {options.Nodes} nodes at the same moment");
         }
 
         DemoReport report;
@@ -47,13 +50,13 @@ internal static class DemoCommand
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             await errors.WriteLineAsync("peerd demo: stopped");
-            return ExitCodes.Stopped;
+            return ExitCode.Stopped;
         }
         catch (Exception exception)
         {
             // The nodes are whole programs: whatever keeps one from starting ends here as one line.
             await errors.WriteLineAsync($"peerd demo: {exception.Message}");
-            return ExitCodes.Failed;
+            return ExitCode.Failure;
         }
 
         if (json)
@@ -70,12 +73,6 @@ internal static class DemoCommand
             await errors.WriteLineAsync($"peerd demo: {node.Node}: {node.Error}");
         }
 
-        return report.Ok ? ExitCodes.Ok : ExitCodes.Failed;
-    }
-
-    private static async Task<int> RefuseAsync(TextWriter errors, string error)
-    {
-        await errors.WriteLineAsync($"peerd demo: {error}");
-        return ExitCodes.BadArguments;
+        return report.Ok ? ExitCode.Success : ExitCode.Failure;
     }
 }

@@ -10,4 +10,7 @@ internal static class ExitCode
 
     /// <summary>It was not tried: arguments or configuration are wrong.</summary>
     public const int BadArguments = 2;
+
+    /// <summary>Stopped with Ctrl-C, as shells count it.</summary>
+    public const int Stopped = 130;
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using Peerd.Contracts;
 using Peerd.Node.Cli.Fetch;
 using Spectre.Console;
 
@@ -10,25 +11,64 @@ internal static class FetchCommand
 {
     public static Command Create()
     {
-        var target = new Argument<string>("image") { Description = "Image reference (alpine, registry.example:5000/team/app:v1, …@sha256:…), or URL of a registry blob (https://<registry>/v2/<repository>/blobs/<digest>)." };
-        var output = new Option<string?>("--output", "-o") { Description = "Where to write: an OCI image layout folder, of a blob URL a file. Without it the bytes are only verified." };
-        var facade = new Option<string>("--facade") { Description = "Facade of the node.", DefaultValueFactory = _ => FetchOptions.DefaultFacade };
-        var node = new Option<string>("--node") { Description = "gRPC address of the node, asked where the bytes came from.", DefaultValueFactory = _ => FetchOptions.DefaultNode };
-        var platform = new Option<string?>("--platform") { Description = "Which image of an index: <os>/<architecture>[/<variant>]. Default: linux on the architecture of this machine." };
-        var json = new Option<bool>("--json") { Description = "Print one JSON object." };
-        var command = new Command("fetch", "Pull one image or blob through the local node, verify it, and tell where its bytes came from.") { target, output, facade, node, platform, json };
-        command.SetAction((arguments, cancellationToken) =>
+        var target = new Argument<FetchTarget>("image")
         {
-            var (text, errors) = (arguments.InvocationConfiguration.Output, arguments.InvocationConfiguration.Error);
-            return FetchOptions.TryCreate(arguments.GetValue(target)!, arguments.GetValue(output), arguments.GetValue(facade)!, arguments.GetValue(node)!, arguments.GetValue(platform), out var options, out var error)
-                ? RunAsync(options, arguments.GetValue(json), text, errors, cancellationToken)
-                : RefuseAsync(errors, error);
-        });
+            Description = "Image reference (alpine, registry.example:5000/team/app:v1, …@sha256:…), or URL of a registry blob (https://<registry>/v2/<repository>/blobs/<digest>).",
+            CustomParser = result =>
+            {
+                if (!FetchTarget.TryParse(result.Tokens[0].Value, out var parsed, out var error))
+                {
+                    result.AddError(error);
+                }
+
+                return parsed;
+            },
+        };
+        var output = new Option<string?>("--output", "-o")
+        {
+            Description = "Where to write: an OCI image layout folder, of a blob URL a file. Without it the bytes are only verified.",
+            HelpName = "path",
+        };
+        var facade = CommonOptions.HttpAddress("--facade", "The facade of the node to pull through.", "http://127.0.0.1:30000");
+        var node = CommonOptions.NodeAddress("--node", "The mesh listener of that node; it is asked where the bytes came from.");
+        var platform = new Option<Platform>("--platform")
+        {
+            Description = "Which image of an index, for example linux/arm64 [default: linux on the architecture of this machine].",
+            HelpName = "os/architecture[/variant]",
+            CustomParser = result =>
+            {
+                if (!Platform.TryParse(result.Tokens[0].Value, out var parsed))
+                {
+                    result.AddError($"--platform is '{result.Tokens[0].Value}'; allowed: os/architecture[/variant], such as linux/amd64");
+                }
+
+                return parsed;
+            },
+        };
+        var json = CommonOptions.Json();
+        var command = new Command("fetch", "Pull one image or blob through a node, verify it, and tell where its bytes came from.") { target, output, facade, node, platform, json };
+        command.SetAction((parsed, cancellationToken) => RunAsync(
+            new FetchOptions(
+                parsed.GetRequiredValue(target),
+                parsed.GetValue(output) is { } path ? Path.GetFullPath(path) : null,
+                parsed.GetRequiredValue(facade),
+                parsed.GetRequiredValue(node),
+                parsed.GetValue(platform) ?? Platform.Local),
+            parsed.GetValue(json),
+            parsed.InvocationConfiguration.Output,
+            parsed.InvocationConfiguration.Error,
+            cancellationToken));
         return command;
     }
 
     private static async Task<int> RunAsync(FetchOptions options, bool json, TextWriter output, TextWriter errors, CancellationToken cancellationToken)
     {
+        if (options.OutputFault is { } fault)
+        {
+            await errors.WriteLineAsync($"peerd fetch: {fault}");
+            return ExitCode.BadArguments;
+        }
+
         var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
         if (!json)
         {
@@ -44,7 +84,7 @@ internal static class FetchCommand
         catch (OperationCanceledException)
         {
             await errors.WriteLineAsync("peerd fetch: stopped");
-            return ExitCodes.Stopped;
+            return ExitCode.Stopped;
         }
 
         if (json)
@@ -61,24 +101,18 @@ internal static class FetchCommand
             await errors.WriteLineAsync($"peerd fetch: {report.Error}");
         }
 
-        return report.Ok ? ExitCodes.Ok : ExitCodes.Failed;
+        return report.Ok ? ExitCode.Success : ExitCode.Failure;
     }
 
     private static async Task WriteAsync(TextWriter output, FetchReport report)
     {
-        await output.WriteLineAsync($"{report.Digest}: {SizeText.Format(report.Bytes)} in {report.Seconds:0.00} s, every digest is right");
+        await output.WriteLineAsync($"{report.Digest}: {new ByteSize(report.Bytes).ToRoundedText()} in {report.Seconds:0.00} s, every digest is right");
         await output.WriteLineAsync(report.Sources is { } sources
-            ? $"From origin {SizeText.Format(sources.OriginBytes)}, from peers {SizeText.Format(sources.PeerBytes)}, from cache {SizeText.Format(sources.CacheBytes)}"
+            ? $"From origin {new ByteSize(sources.OriginBytes).ToRoundedText()}, from peers {new ByteSize(sources.PeerBytes).ToRoundedText()}, from cache {new ByteSize(sources.CacheBytes).ToRoundedText()}"
             : "Where it came from is unknown: the node does not tell over gRPC (--node)");
         if (report.Output is not null)
         {
             await output.WriteLineAsync($"Written to {report.Output}");
         }
-    }
-
-    private static async Task<int> RefuseAsync(TextWriter errors, string error)
-    {
-        await errors.WriteLineAsync($"peerd fetch: {error}");
-        return ExitCodes.BadArguments;
     }
 }

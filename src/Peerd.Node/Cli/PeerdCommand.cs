@@ -34,8 +34,7 @@ internal static class PeerdCommand
                 Output = output,
                 Error = error,
 
-                // serve leaves signals to the host, which drains for longer than the parser would wait.
-                ProcessTerminationTimeout = parsed.CommandResult.Command.Name == ServeCommand.Name ? null : TimeSpan.FromSeconds(5),
+                ProcessTerminationTimeout = TerminationTimeout(parsed.CommandResult.Command),
             },
             cancellationToken);
     }
@@ -62,6 +61,16 @@ internal static class PeerdCommand
     /// <summary>Without a verb, nothing or the arguments of serve mean serve.</summary>
     private static string[] WithVerb(string[] args) =>
         args.Length == 0 || ServeCommand.IsArgument(args[0]) ? [ServeCommand.Name, .. args] : args;
+
+    private static TimeSpan? TerminationTimeout(Command command) => command.Name switch
+    {
+        // Leaves signals to the host, which drains for longer than the parser would wait.
+        ServeCommand.Name => null,
+
+        // Stops its nodes and deletes their caches.
+        DemoCommand.Name => TimeSpan.FromSeconds(15),
+        _ => TimeSpan.FromSeconds(5),
+    };
 
     private static string HelpFor(ParseResult parsed) =>
         parsed.CommandResult.Command is RootCommand ? "peerd --help" : $"peerd {parsed.CommandResult.Command.Name} --help";

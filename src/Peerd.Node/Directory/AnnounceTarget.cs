@@ -92,7 +92,7 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
                     await AnnounceAsync(peer, () => pause = FirstPause, cancellationToken);
                 }
             }
-            catch (Exception e) when (e is RpcException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
+            catch (Exception e) when (e is RpcException or IOException or OperationCanceledException or InvalidOperationException)
             {
                 if (cancellationToken.IsCancellationRequested)
                 {

@@ -13,7 +13,7 @@ internal static class FacadeLimits
     {
         limits.MaxRequestLineSize = 16 * 1024;
         limits.MaxRequestHeadersTotalSize = 32 * 1024;
-        limits.RequestHeadersTimeout = options.RequestHeadersTimeout;
+        limits.RequestHeadersTimeout = options.RequestHeadersTimeoutValue;
 
         // Longer than a client keeps an idle connection (containerd: 30 s), so that it is the client who closes and no
         // request meets a closing connection.
@@ -27,7 +27,7 @@ internal static class FacadeLimits
     public static void Apply(ListenOptions listener, FacadeOptions options)
     {
         listener.Protocols = HttpProtocols.Http1;
-        var open = new ConnectionCount(options.MaxConnections);
+        var open = new ConnectionCount(options.MaxConnectionsValue);
         listener.Use(next => async connection =>
         {
             if (!open.TryEnter())

@@ -1,5 +1,7 @@
-using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using Microsoft.Extensions.Options;
+using Peerd.Contracts;
+using Peerd.Node.Origin;
 
 namespace Peerd.Node.Facade;
 
@@ -15,51 +17,43 @@ internal sealed class FacadeOptions
     public const long MaxManifestSize = 4 * 1024 * 1024;
 
     /// <summary>Registry that is meant when a request carries no <c>ns</c>. Default <c>docker.io</c>; it must be configured like any other.</summary>
-    [Required]
     public string DefaultRegistry { get; set; } = "docker.io";
 
     /// <summary>
-    /// Time until the head of an answer must be known, 1 second to 10 minutes; then the client is told 504. Default
-    /// 25 seconds: containerd 2.3 gives up after 30, older ones wait for ever.
+    /// Time until the head of an answer must be known, 1s to 10m; then the client is told 504. Default <c>25s</c>:
+    /// containerd 2.3 gives up after 30, older ones wait for ever.
     /// </summary>
-    public TimeSpan AnswerTimeout { get; set; } = TimeSpan.FromSeconds(25);
+    public string AnswerTimeout { get; set; } = "25s";
 
-    /// <summary>Time for a client to send the head of its request, 1 second to 1 minute. Default 15 seconds.</summary>
-    public TimeSpan RequestHeadersTimeout { get; set; } = TimeSpan.FromSeconds(15);
+    /// <summary>Time for a client to send the head of its request, 1s to 1m. Default <c>15s</c>.</summary>
+    public string RequestHeadersTimeout { get; set; } = "15s";
 
     /// <summary>Connections of clients at one time, 1 to 65536; more are closed at once. Default 1024.</summary>
-    [Range(1, 65536)]
-    public int MaxConnections { get; set; } = 1024;
+    public string MaxConnections { get; set; } = "1024";
+
+    internal TimeSpan AnswerTimeoutValue => Duration.Parse(AnswerTimeout);
+
+    internal TimeSpan RequestHeadersTimeoutValue => Duration.Parse(RequestHeadersTimeout);
+
+    internal int MaxConnectionsValue => int.Parse(MaxConnections, CultureInfo.InvariantCulture);
 }
 
-/// <summary>Checks <see cref="FacadeOptions"/> field by field.</summary>
-[OptionsValidator]
-internal sealed partial class FacadeOptionsValidator : IValidateOptions<FacadeOptions>;
-
-/// <summary>Checks in <see cref="FacadeOptions"/> what attributes cannot say.</summary>
-internal sealed class FacadeOptionsRules : IValidateOptions<FacadeOptions>
+/// <summary>Checks <see cref="FacadeOptions"/> at start; tells all faults at once.</summary>
+internal sealed class FacadeOptionsValidator : IValidateOptions<FacadeOptions>
 {
+    private static readonly TimeSpan Least = TimeSpan.FromSeconds(1);
+
     public ValidateOptionsResult Validate(string? name, FacadeOptions options)
     {
-        var result = new ValidateOptionsResultBuilder();
-        if (!RegistryNames.TryParseRegistry(options.DefaultRegistry, out _))
+        var faults = new SettingFaults(FacadeOptions.Section);
+        if (!RegistryName.IsValid(options.DefaultRegistry))
         {
-            Refuse(result, nameof(options.DefaultRegistry), options.DefaultRegistry, "host or host:port, for example docker.io");
+            faults.Add(nameof(options.DefaultRegistry), options.DefaultRegistry, RegistryName.Allowed);
         }
 
-        if (options.AnswerTimeout < TimeSpan.FromSeconds(1) || options.AnswerTimeout > TimeSpan.FromMinutes(10))
-        {
-            Refuse(result, nameof(options.AnswerTimeout), options.AnswerTimeout, "1 second to 10 minutes");
-        }
-
-        if (options.RequestHeadersTimeout < TimeSpan.FromSeconds(1) || options.RequestHeadersTimeout > TimeSpan.FromMinutes(1))
-        {
-            Refuse(result, nameof(options.RequestHeadersTimeout), options.RequestHeadersTimeout, "1 second to 1 minute");
-        }
-
-        return result.Build();
+        faults.ReadDuration(nameof(options.AnswerTimeout), options.AnswerTimeout, Least, TimeSpan.FromMinutes(10));
+        faults.ReadDuration(nameof(options.RequestHeadersTimeout), options.RequestHeadersTimeout, Least, TimeSpan.FromMinutes(1));
+        faults.ReadNumber(nameof(options.MaxConnections), options.MaxConnections, 1, 65536);
+        return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
     }
-
-    private static void Refuse(ValidateOptionsResultBuilder result, string key, object value, string allowed) =>
-        result.AddError($"{FacadeOptions.Section}:{key} is '{value}'; allowed: {allowed}");
 }

@@ -12,7 +12,6 @@ internal static class FacadeServices
     {
         services.AddOptions<FacadeOptions>().Bind(configuration.GetSection(FacadeOptions.Section)).ValidateOnStart();
         services.AddSingleton<IValidateOptions<FacadeOptions>, FacadeOptionsValidator>();
-        services.AddSingleton<IValidateOptions<FacadeOptions>, FacadeOptionsRules>();
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
         services.AddSingleton<FacadeMetrics>();

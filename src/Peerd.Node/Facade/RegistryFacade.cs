@@ -28,7 +28,7 @@ internal sealed partial class RegistryFacade(
     {
         var started = time.GetTimestamp();
         var aborted = context.RequestAborted;
-        using var deadline = new CancellationTokenSource(options.Value.AnswerTimeout, time);
+        using var deadline = new CancellationTokenSource(options.Value.AnswerTimeoutValue, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(aborted, deadline.Token);
         try
         {

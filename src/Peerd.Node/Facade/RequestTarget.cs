@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using Peerd.Contracts;
+using Peerd.Node.Origin;
 
 namespace Peerd.Node.Facade;
 
@@ -89,7 +90,7 @@ internal sealed record RequestTarget(RequestKind Kind)
         }
 
         var repository = kindAt == Prefix.Length ? string.Empty : path[Prefix.Length..(kindAt - 1)];
-        if (!RegistryNames.IsRepository(repository))
+        if (!RegistryName.IsRepository(repository))
         {
             return Fail(RegistryError.BadRequest(RegistryError.NameInvalid, "the repository name is not well-formed"), out target, out error);
         }
@@ -100,7 +101,7 @@ internal sealed record RequestTarget(RequestKind Kind)
             return Fail(RegistryError.BadRequest(RegistryError.DigestInvalid, "expected sha256:<64 lower-case hex digits> or sha512:<128>"), out target, out error);
         }
 
-        if (!isDigest && !RegistryNames.IsTag(reference))
+        if (!isDigest && !RegistryName.IsTag(reference))
         {
             return Fail(RegistryError.BadRequest(RegistryError.NameInvalid, "the tag is not well-formed"), out target, out error);
         }
@@ -137,7 +138,7 @@ internal sealed record RequestTarget(RequestKind Kind)
             }
 
             var value = equals < 0 ? string.Empty : Uri.UnescapeDataString(pair[(equals + 1)..]);
-            if (registry is not null || !RegistryNames.TryParseRegistry(value, out registry))
+            if (registry is not null || !RegistryName.TryParse(value, out registry))
             {
                 error = RegistryError.BadRequest(RegistryError.NameInvalid, "ns must be given once, as host or host:port");
                 return false;

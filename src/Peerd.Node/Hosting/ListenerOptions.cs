@@ -1,5 +1,7 @@
 using System.Net;
 using Microsoft.Extensions.Options;
+using Peerd.Contracts;
+using Peerd.Node.Membership;
 
 namespace Peerd.Node.Hosting;
 
@@ -12,9 +14,9 @@ internal sealed class ListenerOptions
     /// <summary>Address and port of metrics and probes. Default <c>0.0.0.0:30004</c>.</summary>
     public string Metrics { get; set; } = "0.0.0.0:30004";
 
-    internal IPEndPoint FacadeEndPoint => IPEndPoint.Parse(Facade);
+    internal IPEndPoint FacadeEndPoint => ListenAddress.Parse(Facade);
 
-    internal IPEndPoint MetricsEndPoint => IPEndPoint.Parse(Metrics);
+    internal IPEndPoint MetricsEndPoint => ListenAddress.Parse(Metrics);
 }
 
 /// <summary>Checks <see cref="ListenerOptions"/> at start; tells all faults at once.</summary>
@@ -22,17 +24,17 @@ internal sealed class ListenerOptionsValidator : IValidateOptions<ListenerOption
 {
     public ValidateOptionsResult Validate(string? name, ListenerOptions options)
     {
-        var errors = new List<string>();
-        Check(errors, "Peerd:Facade:Listen", options.Facade, "127.0.0.1:30000");
-        Check(errors, "Peerd:Metrics:Listen", options.Metrics, "0.0.0.0:30004");
-        return errors.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(errors);
+        var faults = new SettingFaults("Peerd");
+        Check(faults, "Facade:Listen", options.Facade);
+        Check(faults, "Metrics:Listen", options.Metrics);
+        return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
     }
 
-    private static void Check(List<string> errors, string key, string value, string example)
+    private static void Check(SettingFaults faults, string key, string value)
     {
-        if (!IPEndPoint.TryParse(value, out _))
+        if (!ListenAddress.TryParse(value, out _))
         {
-            errors.Add($"{key} is '{value}'; allowed: an IP address and a port, such as {example}");
+            faults.Add(key, value, ListenAddress.Allowed);
         }
     }
 }

@@ -2,6 +2,7 @@ using System.Net;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Facade;
+using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 
 namespace Peerd.Node.Hosting;
@@ -43,7 +44,7 @@ internal sealed class Listeners
         kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
 
         Listen(kestrel, ListenerKind.Facade, listen.FacadeEndPoint, listener => FacadeLimits.Apply(listener, facade));
-        Listen(kestrel, ListenerKind.Mesh, IPEndPoint.Parse(mesh.Listen), listener => listener.Protocols = HttpProtocols.Http2);
+        Listen(kestrel, ListenerKind.Mesh, ListenAddress.Parse(mesh.Listen), listener => listener.Protocols = HttpProtocols.Http2);
         Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener => listener.Protocols = HttpProtocols.Http1);
     }
 

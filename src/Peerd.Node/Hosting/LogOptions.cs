@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using Peerd.Contracts;
 
 namespace Peerd.Node.Hosting;
 
@@ -21,17 +22,17 @@ internal sealed class LogOptionsValidator : IValidateOptions<LogOptions>
 {
     public ValidateOptionsResult Validate(string? name, LogOptions options)
     {
-        var errors = new List<string>();
-        if (!Enum.TryParse<LogLevel>(options.Level, ignoreCase: true, out var level) || !Enum.IsDefined(level))
+        var faults = new SettingFaults(LogOptions.Section);
+        if (!Enum.TryParse<LogLevel>(options.Level, ignoreCase: true, out var level) || !Enum.IsDefined(level) || level == LogLevel.None || char.IsAsciiDigit(options.Level[0]))
         {
-            errors.Add($"{LogOptions.Section}:Level is '{options.Level}'; allowed: Trace, Debug, Information, Warning, Error, Critical");
+            faults.Add(nameof(options.Level), options.Level, "Trace, Debug, Information, Warning, Error, Critical");
         }
 
         if (options.Format is not (LogOptions.Text or LogOptions.Json))
         {
-            errors.Add($"{LogOptions.Section}:Format is '{options.Format}'; allowed: {LogOptions.Text}, {LogOptions.Json}");
+            faults.Add(nameof(options.Format), options.Format, $"{LogOptions.Text}, {LogOptions.Json}");
         }
 
-        return errors.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(errors);
+        return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
     }
 }

@@ -35,6 +35,7 @@ internal static class NodeHost
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         Configure(builder.Configuration, settings, config);
+        ConfigurationKeys.Check(builder.Configuration);
         AddLogging(builder);
         var services = builder.Services;
         services.TryAddSingleton(TimeProvider.System);
@@ -153,6 +154,7 @@ internal static class NodeHost
         services.AddGrpcHealthChecks().AddCheck<Readiness>("ready");
         // PeerServer has no generated base class from which the service could be found.
         services.AddSingleton(new ReflectionServiceImpl(PeerService.Descriptor, NodeService.Descriptor, Health.Descriptor, ServerReflection.Descriptor));
+        services.AddSingleton(new ReflectionV1ServiceImpl(PeerService.Descriptor, NodeService.Descriptor, Health.Descriptor, Grpc.Reflection.V1.ServerReflection.Descriptor));
         services.AddGrpcReflection();
     }
 
@@ -166,7 +168,7 @@ internal static class NodeHost
     private static Membership.Member SelfFrom(IServiceProvider provider)
     {
         var identity = provider.GetRequiredService<NodeIdentity>();
-        var listen = IPEndPoint.Parse(provider.GetRequiredService<IOptions<MeshOptions>>().Value.Listen);
+        var listen = ListenAddress.Parse(provider.GetRequiredService<IOptions<MeshOptions>>().Value.Listen);
         return new Membership.Member(identity.Name, new DnsEndPoint(listen.Address.ToString(), listen.Port), identity.Zone);
     }
 

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using Peerd.Contracts;
 
 namespace Peerd.Node.Membership;
 
@@ -7,45 +8,45 @@ internal sealed class MembershipOptionsValidator : IValidateOptions<MembershipOp
 {
     public ValidateOptionsResult Validate(string? name, MembershipOptions options)
     {
-        var errors = new List<string>();
+        var faults = new SettingFaults(MembershipOptions.Section);
         if (options.Source != MembershipOptions.StaticSource)
         {
-            errors.Add($"{MembershipOptions.Section}:Source is '{options.Source}'; allowed: {MembershipOptions.StaticSource}");
+            faults.Add(nameof(options.Source), options.Source, MembershipOptions.StaticSource);
         }
 
         var names = new HashSet<string>();
         var addresses = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
         for (var i = 0; i < options.Members.Count; i++)
         {
-            Check(options.Members[i], $"{MembershipOptions.Section}:Members:{i}", names, addresses, errors);
+            Check(options.Members[i], $"{nameof(options.Members)}:{i}", names, addresses, faults);
         }
 
-        return errors.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(errors);
+        return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
     }
 
-    private static void Check(ConfiguredMember member, string key, HashSet<string> names, HashSet<string> addresses, List<string> errors)
+    private static void Check(ConfiguredMember member, string key, HashSet<string> names, HashSet<string> addresses, SettingFaults faults)
     {
         if (!NodeName.IsValid(member.Name))
         {
-            errors.Add($"{key}:Name is '{member.Name}'; allowed: {NodeName.Allowed}");
+            faults.Add($"{key}:Name", member.Name, NodeName.Allowed);
         }
         else if (!names.Add(member.Name))
         {
-            errors.Add($"{key}:Name is '{member.Name}', as is that of a member before; allowed: each name once");
+            faults.Add($"{key}:Name", member.Name, "each name once");
         }
 
         if (!MemberAddress.TryParse(member.Address, out var address))
         {
-            errors.Add($"{key}:Address is '{member.Address}'; allowed: {MemberAddress.Allowed}");
+            faults.Add($"{key}:Address", member.Address, MemberAddress.Allowed);
         }
         else if (!addresses.Add(MemberAddress.Format(address)))
         {
-            errors.Add($"{key}:Address is '{member.Address}', as is that of a member before; allowed: each address once");
+            faults.Add($"{key}:Address", member.Address, "each address once");
         }
 
         if (!NodeName.IsValidZone(member.Zone))
         {
-            errors.Add($"{key}:Zone is '{member.Zone}'; allowed: empty, or {NodeName.Allowed}");
+            faults.Add($"{key}:Zone", member.Zone, $"empty, or {NodeName.Allowed}");
         }
     }
 }

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using Peerd.Contracts;
 
 namespace Peerd.Node.Membership;
 
@@ -7,17 +8,17 @@ internal sealed class NodeOptionsValidator : IValidateOptions<NodeOptions>
 {
     public ValidateOptionsResult Validate(string? name, NodeOptions options)
     {
-        var errors = new List<string>();
+        var faults = new SettingFaults(NodeOptions.Section);
         if (!NodeName.IsValid(options.Name))
         {
-            errors.Add($"{NodeOptions.Section}:Name is '{options.Name}'; allowed: {NodeName.Allowed}");
+            faults.Add(nameof(options.Name), options.Name, NodeName.Allowed);
         }
 
         if (!NodeName.IsValidZone(options.Zone))
         {
-            errors.Add($"{NodeOptions.Section}:Zone is '{options.Zone}'; allowed: empty, or {NodeName.Allowed}");
+            faults.Add(nameof(options.Zone), options.Zone, $"empty, or {NodeName.Allowed}");
         }
 
-        return errors.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(errors);
+        return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
     }
 }

@@ -1,5 +1,7 @@
+using System.Globalization;
 using Microsoft.Extensions.Options;
 using Peerd.Contracts;
+using Peerd.Node.Membership;
 
 namespace Peerd.Node.Mesh;
 
@@ -12,16 +14,18 @@ internal sealed class MeshOptions
     public string Listen { get; set; } = "0.0.0.0:30001";
 
     /// <summary>Ranges that are served to peers at the same moment; more are answered "busy". 1 to 1024, default 16.</summary>
-    public int Uploads { get; set; } = 16;
+    public string Uploads { get; set; } = "16";
 
-    /// <summary>A connection to a peer that takes longer than this has failed. Default <c>2s</c>.</summary>
+    /// <summary>A connection to a peer that takes longer than this has failed. 10ms to 1h, default <c>2s</c>.</summary>
     public string ConnectTimeout { get; set; } = "2s";
 
-    /// <summary>A peer that sends nothing of a range for this long has failed. Default <c>5s</c>.</summary>
+    /// <summary>A peer that sends nothing of a range for this long has failed. 10ms to 1h, default <c>5s</c>.</summary>
     public string IdleTimeout { get; set; } = "5s";
 
-    /// <summary>Longest time that one range is served. Default <c>60s</c>.</summary>
+    /// <summary>Longest time that one range is served. 10ms to 1h, default <c>60s</c>.</summary>
     public string RangeDeadline { get; set; } = "60s";
+
+    internal int UploadsValue => int.Parse(Uploads, CultureInfo.InvariantCulture);
 
     internal TimeSpan ConnectTimeoutValue => Duration.Parse(ConnectTimeout);
 
@@ -33,30 +37,21 @@ internal sealed class MeshOptions
 /// <summary>Checks <see cref="MeshOptions"/> at start; tells all faults at once.</summary>
 internal sealed class MeshOptionsValidator : IValidateOptions<MeshOptions>
 {
+    private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan Most = TimeSpan.FromHours(1);
+
     public ValidateOptionsResult Validate(string? name, MeshOptions options)
     {
-        var errors = new List<string>();
-        if (!System.Net.IPEndPoint.TryParse(options.Listen, out _))
+        var faults = new SettingFaults(MeshOptions.Section);
+        if (!ListenAddress.TryParse(options.Listen, out _))
         {
-            errors.Add($"Peerd:Mesh:Listen '{options.Listen}' is not an IP address with a port, such as 0.0.0.0:30001");
+            faults.Add(nameof(options.Listen), options.Listen, ListenAddress.Allowed);
         }
 
-        if (options.Uploads is < 1 or > 1024)
-        {
-            errors.Add($"Peerd:Mesh:Uploads '{options.Uploads}' must be between 1 and 1024");
-        }
-
-        CheckDuration(errors, nameof(options.ConnectTimeout), options.ConnectTimeout);
-        CheckDuration(errors, nameof(options.IdleTimeout), options.IdleTimeout);
-        CheckDuration(errors, nameof(options.RangeDeadline), options.RangeDeadline);
-        return errors.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(errors);
-    }
-
-    private static void CheckDuration(List<string> errors, string key, string value)
-    {
-        if (!Duration.TryParse(value, out var duration) || duration <= TimeSpan.Zero || duration > TimeSpan.FromHours(1))
-        {
-            errors.Add($"Peerd:Mesh:{key} '{value}' must be a duration over 0 and up to 1h, such as 500ms, 5s or 2m");
-        }
+        faults.ReadNumber(nameof(options.Uploads), options.Uploads, 1, 1024);
+        faults.ReadDuration(nameof(options.ConnectTimeout), options.ConnectTimeout, Least, Most);
+        faults.ReadDuration(nameof(options.IdleTimeout), options.IdleTimeout, Least, Most);
+        faults.ReadDuration(nameof(options.RangeDeadline), options.RangeDeadline, Least, Most);
+        return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
     }
 }

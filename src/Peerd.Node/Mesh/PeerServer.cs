@@ -10,7 +10,29 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
     /// <summary>Request header in which a node tells its name; for statistics only.</summary>
     public const string NodeHeader = "peerd-node";
 
-    public async Task AnnounceAsync(IAsyncStreamReader<AnnounceRequest> requests, IServerStreamWriter<AnnounceResponse> responses, ServerCallContext context)
+    public Task AnnounceAsync(IAsyncStreamReader<AnnounceRequest> requests, IServerStreamWriter<AnnounceResponse> responses, ServerCallContext context) =>
+        UntilResetAsync(TakeAnnouncementsAsync(requests, responses, context));
+
+    public Task LookupAsync(IAsyncStreamReader<LookupRequest> requests, IServerStreamWriter<LookupResponse> responses, ServerCallContext context) =>
+        UntilResetAsync(AnswerLookupAsync(requests, responses, context));
+
+    public Task FetchRangeAsync(IAsyncStreamReader<FetchRangeRequest> requests, IServerStreamWriter<RangeAnswer> responses, ServerCallContext context) =>
+        UntilResetAsync(ranges.ServeAsync(requests, responses, context.RequestHeaders.GetValue(NodeHeader), context.CancellationToken));
+
+    /// <summary>A peer that resets a stream is nothing unexpected, and no error of this node.</summary>
+    private static async Task UntilResetAsync(Task serving)
+    {
+        try
+        {
+            await serving;
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException)
+        {
+            throw new RpcException(new Status(StatusCode.Cancelled, "the stream was cancelled"));
+        }
+    }
+
+    private async Task TakeAnnouncementsAsync(IAsyncStreamReader<AnnounceRequest> requests, IServerStreamWriter<AnnounceResponse> responses, ServerCallContext context)
     {
         IAnnounceSession? session = null;
         try
@@ -30,7 +52,7 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         }
     }
 
-    public async Task LookupAsync(IAsyncStreamReader<LookupRequest> requests, IServerStreamWriter<LookupResponse> responses, ServerCallContext context)
+    private async Task AnswerLookupAsync(IAsyncStreamReader<LookupRequest> requests, IServerStreamWriter<LookupResponse> responses, ServerCallContext context)
     {
         if (!await requests.MoveNext(context.CancellationToken))
         {
@@ -60,9 +82,6 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
             await pushing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
-
-    public Task FetchRangeAsync(IAsyncStreamReader<FetchRangeRequest> requests, IServerStreamWriter<RangeAnswer> responses, ServerCallContext context) =>
-        ranges.ServeAsync(requests, responses, context.RequestHeaders.GetValue(NodeHeader), context.CancellationToken);
 
     private static async Task PushAsync(ILookupSession session, IServerStreamWriter<LookupResponse> responses, CancellationToken cancellationToken)
     {

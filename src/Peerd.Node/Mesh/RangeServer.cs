@@ -26,7 +26,7 @@ internal sealed class RangeServer(
     /// <summary>How often a range that waits for bytes looks whether they are still on their way.</summary>
     private static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
 
-    private readonly SemaphoreSlim _uploads = new(options.Value.Uploads);
+    private readonly SemaphoreSlim _uploads = new(options.Value.UploadsValue);
     private readonly TimeSpan _deadline = options.Value.RangeDeadlineValue;
 
     public async Task ServeAsync(IAsyncStreamReader<FetchRangeRequest> requests, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken)

@@ -70,15 +70,15 @@ internal sealed class RangeStream(AsyncDuplexStreamingCall<FetchRangeRequest, Ra
         {
             return Broken(new RangeOutcome(RangeOutcomeKind.Cancelled, []));
         }
-        catch (RpcException) when (cancellationToken.IsCancellationRequested)
+        catch (Exception e) when (e is RpcException or IOException && cancellationToken.IsCancellationRequested)
         {
             return Broken(new RangeOutcome(RangeOutcomeKind.Cancelled, []));
         }
-        catch (Exception e) when (e is OperationCanceledException or RpcException && idle.IsCancellationRequested)
+        catch (Exception) when (idle.IsCancellationRequested)
         {
             return Broken(RangeOutcome.Failed($"nothing received for {idleTimeout.TotalSeconds:0.#} s"));
         }
-        catch (Exception e) when (e is RpcException or InvalidOperationException or ObjectDisposedException or OperationCanceledException)
+        catch (Exception e) when (e is RpcException or IOException or InvalidOperationException or OperationCanceledException)
         {
             return Broken(RangeOutcome.Failed(e is RpcException rpc ? rpc.Status.Detail : e.Message));
         }

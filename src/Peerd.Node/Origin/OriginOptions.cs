@@ -6,7 +6,7 @@ namespace Peerd.Node.Origin;
 /// </summary>
 internal sealed class OriginOptions
 {
-    public const string SectionName = "Peerd:Origin";
+    public const string Section = "Peerd:Origin";
 
     /// <summary>The registries of which no configuration is needed.</summary>
     public static readonly IReadOnlyList<string> DefaultRegistries =

@@ -10,7 +10,7 @@ internal static class OriginRegistration
     /// <summary>Adds <see cref="IOrigin"/>, configured by section <c>Peerd:Origin</c> of <paramref name="configuration"/> (the root).</summary>
     public static IServiceCollection AddOrigin(this IServiceCollection services, IConfiguration configuration)
     {
-        services.AddOptions<OriginOptions>().Bind(configuration.GetSection(OriginOptions.SectionName)).ValidateOnStart();
+        services.AddOptions<OriginOptions>().Bind(configuration.GetSection(OriginOptions.Section)).ValidateOnStart();
         services.AddSingleton<IValidateOptions<OriginOptions>, OriginOptionsValidator>();
         services.AddMetrics();
         services.TryAddSingleton(TimeProvider.System);

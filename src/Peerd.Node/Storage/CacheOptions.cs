@@ -27,28 +27,20 @@ internal sealed class CacheOptions
 /// <summary>Says what is wrong with <see cref="CacheOptions"/>, all at once.</summary>
 internal sealed class CacheOptionsValidator : IValidateOptions<CacheOptions>
 {
-    private const long MinimumCapacity = 1L << 20;
-    private const long MinimumMemory = 4L << 20;
-    private const long MaximumMemory = 16L << 30;
+    private static readonly ByteSize MinimumCapacity = new(1L << 20);
+    private static readonly ByteSize MinimumMemory = new(4L << 20);
+    private static readonly ByteSize MaximumMemory = new(16L << 30);
 
     public ValidateOptionsResult Validate(string? name, CacheOptions options)
     {
-        List<string> failures = [];
+        var faults = new SettingFaults(CacheOptions.Section);
         if (!Path.IsPathFullyQualified(options.Directory))
         {
-            failures.Add($"{CacheOptions.Section}:Directory is '{options.Directory}'; expected an absolute path");
+            faults.Add(nameof(options.Directory), options.Directory, "an absolute path");
         }
 
-        if (options.CapacityBytes < MinimumCapacity)
-        {
-            failures.Add($"{CacheOptions.Section}:Capacity is '{options.Capacity}'; expected {ByteSize.Expected}, at least 1MiB");
-        }
-
-        if (options.MemoryBytes is < MinimumMemory or > MaximumMemory)
-        {
-            failures.Add($"{CacheOptions.Section}:Memory is '{options.Memory}'; expected {ByteSize.Expected}, from 4MiB to 16GiB");
-        }
-
-        return failures.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(failures);
+        faults.ReadSize(nameof(options.Capacity), options.Capacity, MinimumCapacity);
+        faults.ReadSize(nameof(options.Memory), options.Memory, MinimumMemory, MaximumMemory);
+        return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
     }
 }

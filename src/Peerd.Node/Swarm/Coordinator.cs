@@ -17,7 +17,7 @@ internal sealed record CoordinatorPolicy
     public int LongestGrant { get; init; } = 16;
 
     /// <summary>A grant without new bytes for this long is dealt again.</summary>
-    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(2);
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>A node that let a lease expire gets no grant for this long while others can.</summary>
     public TimeSpan Ban { get; init; } = TimeSpan.FromSeconds(8);

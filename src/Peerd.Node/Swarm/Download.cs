@@ -216,6 +216,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             _isOwnerLost = false;
+            if (push.Revoked.Count > 0)
+            {
+                Log.Revoked(_services.Logger, Digest, push.Revoked.Sum(run => (int)run.Count));
+            }
+
             foreach (var checksums in push.Checksums)
             {
                 _checksums.TryAdd((int)checksums.Piece, [.. checksums.Frames]);
@@ -236,6 +241,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
+            if (!_isOwnerLost)
+            {
+                Log.OwnerLost(_services.Logger, Digest);
+            }
+
             _isOwnerLost = true;
             if (_machine is not null)
             {
@@ -301,6 +311,19 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     }
 
     private async Task ProbeAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await AskForSizeAsync(cancellationToken);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            _opened.TrySetResult(new SourceFailure(HttpStatusCode.BadGateway, e.Message));
+            throw;
+        }
+    }
+
+    private async Task AskForSizeAsync(CancellationToken cancellationToken)
     {
         var origin = CurrentOrigin();
         var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : new ByteRange(0, ProtocolConstants.ProbeBytes);
@@ -415,6 +438,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     StartRequest(fetch.Id, token => FetchFromPeerAsync(fetch, token));
                     break;
                 case DownloadAction.FetchFromOrigin read:
+                    if (!read.IsGranted)
+                    {
+                        Log.LastResort(_services.Logger, Digest, read.First, read.Count);
+                    }
+
                     MarkIncoming(read.First, read.Count, isIncoming: true);
                     StartRequest(read.Id, token => ReadFromOriginAsync(read, token));
                     break;
@@ -460,6 +488,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             lock (_lock)
             {
                 _requests.Remove(id);
+                // Whatever became of it: a request whose end is never told keeps its pieces from being asked for again.
+                _machine!.RequestAbandoned(id, Now);
+                CarryOut();
             }
 
             cancel.Dispose();
@@ -837,6 +868,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         [LoggerMessage(4, LogLevel.Warning, "What was received as {Digest} does not match it; all of it was dropped")]
         public static partial void DigestMismatch(ILogger logger, Digest digest);
+
+        [LoggerMessage(6, LogLevel.Information, "Nothing arrives of {Digest}: reading {Count} pieces from piece {First} on from the origin without a grant")]
+        public static partial void LastResort(ILogger logger, Digest digest, int first, int count);
+
+        [LoggerMessage(7, LogLevel.Information, "Neither owner nor replica of {Digest} answers")]
+        public static partial void OwnerLost(ILogger logger, Digest digest);
+
+        [LoggerMessage(8, LogLevel.Information, "The owner of {Digest} took back {Segments} segments that had made no progress")]
+        public static partial void Revoked(ILogger logger, Digest digest, int segments);
 
         [LoggerMessage(5, LogLevel.Error, "Downloading {Digest} met an unexpected error")]
         public static partial void TaskFailed(ILogger logger, Exception exception, Digest digest);

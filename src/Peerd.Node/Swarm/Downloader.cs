@@ -36,7 +36,7 @@ internal sealed record DownloaderPolicy
     public TimeSpan OwnerlessPatience { get; init; } = TimeSpan.FromMilliseconds(50);
 
     /// <summary>With an owner, this long without anything arriving leads straight to the origin: the last resort.</summary>
-    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(5);
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
 }
 
 /// <summary>What a downloader wants done. Each request has an id under which its end is reported.</summary>
@@ -46,7 +46,7 @@ internal abstract record DownloadAction
     internal sealed record FetchFromPeer(int Id, string Node, int First, int Count) : DownloadAction;
 
     /// <summary>Read a run of pieces from the origin.</summary>
-    internal sealed record FetchFromOrigin(int Id, int First, int Count) : DownloadAction;
+    internal sealed record FetchFromOrigin(int Id, int First, int Count, bool IsGranted) : DownloadAction;
 
     /// <summary>Stop a request.</summary>
     internal sealed record Cancel(int Id) : DownloadAction;
@@ -169,7 +169,12 @@ internal sealed class Downloader
     /// <summary>A piece is here now, whoever brought it.</summary>
     public void PieceArrived(int piece, TimeSpan now)
     {
-        _lastProgress = now;
+        if (!_requests.Values.Any(request => request.IsLastResort && piece >= request.First && piece < request.First + request.Count))
+        {
+            // What the last resort brings is no sign that waiting helps.
+            _lastProgress = now;
+        }
+
         _have.Add(piece);
         _granted.Remove(piece);
         Schedule(now);
@@ -242,6 +247,22 @@ internal sealed class Downloader
         }
 
         Schedule(now);
+    }
+
+    /// <summary>A request has ended without a word. Without effect when its end was told.</summary>
+    public void RequestAbandoned(int id, TimeSpan now)
+    {
+        if (_requests.TryGetValue(id, out var request))
+        {
+            if (request.Node is null)
+            {
+                OriginRequestEnded(id, succeeded: false, now);
+            }
+            else
+            {
+                PeerRequestEnded(id, Mesh.RangeOutcomeKind.Failed, [], now);
+            }
+        }
     }
 
     /// <summary>Another reader has come with another way to the origin.</summary>
@@ -414,7 +435,7 @@ internal sealed class Downloader
                 count++;
             }
 
-            ReadFromOrigin(piece, count);
+            ReadFromOrigin(piece, count, isGranted: true);
         }
     }
 
@@ -433,10 +454,10 @@ internal sealed class Downloader
 
     private int OpenOriginRequests() => _requests.Values.Count(request => request.Node is null);
 
-    private void ReadFromOrigin(int first, int count)
+    private void ReadFromOrigin(int first, int count, bool isGranted)
     {
-        var id = Add(new Request(null, first, count));
-        _actions.Add(new DownloadAction.FetchFromOrigin(id, first, count));
+        var id = Add(new Request(null, first, count) { IsLastResort = !isGranted });
+        _actions.Add(new DownloadAction.FetchFromOrigin(id, first, count, isGranted));
     }
 
     private int Add(Request request)
@@ -538,13 +559,15 @@ internal sealed class Downloader
         {
             if (OpenOriginRequests() == 0)
             {
+                // No more than a segment at a time: others may be doing the same, and the owner may come back.
+                var end = Math.Min(_layout.PieceCount, ((missing / _layout.PiecesPerSegment) + 1) * _layout.PiecesPerSegment);
                 var count = 1;
-                while (missing + count < _layout.PieceCount && !_have.Contains(missing + count) && IsDemanded(missing + count) && count * (long)_layout.PieceSize < _policy.LongestOriginRead)
+                while (missing + count < end && !_have.Contains(missing + count) && !_inFlight.Contains(missing + count))
                 {
                     count++;
                 }
 
-                ReadFromOrigin(missing, count);
+                ReadFromOrigin(missing, count, isGranted: false);
             }
 
             return;
@@ -571,7 +594,10 @@ internal sealed class Downloader
         return -1;
     }
 
-    private sealed record Request(string? Node, int First, int Count);
+    private sealed record Request(string? Node, int First, int Count)
+    {
+        public bool IsLastResort { get; init; }
+    }
 
     private sealed class Peer(int pieceCount)
     {

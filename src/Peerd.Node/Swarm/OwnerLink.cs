@@ -29,7 +29,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private const int QueuedReports = 1024;
 
     /// <summary>An owner that has not said a word after this long is taken for dead.</summary>
-    private static readonly TimeSpan FirstPushTimeout = TimeSpan.FromMilliseconds(1000);
+    private static readonly TimeSpan FirstPushTimeout = TimeSpan.FromSeconds(3);
 
     private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
@@ -131,7 +131,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                 await TalkRemotelyAsync(peer, ended.Token);
             }
         }
-        catch (Exception e) when (e is RpcException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception e) when (e is RpcException or IOException or OperationCanceledException or InvalidOperationException)
         {
             if (!ended.IsCancellationRequested)
             {
@@ -219,7 +219,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
 
     private static partial class Log
     {
-        [LoggerMessage(1, LogLevel.Debug, "Looking up {Digest} at {Node} was interrupted: {Reason}")]
+        [LoggerMessage(1, LogLevel.Information, "Looking up {Digest} at {Node} was interrupted: {Reason}")]
         public static partial void LookupBroken(ILogger logger, Digest digest, string node, string reason);
     }
 }

@@ -1,46 +1,64 @@
-using Grpc.Net.Client;
-using Peerd.Contracts.V1;
+using System.Diagnostics.Metrics;
+using System.Net;
+using Microsoft.Extensions.DependencyInjection;
+using Peerd.Contracts;
+using Peerd.Node.Membership;
+using Peerd.Node.Mesh;
 
 namespace Peerd.Benchmarks.Servers;
 
-/// <summary>Reads a content from a node over the mesh and discards the bytes.</summary>
+/// <summary>Reads a content from a node with the node's own client, as many segments at once as a download has open, and discards the bytes.</summary>
 internal sealed class MeshReader : IDisposable
 {
-    private const int Window = 4 << 20;
+    private const int OpenRanges = 8;
 
-    private readonly GrpcChannel _channel;
+    private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
+    private readonly Peer _peer;
 
     /// <param name="node">The node's mesh listener.</param>
-    public MeshReader(Uri node) => _channel = GrpcChannel.ForAddress(node, new GrpcChannelOptions
-    {
-        HttpHandler = new SocketsHttpHandler { InitialHttp2StreamWindowSize = Window },
-        DisposeHttpClient = true,
-    });
+    public MeshReader(Uri node) => _peer = new Peer(
+        new Member("measured", new DnsEndPoint(node.Host, node.Port), string.Empty),
+        "reader",
+        new MeshOptions(),
+        new PeerTraffic.Counters(),
+        new MeshMetrics(_services.GetRequiredService<IMeterFactory>()),
+        TimeProvider.System);
 
-    /// <summary>Reads everything and returns how many bytes it was.</summary>
+    /// <summary>Reads everything, checks every frame, and returns how many bytes it was.</summary>
     public async Task<long> ReadAsync(BenchmarkFile file, CancellationToken cancellationToken)
     {
-        using var call = new PeerService.PeerServiceClient(_channel).FetchRange(cancellationToken: cancellationToken);
-        await call.RequestStream.WriteAsync(
-            new FetchRangeRequest { Range = new FetchRange { Id = 1, Digest = file.Digest.ToString() } }, cancellationToken);
-        var bytes = 0L;
-        while (await call.ResponseStream.MoveNext(cancellationToken))
-        {
-            switch (call.ResponseStream.Current)
+        var layout = new ContentLayout(file.Size);
+        var sink = new CountingSink();
+        await Parallel.ForEachAsync(
+            Enumerable.Range(0, layout.SegmentCount),
+            new ParallelOptions { MaxDegreeOfParallelism = OpenRanges, CancellationToken = cancellationToken },
+            async (segment, stop) =>
             {
-                case { Frame: { } frame }:
-                    bytes += frame.Data.Length;
-                    break;
-                case { End: { } end } when end.Status != RangeStatus.Complete:
-                    throw new InvalidOperationException($"the node ended the range with {end.Status}: {end.Message}");
-                case { End: not null }:
-                    await call.RequestStream.CompleteAsync();
-                    return bytes;
-            }
-        }
-
-        throw new InvalidOperationException($"the node closed the stream after {bytes} bytes");
+                var outcome = await _peer.FetchAsync(file.Digest, layout, layout.Segment(segment), sink, stop);
+                if (outcome.Kind != RangeOutcomeKind.Complete)
+                {
+                    throw new InvalidOperationException($"segment {segment}: {outcome.Kind} {outcome.Error}");
+                }
+            });
+        return sink.Bytes;
     }
 
-    public void Dispose() => _channel.Dispose();
+    public void Dispose()
+    {
+        _peer.Dispose();
+        _services.Dispose();
+    }
+
+    private sealed class CountingSink : IRangeSink
+    {
+        private long _bytes;
+
+        public long Bytes => Interlocked.Read(ref _bytes);
+
+        public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum)
+        {
+            Interlocked.Add(ref _bytes, data.Length);
+            return true;
+        }
+    }
 }

@@ -215,7 +215,7 @@ public sealed class HostileMirrorTests(MirrorFixture image) : IClassFixture<Mirr
     [InlineData("manifests", "GET")]
     public async Task ReadPath_NeverAnswers_IsGatewayTimeout(string kind, string method)
     {
-        await using var host = await FacadeHost.StartAsync(("AnswerTimeout", "00:00:01"));
+        await using var host = await FacadeHost.StartAsync(("AnswerTimeout", "1s"));
         var digest = host.Contents.Add(new FakeContent([1], null) { OpenGate = new TaskCompletionSource().Task });
 
         var answer = await host.SendAsync(method, $"/v2/team/app/{kind}/{digest}?ns=reg.test");
@@ -226,7 +226,7 @@ public sealed class HostileMirrorTests(MirrorFixture image) : IClassFixture<Mirr
     [Fact]
     public async Task Client_WithSlowHeaders_IsClosedWhileOthersAreServed()
     {
-        await using var host = await FacadeHost.StartAsync(("RequestHeadersTimeout", "00:00:01"));
+        await using var host = await FacadeHost.StartAsync(("RequestHeadersTimeout", "1s"));
         await using var slow = await host.ConnectAsync();
         await slow.WriteAsync("GET /v2/ HTTP/1.1\r\nHost: h\r\nX-Slow: ");
 

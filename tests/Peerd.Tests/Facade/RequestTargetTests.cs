@@ -2,6 +2,7 @@ using System.Net;
 using CsCheck;
 using Peerd.Contracts;
 using Peerd.Node.Facade;
+using Peerd.Node.Origin;
 
 namespace Peerd.Tests.Facade;
 
@@ -121,11 +122,11 @@ public sealed class RequestTargetTests
         {
             if (RequestTarget.TryParse(raw, out var target, out var error))
             {
-                Assert.True(target.Registry is null || RegistryNames.TryParseRegistry(target.Registry, out _));
+                Assert.True(target.Registry is null || RegistryName.TryParse(target.Registry, out _));
                 if (target.Kind is RequestKind.Manifest or RequestKind.Blob)
                 {
-                    Assert.True(RegistryNames.IsRepository(target.Repository));
-                    Assert.True(RegistryNames.IsTag(target.Reference) || Digest.TryParse(target.Reference, out _));
+                    Assert.True(RegistryName.IsRepository(target.Repository));
+                    Assert.True(RegistryName.IsTag(target.Reference) || Digest.TryParse(target.Reference, out _));
                     var path = raw.Split('?')[0];
                     Assert.Equal(path, $"/v2/{target.Repository}/{(target.Kind == RequestKind.Blob ? "blobs" : "manifests")}/{target.Reference}");
                 }

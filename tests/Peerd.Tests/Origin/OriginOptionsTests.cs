@@ -54,9 +54,9 @@ public sealed class OriginOptionsTests
         Assert.False(OriginSettings.TryCreate(options, out _, out var errors));
 
         Assert.Equal(11, errors.Count);
-        Assert.All(errors, error => Assert.Matches(@"\APeerd:Origin:[A-Za-z0-9:]+: '[^\r\n]*' is not allowed; use [^\r\n]+\z", error));
-        Assert.Contains(errors, error => error.StartsWith("Peerd:Origin:Retries: 'many' is not allowed; use a whole number from 0 to 10", StringComparison.Ordinal));
-        Assert.Contains(errors, error => error.StartsWith("Peerd:Origin:Registries:4:Name: 'c.test'", StringComparison.Ordinal));
+        Assert.All(errors, error => Assert.Matches(@"\APeerd:Origin:[A-Za-z0-9:]+ is '[^\r\n]*'; allowed: [^\r\n]+\z", error));
+        Assert.Contains(errors, error => error.StartsWith("Peerd:Origin:Retries is 'many'; allowed: a whole number from 0 to 10", StringComparison.Ordinal));
+        Assert.Contains(errors, error => error.StartsWith("Peerd:Origin:Registries:4:Name is 'c.test'", StringComparison.Ordinal));
         Assert.DoesNotContain(errors, error => error.Contains("secret", StringComparison.Ordinal));
     }
 
@@ -68,7 +68,7 @@ public sealed class OriginOptionsTests
         services.AddOrigin(Configuration([("Retries", "x")]));
         using var provider = services.BuildServiceProvider();
         var thrown = Assert.Throws<OptionsValidationException>(() => provider.GetRequiredService<IStartupValidator>().Validate());
-        Assert.Contains("Peerd:Origin:Retries: 'x'", thrown.Message, StringComparison.Ordinal);
+        Assert.Contains("Peerd:Origin:Retries is 'x'", thrown.Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -111,6 +111,20 @@ public sealed class OriginOptionsTests
     [InlineData("[fe80::1%25eth0]")]
     [InlineData("::1")]
     public void IsValid_NoRegistryName_False(string? name) => Assert.False(RegistryName.IsValid(name));
+
+    [Theory]
+    [InlineData("Docker.IO:443", "docker.io:443")]
+    [InlineData("[FD00::1]:5000", "[fd00::1]:5000")]
+    public void TryParse_Capitals_BecomeLowerCase(string text, string expected)
+    {
+        Assert.True(RegistryName.TryParse(text, out var registry));
+        Assert.Equal(expected, registry);
+    }
+
+    [Theory]
+    [InlineData("\u212Aube.example")]
+    [InlineData("r\u00e9g.example")]
+    public void TryParse_LettersOutsideAscii_AreRefused(string text) => Assert.False(RegistryName.TryParse(text, out _));
 
     [Fact]
     public void IsValid_TooLong_False() => Assert.False(RegistryName.IsValid(string.Join('.', Enumerable.Repeat("abcdefgh", 40))));

@@ -36,6 +36,15 @@ public sealed class ByteSizeTests
     public void TryParse_NoSize_IsRefused(string? text) => Assert.False(ByteSize.TryParse(text, out _));
 
     [Theory]
+    [InlineData(0, "0 B")]
+    [InlineData(1023, "1023 B")]
+    [InlineData(1024, "1 KiB")]
+    [InlineData(1024 * 1024 - 1, "1 MiB")]
+    [InlineData(3L << 29, "1.5 GiB")]
+    [InlineData(long.MaxValue, "8388608 TiB")]
+    public void ToRoundedText_Bytes_HasOneDecimalAtMost(long bytes, string text) => Assert.Equal(text, new ByteSize(bytes).ToRoundedText());
+
+    [Theory]
     [InlineData(20L << 30, "20GiB")]
     [InlineData(1536L << 20, "1536MiB")]
     [InlineData(1023, "1023B")]

@@ -1,4 +1,4 @@
-using Peerd.Node.Cli.Fetch;
+using Peerd.Contracts;
 using Spectre.Console;
 
 namespace Peerd.Node.Cli.Demo;
@@ -20,9 +20,9 @@ internal static class DemoTable
         {
             table.AddRow(
                 Markup.Escape(node.Node),
-                SizeText.Format(node.OriginBytes),
-                SizeText.Format(node.PeerBytes),
-                SizeText.Format(node.CacheBytes),
+                new ByteSize(node.OriginBytes).ToRoundedText(),
+                new ByteSize(node.PeerBytes).ToRoundedText(),
+                new ByteSize(node.CacheBytes).ToRoundedText(),
                 $"{node.Seconds:0.00}",
                 node.Ok ? "[green]right[/]" : "[red]FAILED[/]");
         }
@@ -30,8 +30,8 @@ internal static class DemoTable
         console.Write(table);
         var delivered = (double)report.ImageBytes * report.PerNode.Count(node => node.Ok);
         var writer = console.Profile.Out.Writer;
-        writer.WriteLine($"Origin:        sent {SizeText.Format(report.OriginBytes)} in {report.OriginRequests} requests for an image of {SizeText.Format(report.ImageBytes)}");
+        writer.WriteLine($"Origin:        sent {new ByteSize(report.OriginBytes).ToRoundedText()} in {report.OriginRequests} requests for an image of {new ByteSize(report.ImageBytes).ToRoundedText()}");
         writer.WriteLine($"Amplification: {report.Amplification:0.000} (without peerd: {report.Nodes:0.000})");
-        writer.WriteLine($"Time:          {report.Seconds:0.00} s until the last node was done, {SizeText.Format(delivered / Math.Max(report.Seconds, 0.001))}/s over all nodes");
+        writer.WriteLine($"Time:          {report.Seconds:0.00} s until the last node was done, {new ByteSize((long)(delivered / Math.Max(report.Seconds, 0.001))).ToRoundedText()}/s over all nodes");
     }
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using Peerd.Contracts;
+using Peerd.Node.Origin;
 
 namespace Peerd.Node.Cli.Fetch;
 
@@ -63,7 +64,7 @@ internal sealed record BlobTarget(string RegistryHost, string Repository, Digest
         }
 
         var repository = path[api.Length..middle];
-        return ImageReference.IsRegistry(url.Authority) && ImageReference.IsRepository(repository) ? new BlobTarget(url.Authority, repository, digest) : null;
+        return RegistryName.TryParse(url.Authority, out var registry) && RegistryName.IsRepository(repository) ? new BlobTarget(registry, repository, digest) : null;
     }
 
     public override string ToString() => $"{Registry}/{Repository}@{Digest}";

@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
-using System.Globalization;
 using System.Text.RegularExpressions;
 using Peerd.Contracts;
+using Peerd.Node.Origin;
 
 namespace Peerd.Node.Cli.Fetch;
 
@@ -24,7 +24,7 @@ internal sealed partial record ImageReference
         Digest = digest;
     }
 
-    /// <summary>Host and optional port, as in <c>ns</c>.</summary>
+    /// <summary>Host and optional port in lower case, as in <c>ns</c>.</summary>
     public string Registry { get; }
 
     public string Repository { get; }
@@ -42,14 +42,15 @@ internal sealed partial record ImageReference
     {
         reference = null;
         var (name, tag, digestText) = Split(text);
-        var (registry, repository) = SplitRegistry(name);
+        var (host, repository) = SplitRegistry(name);
+        var registry = string.Empty;
         Digest digest = default;
         error = repository.Length == 0 ? "it has no repository name"
-            : !IsRegistry(registry) ? $"'{registry}' is no registry host"
-            : !IsRepository(repository) ? $"'{repository}' is no repository name; allowed are lower-case letters, digits and the separators . _ __ - /"
+            : !RegistryName.TryParse(host, out registry) ? $"'{host}' is no registry host"
+            : !RegistryName.IsRepository(repository) ? $"'{repository}' is no repository name; allowed are lower-case letters, digits and the separators . _ __ - /"
             : registry.Length + 1 + repository.Length > LongestName ? $"registry and repository have more than {LongestName} characters"
             : tag is null && digestText is null && BareHash().IsMatch(name) ? "it is a bare hash; write repository@sha256:…"
-            : tag is not null && !TagPattern().IsMatch(tag) ? $"'{tag}' is no tag"
+            : tag is not null && !RegistryName.IsTag(tag) ? $"'{tag}' is no tag"
             : digestText is not null && !Contracts.Digest.TryParse(digestText, out digest) ? $"'{digestText}' is no digest; expected sha256:<64 lower-case hex digits>"
             : null;
         if (error is not null)
@@ -60,13 +61,6 @@ internal sealed partial record ImageReference
         reference = new ImageReference(registry, repository, tag ?? (digestText is null ? DefaultTag : null), digestText is null ? null : digest);
         return true;
     }
-
-    /// <summary>True for a host name or address with an optional port.</summary>
-    public static bool IsRegistry(string text) => text.Length <= LongestName && RegistryPattern().Match(text) is { Success: true } match
-        && (!match.Groups["port"].Success || int.Parse(match.Groups["port"].ValueSpan, CultureInfo.InvariantCulture) is > 0 and <= 65535);
-
-    /// <summary>True for a name of the distribution specification.</summary>
-    public static bool IsRepository(string text) => text.Length <= LongestName && RepositoryPattern().IsMatch(text);
 
     /// <summary>The full form.</summary>
     public override string ToString() => $"{Registry}/{Repository}{(Tag is null ? "" : ":" + Tag)}{(Digest is { } digest ? "@" + digest : "")}";
@@ -99,15 +93,6 @@ internal sealed partial record ImageReference
 
         return registry == DockerHub && repository.Length > 0 && !repository.Contains('/') ? (registry, "library/" + repository) : (registry, repository);
     }
-
-    [GeneratedRegex(@"^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*\z", RegexOptions.ExplicitCapture, MatchTimeout)]
-    private static partial Regex RepositoryPattern();
-
-    [GeneratedRegex(@"^([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(:(?<port>[0-9]{1,5}))?\z", RegexOptions.ExplicitCapture, MatchTimeout)]
-    private static partial Regex RegistryPattern();
-
-    [GeneratedRegex(@"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\z", RegexOptions.ExplicitCapture, MatchTimeout)]
-    private static partial Regex TagPattern();
 
     [GeneratedRegex(@"^[0-9a-f]{64}\z", RegexOptions.ExplicitCapture, MatchTimeout)]
     private static partial Regex BareHash();

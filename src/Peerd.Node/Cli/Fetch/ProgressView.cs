@@ -1,3 +1,4 @@
+using Peerd.Contracts;
 using Spectre.Console;
 
 namespace Peerd.Node.Cli.Fetch;
@@ -61,13 +62,13 @@ internal sealed class LinesView(TextWriter output, TimeProvider time) : Progress
                     if (i == shown.Count)
                     {
                         shown.Add(ProgressState.Running);
-                        output.WriteLine($"{line.Name}: started, {SizeText.Format(line.Total)}");
+                        output.WriteLine($"{line.Name}: started, {new ByteSize(line.Total).ToRoundedText()}");
                     }
 
                     if (line.State != shown[i])
                     {
                         shown[i] = line.State;
-                        output.WriteLine(line.State == ProgressState.Done ? $"{line.Name}: done, {SizeText.Format(line.Received)}" : $"{line.Name}: failed after {SizeText.Format(line.Received)}");
+                        output.WriteLine(line.State == ProgressState.Done ? $"{line.Name}: done, {new ByteSize(line.Received).ToRoundedText()}" : $"{line.Name}: failed after {new ByteSize(line.Received).ToRoundedText()}");
                     }
                 }
             },

@@ -57,7 +57,7 @@ public sealed class DemoCommandTests : IDisposable
         var output = _output.ToString();
         Assert.Contains("node-2: started", output, StringComparison.Ordinal);
         Assert.Contains("node-2: done", output, StringComparison.Ordinal);
-        Assert.Matches(@"\| node-1 +\| +\d+\.\d KiB \| +0 B \| +0 B \|.*right", output);
+        Assert.Matches(@"\| node-1 +\| +\d+(\.\d)? KiB \| +0 B \| +0 B \|.*right", output);
         Assert.Contains("Amplification: 2.000 (without peerd: 2.000)", output, StringComparison.Ordinal);
     }
 
@@ -116,20 +116,6 @@ public sealed class DemoCommandTests : IDisposable
 
         Assert.Equal((130, "peerd demo: stopped\n"), (exitCode, _errors.ToString()));
         AssertNothingIsLeft();
-    }
-
-    [Theory]
-    [InlineData("--nodes", "0", "--nodes 0: allowed are 1 to 16")]
-    [InlineData("--nodes", "17", "--nodes 17: allowed are 1 to 16")]
-    [InlineData("--layers", "0", "--layers 0: allowed are 1 to 64")]
-    [InlineData("--size", "lots", "--size 'lots': allowed are 1.0 KiB to 64.0 GiB, written like 64MiB")]
-    [InlineData("--size", "65GiB", "--size '65GiB': allowed are 1.0 KiB to 64.0 GiB, written like 64MiB")]
-    public async Task Demo_BadOption_IsRefusedInOneLine(string option, string value, string error)
-    {
-        var exitCode = await RunAsync(StandInNode.Nodes(_nodes), option, value);
-
-        Assert.Equal((2, "", $"peerd demo: {error}\n"), (exitCode, _output.ToString(), _errors.ToString()));
-        Assert.Empty(_nodes);
     }
 
     private static byte[] FlipLastByteOfBlobs(string path, byte[] body)

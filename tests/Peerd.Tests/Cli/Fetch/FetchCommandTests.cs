@@ -282,17 +282,12 @@ public sealed class FetchCommandTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("Not/A/Reference")]
-    [InlineData("https://store.example/file")]
-    [InlineData("alpine", "--facade", "nowhere")]
-    [InlineData("alpine", "--node", "ftp://x")]
-    [InlineData("alpine", "--platform", "linux")]
-    [InlineData("alpine", "--output", "/")]
-    public async Task Fetch_BadArgument_IsRefusedInOneLine(params string[] arguments)
+    [InlineData("alpine", "which exists; allowed: a folder that does not exist or is empty")]
+    [InlineData("https://reg.example/v2/a/blobs/sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "which is a folder; allowed: a file")]
+    public async Task Fetch_OutputIsInTheWay_IsRefusedInOneLine(string target, string fault)
     {
-        Assert.Equal(2, await FetchCommand.Create().Parse(arguments).InvokeAsync(new InvocationConfiguration { Output = _output, Error = _errors }));
-        Assert.StartsWith("peerd fetch: ", _errors.ToString(), StringComparison.Ordinal);
-        Assert.Single(_errors.ToString().TrimEnd('\n').Split('\n'));
+        Assert.Equal(2, await RunAsync(target, "--output", "/"));
+        Assert.Equal(("", $"peerd fetch: --output is '/', {fault}\n"), (_output.ToString(), _errors.ToString()));
         Assert.Equal(0, _registry.Counts.Requests);
     }
 

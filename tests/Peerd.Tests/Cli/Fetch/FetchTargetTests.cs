@@ -52,23 +52,4 @@ public class FetchTargetTests
     [InlineData("linux/amd64/v1/x")]
     [InlineData("linux/amd 64")]
     public void TryParse_WhatIsNoPlatform_IsRefused(string text) => Assert.False(Platform.TryParse(text, out _));
-
-    [Theory]
-    [InlineData("0", 0L)]
-    [InlineData("17", 17L)]
-    [InlineData("64MiB", 64L << 20)]
-    [InlineData(" 2 gib ", 2L << 30)]
-    [InlineData("8388607TiB", 8388607L << 40)]
-    [InlineData("8388608TiB", null)]
-    [InlineData("99999999999999999999", null)]
-    [InlineData("-1", null)]
-    [InlineData("MiB", null)]
-    [InlineData("1.5MiB", null)]
-    [InlineData("64MB", null)]
-    [InlineData("", null)]
-    public void TryParse_Size_TakesWholeNumbersWithBinaryUnits(string text, long? expected)
-    {
-        var ok = SizeText.TryParse(text, out var size);
-        Assert.Equal(expected, ok ? size : null);
-    }
 }

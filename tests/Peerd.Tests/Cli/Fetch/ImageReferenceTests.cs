@@ -15,7 +15,7 @@ public class ImageReferenceTests
     [InlineData("docker.io/a/b/c:x", "docker.io", "a/b/c", "x", null)]
     [InlineData("localhost/app", "localhost", "app", "latest", null)]
     [InlineData("localhost:5000/app", "localhost:5000", "app", "latest", null)]
-    [InlineData("Registry/app", "Registry", "app", "latest", null)]
+    [InlineData("Registry/app", "registry", "app", "latest", null)]
     [InlineData("reg.example/app_1/b__c/d-.-e:v1", null, null, null, null)]
     [InlineData("reg.example/app_1/b__c/d--e.f:v1", "reg.example", "app_1/b__c/d--e.f", "v1", null)]
     [InlineData("reg:5000/team/app@sha256:" + Hash, "reg:5000", "team/app", null, "sha256:" + Hash)]

@@ -18,8 +18,8 @@ public sealed class ProgressViewTests : IDisposable
 
         Assert.Equal(
             """
-            a: started, 2.0 KiB
-            a: done, 2.0 KiB
+            a: started, 2 KiB
+            a: done, 2 KiB
             b: started, 10 B
             b: failed after 5 B
             c: started, 10 B

@@ -1,0 +1,131 @@
+using System.Net;
+using Peerd.Tests.Hosting;
+using Peerd.Tests.Origin;
+
+namespace Peerd.Tests.Content;
+
+/// <summary>What a client of a node sees of the failures of the origin.</summary>
+public sealed class OriginFailureTests
+{
+    private const int MiB = 1024 * 1024;
+
+    // 401 and 429 would make containerd do harm: it would send its password, or repeat at once.
+    [Theory]
+    [InlineData(HttpStatusCode.NotFound, HttpStatusCode.NotFound, "BLOB_UNKNOWN")]
+    [InlineData(HttpStatusCode.Unauthorized, HttpStatusCode.NotFound, "UNAUTHORIZED")]
+    [InlineData(HttpStatusCode.Forbidden, HttpStatusCode.Forbidden, "DENIED")]
+    [InlineData(HttpStatusCode.TooManyRequests, HttpStatusCode.ServiceUnavailable, "TOOMANYREQUESTS")]
+    [InlineData(HttpStatusCode.ServiceUnavailable, HttpStatusCode.ServiceUnavailable, "UNAVAILABLE")]
+    [InlineData(HttpStatusCode.InternalServerError, HttpStatusCode.BadGateway, "UNAVAILABLE")]
+    public async Task Pull_OriginRefuses_ClientIsTold(HttpStatusCode origin, HttpStatusCode expected, string code)
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var samples = mesh.Nodes.ConvertAll(node => mesh.BlobOwnedBy(MiB, node.Name));
+        mesh.Registry.AnswerWith(origin);
+
+        // The one is owned by the node that is asked, the other by another.
+        foreach (var sample in samples)
+        {
+            var answer = await mesh.Node.GetAsync(sample.Digest);
+            Assert.Equal(expected, answer.Status);
+            Assert.Contains($"\"{code}\"", System.Text.Encoding.UTF8.GetString(answer.Bytes), StringComparison.Ordinal);
+        }
+
+        // Not for ever: the next one who asks gets it when the origin has recovered.
+        mesh.Registry.AnswerWith(HttpStatusCode.OK, times: 0);
+        foreach (var sample in samples)
+        {
+            (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        }
+    }
+
+    [Fact]
+    public async Task Pull_UnknownDigest_IsNotFoundOnEveryNode()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var unknown = TestMesh.NewSample(5);
+
+        var answers = await Task.WhenAll(mesh.Nodes.Concat(mesh.Nodes).Select(node => node.GetAsync(unknown.Digest)));
+
+        Assert.All(answers, answer => Assert.Equal(HttpStatusCode.NotFound, answer.Status));
+        await Wait.UntilAsync(() => mesh.Nodes.TrueForAll(node => node.Downloads.Count == 0), "all downloads have ended");
+    }
+
+    [Fact]
+    public async Task Pull_OneNodeMayNotReadTheOrigin_GetsItFromTheOther()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.Blob(MiB);
+        (await mesh.Nodes[1].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        mesh.Registry.AnswerWith(HttpStatusCode.Forbidden);
+
+        (await mesh.Nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+    }
+
+    [Theory]
+    [InlineData(FakeFault.Truncate, 3)]
+    [InlineData(FakeFault.Reset, 3)]
+    [InlineData(FakeFault.StallBody, 2)]
+    [InlineData(FakeFault.StallHeaders, 1)]
+    [InlineData(FakeFault.Drop, 1)]
+    [InlineData(FakeFault.IgnoreRange, int.MaxValue)]
+    [InlineData(FakeFault.Chunked, int.MaxValue)]
+    [InlineData(FakeFault.NoDigestHeader, int.MaxValue)]
+    [InlineData(FakeFault.Truncate | FakeFault.IgnoreRange, 2)]
+    public async Task Pull_OriginBreaksABit_CompletesAllTheSame(FakeFault fault, int times)
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Origin:IdleTimeout=300ms", "--Peerd:Origin:HeaderTimeout=1s"]);
+        var sample = mesh.Blob((6 * MiB) + 5);
+        mesh.Registry.Fail(fault, times);
+
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        Assert.Equal(0, mesh.Node.IntegrityFailures);
+    }
+
+    // Half of such a blob is less than a frame: nothing of what came is of use, and yet the next attempt brings it all.
+    [Theory]
+    [InlineData(FakeFault.Truncate)]
+    [InlineData(FakeFault.Reset)]
+    public async Task Pull_OriginBreaksOnASmallBlob_CompletesAllTheSame(FakeFault fault)
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(50_000);
+        mesh.Registry.Fail(fault, times: 1);
+
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+    }
+
+    [Theory]
+    [InlineData(FakeFault.Truncate)]
+    [InlineData(FakeFault.Reset)]
+    [InlineData(FakeFault.StallBody)]
+    [InlineData(FakeFault.LyingContentLength)]
+    [InlineData(FakeFault.WrongContentRange)]
+    [InlineData(FakeFault.TooLongContentRange)]
+    [InlineData(FakeFault.NoContentRange)]
+    [InlineData(FakeFault.Encoded)]
+    [InlineData(FakeFault.Drop)]
+    [InlineData(FakeFault.StallHeaders)]
+    public async Task Pull_OriginIsAlwaysBroken_ClientGetsNoWrongByteAndAnAnswer(FakeFault fault)
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Origin:IdleTimeout=100ms", "--Peerd:Origin:HeaderTimeout=100ms", "--Peerd:Origin:Retries=1"]);
+        var sample = mesh.Blob(100_000);
+        mesh.Registry.Fail(fault);
+
+        var answer = await mesh.Node.GetAsync(sample.Digest);
+
+        if (answer.Status == HttpStatusCode.OK)
+        {
+            Assert.True(answer.IsComplete || answer.IsCutByFin, $"not ended with FIN: {answer.Failure}");
+            Assert.Equal(answer.Bytes.Length, sample.Bytes.AsSpan().CommonPrefixLength(answer.Bytes));
+            Assert.Equal(answer.IsComplete, answer.Bytes.Length == sample.Bytes.Length);
+        }
+        else
+        {
+            Assert.InRange((int)answer.Status, 500, 504);
+        }
+
+        mesh.Registry.Fail(FakeFault.None, times: 0);
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+    }
+}

@@ -1,0 +1,232 @@
+using System.Net;
+using System.Text.Json;
+using Grpc.Core;
+using Grpc.Health.V1;
+using Grpc.Reflection.V1Alpha;
+using Microsoft.Extensions.DependencyInjection;
+using Peerd.Contracts.V1;
+using Peerd.Tests.Origin;
+
+namespace Peerd.Tests.Hosting;
+
+/// <summary>A node as its operator sees it.</summary>
+public sealed class NodeTests
+{
+    private const int MiB = 1024 * 1024;
+
+    [Fact]
+    public async Task GetStatus_AfterAPull_TellsTheNumbers()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.BlobOwnedBy(MiB + 5, mesh.Nodes[0].Name);
+        (await mesh.Nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        (await mesh.Nodes[1].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        await Wait.UntilAsync(() => mesh.Nodes.TrueForAll(node => node.Downloads.Count == 0), "all downloads have ended");
+        await Wait.UntilAsync(() => Client(mesh.Nodes[1]).GetStatus(new GetStatusRequest()).ConnectedPeers == 1, "the streams are up");
+
+        var first = await Client(mesh.Nodes[0]).GetStatusAsync(new GetStatusRequest());
+        var second = await Client(mesh.Nodes[1]).GetStatusAsync(new GetStatusRequest());
+
+        Assert.Equal(("node-1", 2, 1, 0), (first.Node, first.Members, first.Contents, first.Downloads));
+        Assert.Equal((sample.Bytes.Length, 0, sample.Bytes.Length), (first.OriginBytes, first.PeerReceivedBytes, first.PeerSentBytes));
+        Assert.Equal((0, sample.Bytes.Length, 0), (second.OriginBytes, second.PeerReceivedBytes, second.PeerSentBytes));
+        Assert.Equal(first.RingVersion, second.RingVersion);
+        Assert.Equal(1, first.DirectoryContents);
+        Assert.True(first.CacheWritable);
+        Assert.InRange(first.CacheBytes, sample.Bytes.Length, sample.Bytes.Length * 2);
+        Assert.Equal(20L << 30, first.CacheCapacityBytes);
+        Assert.NotEmpty(first.Version);
+    }
+
+    [Fact]
+    public async Task GetRing_OfADigest_TellsMembersAndWhoIsResponsible()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 3);
+        var sample = mesh.BlobOwnedBy(10, "node-3", "node-1");
+
+        var ring = await Client(mesh.Node).GetRingAsync(new GetRingRequest { Digest = sample.Digest.ToString() });
+
+        Assert.Equal(["node-1", "node-2", "node-3"], ring.Members.Select(member => member.Node));
+        Assert.Equal(mesh.Nodes.Select(node => node.MeshEndPoint.ToString()), ring.Members.Select(member => member.Address));
+        Assert.Equal(["node-3", "node-1"], ring.Responsible);
+        var refused = await Assert.ThrowsAsync<RpcException>(async () => await Client(mesh.Node).GetRingAsync(new GetRingRequest { Digest = "nonsense" }));
+        Assert.Equal(StatusCode.InvalidArgument, refused.StatusCode);
+    }
+
+    [Fact]
+    public async Task ListPeers_AfterAPull_CountsBytesOnBothEnds()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, dead: 1);
+        var sample = mesh.BlobOwnedBy(MiB, "node-1");
+        (await mesh.Nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        (await mesh.Nodes[1].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+
+        var first = await Client(mesh.Nodes[0]).ListPeersAsync(new ListPeersRequest());
+        var second = await Client(mesh.Nodes[1]).ListPeersAsync(new ListPeersRequest());
+
+        Assert.Equal([("dead-1", 0L), ("node-2", MiB)], first.Peers.Select(peer => (peer.Node, peer.SentBytes)));
+        Assert.Equal([("dead-1", 0L), ("node-1", MiB)], second.Peers.Select(peer => (peer.Node, peer.ReceivedBytes)));
+        Assert.False(second.Peers[0].Connected);
+    }
+
+    [Fact]
+    public async Task Probes_OfARunningNode_Answer()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        using var client = new HttpClient { BaseAddress = mesh.Node.Metrics };
+
+        Assert.Equal(HttpStatusCode.OK, (await client.GetAsync("/healthz")).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await client.GetAsync("/readyz")).StatusCode);
+        Assert.Equal(HttpStatusCode.NotFound, (await client.GetAsync("/v2/")).StatusCode);
+        var health = await new Health.HealthClient(mesh.Node.Channel).CheckAsync(new HealthCheckRequest());
+        Assert.Equal(HealthCheckResponse.Types.ServingStatus.Serving, health.Status);
+    }
+
+    [Theory]
+    [InlineData("peerd_peer_received_bytes_total")]
+    [InlineData("peerd_peer_sent_bytes_total")]
+    [InlineData("peerd_peer_ranges_total")]
+    [InlineData("peerd_origin_bytes_total")]
+    [InlineData("peerd_origin_requests_total")]
+    [InlineData("peerd_cache_bytes")]
+    [InlineData("peerd_cache_capacity_bytes")]
+    public async Task Metrics_AfterAPull_HaveThisOne(string name)
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.BlobOwnedBy(MiB, "node-1");
+        (await mesh.Nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        (await mesh.Nodes[1].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        using var client = new HttpClient();
+
+        var texts = await Task.WhenAll(mesh.Nodes.Select(node => client.GetStringAsync(new Uri(node.Metrics, "/metrics/prometheus"))));
+
+        Assert.Contains(texts, text => text.Split('\n').Any(line => line.StartsWith(name + "{", StringComparison.Ordinal)));
+        Assert.DoesNotContain(texts, text => text.Contains(sample.Digest.ToString(), StringComparison.Ordinal) || text.Contains("node-1", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Reflection_ListServices_NamesAll()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        using var call = new ServerReflection.ServerReflectionClient(mesh.Node.Channel).ServerReflectionInfo();
+        await call.RequestStream.WriteAsync(new ServerReflectionRequest { ListServices = string.Empty });
+        await call.RequestStream.WriteAsync(new ServerReflectionRequest { FileContainingSymbol = "peerd.v1.PeerService" });
+
+        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None));
+        var names = call.ResponseStream.Current.ListServicesResponse.Service.Select(service => service.Name).ToList();
+        Assert.Contains("peerd.v1.PeerService", names);
+        Assert.Contains("peerd.v1.NodeService", names);
+        Assert.Contains("grpc.health.v1.Health", names);
+        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None));
+        Assert.NotEmpty(call.ResponseStream.Current.FileDescriptorResponse.FileDescriptorProto);
+    }
+
+    [Fact]
+    public async Task Facade_OnOtherListeners_IsNotServed()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        using var client = new HttpClient { DefaultRequestVersion = HttpVersion.Version20, DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact };
+
+        using var overMesh = await client.GetAsync(new Uri($"http://{mesh.Node.MeshEndPoint}/v2/"));
+        using var metricsOverFacade = await mesh.Node.Client.GetAsync("/metrics/prometheus");
+
+        Assert.Equal(HttpStatusCode.NotFound, overMesh.StatusCode);
+        Assert.Equal(HttpStatusCode.NotFound, metricsOverFacade.StatusCode);
+    }
+
+    [Fact]
+    public async Task Configuration_FileChanges_NewMemberJoinsWithoutRestart()
+    {
+        var folder = Directory.CreateTempSubdirectory("peerd-config-");
+        await using var registry = await FakeRegistry.StartAsync();
+        var nodes = new List<TestNode>();
+        try
+        {
+            for (var i = 1; i <= 3; i++)
+            {
+                var file = new FileInfo(Path.Combine(folder.FullName, $"node-{i}.json"));
+                await File.WriteAllTextAsync(file.FullName, "{}");
+                nodes.Add(await TestNode.StartAsync(
+                    $"node-{i}",
+                    [$"--Peerd:Cache:Directory={Path.Combine(folder.FullName, $"cache-{i}")}", $"--Peerd:Origin:Registries:0:Endpoint={registry.Url}"],
+                    file,
+                    _ => { }));
+            }
+
+            await ListAsync(2);
+            await Task.WhenAll(nodes.Take(2).Select(node => node.WaitForMembersAsync(2)));
+            var sample = TestMesh.NewSample(MiB);
+            registry.AddBlob(sample.Bytes);
+            (await nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+
+            await ListAsync(3);
+            await Task.WhenAll(nodes.Select(node => node.WaitForMembersAsync(3)));
+
+            // Whoever is responsible now has been told who holds it.
+            await Wait.UntilAsync(() => nodes.Exists(node => node.Directory.Find(sample.Digest, "node-1") is { Complete: true }), "the owner knows the holder");
+            (await nodes[2].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+            Assert.Equal(MiB, registry.BytesOf(sample.Digest));
+
+            // A broken file changes nothing.
+            await File.WriteAllTextAsync(Path.Combine(folder.FullName, "node-1.json"), "{ broken");
+            (await nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+            Assert.Equal(3, Client(nodes[0]).GetStatus(new GetStatusRequest()).Members);
+        }
+        finally
+        {
+            foreach (var node in nodes)
+            {
+                await node.DisposeAsync();
+            }
+
+            folder.Delete(recursive: true);
+        }
+
+        async Task ListAsync(int count)
+        {
+            var members = nodes.Take(count).Select(node => new Dictionary<string, string> { ["Name"] = node.Name, ["Address"] = node.MeshEndPoint.ToString() });
+            var text = JsonSerializer.Serialize(new { Peerd = new { Membership = new { Members = members } } });
+            for (var i = 1; i <= count; i++)
+            {
+                await File.WriteAllTextAsync(Path.Combine(folder.FullName, $"node-{i}.json"), text);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Stop_DuringAPull_EndsWithinTenSeconds(bool isPeer)
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.BlobOwnedBy(4 * MiB, "node-1");
+        using var held = mesh.Registry.HoldBodies();
+        var pulls = mesh.Nodes.ConvertAll(node => node.GetAsync(sample.Digest));
+        await Wait.UntilAsync(() => mesh.Nodes.TrueForAll(node => node.Cache.TryPeek(sample.Digest, out var content) && content.HoldsSomething), "both pulls have begun");
+
+        await mesh.Nodes[isPeer ? 1 : 0].StopAsync().WaitAsync(TimeSpan.FromSeconds(10));
+
+        held.Dispose();
+        (await pulls[isPeer ? 0 : 1]).ShouldBe(sample.Bytes);
+        var stopped = await pulls[isPeer ? 1 : 0];
+        Assert.False(stopped.IsComplete && stopped.Bytes.Length != sample.Bytes.Length);
+        Assert.Equal(stopped.Bytes.Length, sample.Bytes.AsSpan().CommonPrefixLength(stopped.Bytes));
+    }
+
+    [Fact]
+    public async Task Stop_WithOpenStreams_TellsReadinessFirstAndEnds()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 3, peers: 1, silent: 1);
+        var samples = Enumerable.Range(0, 8).Select(_ => mesh.Blob(100_000)).ToList();
+        await Task.WhenAll(mesh.Nodes.Select(node => Task.WhenAll(samples.Select(async sample => (await node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes)))));
+        using var idle = new Peerd.Tests.Mesh.RangeClient(mesh.Node);
+        await idle.AskAsync(1, samples[0].Digest);
+        await idle.ReadAsync(1);
+
+        await mesh.Node.StopAsync().WaitAsync(TimeSpan.FromSeconds(10));
+
+        Assert.All(mesh.Nodes.Skip(1), node => Assert.All(samples, sample => Assert.Null(node.Directory.Find(sample.Digest, mesh.Node.Name))));
+    }
+
+    private static NodeService.NodeServiceClient Client(TestNode node) => new(node.Channel);
+}

@@ -1,0 +1,77 @@
+using Grpc.Core;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Tests.Hosting;
+
+namespace Peerd.Tests.Mesh;
+
+/// <summary>One range as it was answered.</summary>
+internal sealed record AnsweredRange(uint Id, RangeHead? Head, byte[] Bytes, RangeEnd End);
+
+/// <summary>One FetchRange stream of the generated client: what any other implementation of the protocol sees.</summary>
+internal sealed class RangeClient(TestNode node) : IDisposable
+{
+    private readonly AsyncDuplexStreamingCall<FetchRangeRequest, FetchRangeResponse> _call =
+        new PeerService.PeerServiceClient(node.Channel).FetchRange(deadline: DateTime.UtcNow + Wait.Longest);
+
+    public Task AskAsync(uint id, Digest digest, long offset = 0, long length = 0, uint deadlineMs = 0) => AskAsync(id, digest.ToString(), offset, length, deadlineMs);
+
+    public Task AskAsync(uint id, string digest, long offset = 0, long length = 0, uint deadlineMs = 0) =>
+        SendAsync(new FetchRangeRequest { Range = new FetchRange { Id = id, Digest = digest, Offset = offset, Length = length, DeadlineMs = deadlineMs } });
+
+    public Task CancelAsync(uint id) => SendAsync(new FetchRangeRequest { Cancel = new CancelRange { Id = id } });
+
+    public Task SendAsync(FetchRangeRequest request) => _call.RequestStream.WriteAsync(request);
+
+    public async Task<FetchRangeResponse> NextAsync()
+    {
+        Assert.True(await _call.ResponseStream.MoveNext(CancellationToken.None), "the stream has ended");
+        return _call.ResponseStream.Current;
+    }
+
+    /// <summary>Reads the answer to a range to its end; each frame is where it should be and matches its checksum.</summary>
+    public async Task<AnsweredRange> ReadAsync(uint id)
+    {
+        RangeHead? head = null;
+        var bytes = new MemoryStream();
+        var expected = -1L;
+        while (true)
+        {
+            var answer = await NextAsync();
+            Assert.Equal(id, answer.Id);
+            switch (answer.MessageCase)
+            {
+                case FetchRangeResponse.MessageOneofCase.Head:
+                    Assert.Null(head);
+                    head = answer.Head;
+                    break;
+                case FetchRangeResponse.MessageOneofCase.Frame:
+                    Assert.NotNull(head);
+                    Assert.True(expected < 0 || answer.Frame.Offset == expected, $"a frame at {answer.Frame.Offset} instead of {expected}");
+                    Assert.Equal(FrameChecksum.Compute(answer.Frame.Data.Span), answer.Frame.Checksum);
+                    expected = answer.Frame.Offset + answer.Frame.Data.Length;
+                    answer.Frame.Data.WriteTo(bytes);
+                    break;
+                case FetchRangeResponse.MessageOneofCase.End:
+                    return new AnsweredRange(id, head, bytes.ToArray(), answer.End);
+                default:
+                    Assert.Fail("an empty answer");
+                    break;
+            }
+        }
+    }
+
+    /// <summary>The status with which the server ended the call.</summary>
+    public async Task<Status> ReadToStatusAsync()
+    {
+        var broken = await Assert.ThrowsAsync<RpcException>(async () =>
+        {
+            while (await _call.ResponseStream.MoveNext(CancellationToken.None))
+            {
+            }
+        });
+        return broken.Status;
+    }
+
+    public void Dispose() => _call.Dispose();
+}
