@@ -16,7 +16,7 @@ public sealed class DirectoryConvergenceTests
         Gen.Select(Gen.Int[0, 13], Gen.Int[0, Names.Length - 1], Gen.Int[0, 1 << 20]).Array[0, 60];
 
     [Fact]
-    public void AnyEvents_ThenQuiet_DirectoriesKnowWhatIsHeld() => GenEvents.Sample(events => new Run().Play(events), iter: 5000);
+    public void AnyEvents_ThenQuiet_DirectoriesKnowWhatIsHeld() => GenEvents.Sample(events => new Run().Play(events), iter: 1000);
 
     /// <summary>Three nodes that hold, two that keep a directory, and a ring that says which of them keep which content.</summary>
     private sealed class Run

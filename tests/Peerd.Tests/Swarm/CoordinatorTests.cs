@@ -12,7 +12,7 @@ public sealed class CoordinatorTests
     /// <summary>A content of 40 pieces, each a segment of its own; the first 16 begin within the first MiB.</summary>
     private const long Size = 40 * KiB64;
 
-    private static readonly CoordinatorPolicy Policy = new() { Readers = 3, GrantsPerAsker = 2, LongestGrant = 4, HolderSample = 4 };
+    private static readonly CoordinatorPolicy Policy = new() { Lease = TimeSpan.FromSeconds(2), Readers = 3, GrantsPerAsker = 2, LongestGrant = 4, HolderSample = 4 };
 
     private readonly Coordinator _coordinator = new(Policy, seed: 1);
     private readonly ToldNodes _told;

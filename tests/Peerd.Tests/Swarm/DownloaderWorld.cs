@@ -154,6 +154,11 @@ internal sealed class DownloaderWorld
             var granted = TimeSpan.FromMilliseconds(_random.Next(2000));
             At(granted, () =>
             {
+                if (_ownerIsLost)
+                {
+                    return;
+                }
+
                 _granted.UnionWith(ToldNodes.Segments([run]).Where(piece => piece < _plan.Pieces));
                 Push(new LookupResponse { Granted = { run } });
             });
@@ -162,6 +167,11 @@ internal sealed class DownloaderWorld
                 case 0:
                     At(granted + Soon(1000), () =>
                     {
+                        if (_ownerIsLost)
+                        {
+                            return;
+                        }
+
                         _granted.ExceptWith(ToldNodes.Segments([run]));
                         Push(new LookupResponse { Revoked = { run } });
                     });
@@ -208,12 +218,12 @@ internal sealed class DownloaderWorld
         {
             case DownloadAction.FetchFromPeer fetch:
                 CheckPeerRequest(fetch);
-                _open.Add(fetch.Id, new Open(fetch.Node, fetch.First, fetch.Count));
+                _open.Add(fetch.Id, new Open(fetch.Node, fetch.First, fetch.Count, IsLastResort: false));
                 Serve(fetch);
                 break;
             case DownloadAction.FetchFromOrigin read:
                 CheckOriginRequest(read);
-                _open.Add(read.Id, new Open(null, read.First, read.Count));
+                _open.Add(read.Id, new Open(null, read.First, read.Count, !read.IsGranted));
                 Read(read.Id, read.First, read.Count, read.First);
                 break;
             case DownloadAction.Cancel cancel:
@@ -255,8 +265,9 @@ internal sealed class DownloaderWorld
         Assert.InRange(_open.Values.Count(open => open.Node is null), 0, Policy.OriginRequests - 1);
         var pieces = Enumerable.Range(read.First, read.Count).ToList();
         Assert.DoesNotContain(pieces, _have.Contains);
-        if (pieces.TrueForAll(_granted.Contains))
+        if (read.IsGranted)
         {
+            Assert.All(pieces, piece => Assert.Contains(piece, _granted));
             Assert.DoesNotContain(pieces, piece => _open.Values.Any(open => open.Contains(piece)));
             return;
         }
@@ -339,11 +350,15 @@ internal sealed class DownloaderWorld
     {
         _have.Add(piece);
         _granted.Remove(piece);
-        _lastArrival = _now;
+        if (!_open.Values.Any(open => open.IsLastResort && open.Contains(piece)))
+        {
+            _lastArrival = _now;
+        }
+
         _downloader.PieceArrived(piece, _now);
     }
 
-    private sealed record Open(string? Node, int First, int Count)
+    private sealed record Open(string? Node, int First, int Count, bool IsLastResort)
     {
         public bool Contains(int piece) => piece >= First && piece < First + Count;
     }

@@ -20,7 +20,7 @@ public sealed class DownloaderWorldTests
             world.Run(Limit);
             Assert.True(world.IsComplete, $"not complete after {world.Now}, given up: {world.HasFailed}");
         },
-        iter: 3000);
+        iter: 600);
 
     [Fact]
     public void Run_PeersFailAndSendWrongBytesButTheOriginWorks_Completes() => GenPlan.Sample(
@@ -30,7 +30,7 @@ public sealed class DownloaderWorldTests
             world.Run(Limit);
             Assert.True(world.IsComplete, $"not complete after {world.Now}, given up: {world.HasFailed}");
         },
-        iter: 1000);
+        iter: 200);
 
     [Fact]
     public void Run_NothingIsCertain_EndsInTime() => GenPlan.Sample(
@@ -40,5 +40,5 @@ public sealed class DownloaderWorldTests
             world.Run(Limit);
             Assert.True(world.IsComplete || world.HasFailed, $"undecided after {world.Now}");
         },
-        iter: 1000);
+        iter: 200);
 }
