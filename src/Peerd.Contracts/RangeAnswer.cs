@@ -9,10 +9,17 @@ public interface IFrameSource
     void Read(long offset, Span<byte> buffer);
 }
 
+/// <summary>Takes the data of a received frame while they still lie in the buffer of the connection.</summary>
+public interface IFrameReceiver
+{
+    /// <summary>A frame has arrived. The data must not be used after the call. Must not throw: the stream would break.</summary>
+    void Receive(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum);
+}
+
 /// <summary>
 /// A <see cref="FetchRangeResponse"/> as the nodes send and receive it: the same bytes on the wire, but the data of a
-/// frame is written from its source without an intermediate array, and received into a pooled buffer that the reader
-/// gives back by <see cref="Dispose"/>.
+/// frame is written from its source without an intermediate array, and received either by an <see cref="IFrameReceiver"/>
+/// without a copy or into a pooled buffer that the reader gives back by <see cref="Dispose"/>.
 /// </summary>
 public sealed class RangeAnswer : IDisposable
 {
@@ -33,7 +40,7 @@ public sealed class RangeAnswer : IDisposable
     /// <summary>How many bytes the frame has.</summary>
     public int Length { get; private init; }
 
-    /// <summary>The bytes of a received frame; null for one that is to be sent and for other messages.</summary>
+    /// <summary>The bytes of a received frame; null when a receiver has taken them, for one that is to be sent, and for other messages.</summary>
     public PooledBuffer? Data { get; private init; }
 
     internal IFrameSource? Source { get; private init; }
@@ -48,6 +55,10 @@ public sealed class RangeAnswer : IDisposable
     /// <summary>A frame that was received; takes over the buffer.</summary>
     public static RangeAnswer OfReceived(uint id, long offset, ulong checksum, PooledBuffer data) =>
         new(id) { Offset = offset, Length = data.Memory.Length, Checksum = checksum, Data = data };
+
+    /// <summary>A frame that was received and whose data a receiver has taken.</summary>
+    public static RangeAnswer OfHanded(uint id, long offset, int length, ulong checksum) =>
+        new(id) { Offset = offset, Length = length, Checksum = checksum };
 
     /// <inheritdoc />
     public void Dispose() => Data?.Dispose();

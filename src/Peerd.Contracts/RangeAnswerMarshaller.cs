@@ -21,7 +21,10 @@ public static class RangeAnswerMarshaller
     private const int MaxHeader = 64;
 
     /// <summary>The marshaller for both ends.</summary>
-    public static Marshaller<RangeAnswer> Instance { get; } = new(Serialize, Deserialize);
+    public static Marshaller<RangeAnswer> Instance { get; } = new(Serialize, context => Deserialize(context, receiver: null));
+
+    /// <summary>A marshaller that hands the data of received frames to <paramref name="receiver"/> where they lie, instead of copying them.</summary>
+    public static Marshaller<RangeAnswer> For(IFrameReceiver receiver) => new(Serialize, context => Deserialize(context, receiver));
 
     private static void Serialize(RangeAnswer answer, SerializationContext context)
     {
@@ -107,14 +110,14 @@ public static class RangeAnswerMarshaller
         return length;
     }
 
-    private static RangeAnswer Deserialize(DeserializationContext context)
+    private static RangeAnswer Deserialize(DeserializationContext context, IFrameReceiver? receiver)
     {
         var payload = context.PayloadAsReadOnlySequence();
-        return TryReadFrame(payload, out var answer) ? answer : FromGenerated(FetchRangeResponse.Parser.ParseFrom(payload));
+        return TryReadFrame(payload, receiver, out var answer) ? answer : FromGenerated(FetchRangeResponse.Parser.ParseFrom(payload), receiver);
     }
 
     /// <summary>Reads a frame in the form that senders of this program write; anything else is left to the generated parser.</summary>
-    private static bool TryReadFrame(ReadOnlySequence<byte> payload, out RangeAnswer answer)
+    private static bool TryReadFrame(ReadOnlySequence<byte> payload, IFrameReceiver? receiver, out RangeAnswer answer)
     {
         answer = null!;
         var reader = new SequenceReader<byte>(payload);
@@ -146,17 +149,44 @@ public static class RangeAnswerMarshaller
             return false;
         }
 
+        if (receiver is not null && reader.UnreadSpan.Length == reader.Remaining)
+        {
+            answer = Hand(receiver, (uint)id, (long)offset, (ulong)checksum, reader.UnreadSpan);
+            return true;
+        }
+
         var data = PooledBuffer.Rent((int)dataLength);
         reader.UnreadSequence.CopyTo(data.Memory.Span);
+        if (receiver is not null)
+        {
+            using (data)
+            {
+                answer = Hand(receiver, (uint)id, (long)offset, (ulong)checksum, data.Memory.Span);
+            }
+
+            return true;
+        }
+
         answer = RangeAnswer.OfReceived((uint)id, (long)offset, (ulong)checksum, data);
         return true;
     }
 
-    private static RangeAnswer FromGenerated(FetchRangeResponse message)
+    private static RangeAnswer Hand(IFrameReceiver receiver, uint id, long offset, ulong checksum, ReadOnlySpan<byte> data)
+    {
+        receiver.Receive(id, offset, data, checksum);
+        return RangeAnswer.OfHanded(id, offset, data.Length, checksum);
+    }
+
+    private static RangeAnswer FromGenerated(FetchRangeResponse message, IFrameReceiver? receiver)
     {
         if (message.MessageCase != FetchRangeResponse.MessageOneofCase.Frame)
         {
             return RangeAnswer.OfControl(message);
+        }
+
+        if (receiver is not null)
+        {
+            return Hand(receiver, message.Id, message.Frame.Offset, message.Frame.Checksum, message.Frame.Data.Span);
         }
 
         var data = PooledBuffer.Rent(message.Frame.Data.Length);

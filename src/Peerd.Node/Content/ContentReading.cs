@@ -28,9 +28,12 @@ internal sealed class ContentReading(
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, stalled.Token);
         try
         {
+            var mismatches = 0;
             for (var offset = range.Offset; offset < range.End;)
             {
-                if (await NextAsync(offset, range.End, cancellationToken) is not { } length)
+                mismatches = offset == range.Offset ? Mismatches : mismatches;
+                // Right bytes do not mend a body that began with wrong ones.
+                if (await NextAsync(offset, range.End, cancellationToken) is not { } length || (offset > range.Offset && Mismatches != mismatches))
                 {
                     return CopyOutcome.SourceFailed;
                 }
@@ -67,6 +70,8 @@ internal sealed class ContentReading(
         lease?.Dispose();
         return ValueTask.CompletedTask;
     }
+
+    private int Mismatches => _use?.Download.Mismatches ?? 0;
 
     /// <summary>How many bytes from <paramref name="offset"/> on may be sent now, at least one; null when no source has them.</summary>
     private async ValueTask<int?> NextAsync(long offset, long end, CancellationToken cancellationToken)

@@ -8,6 +8,7 @@ using Microsoft.Extensions.Configuration.Json;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using OpenTelemetry.Metrics;
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Content;
 using Peerd.Node.Directory;
@@ -54,6 +55,7 @@ internal static class NodeHost
 
         var app = builder.Build();
         Map(app);
+        app.Lifetime.ApplicationStarted.Register(() => ThreadPool.QueueUserWorkItem(static _ => FrameChecksum.WarmUp()));
         return app;
     }
 

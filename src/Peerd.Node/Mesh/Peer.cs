@@ -19,6 +19,7 @@ internal sealed class Peer : IDisposable
     private readonly GrpcChannel _control;
     private readonly GrpcChannel _data;
     private readonly ConcurrentStack<RangeStream> _streams = new();
+    private readonly ConcurrentStack<RangeLane> _lanes = new();
     private readonly Metadata _headers;
     private readonly PeerTraffic.Counters _traffic;
     private readonly MeshMetrics _metrics;
@@ -60,13 +61,14 @@ internal sealed class Peer : IDisposable
     {
         if (!_streams.TryPop(out var stream))
         {
-            stream = new RangeStream(_data.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.FetchRange, host: null, new CallOptions(_headers)));
+            stream = OpenStream();
         }
 
         var outcome = await stream.ReadAsync(digest, layout, range, new CountingSink(sink, _traffic, _metrics), _idleTimeout, _time, cancellationToken);
         if (stream.IsBroken || _disposed || _streams.Count >= PooledStreams)
         {
             stream.Dispose();
+            _lanes.Push(stream.Lane);
         }
         else
         {
@@ -91,6 +93,16 @@ internal sealed class Peer : IDisposable
 
         _control.Dispose();
         _data.Dispose();
+    }
+
+    private RangeStream OpenStream()
+    {
+        if (!_lanes.TryPop(out var lane))
+        {
+            lane = new RangeLane();
+        }
+
+        return new RangeStream(lane, _data.CreateCallInvoker().AsyncDuplexStreamingCall(lane.Method, host: null, new CallOptions(_headers)));
     }
 
     private static GrpcChannel CreateChannel(DnsEndPoint address, MeshOptions options)

@@ -1,6 +1,7 @@
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Directory;
 
 namespace Peerd.Node.Mesh;
 
@@ -59,7 +60,7 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
             return;
         }
 
-        if (requests.Current.Want is not { } want || !Digest.TryParse(want.Digest, out _) || string.IsNullOrEmpty(want.Member?.Node) || want.Size < 0)
+        if (requests.Current.Want is not { } want || !Digest.TryParse(want.Digest, out _) || string.IsNullOrEmpty(want.Member?.Node) || !IsSize(want.Size))
         {
             throw new RpcException(new Status(StatusCode.InvalidArgument, "the first message must hold 'want' with 'member.node' and a digest such as sha256:<64 lower-case hex digits>"));
         }
@@ -73,6 +74,11 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
             // Pushing ends early only when it fails, and then the call is cancelled, which ends the reading.
             await foreach (var request in requests.ReadAllAsync(context.CancellationToken))
             {
+                if (request.Report is { } report && !IsSize(report.Size))
+                {
+                    throw new RpcException(new Status(StatusCode.InvalidArgument, $"'report.size' must be between 0 and {HolderDirectory.MaxSize}"));
+                }
+
                 session.Apply(request);
             }
         }
@@ -82,6 +88,9 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
             await pushing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
+
+    // Memory for the content's pieces is set aside as soon as its size is known.
+    private static bool IsSize(long size) => size is >= 0 and <= HolderDirectory.MaxSize;
 
     private static async Task PushAsync(ILookupSession session, IServerStreamWriter<LookupResponse> responses, CancellationToken cancellationToken)
     {

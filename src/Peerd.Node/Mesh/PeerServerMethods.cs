@@ -21,6 +21,13 @@ internal static class PeerMethods
     public static readonly Method<FetchRangeRequest, RangeAnswer> FetchRange =
         Duplex(nameof(FetchRange), MarshallerOf(FetchRangeRequest.Parser), RangeAnswerMarshaller.Instance);
 
+    /// <summary>
+    /// <see cref="FetchRange"/> for a caller that takes the frames from the buffer of the connection. A channel keeps
+    /// each method that it was ever called with, so make few.
+    /// </summary>
+    public static Method<FetchRangeRequest, RangeAnswer> FetchRangeTo(IFrameReceiver receiver) =>
+        Duplex(nameof(FetchRange), FetchRange.RequestMarshaller, RangeAnswerMarshaller.For(receiver));
+
     private static Method<TRequest, TResponse> Duplex<TRequest, TResponse>(string name, Marshaller<TRequest> request, Marshaller<TResponse> response) =>
         new(MethodType.DuplexStreaming, PeerService.Descriptor.FullName, name, request, response);
 

@@ -23,8 +23,14 @@ internal sealed class RangeServer(
     /// <summary>Ranges that a reader may have asked for on one stream beside the one that is being answered.</summary>
     private const int PipelinedRanges = 8;
 
+    /// <summary>So many bytes may wait in a stream's buffer before they are handed to the connection: small frames go there together.</summary>
+    private const int Batch = 256 * 1024;
+
     /// <summary>How often a range that waits for bytes looks whether they are still on their way.</summary>
     private static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
+
+    private static readonly WriteOptions AtOnce = new();
+    private static readonly WriteOptions Buffered = new(WriteFlags.BufferHint);
 
     private readonly SemaphoreSlim _uploads = new(options.Value.UploadsValue);
     private readonly TimeSpan _deadline = options.Value.RangeDeadlineValue;
@@ -94,6 +100,7 @@ internal sealed class RangeServer(
             metrics.RangeServed(end.Status);
             pending.TryRemove(range.Request.Id, out _);
             range.Dispose();
+            answers.WriteOptions = AtOnce;
             await answers.WriteAsync(RangeAnswer.OfControl(new FetchRangeResponse { Id = range.Request.Id, End = end }), cancellationToken);
         }
     }
@@ -124,7 +131,7 @@ internal sealed class RangeServer(
             {
                 try
                 {
-                    return await SendAsync(lease.Content, request, answers, node, stop.Token);
+                    return await SendAsync(lease.Content, request, answers, node, stop.Token, deadline.Token);
                 }
                 catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
                 {
@@ -138,24 +145,31 @@ internal sealed class RangeServer(
         }
     }
 
-    private async Task<RangeEnd> SendAsync(CachedContent content, FetchRange request, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken)
+    private async Task<RangeEnd> SendAsync(CachedContent content, FetchRange request, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken, CancellationToken deadline)
     {
         var layout = content.Layout;
-        var end = request.Length == 0 ? layout.Size : Math.Min(layout.Size, request.Offset + request.Length);
+        var end = request.Length == 0 || request.Length > layout.Size - request.Offset ? layout.Size : request.Offset + request.Length;
         if (request.Offset % layout.FrameSize != 0 || (end != layout.Size && end % layout.FrameSize != 0) || request.Offset > layout.Size)
         {
             return Invalid($"the range must begin and end with a frame of {layout.FrameSize} bytes, or end with the content of {layout.Size} bytes");
         }
 
+        var waiting = 0;
+        answers.WriteOptions = request.Offset < end && content.HasFrame(layout.FrameAt(request.Offset)) ? Buffered : AtOnce;
+
+        // The token of a write resets the whole stream: right for a reader that takes nothing until the deadline, too
+        // much for a range that was cancelled.
+        cancellationToken.ThrowIfCancellationRequested();
         await answers.WriteAsync(
             RangeAnswer.OfControl(new FetchRangeResponse { Id = request.Id, Head = new RangeHead { Size = layout.Size, MediaType = content.MediaType ?? string.Empty } }),
-            cancellationToken);
+            deadline);
         var source = new ContentFrames(content);
         for (var offset = request.Offset; offset < end;)
         {
             var frame = layout.FrameAt(offset);
             var piece = layout.PieceAt(offset);
             var length = (int)layout.Frame(frame).Length;
+            RangeAnswer answer;
             try
             {
                 if (!await WaitForFrameAsync(content, frame, piece, cancellationToken))
@@ -164,11 +178,27 @@ internal sealed class RangeServer(
                 }
 
                 content.EnsureChecked(frame);
-                await answers.WriteAsync(RangeAnswer.OfFrame(request.Id, offset, length, content.ChecksumOf(frame), source), cancellationToken);
+                waiting += length;
+                // The last frame waits for the end of the range, which is never held back.
+                var isHeldBack = offset + length == end || (waiting + layout.FrameSize <= Batch && content.HasFrame(frame + 1));
+                answers.WriteOptions = isHeldBack ? Buffered : AtOnce;
+                waiting = isHeldBack ? waiting : 0;
+                answer = RangeAnswer.OfFrame(request.Id, offset, length, content.ChecksumOf(frame), source);
             }
             catch (FrameLostException)
             {
                 return NotServed(RangeStatus.NotHeld, content.Digest, piece);
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+            try
+            {
+                await answers.WriteAsync(answer, deadline);
+            }
+            catch (FrameLostException e)
+            {
+                // The head of the message is out already: only the end of the stream tells the reader so.
+                throw new IOException("a frame was lost while it was being sent", e);
             }
 
             metrics.Sent(length);

@@ -8,9 +8,12 @@ namespace Peerd.Node.Mesh;
 /// One long-lived FetchRange stream to a peer. One range at a time; a stream on which a range ended other than by the
 /// peer's word is broken and must not be used again. Not thread-safe.
 /// </summary>
-internal sealed class RangeStream(AsyncDuplexStreamingCall<FetchRangeRequest, RangeAnswer> call) : IDisposable
+internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<FetchRangeRequest, RangeAnswer> call) : IDisposable
 {
     private uint _lastId;
+
+    /// <summary>Where the frames arrive; free for another stream once this one was disposed.</summary>
+    public RangeLane Lane => lane;
 
     public bool IsBroken { get; private set; }
 
@@ -20,48 +23,38 @@ internal sealed class RangeStream(AsyncDuplexStreamingCall<FetchRangeRequest, Ra
         var id = ++_lastId;
         using var idle = new CancellationTokenSource(idleTimeout, time);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, idle.Token);
+        lane.Begin(id, layout, range, sink);
         try
         {
             await call.RequestStream.WriteAsync(
                 new FetchRangeRequest { Range = new FetchRange { Id = id, Digest = digest.ToString(), Offset = range.Offset, Length = range.Length } }, stop.Token);
-            var expected = range.Offset;
             while (await call.ResponseStream.MoveNext(stop.Token))
             {
                 idle.CancelAfter(idleTimeout);
-                using var answer = call.ResponseStream.Current;
+                lane.ThrowIfFailed();
+                if (lane.Error is { } error)
+                {
+                    return Broken(RangeOutcome.Corrupt(error));
+                }
+
+                // The data of a frame have gone to the sink by now.
+                var answer = call.ResponseStream.Current;
                 if (answer.Id != id)
                 {
                     return Broken(RangeOutcome.Corrupt($"an answer to range {answer.Id} instead of {id}"));
                 }
 
-                if (answer.Control is { } control)
+                if (answer.Control?.End is { } end)
                 {
-                    if (control.End is { } end)
-                    {
-                        return end.Status == RangeStatus.Complete && expected != range.End
-                            ? Broken(RangeOutcome.Corrupt($"the range ended at byte {expected} instead of {range.End}"))
-                            : RangeOutcome.Of(end);
-                    }
-
-                    if (control.Head is { } head && head.Size != layout.Size)
-                    {
-                        return Broken(RangeOutcome.Corrupt($"the peer's content has {head.Size} bytes instead of {layout.Size}"));
-                    }
-
-                    continue;
+                    return end.Status == RangeStatus.Complete && lane.Expected != range.End
+                        ? Broken(RangeOutcome.Corrupt($"the range ended at byte {lane.Expected} instead of {range.End}"))
+                        : RangeOutcome.Of(end);
                 }
 
-                if (Check(answer, layout, range, expected) is { } error)
+                if (answer.Control?.Head is { } head && head.Size != layout.Size)
                 {
-                    return Broken(RangeOutcome.Corrupt(error));
+                    return Broken(RangeOutcome.Corrupt($"the peer's content has {head.Size} bytes instead of {layout.Size}"));
                 }
-
-                if (!sink.Accept(layout.FrameAt(expected), answer.Data!.Memory.Span, answer.Checksum))
-                {
-                    return Broken(RangeOutcome.Corrupt($"the frame at byte {expected} is not the one that the first reader announced"));
-                }
-
-                expected += answer.Length;
             }
 
             return Broken(RangeOutcome.Failed("the peer closed the stream"));
@@ -82,25 +75,14 @@ internal sealed class RangeStream(AsyncDuplexStreamingCall<FetchRangeRequest, Ra
         {
             return Broken(RangeOutcome.Failed(e is RpcException rpc ? rpc.Status.Detail : e.Message));
         }
+        finally
+        {
+            lane.End();
+        }
     }
 
     /// <summary>Resets the stream: the peer stops at once.</summary>
     public void Dispose() => call.Dispose();
-
-    private static string? Check(RangeAnswer answer, ContentLayout layout, ByteRange range, long expected)
-    {
-        if (answer.Offset != expected || expected >= range.End)
-        {
-            return $"a frame at byte {answer.Offset} instead of {expected}";
-        }
-
-        if (answer.Length != layout.Frame(layout.FrameAt(expected)).Length)
-        {
-            return $"a frame of {answer.Length} bytes at byte {expected}";
-        }
-
-        return FrameChecksum.Compute(answer.Data!.Memory.Span) == answer.Checksum ? null : $"the frame at byte {expected} does not match its checksum";
-    }
 
     private RangeOutcome Broken(RangeOutcome outcome)
     {

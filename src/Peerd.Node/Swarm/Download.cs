@@ -26,6 +26,8 @@ internal sealed record DownloadServices(
 /// </summary>
 internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 {
+    private const int MaxEmptyReads = 3;
+
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(5);
 
@@ -51,6 +53,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private List<LookupResponse>? _early = [];
     private int _verifiedFrames;
     private int _mismatches;
+    private int _emptyReads;
     private bool _isProbing;
     private bool _isOwnerLost;
     private bool _reportScheduled;
@@ -69,13 +72,16 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     public CachedContent Content => _lease!.Content;
 
     /// <summary>True once it can serve no new reader: finished, failed or stopped.</summary>
-    public bool IsOver => _finished.Task.IsCompleted || _isClosed;
+    public bool IsOver => _finished.Task.IsCompleted || _isClosed || _opened.Task is { IsCompletedSuccessfully: true, Result: not null };
 
     /// <summary>Completes when the size is known: with null, or with the reason why nothing can be read.</summary>
     public Task<SourceFailure?> OpenedAsync => _opened.Task;
 
     /// <summary>Completes with true when the whole content is here and right, with false when it never will be.</summary>
     public Task<bool> FinishedAsync => _finished.Task;
+
+    /// <summary>How often the whole did not match the digest: what was read before such a moment may be wrong.</summary>
+    public int Mismatches => Volatile.Read(ref _mismatches);
 
     /// <summary>Why sources failed last; null when none did.</summary>
     public SourceFailure? Failure => _originFailure;
@@ -577,14 +583,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 frame =>
                 {
                     frames++;
+                    Interlocked.Exchange(ref _emptyReads, 0);
                     FrameStored(frame, fromOrigin: true);
                 },
                 cancellationToken);
         }
         catch (IOException e)
         {
-            // What arrived counts; only a read that brings nothing makes the origin useless.
-            failure = frames > 0 ? null : new SourceFailure(HttpStatusCode.BadGateway, $"reading from the origin broke: {e.Message}");
+            // What arrived counts; only reads that bring nothing, several in a row, make the origin useless.
+            failure = frames > 0 || Interlocked.Increment(ref _emptyReads) < MaxEmptyReads ? null : new SourceFailure(HttpStatusCode.BadGateway, $"reading from the origin broke: {e.Message}");
             Log.OriginBroken(_services.Logger, Digest, e.Message);
         }
         finally

@@ -135,7 +135,7 @@ public sealed class CacheFailureTests
 
     private static void CopyFiles(string from, string to)
     {
-        foreach (var path in Directory.GetFiles(from, "*", SearchOption.AllDirectories))
+        foreach (var path in Directory.GetFiles(from, "*", SearchOption.AllDirectories).Where(path => Path.GetFileName(path) != "lock"))
         {
             var target = Path.Combine(to, Path.GetRelativePath(from, path));
             Directory.CreateDirectory(Path.GetDirectoryName(target)!);

@@ -38,6 +38,28 @@ public sealed class RangeAnswerMarshallerTests
         });
 
     [Fact]
+    public void Deserialize_WithReceiver_ReceiverGetsTheSameAsGenerated() =>
+        Gen.Select(Frames, Gen.Int[1, 400]).Sample((message, chunk) =>
+        {
+            var receiver = new Receiver();
+            using var answer = Deserialize(message.ToByteArray(), chunk, receiver);
+            Assert.Equal(message, Assert.Single(receiver.Frames));
+            Assert.Equal(message.Id, answer.Id);
+            Assert.Null(answer.Control);
+            Assert.Null(answer.Data);
+        });
+
+    [Fact]
+    public void Deserialize_ControlWithReceiver_ReceiverIsNotCalled()
+    {
+        var head = new FetchRangeResponse { Id = 3, Head = new RangeHead { Size = 5 } };
+        var receiver = new Receiver();
+        using var answer = Deserialize(Serialize(RangeAnswer.OfControl(head)), 100, receiver);
+        Assert.Equal(head, answer.Control);
+        Assert.Empty(receiver.Frames);
+    }
+
+    [Fact]
     public void Deserialize_UnusualFieldOrder_IsUnderstood()
     {
         // frame { data, offset } before id: legal on the wire, never written by this program.
@@ -77,8 +99,16 @@ public sealed class RangeAnswerMarshallerTests
         return context.Writer.WrittenSpan.ToArray();
     }
 
-    private static RangeAnswer Deserialize(byte[] payload, int chunk) =>
-        RangeAnswerMarshaller.Instance.ContextualDeserializer(new FakeDeserializationContext(payload, chunk));
+    private static RangeAnswer Deserialize(byte[] payload, int chunk, Receiver? receiver = null) =>
+        (receiver is null ? RangeAnswerMarshaller.Instance : RangeAnswerMarshaller.For(receiver)).ContextualDeserializer(new FakeDeserializationContext(payload, chunk));
+
+    private sealed class Receiver : IFrameReceiver
+    {
+        public List<FetchRangeResponse> Frames { get; } = [];
+
+        public void Receive(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum) =>
+            Frames.Add(new FetchRangeResponse { Id = id, Frame = new Frame { Offset = offset, Checksum = checksum, Data = ByteString.CopyFrom(data) } });
+    }
 
     private sealed class ArraySource(long start, byte[] data) : IFrameSource
     {

@@ -21,7 +21,8 @@ namespace Peerd.Tests.Hosting;
 /// <param name="IsComplete">The body had all bytes that its head had promised.</param>
 /// <param name="Failure">Why it has not.</param>
 /// <param name="Headers">Headers of the body.</param>
-internal sealed record FacadeAnswer(HttpStatusCode Status, byte[] Bytes, bool IsComplete, Exception? Failure, HttpContentHeaders Headers)
+/// <param name="Log">What the node has logged so far.</param>
+internal sealed record FacadeAnswer(HttpStatusCode Status, byte[] Bytes, bool IsComplete, Exception? Failure, HttpContentHeaders Headers, Func<string> Log)
 {
     /// <summary>The connection was closed in an orderly way before all bytes had come: containerd comes back for the rest.</summary>
     public bool IsCutByFin => Failure is HttpIOException { HttpRequestError: HttpRequestError.ResponseEnded };
@@ -29,8 +30,8 @@ internal sealed record FacadeAnswer(HttpStatusCode Status, byte[] Bytes, bool Is
     /// <summary>Fails the test unless these are the bytes, all of them.</summary>
     public void ShouldBe(ReadOnlySpan<byte> expected)
     {
-        Assert.True(Status is HttpStatusCode.OK or HttpStatusCode.PartialContent, $"answered {Status}");
-        Assert.True(IsComplete, $"cut after {Bytes.Length} of {expected.Length} bytes: {Failure?.Message}");
+        Assert.True(Status is HttpStatusCode.OK or HttpStatusCode.PartialContent, $"answered {Status}: {System.Text.Encoding.UTF8.GetString(Bytes)}");
+        Assert.True(IsComplete, $"cut after {Bytes.Length} of {expected.Length} bytes: {Failure?.Message}\n{Log()}");
         Assert.Equal(expected.Length, Bytes.Length);
         var same = expected.CommonPrefixLength(Bytes);
         Assert.True(same == expected.Length, $"wrong from byte {same} on");
@@ -114,6 +115,8 @@ internal sealed class TestNode : IAsyncDisposable
         }
     }
 
+    private string LogText() => string.Join('\n', Logs.GetSnapshot().Where(record => record.Category?.StartsWith("Peerd", StringComparison.Ordinal) ?? false).TakeLast(60));
+
     public T Get<T>()
         where T : notnull => _host.Services.GetRequiredService<T>();
 
@@ -137,11 +140,11 @@ internal sealed class TestNode : IAsyncDisposable
         try
         {
             await (await response.Content.ReadAsStreamAsync()).CopyToAsync(bytes);
-            return new FacadeAnswer(response.StatusCode, bytes.ToArray(), IsComplete: true, Failure: null, response.Content.Headers);
+            return new FacadeAnswer(response.StatusCode, bytes.ToArray(), IsComplete: true, Failure: null, response.Content.Headers, LogText);
         }
         catch (Exception e) when (e is IOException or HttpRequestException)
         {
-            return new FacadeAnswer(response.StatusCode, bytes.ToArray(), IsComplete: false, e, response.Content.Headers);
+            return new FacadeAnswer(response.StatusCode, bytes.ToArray(), IsComplete: false, e, response.Content.Headers, LogText);
         }
     }
 

@@ -4,7 +4,7 @@ namespace Peerd.Tests.Hosting;
 internal static class Wait
 {
     /// <summary>Far more than anything takes; only a test that fails ever waits so long.</summary>
-    public static readonly TimeSpan Longest = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
 
     public static async Task UntilAsync(Func<bool> condition, string what)
     {

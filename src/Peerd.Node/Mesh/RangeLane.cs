@@ -1,0 +1,93 @@
+using System.Runtime.ExceptionServices;
+using Grpc.Core;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Mesh;
+
+/// <summary>
+/// Where the frames of one FetchRange stream arrive: checked and handed to the sink of the range in progress while they
+/// lie in the buffer of the connection. Lanes outlive streams, because a channel never forgets a method that it was
+/// called with. For one stream at a time; not thread-safe.
+/// </summary>
+internal sealed class RangeLane : IFrameReceiver
+{
+    private uint _id;
+    private ContentLayout _layout;
+    private ByteRange _range;
+    private IRangeSink? _sink;
+    private ExceptionDispatchInfo? _failure;
+
+    public RangeLane() => Method = PeerMethods.FetchRangeTo(this);
+
+    public Method<FetchRangeRequest, RangeAnswer> Method { get; }
+
+    /// <summary>First byte that has not arrived yet.</summary>
+    public long Expected { get; private set; }
+
+    /// <summary>What was wrong with a frame; null when nothing was.</summary>
+    public string? Error { get; private set; }
+
+    /// <summary>From now on frames belong to this range.</summary>
+    public void Begin(uint id, ContentLayout layout, ByteRange range, IRangeSink sink)
+    {
+        (_id, _layout, _range, _sink) = (id, layout, range, sink);
+        (Expected, Error, _failure) = (range.Offset, null, null);
+    }
+
+    /// <summary>No frame is expected any more.</summary>
+    public void End() => _sink = null;
+
+    /// <summary>Throws what the sink has thrown.</summary>
+    public void ThrowIfFailed() => _failure?.Throw();
+
+    public void Receive(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum)
+    {
+        if (Error is not null || _failure is not null)
+        {
+            return;
+        }
+
+        try
+        {
+            Error = Take(id, offset, data, checksum);
+        }
+        catch (Exception exception)
+        {
+            // gRPC would make a status of it.
+            _failure = ExceptionDispatchInfo.Capture(exception);
+        }
+    }
+
+    private string? Take(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum)
+    {
+        if (_sink is null || id != _id)
+        {
+            return $"an answer to range {id} instead of {_id}";
+        }
+
+        if (offset != Expected || Expected >= _range.End)
+        {
+            return $"a frame at byte {offset} instead of {Expected}";
+        }
+
+        var frame = _layout.FrameAt(Expected);
+        if (data.Length != _layout.Frame(frame).Length)
+        {
+            return $"a frame of {data.Length} bytes at byte {Expected}";
+        }
+
+        if (FrameChecksum.Compute(data) != checksum)
+        {
+            return $"the frame at byte {Expected} does not match its checksum";
+        }
+
+        if (!_sink.Accept(frame, data, checksum))
+        {
+            return $"the frame at byte {Expected} is not the one that the first reader announced";
+        }
+
+        Expected += data.Length;
+        return null;
+    }
+}
