@@ -1,0 +1,121 @@
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Directory;
+
+// Not Peerd.Tests.Directory, which would hide System.IO.Directory from all tests.
+namespace Peerd.Tests.Directories;
+
+public sealed class AnnouncementLogTests
+{
+    private const long Size = 10 * 64 * 1024;
+
+    private static readonly Digest Content = Digest.OfSha256([1]);
+
+    private readonly AnnouncementLog _log = new();
+
+    [Fact]
+    public void Batches_FirstWord_ReplacesWhatFormerStreamsSaid()
+    {
+        var availability = Assert.Single(Assert.Single(Say(Held(1, 2, 5))).Contents);
+
+        Assert.True(availability.Replace);
+        Assert.Equal((Content.ToString(), Size, "type", false), (availability.Digest, availability.Size, availability.MediaType, availability.Complete));
+        Assert.Equal([new PieceRun { First = 1, Count = 2 }, new PieceRun { First = 5, Count = 1 }], availability.Pieces);
+    }
+
+    [Fact]
+    public void Batches_MorePieces_SaysOnlyThose()
+    {
+        Say(Held(1, 2));
+        var availability = Assert.Single(Assert.Single(Say(Held(1, 2, 3))).Contents);
+
+        Assert.False(availability.Replace);
+        Assert.Equal([new PieceRun { First = 3, Count = 1 }], availability.Pieces);
+    }
+
+    [Fact]
+    public void Batches_OtherPieces_ReplacesAll()
+    {
+        Say(Held(1, 2));
+        var availability = Assert.Single(Assert.Single(Say(Held(2, 3))).Contents);
+
+        Assert.True(availability.Replace);
+        Assert.Equal([new PieceRun { First = 2, Count = 2 }], availability.Pieces);
+    }
+
+    [Fact]
+    public void Batches_Complete_SaysNoPieces()
+    {
+        Say(Held(1, 2));
+        var availability = Assert.Single(Assert.Single(Say(Complete())).Contents);
+
+        Assert.True(availability.Complete);
+        Assert.Empty(availability.Pieces);
+        Assert.Empty(Say(Complete()));
+    }
+
+    [Fact]
+    public void Batches_CompleteNoMore_ReplacesAll()
+    {
+        Say(Complete());
+        var availability = Assert.Single(Assert.Single(Say(Held(0))).Contents);
+
+        Assert.True(availability.Replace);
+        Assert.False(availability.Complete);
+    }
+
+    [Fact]
+    public void Batches_NothingNew_SaysNothing()
+    {
+        Say(Held(1, 2));
+
+        Assert.Empty(Say(Held(1, 2)));
+    }
+
+    [Fact]
+    public void Batches_HeldNoMore_WithdrawsOnce()
+    {
+        Assert.Empty(Say(null));
+        Say(Held(1));
+        Assert.Equal([Content], _log.Said);
+
+        Assert.Equal([Content.ToString()], Assert.Single(Say(null)).Withdrawn);
+        Assert.Empty(_log.Said);
+        Assert.Empty(Say(null));
+    }
+
+    [Fact]
+    public void Batches_ManyContents_AreSaidInSeveral()
+    {
+        var digests = Enumerable.Range(0, 600).Select(i => Digest.OfSha256(BitConverter.GetBytes(i))).ToList();
+
+        var batches = _log.Batches(digests, _ => Complete()).ToList();
+
+        Assert.Equal([256, 256, 88], batches.Select(batch => batch.Contents.Count));
+    }
+
+    [Fact]
+    public void Batches_HolderChangesItsSetLater_TheLogKeptACopy()
+    {
+        var held = Held(1);
+        Say(held);
+        held.Pieces.Add(2);
+
+        Assert.Single(Say(held));
+    }
+
+    private static HeldContent Complete() => new(Size, "type", Complete: true, Held(Enumerable.Range(0, 10).ToArray()).Pieces);
+
+    private static HeldContent Held(params int[] pieces)
+    {
+        var set = new PieceSet(10);
+        foreach (var piece in pieces)
+        {
+            set.Add(piece);
+        }
+
+        return new HeldContent(Size, "type", Complete: false, set);
+    }
+
+    private List<AnnounceRequest> Say(HeldContent? held) => [.. _log.Batches([Content], _ => held)];
+}

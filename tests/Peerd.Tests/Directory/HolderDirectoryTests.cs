@@ -1,0 +1,255 @@
+using Microsoft.Extensions.Time.Testing;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Directory;
+
+// Not Peerd.Tests.Directory, which would hide System.IO.Directory from all tests.
+namespace Peerd.Tests.Directories;
+
+public sealed class HolderDirectoryTests : IHolderObserver
+{
+    private const long Size = 10 * 64 * 1024;
+
+    private static readonly Digest Content = Digest.OfSha256([1]);
+
+    private readonly FakeTimeProvider _time = new();
+    private readonly HolderDirectory _directory;
+    private readonly List<(Digest Content, string Node)> _changes = [];
+
+    public HolderDirectoryTests()
+    {
+        _directory = new HolderDirectory(_time);
+        _directory.Observe(this);
+    }
+
+    void IHolderObserver.HolderChanged(Digest content, string node)
+    {
+        // Outside any lock: the observer may ask.
+        _ = _directory.Find(content, node);
+        _changes.Add((content, node));
+    }
+
+    [Fact]
+    public void Apply_Pieces_AreFoundAndObserved()
+    {
+        Open("a").Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
+
+        Assert.True(_directory.TryFind(Content, out var entry));
+        Assert.Equal((Size, "type"), (entry.Size, entry.MediaType));
+        Assert.Equal([(2, 3)], Assert.Single(entry.Holders).Pieces.Runs());
+        Assert.Equal((Content, "a"), Assert.Single(_changes));
+    }
+
+    [Fact]
+    public void Apply_Withdrawn_ContentWithoutHolderIsForgotten()
+    {
+        var lease = Open("a");
+        lease.Apply(Announce(complete: true));
+        lease.Apply(new AnnounceRequest { Withdrawn = { Content.ToString() } });
+
+        Assert.Equal(0, _directory.Count);
+        Assert.Equal(2, _changes.Count);
+    }
+
+    [Fact]
+    public void Dispose_StreamBroke_EntriesLiveForTheGrace()
+    {
+        var lease = Open("a");
+        lease.Apply(Announce(complete: true));
+        lease.Dispose();
+
+        _time.Advance(HolderDirectory.Grace - TimeSpan.FromTicks(1));
+        _directory.Sweep();
+        Assert.NotNull(_directory.Find(Content, "a"));
+        _time.Advance(TimeSpan.FromTicks(1));
+        _directory.Sweep();
+
+        Assert.Null(_directory.Find(Content, "a"));
+    }
+
+    [Fact]
+    public void Apply_AnnouncedAgainWithinTheGrace_Stays()
+    {
+        var first = Open("a");
+        first.Apply(Announce(complete: true));
+        first.Dispose();
+        Open("a").Apply(Announce(complete: true));
+
+        _time.Advance(HolderDirectory.Grace);
+        _directory.Sweep();
+
+        Assert.NotNull(_directory.Find(Content, "a"));
+    }
+
+    [Fact]
+    public void Apply_Synchronized_LeftoversOfFormerStreamsAreVoid()
+    {
+        var first = Open("a");
+        first.Apply(Announce(complete: true));
+        first.Dispose();
+        var second = Open("a");
+        second.Apply(Announce(Digest.OfSha256([2]), complete: true));
+        Assert.NotNull(_directory.Find(Content, "a"));
+
+        second.Apply(new AnnounceRequest { Synchronized = true });
+
+        Assert.Null(_directory.Find(Content, "a"));
+        Assert.NotNull(_directory.Find(Digest.OfSha256([2]), "a"));
+    }
+
+    [Fact]
+    public void Apply_LateOnAFormerStream_IsIgnored()
+    {
+        var first = Open("a");
+        var second = Open("a");
+        second.Apply(Announce(complete: true));
+        second.Apply(new AnnounceRequest { Synchronized = true });
+
+        first.Apply(Announce(pieces: [new PieceRun { First = 0, Count = 1 }]));
+        first.Apply(Announce(Digest.OfSha256([2]), complete: true));
+        first.Dispose();
+        _time.Advance(HolderDirectory.Grace);
+        _directory.Sweep();
+
+        Assert.True(_directory.Find(Content, "a")!.Complete);
+        Assert.Null(_directory.Find(Digest.OfSha256([2]), "a"));
+    }
+
+    [Fact]
+    public void Leave_Orderly_WithdrawsAtOnce()
+    {
+        var lease = Open("a");
+        lease.Apply(Announce(complete: true));
+        Open("b").Apply(Announce(complete: true));
+
+        lease.Leave();
+
+        Assert.Null(_directory.Find(Content, "a"));
+        Assert.NotNull(_directory.Find(Content, "b"));
+    }
+
+    [Fact]
+    public void OpenLease_NewerProcess_OldEntriesGoAndOldStreamsCountNoMore()
+    {
+        var old = Open("a", incarnation: 1);
+        old.Apply(Announce(complete: true));
+
+        var fresh = Open("a", incarnation: 2);
+        Assert.Null(_directory.Find(Content, "a"));
+        Assert.Equal(2, _changes.Count);
+        old.Apply(Announce(complete: true));
+        Assert.Null(_directory.Find(Content, "a"));
+        Assert.Null(_directory.OpenLease(Member("a", 1)));
+
+        fresh.Apply(Announce(pieces: [new PieceRun { First = 0, Count = 1 }]));
+        old.Leave();
+        old.Dispose();
+        _time.Advance(HolderDirectory.Grace);
+        _directory.Sweep();
+        Assert.Equal(1, _directory.Find(Content, "a")!.Pieces.Count);
+    }
+
+    [Fact]
+    public void Apply_OtherSize_TheFirstStays()
+    {
+        Open("a").Apply(Announce(complete: true));
+        var request = Announce(complete: true);
+        request.Contents[0].Size = Size + 1;
+        Open("b").Apply(request);
+
+        Assert.Null(_directory.Find(Content, "b"));
+        Assert.True(_directory.TryFind(Content, out var entry));
+        Assert.Equal(Size, entry.Size);
+    }
+
+    [Theory]
+    [InlineData(-1)]
+    [InlineData(HolderDirectory.MaxSize + 1)]
+    [InlineData(long.MaxValue)]
+    public void Apply_NoSizeOfAContent_IsIgnored(long size)
+    {
+        var request = Announce(complete: true);
+        request.Contents[0].Size = size;
+        Open("a").Apply(request);
+
+        Assert.Equal(0, _directory.Count);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("sha256:")]
+    [InlineData("sha256:0G")]
+    [InlineData("../../etc/passwd")]
+    public void Apply_MalformedDigest_IsIgnoredAndTheRestCounts(string digest)
+    {
+        var request = Announce(complete: true);
+        request.Contents.Insert(0, new Availability { Digest = digest, Size = Size, Complete = true });
+        request.Withdrawn.Add(digest);
+        Open("a").Apply(request);
+
+        Assert.Equal(1, _directory.Count);
+    }
+
+    [Fact]
+    public void Apply_PiecesBeyondTheContent_AreClipped()
+    {
+        Open("a").Apply(Announce(pieces: [new PieceRun { First = 8, Count = uint.MaxValue }, new PieceRun { First = uint.MaxValue, Count = uint.MaxValue }]));
+
+        Assert.Equal([(8, 2)], _directory.Find(Content, "a")!.Pieces.Runs());
+    }
+
+    [Fact]
+    public void Apply_ReportLease_AddsPiecesAndIsKeptBySynchronized()
+    {
+        var report = Open("a", isReport: true);
+        report.Apply(Announce(pieces: [new PieceRun { First = 0, Count = 1 }]));
+        Open("a").Apply(new AnnounceRequest { Synchronized = true });
+        Assert.NotNull(_directory.Find(Content, "a"));
+
+        report.Dispose();
+        _time.Advance(HolderDirectory.Grace);
+        _directory.Sweep();
+
+        Assert.Null(_directory.Find(Content, "a"));
+    }
+
+    [Fact]
+    public void Apply_AnnounceStreamTakesOverWhatWasReported_OutlivesTheReport()
+    {
+        var report = Open("a", isReport: true);
+        report.Apply(Announce(pieces: [new PieceRun { First = 0, Count = 1 }]));
+        Open("a").Apply(Announce(pieces: [new PieceRun { First = 0, Count = 1 }]));
+        report.Apply(Announce(pieces: [new PieceRun { First = 1, Count = 1 }]));
+
+        report.Dispose();
+        _time.Advance(HolderDirectory.Grace);
+        _directory.Sweep();
+
+        Assert.Equal([(0, 2)], _directory.Find(Content, "a")!.Pieces.Runs());
+    }
+
+    [Fact]
+    public void Find_ReturnsACopy()
+    {
+        Open("a").Apply(Announce(pieces: [new PieceRun { First = 0, Count = 1 }]));
+        _directory.Find(Content, "a")!.Pieces.Fill();
+
+        Assert.Equal(1, _directory.Find(Content, "a")!.Pieces.Count);
+    }
+
+    private static Member Member(string node, ulong incarnation) => new() { Node = node, Incarnation = incarnation };
+
+    private static AnnounceRequest Announce(bool complete = false, PieceRun[]? pieces = null) => Announce(Content, complete, pieces);
+
+    private static AnnounceRequest Announce(Digest content, bool complete = false, PieceRun[]? pieces = null) => new()
+    {
+        Contents = { new Availability { Digest = content.ToString(), Size = Size, MediaType = "type", Complete = complete, Replace = pieces is null, Pieces = { pieces ?? [] } } },
+    };
+
+    private HolderDirectory.Lease Open(string node, ulong incarnation = 1, bool isReport = false)
+    {
+        var lease = _directory.OpenLease(Member(node, incarnation), isReport);
+        Assert.NotNull(lease);
+        return lease;
+    }
+}
