@@ -21,8 +21,7 @@ FROM mcr.microsoft.com/dotnet/aspnet:10.0-noble-chiseled
 WORKDIR /app
 COPY --from=build /app ./
 COPY --from=build --chown=$APP_UID:$APP_UID /var/lib/peerd /var/lib/peerd
-ENV DOTNET_EnableDiagnostics=0 \
-    DOTNET_TieredPGO=1
+ENV DOTNET_EnableDiagnostics=0
 USER $APP_UID
 VOLUME /var/lib/peerd
 EXPOSE 30000 30001 30004
