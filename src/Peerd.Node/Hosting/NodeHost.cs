@@ -75,7 +75,7 @@ internal static class NodeHost
     private static void AddFile(ConfigurationManager configuration, string path, bool isOptional)
     {
         var isLoaded = false;
-        var source = new JsonConfigurationSource
+        var source = new SettingsFile
         {
             Path = path,
             Optional = isOptional,

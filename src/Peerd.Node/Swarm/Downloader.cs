@@ -180,6 +180,9 @@ internal sealed class Downloader
         Schedule(now);
     }
 
+    /// <summary>The piece is here, as far as was told.</summary>
+    public bool Has(int piece) => _have.Contains(piece);
+
     /// <summary>A piece that was here is gone: evicted or corrupt.</summary>
     public void PieceLost(int piece, TimeSpan now)
     {
@@ -443,7 +446,8 @@ internal sealed class Downloader
     {
         for (var piece = _granted.NextSet(from); piece >= 0; piece = _granted.NextSet(piece + 1))
         {
-            if (!_have.Contains(piece) && !_inFlight.Contains(piece))
+            // What no reader wants yet, and what memory could not hold, stays granted and can be reclaimed.
+            if (!_have.Contains(piece) && !_inFlight.Contains(piece) && IsDemanded(piece))
             {
                 return piece;
             }

@@ -14,7 +14,7 @@ public sealed class CacheFailureTests
     {
         using var folder = new CacheFolder();
         folder.MountTmpfs("8m");
-        await using var mesh = await TestMesh.StartAsync(cache: folder.Path, settings: ["--Peerd:Cache:Memory=8MiB"]);
+        await using var mesh = await TestMesh.StartAsync(cache: folder.Path);
         var sample = mesh.Blob((32 * MiB) + 5);
 
         (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
@@ -26,7 +26,7 @@ public sealed class CacheFailureTests
     {
         using var folder = new CacheFolder();
         folder.MountTmpfs("8m");
-        await using var mesh = await TestMesh.StartAsync(cache: folder.Path, settings: ["--Peerd:Cache:Memory=8MiB"]);
+        await using var mesh = await TestMesh.StartAsync(cache: folder.Path);
         var sample = mesh.Blob((16 * MiB) + 5);
 
         var answers = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => mesh.Node.GetAsync(sample.Digest)));

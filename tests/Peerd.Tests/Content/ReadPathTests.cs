@@ -95,6 +95,18 @@ public sealed class ReadPathTests
     }
 
     [Fact]
+    public async Task Get_OneByteOfALargeBlob_ReadsLittleMore()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(80 * MiB);
+
+        (await mesh.Node.GetAsync(sample.Digest, "bytes=5-5")).ShouldBe(sample.Bytes.AsSpan(5, 1));
+
+        await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 0, "the download has ended");
+        Assert.InRange(mesh.Registry.BytesOf(sample.Digest), MiB, 50L * MiB);
+    }
+
+    [Fact]
     public async Task Get_ClientVanishes_DownloadEndsAfterTheLinger()
     {
         await using var mesh = await TestMesh.StartAsync();

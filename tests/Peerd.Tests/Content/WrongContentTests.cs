@@ -60,7 +60,7 @@ public sealed class WrongContentTests
     }
 
     [Fact]
-    public async Task Pull_OriginLiesInTheLastByte_ClientGetsAllButThatAndAnEnd()
+    public async Task Pull_OriginLiesInTheLastByte_ClientGetsAllButThatAtMostAndAnEnd()
     {
         await using var mesh = await TestMesh.StartAsync();
         var sample = mesh.Blob((3 * MiB) + 5);
@@ -70,8 +70,8 @@ public sealed class WrongContentTests
 
         Assert.Equal(HttpStatusCode.OK, answer.Status);
         Assert.True(answer.IsCutByFin, $"complete: {answer.IsComplete}, {answer.Failure}");
-        Assert.Equal(sample.Bytes.Length - 1, answer.Bytes.Length);
-        Assert.Equal(sample.Bytes[..^1], answer.Bytes);
+        Assert.InRange(answer.Bytes.Length, 1, sample.Bytes.Length - 1);
+        Assert.Equal(answer.Bytes.Length, sample.Bytes.AsSpan().CommonPrefixLength(answer.Bytes));
         Assert.False(mesh.Node.Cache.TryPeek(sample.Digest, out var content) && content.IsVerified);
     }
 
@@ -90,7 +90,8 @@ public sealed class WrongContentTests
         Assert.False(answer.IsComplete && answer.Status == HttpStatusCode.PartialContent, "the range was delivered as if the content were right");
         if (answer.Status == HttpStatusCode.PartialContent)
         {
-            Assert.Equal(answer.Headers.ContentLength - 1, answer.Bytes.Length);
+            Assert.True(answer.IsCutByFin, $"not ended with FIN: {answer.Failure}");
+            Assert.InRange(answer.Bytes.Length, 0, answer.Headers.ContentLength!.Value - 1);
         }
     }
 

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Grpc.Core;
 using Grpc.Health.V1;
 using Grpc.Reflection.V1Alpha;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Peerd.Contracts.V1;
 using Peerd.Tests.Origin;
@@ -168,9 +169,16 @@ public sealed class NodeTests
             Assert.Equal(MiB, registry.BytesOf(sample.Digest));
 
             // A broken file changes nothing.
-            await File.WriteAllTextAsync(Path.Combine(folder.FullName, "node-1.json"), "{ broken");
+            var configuration = nodes[0].Get<IConfiguration>();
+            var isRead = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            using (configuration.GetReloadToken().RegisterChangeCallback(_ => isRead.TrySetResult(), null))
+            {
+                await File.WriteAllTextAsync(Path.Combine(folder.FullName, "node-1.json"), "{ broken");
+                await isRead.Task.WaitAsync(Wait.Longest);
+            }
+
+            Assert.Equal("node-3", configuration["Peerd:Membership:Members:2:Name"]);
             (await nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
-            Assert.Equal(3, Client(nodes[0]).GetStatus(new GetStatusRequest()).Members);
         }
         finally
         {

@@ -21,8 +21,8 @@ namespace Peerd.Tests.Hosting;
 /// <param name="IsComplete">The body had all bytes that its head had promised.</param>
 /// <param name="Failure">Why it has not.</param>
 /// <param name="Headers">Headers of the body.</param>
-/// <param name="Log">What the node has logged so far.</param>
-internal sealed record FacadeAnswer(HttpStatusCode Status, byte[] Bytes, bool IsComplete, Exception? Failure, HttpContentHeaders Headers, Func<string> Log)
+/// <param name="Log">What the node had logged when the body was cut.</param>
+internal sealed record FacadeAnswer(HttpStatusCode Status, byte[] Bytes, bool IsComplete, Exception? Failure, HttpContentHeaders Headers, string Log)
 {
     /// <summary>The connection was closed in an orderly way before all bytes had come: containerd comes back for the rest.</summary>
     public bool IsCutByFin => Failure is HttpIOException { HttpRequestError: HttpRequestError.ResponseEnded };
@@ -31,7 +31,7 @@ internal sealed record FacadeAnswer(HttpStatusCode Status, byte[] Bytes, bool Is
     public void ShouldBe(ReadOnlySpan<byte> expected)
     {
         Assert.True(Status is HttpStatusCode.OK or HttpStatusCode.PartialContent, $"answered {Status}: {System.Text.Encoding.UTF8.GetString(Bytes)}");
-        Assert.True(IsComplete, $"cut after {Bytes.Length} of {expected.Length} bytes: {Failure?.Message}\n{Log()}");
+        Assert.True(IsComplete, $"cut after {Bytes.Length} of {expected.Length} bytes: {Failure?.Message}\n{Log}");
         Assert.Equal(expected.Length, Bytes.Length);
         var same = expected.CommonPrefixLength(Bytes);
         Assert.True(same == expected.Length, $"wrong from byte {same} on");
@@ -140,11 +140,11 @@ internal sealed class TestNode : IAsyncDisposable
         try
         {
             await (await response.Content.ReadAsStreamAsync()).CopyToAsync(bytes);
-            return new FacadeAnswer(response.StatusCode, bytes.ToArray(), IsComplete: true, Failure: null, response.Content.Headers, LogText);
+            return new FacadeAnswer(response.StatusCode, bytes.ToArray(), IsComplete: true, Failure: null, response.Content.Headers, Log: string.Empty);
         }
         catch (Exception e) when (e is IOException or HttpRequestException)
         {
-            return new FacadeAnswer(response.StatusCode, bytes.ToArray(), IsComplete: false, e, response.Content.Headers, LogText);
+            return new FacadeAnswer(response.StatusCode, bytes.ToArray(), IsComplete: false, e, response.Content.Headers, LogText());
         }
     }
 

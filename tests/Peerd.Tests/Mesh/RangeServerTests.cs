@@ -289,11 +289,11 @@ public sealed class RangeServerTests
     [Fact]
     public async Task FetchRange_MoreThanUploads_IsBusyAndNamesOtherHolders()
     {
-        await using var mesh = await TestMesh.StartAsync(peers: 1, settings: ["--Peerd:Mesh:Uploads=1"]);
+        await using var mesh = await TestMesh.StartAsync(peers: 1, settings: ["--Peerd:Mesh:Uploads=1", "--Peerd:Mesh:IdleTimeout=2s"]);
         var wanted = mesh.BlobOwnedBy(MiB, mesh.Node.Name);
         mesh.Peer.Answer = (_, _, call) => mesh.Peer.NeverAsync(call);
         await mesh.Peer.AnnounceAsync(mesh.Node, wanted);
-        using var pulling = await mesh.Node.SendAsync(wanted.Digest);
+        var pulling = mesh.Node.GetAsync(wanted.Digest);
         await Wait.UntilAsync(() => mesh.Peer.RangesAsked > 0, "the node asks the peer");
 
         // A reader that takes nothing keeps the only slot.
@@ -321,6 +321,7 @@ public sealed class RangeServerTests
         while (answer.End.Status == RangeStatus.Busy);
 
         Assert.Equal(sample.Bytes[..FrameSize], answer.Bytes);
+        (await pulling).ShouldBe(wanted.Bytes);
     }
 
     [Fact]
