@@ -298,6 +298,11 @@ internal sealed class Downloader
             peer.Held.Fill();
         }
 
+        foreach (var request in _requests.Values.Where(request => request.Node == holder.Node))
+        {
+            request.ToldSince.AddRange(holder.Complete ? [new PieceRun { Count = (uint)_layout.PieceCount }] : holder.Pieces);
+        }
+
         peer.Held.AddRuns(holder.Pieces);
         peer.Pieces.AddRuns(holder.Pieces);
         peer.Pieces.AddRuns(holder.Receiving);
@@ -356,11 +361,11 @@ internal sealed class Downloader
                 break;
             case Mesh.RangeOutcomeKind.NotHeld:
                 // It answers in order up to the first piece that it has not. The owner tells each held piece only once,
-                // so what is behind is forgotten only if the peer was still to receive it.
+                // so what is behind is forgotten only if the peer was still to receive it, and nothing that was told since.
                 var stoppedAt = _have.NextClear(request.First);
                 for (var piece = request.First; piece < request.First + request.Count; piece++)
                 {
-                    if (piece == stoppedAt)
+                    if (piece == stoppedAt && !request.ToldSince.Exists(run => piece >= run.First && piece - run.First < run.Count))
                     {
                         peer.Held.Remove(piece);
                     }
@@ -601,6 +606,9 @@ internal sealed class Downloader
     private sealed record Request(string? Node, int First, int Count)
     {
         public bool IsLastResort { get; init; }
+
+        /// <summary>Pieces that its node was told to hold while the request was under way.</summary>
+        public List<PieceRun> ToldSince { get; } = [];
     }
 
     private sealed class Peer(int pieceCount)

@@ -18,7 +18,7 @@ public sealed class CoordinatorGrantTests
     [Fact]
     public void AnyEvents_AnySmallContent_NoSegmentIsGrantedTwice() =>
         Gen.Select(Gen.Int[0, 40], Gen.Int[1, 4], GenEvents).Sample(
-            (pieces, readers, events) => new Run(pieces * KiB64, readers).Play(events), iter: 500);
+            (pieces, readers, events) => new Run(pieces * KiB64, readers).Play(events), iter: 250);
 
     [Fact]
     public void AnyEvents_SegmentsOfManyPieces_NoSegmentIsGrantedTwice() =>

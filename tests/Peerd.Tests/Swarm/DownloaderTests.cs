@@ -168,6 +168,21 @@ public sealed class DownloaderTests
     }
 
     [Fact]
+    public void PeerRequestEnded_NotHeldButToldAsHeldSince_IsAskedForAgain()
+    {
+        _downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Receiving = { Run(3, 1) } } } }, TimeSpan.Zero);
+        Demand(new Demand(0, 40, int.MaxValue));
+        var fetch = Assert.IsType<DownloadAction.FetchFromPeer>(Assert.Single(_downloader.TakeActions()));
+        _downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Pieces = { Run(2, 2) } } } }, TimeSpan.Zero);
+        var other = Assert.IsType<DownloadAction.FetchFromPeer>(Assert.Single(_downloader.TakeActions()));
+        Assert.Equal((2, 1), (other.First, other.Count));
+
+        _downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.NotHeld, [], TimeSpan.Zero);
+
+        Assert.Equal([3], PeerPieces(_downloader.TakeActions()));
+    }
+
+    [Fact]
     public void Pushed_HolderGoesAndComesBack_ItsRequestsStillCount()
     {
         var policy = new DownloaderPolicy { RequestsPerPeer = 2, LongestRange = KiB64 };

@@ -40,7 +40,7 @@ public sealed class MiniMeshTests
             Assert.InRange(read.Count, 0, mesh.Layout.PieceCount);
             Assert.Empty(Enumerable.Range(0, mesh.Layout.PieceCount).Except(mesh.All.SelectMany(node => node.ReadFromOrigin)));
         },
-        iter: 60);
+        iter: 25);
 
     [Theory]
     [InlineData(1, 0)]
