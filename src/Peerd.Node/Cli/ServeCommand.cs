@@ -57,9 +57,6 @@ internal static class ServeCommand
         try
         {
             await using var node = NodeHost.Create(settings, config);
-
-            // Before anything reads an option and fails of the first fault: this tells all of them.
-            node.Services.GetRequiredService<IStartupValidator>().Validate();
             await node.StartAsync(cancellationToken);
             await node.WaitForShutdownAsync(cancellationToken);
             return ExitCode.Success;

@@ -31,6 +31,8 @@ internal sealed class Listeners
 
     public void Configure(KestrelServerOptions kestrel)
     {
+        // The first place that reads options: it would fail of the first fault, and this tells all of them.
+        kestrel.ApplicationServices.GetRequiredService<IStartupValidator>().Validate();
         var listen = kestrel.ApplicationServices.GetRequiredService<IOptions<ListenerOptions>>().Value;
         var mesh = kestrel.ApplicationServices.GetRequiredService<IOptions<MeshOptions>>().Value;
         var facade = kestrel.ApplicationServices.GetRequiredService<IOptions<FacadeOptions>>().Value;
