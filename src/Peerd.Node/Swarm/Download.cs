@@ -159,17 +159,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>A reader needs a frame that is not here: yet, or any more.</summary>
+    /// <summary>A reader found that a frame is not here any more.</summary>
     public void FrameLost(int frame)
     {
         lock (_lock)
         {
-            var piece = frame / Content.Layout.FramesPerPiece;
-            if (!Content.HasFrame(frame) && (_machine?.Has(piece) ?? false))
-            {
-                _machine.PieceLost(piece, Now);
-                CarryOut();
-            }
+            _machine?.PieceLost(frame / Content.Layout.FramesPerPiece, Now);
+            CarryOut();
         }
     }
 
@@ -794,11 +790,6 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var layout = content.Layout;
         for (var frame = 0; frame < layout.FrameCount;)
         {
-            if (!content.HasFrame(frame))
-            {
-                FrameLost(frame);
-            }
-
             await content.WaitForFrameAsync(frame, cancellationToken);
             var bytes = buffer.Memory.Span[..(int)layout.Frame(frame).Length];
             try

@@ -180,9 +180,6 @@ internal sealed class Downloader
         Schedule(now);
     }
 
-    /// <summary>The piece is here, as far as was told.</summary>
-    public bool Has(int piece) => _have.Contains(piece);
-
     /// <summary>A piece that was here is gone: evicted or corrupt.</summary>
     public void PieceLost(int piece, TimeSpan now)
     {
@@ -451,8 +448,7 @@ internal sealed class Downloader
     {
         for (var piece = _granted.NextSet(from); piece >= 0; piece = _granted.NextSet(piece + 1))
         {
-            // What no reader wants yet, and what memory could not hold, stays granted and can be reclaimed.
-            if (!_have.Contains(piece) && !_inFlight.Contains(piece) && IsDemanded(piece))
+            if (!_have.Contains(piece) && !_inFlight.Contains(piece))
             {
                 return piece;
             }
