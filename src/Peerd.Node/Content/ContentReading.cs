@@ -16,6 +16,7 @@ internal sealed class ContentReading(
 
     private DownloadUse? _use = use;
     private DownloadReader? _reader = reader;
+    private int _formerMismatches;
 
     public ContentFacts Facts => facts;
 
@@ -71,7 +72,7 @@ internal sealed class ContentReading(
         return ValueTask.CompletedTask;
     }
 
-    private int Mismatches => _use?.Download.Mismatches ?? 0;
+    private int Mismatches => _formerMismatches + (_use?.Download.Mismatches ?? 0);
 
     /// <summary>How many bytes from <paramref name="offset"/> on may be sent now, at least one; null when no source has them.</summary>
     private async ValueTask<int?> NextAsync(long offset, long end, CancellationToken cancellationToken)
@@ -115,9 +116,10 @@ internal sealed class ContentReading(
             return false;
         }
 
+        _use!.Download.FrameLost(frame);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var arrived = content.WaitForFrameAsync(frame, either.Token).AsTask();
-        await Task.WhenAny(arrived, _use!.Download.FinishedAsync);
+        await Task.WhenAny(arrived, _use.Download.FinishedAsync);
         if (!arrived.IsCompletedSuccessfully)
         {
             await either.CancelAsync();
@@ -131,8 +133,12 @@ internal sealed class ContentReading(
     /// <summary>A content that was whole has lost a frame, or was read while it was whole: somebody must fetch it again.</summary>
     private async ValueTask<bool> EnsureDownloadAsync(CachedContent content, int frame, CancellationToken cancellationToken)
     {
-        if (_use is null)
+        // What memory held of a content that was whole may have given way to others before this reader got there.
+        if (_use is null || _use.Download.FinishedAsync is { IsCompletedSuccessfully: true, Result: true })
         {
+            _formerMismatches = Mismatches;
+            _reader?.Dispose();
+            _use?.Dispose();
             _use = rejoin!();
             if (await _use.Download.OpenedAsync.WaitAsync(cancellationToken) is not null)
             {

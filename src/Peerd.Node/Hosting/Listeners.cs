@@ -46,7 +46,12 @@ internal sealed class Listeners
         kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
 
         Listen(kestrel, ListenerKind.Facade, listen.FacadeEndPoint, listener => FacadeLimits.Apply(listener, facade));
-        Listen(kestrel, ListenerKind.Mesh, ListenAddress.Parse(mesh.Listen), listener => listener.Protocols = HttpProtocols.Http2);
+        var signals = kestrel.ApplicationServices.GetRequiredService<StopSignals>();
+        Listen(kestrel, ListenerKind.Mesh, ListenAddress.Parse(mesh.Listen), listener =>
+        {
+            listener.Protocols = HttpProtocols.Http2;
+            listener.Use(next => connection => signals.LinkAsync(connection, next));
+        });
         Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener => listener.Protocols = HttpProtocols.Http1);
     }
 

@@ -1,3 +1,5 @@
+using Microsoft.AspNetCore.Connections;
+
 namespace Peerd.Node.Hosting;
 
 /// <summary>
@@ -8,15 +10,24 @@ internal sealed class StopSignals : IDisposable
 {
     private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(5);
 
+    /// <summary>Time for the last words on connections of peers.</summary>
+    private static readonly TimeSpan LeaveTime = TimeSpan.FromMilliseconds(500);
+
     private readonly IHostApplicationLifetime _lifetime;
     private readonly CancellationTokenSource _drained;
+    private readonly CancellationTokenSource _left;
     private readonly CancellationTokenRegistration _registration;
 
     public StopSignals(IHostApplicationLifetime lifetime, TimeProvider time)
     {
         _lifetime = lifetime;
         _drained = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
-        _registration = lifetime.ApplicationStopping.Register(() => _drained.CancelAfter(DrainTime));
+        _left = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
+        _registration = lifetime.ApplicationStopping.Register(() =>
+        {
+            _drained.CancelAfter(DrainTime);
+            _left.CancelAfter(LeaveTime);
+        });
     }
 
     public bool IsStopping => _lifetime.ApplicationStopping.IsCancellationRequested;
@@ -29,9 +40,20 @@ internal sealed class StopSignals : IDisposable
         await next(context);
     }
 
+    /// <summary>
+    /// Ends a connection of a peer. Kestrel alone would close an HTTP/2 connection whose streams it has ended only after
+    /// the next word of the peer, who has no reason to say one.
+    /// </summary>
+    public async Task LinkAsync(ConnectionContext connection, ConnectionDelegate next)
+    {
+        using var end = _left.Token.Register(() => connection.Abort(new ConnectionAbortedException("the node is stopping")));
+        await next(connection);
+    }
+
     public void Dispose()
     {
         _registration.Dispose();
+        _left.Dispose();
         _drained.Dispose();
     }
 }

@@ -186,6 +186,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
             foreach (var stalled in asker.Grants.Where(grant => now - grant.LastProgress > policy.Lease).ToList())
             {
                 asker.BannedUntil = now + policy.Ban;
+                asker.Expired++;
                 asker.Pending.Revoked.AddRange(ToRuns(stalled.Segments));
                 Release(asker, stalled.Segments.Contains);
             }
@@ -303,7 +304,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         var reading = _askers.Values.Count(asker => asker.Grants.Count > 0);
         return (unbanned.Count > 0 ? unbanned : able)
             .Where(asker => asker.Grants.Count < policy.GrantsPerAsker && (asker.Grants.Count > 0 || reading < policy.Readers))
-            .OrderBy(asker => asker.Open)
+            .OrderBy(asker => asker.Expired)
+            .ThenBy(asker => asker.Open)
             .ThenBy(asker => asker.GrantedEver)
             .FirstOrDefault();
     }
@@ -372,6 +374,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
             if (grant.Segments.Sum(segment => CountHeld(layout, segment, pieces)) > grant.Arrived)
             {
                 grant.LastProgress = now;
+                asker.Expired = 0;
             }
         }
 
@@ -559,6 +562,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         public bool CanReachOrigin { get; set; }
 
         public TimeSpan BannedUntil { get; set; } = TimeSpan.MinValue;
+
+        /// <summary>Leases that it let expire since it last made progress: who has shown that it reads comes before.</summary>
+        public int Expired { get; set; }
 
         public List<Grant> Grants { get; } = [];
 

@@ -159,13 +159,17 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>A reader found that a frame is not here any more.</summary>
+    /// <summary>A reader needs a frame that is not here: yet, or any more.</summary>
     public void FrameLost(int frame)
     {
         lock (_lock)
         {
-            _machine?.PieceLost(frame / Content.Layout.FramesPerPiece, Now);
-            CarryOut();
+            var piece = frame / Content.Layout.FramesPerPiece;
+            if (!Content.HasFrame(frame) && (_machine?.Has(piece) ?? false))
+            {
+                _machine.PieceLost(piece, Now);
+                CarryOut();
+            }
         }
     }
 
@@ -778,7 +782,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 }
 
                 _machine!.StartOver(Now);
-                CarryOut();
+                // Hashing begins again, too, and needs all of it.
+                DemandsChanged();
             }
         }
 
@@ -790,6 +795,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var layout = content.Layout;
         for (var frame = 0; frame < layout.FrameCount;)
         {
+            if (!content.HasFrame(frame))
+            {
+                FrameLost(frame);
+            }
+
             await content.WaitForFrameAsync(frame, cancellationToken);
             var bytes = buffer.Memory.Span[..(int)layout.Frame(frame).Length];
             try

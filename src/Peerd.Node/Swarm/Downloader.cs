@@ -32,6 +32,12 @@ internal sealed record DownloaderPolicy
 
     public TimeSpan LongestBan { get; init; } = TimeSpan.FromSeconds(8);
 
+    /// <summary>
+    /// A peer that failed so many times in a row is not counted on. With the bans between them this takes longer than
+    /// owners need to forget a dead node: what it held is then read once, not by everybody.
+    /// </summary>
+    public int FailuresToDistrust { get; init; } = 4;
+
     /// <summary>Without an owner, this long without anything under way leads straight to the origin.</summary>
     public TimeSpan OwnerlessPatience { get; init; } = TimeSpan.FromMilliseconds(50);
 
@@ -179,6 +185,9 @@ internal sealed class Downloader
         _granted.Remove(piece);
         Schedule(now);
     }
+
+    /// <summary>The piece is here, as far as was told.</summary>
+    public bool Has(int piece) => _have.Contains(piece);
 
     /// <summary>A piece that was here is gone: evicted or corrupt.</summary>
     public void PieceLost(int piece, TimeSpan now)
@@ -390,6 +399,12 @@ internal sealed class Downloader
 
     private void Ban(Peer peer, TimeSpan now)
     {
+        if (peer.BannedUntil > now)
+        {
+            // Requests that were under way together fail together, and say no more than one of them.
+            return;
+        }
+
         var ban = _policy.FirstBan * Math.Pow(2, Math.Min(10, peer.Failures++));
         peer.BannedUntil = now + (ban < _policy.LongestBan ? ban : _policy.LongestBan);
     }
@@ -448,7 +463,8 @@ internal sealed class Downloader
     {
         for (var piece = _granted.NextSet(from); piece >= 0; piece = _granted.NextSet(piece + 1))
         {
-            if (!_have.Contains(piece) && !_inFlight.Contains(piece))
+            // What no reader wants yet, and what memory could not hold, stays granted and can be reclaimed.
+            if (!_have.Contains(piece) && !_inFlight.Contains(piece) && IsDemanded(piece))
             {
                 return piece;
             }
@@ -554,7 +570,7 @@ internal sealed class Downloader
 
         var waited = now - _lastProgress;
         var idle = _requests.Count == 0;
-        var patience = _ownerLost || _unavailable || !_peersAllowed ? _policy.OwnerlessPatience : _policy.Patience;
+        var patience = _ownerLost || _unavailable || !_peersAllowed || IsHeldByFailingPeersOnly(missing) ? _policy.OwnerlessPatience : _policy.Patience;
         if (waited < patience || (!idle && waited < _policy.Patience))
         {
             return;
@@ -578,11 +594,20 @@ internal sealed class Downloader
             return;
         }
 
-        if (idle && (_ownerLost || _unavailable || waited >= 2 * _policy.Patience) && !_peers.Values.Any(peer => peer.Pieces.Contains(missing) && peer.Failures < 3 && _peersAllowed))
+        if (idle && (_ownerLost || _unavailable || waited >= 2 * _policy.Patience) && !_peers.Values.Any(peer => peer.Pieces.Contains(missing) && !IsFailing(peer) && _peersAllowed))
         {
             _failed = true;
             _actions.Add(new DownloadAction.Fail());
         }
+    }
+
+    private bool IsFailing(Peer peer) => peer.Failures >= _policy.FailuresToDistrust;
+
+    /// <summary>A peer that sends a little and breaks, again and again, must not hold up who could read from the origin.</summary>
+    private bool IsHeldByFailingPeersOnly(int piece)
+    {
+        var holders = _peers.Values.Where(peer => peer.Pieces.Contains(piece)).ToList();
+        return holders.Count > 0 && holders.TrueForAll(IsFailing);
     }
 
     private int FirstDemanded()

@@ -137,12 +137,13 @@ internal sealed class TestNode : IAsyncDisposable
     {
         using var response = await SendAsync(digest, range);
         var bytes = new MemoryStream();
+        using var patience = new CancellationTokenSource(Wait.Longest);
         try
         {
-            await (await response.Content.ReadAsStreamAsync()).CopyToAsync(bytes);
+            await (await response.Content.ReadAsStreamAsync()).CopyToAsync(bytes, patience.Token);
             return new FacadeAnswer(response.StatusCode, bytes.ToArray(), IsComplete: true, Failure: null, response.Content.Headers, Log: string.Empty);
         }
-        catch (Exception e) when (e is IOException or HttpRequestException)
+        catch (Exception e) when (e is IOException or HttpRequestException or OperationCanceledException)
         {
             return new FacadeAnswer(response.StatusCode, bytes.ToArray(), IsComplete: false, e, response.Content.Headers, LogText());
         }

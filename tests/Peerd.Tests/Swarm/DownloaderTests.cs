@@ -11,6 +11,8 @@ public sealed class DownloaderTests
 
     private static readonly ContentLayout Layout = new(40 * KiB64);
 
+    private static readonly Demand Whole = new(0, int.MaxValue, int.MaxValue);
+
     private readonly Downloader _downloader = new(Layout, new PieceSet(40), new DownloaderPolicy(), seed: 1, TimeSpan.Zero);
 
     [Fact]
@@ -18,11 +20,50 @@ public sealed class DownloaderTests
     {
         var layout = new ContentLayout(100L << 20);
         var downloader = new Downloader(layout, new PieceSet(layout.PieceCount), new DownloaderPolicy(), seed: 1, TimeSpan.Zero);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
 
         downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { Count = uint.MaxValue } } }, TimeSpan.Zero);
 
         var reads = downloader.TakeActions().Cast<DownloadAction.FetchFromOrigin>().ToList();
         Assert.Equal([(0, 16), (16, 16)], reads.Select(read => (read.First, read.Count)));
+    }
+
+    [Fact]
+    public void Pushed_GrantedMoreThanIsWanted_OnlyWhatIsWantedIsRead()
+    {
+        Demand(new Demand(3, 30, 5));
+
+        Granted(0, 40);
+
+        var read = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
+        Assert.Equal((3, 5), (read.First, read.Count));
+    }
+
+    [Fact]
+    public void Tick_AllHoldersFailAgainAndAgain_TheOriginIsReadWithoutLongWaiting()
+    {
+        var patience = new DownloaderPolicy().Patience;
+        Holders("p");
+        Demand(Whole);
+        var now = TimeSpan.Zero;
+        for (var piece = 0; ; now += TimeSpan.FromMilliseconds(20))
+        {
+            _downloader.Tick(now);
+            var actions = _downloader.TakeActions();
+            if (actions.OfType<DownloadAction.FetchFromOrigin>().Any())
+            {
+                break;
+            }
+
+            foreach (var fetch in actions.Cast<DownloadAction.FetchFromPeer>())
+            {
+                // It always sends a little before it fails: patience alone would start anew each time.
+                _downloader.PieceArrived(piece++, now);
+                _downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.Failed, [], now);
+            }
+        }
+
+        Assert.InRange(now, TimeSpan.FromSeconds(5), patience);
     }
 
     [Fact]
@@ -55,6 +96,7 @@ public sealed class DownloaderTests
     [Fact]
     public void Pushed_RevokedAndGrantedInOnePush_IsReadAfterTheStalledReadHasEnded()
     {
+        Demand(Whole);
         Granted(0, 40);
         var read = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
 
@@ -70,6 +112,7 @@ public sealed class DownloaderTests
     [Fact]
     public void Pushed_Revoked_IsNotReadAgain()
     {
+        Demand(Whole);
         Granted(0, 4);
         var read = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
         _downloader.Pushed(new LookupResponse { Revoked = { new SegmentRun { First = 1, Count = 2 } } }, TimeSpan.Zero);
@@ -86,6 +129,7 @@ public sealed class DownloaderTests
     {
         var policy = new DownloaderPolicy { LongestOriginRead = 4 * KiB64, OriginRequests = 1 };
         var downloader = new Downloader(Layout, new PieceSet(40), policy, seed: 1, TimeSpan.Zero);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
         downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { Count = 10 } } }, TimeSpan.Zero);
         Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(downloader.TakeActions()));
 
@@ -99,6 +143,7 @@ public sealed class DownloaderTests
     [Fact]
     public void OriginRequestEnded_Failed_AllGrantsAreGivenBack()
     {
+        Demand(Whole);
         Granted(0, 40);
         var read = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
         _downloader.PieceArrived(0, TimeSpan.Zero);

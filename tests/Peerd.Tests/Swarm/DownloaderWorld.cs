@@ -276,12 +276,18 @@ internal sealed class DownloaderWorld
         var waited = _now - _lastArrival;
         Assert.False(_originFailed, "the origin was asked again after it had failed, without a grant");
         Assert.True(waited >= Policy.OwnerlessPatience, "the origin was read without a grant while something arrived");
-        if (_open.Count > 0 || !_ownerIsLost)
+        if (_open.Count > 0 || !(_ownerIsLost || IsHeldByFailingOnly(read.First)))
         {
             Assert.True(waited >= Policy.Patience, "the origin was read without a grant before patience was over");
         }
 
         Assert.DoesNotContain(_open.Values, open => open.Node is null);
+    }
+
+    private bool IsHeldByFailingOnly(int piece)
+    {
+        var holders = _holders.Values.Where(holder => holder.Told.Contains(piece)).ToList();
+        return holders.Count > 0 && holders.TrueForAll(holder => holder.FailuresInARow >= Policy.FailuresToDistrust);
     }
 
     private void Serve(DownloadAction.FetchFromPeer fetch)
@@ -321,10 +327,21 @@ internal sealed class DownloaderWorld
         }
 
         _open.Remove(fetch.Id);
+        var holder = _holders[fetch.Node];
+        if (!isCancelled && outcome is RangeOutcomeKind.Corrupt or RangeOutcomeKind.Failed)
+        {
+            // At most: those that were under way together count as one.
+            holder.FailuresInARow++;
+        }
+        else if (!isCancelled && outcome == RangeOutcomeKind.Complete)
+        {
+            holder.FailuresInARow = 0;
+        }
+
         if (outcome == RangeOutcomeKind.Corrupt)
         {
             // All that it was known for is forgotten until it is told anew.
-            _holders[fetch.Node].Told.Clear();
+            holder.Told.Clear();
         }
 
         _downloader.PeerRequestEnded(fetch.Id, isCancelled ? RangeOutcomeKind.Cancelled : outcome, [], _now);
@@ -369,6 +386,9 @@ internal sealed class DownloaderWorld
 
         public HashSet<int> Told { get; } = [];
 
+        /// <summary>How often it still fails.</summary>
         public int Failures { get; set; } = failures;
+
+        public int FailuresInARow { get; set; }
     }
 }
