@@ -31,6 +31,7 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     private readonly Channel<bool> _signal = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly HashSet<Digest> _all = [];
     private HashSet<Digest> _changed = [];
+    private bool _hasSpoken;
 
     public AnnounceTarget(
         string name, NodeIdentity self, PeerConnections peers, HolderDirectory directory, Func<string, Digest, HeldContent?> held, TimeProvider time, ILogger<AnnounceTarget> logger)
@@ -182,12 +183,14 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     /// <summary>Everything first, then what changes, until cancelled.</summary>
     private async Task SayAsync(Func<AnnounceRequest, Task> send, CancellationToken cancellationToken)
     {
-        var log = new AnnouncementLog();
+        AnnouncementLog log;
         var sequence = 0UL;
         var synchronized = false;
         lock (_lock)
         {
             _changed = [.. _all];
+            log = new AnnouncementLog(_hasSpoken ? new HashSet<Digest>(_changed) : []);
+            _hasSpoken = true;
         }
 
         while (true)

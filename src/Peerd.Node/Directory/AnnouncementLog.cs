@@ -4,13 +4,19 @@ using Peerd.Contracts.V1;
 namespace Peerd.Node.Directory;
 
 /// <summary>What this node holds of a content.</summary>
-internal sealed record HeldContent(long Size, string? MediaType, bool Complete, PieceSet Pieces);
+/// <param name="Size">Bytes of the whole.</param>
+/// <param name="MediaType">Media type as the origin told it; null when unknown.</param>
+/// <param name="Complete">All of it is here and right.</param>
+/// <param name="Pieces">The pieces that are here.</param>
+/// <param name="HasLostPieces">Pieces that were here are not any more, or were not at some time.</param>
+internal sealed record HeldContent(long Size, string? MediaType, bool Complete, PieceSet Pieces, bool HasLostPieces = false);
 
 /// <summary>
 /// What has been said on one Announce stream, and so what the next batch has to say. Pure: no I/O, no clock.
 /// Not thread-safe.
 /// </summary>
-internal sealed class AnnouncementLog
+/// <param name="saidBefore">Contents of which former streams may have said something.</param>
+internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
 {
     /// <summary>Contents in one batch at most.</summary>
     private const int BatchSize = 256;
@@ -62,13 +68,15 @@ internal sealed class AnnouncementLog
         }
 
         var grows = known && !said.Complete && (held.Complete || IsSubset(said.Pieces, held.Pieces));
+        // A first word must not take away what reports of the same download have said while it was on its way.
+        var replaces = known ? !grows : held.HasLostPieces || saidBefore.Contains(digest);
         var availability = new Availability
         {
             Digest = digest.ToString(),
             Size = held.Size,
             MediaType = held.MediaType ?? string.Empty,
             Complete = held.Complete,
-            Replace = !grows,
+            Replace = replaces,
         };
         if (!held.Complete)
         {

@@ -51,6 +51,7 @@ internal sealed class CachedContent
     private bool _saidFull;
     private long _diskBytes;
     private int _held;
+    private volatile bool _hasLostPieces;
     private int _drops;
     private long _lastUsed;
     private long _touched;
@@ -133,6 +134,9 @@ internal sealed class CachedContent
     /// whoever fetches ahead should not get far ahead of the reader.
     /// </summary>
     public bool KeepsInMemory => _keepsInMemory || !_parts.Disk.IsWritable;
+
+    /// <summary>A piece that was available was lost at some time in this process.</summary>
+    public bool HasLostPieces => _hasLostPieces;
 
     /// <summary>There is something that may be worth keeping.</summary>
     public bool HoldsSomething => Volatile.Read(ref _held) > 0 || (Size == 0 && _isVerified);
@@ -779,6 +783,7 @@ internal sealed class CachedContent
     private void LosePiece(int piece)
     {
         _pieces.Remove(piece);
+        _hasLostPieces = true;
         _isVerified = false;
         if (_isVerifiedOnDisk && TryDisk(() => _files.WriteHeader(Header)))
         {
@@ -797,6 +802,7 @@ internal sealed class CachedContent
             }
         }
 
+        _hasLostPieces = true;
         _isVerified = false;
         Interlocked.Increment(ref _drops);
     }

@@ -193,9 +193,10 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
 
         public void HolderChanged(string node)
         {
-            var held = owner._directory.Find(Digest, node);
             lock (_lock)
             {
+                // Looked up under the lock: of two changes at once the newer must be the last word.
+                var held = owner._directory.Find(Digest, node);
                 if (held is not null && _coordinator.Size is null && owner._directory.TryFind(Digest, out var entry))
                 {
                     _coordinator.SizeKnown(entry.Size, entry.MediaType, owner.Now);

@@ -11,16 +11,28 @@ public sealed class AnnouncementLogTests
 
     private static readonly Digest Content = Digest.OfSha256([1]);
 
-    private readonly AnnouncementLog _log = new();
+    private readonly AnnouncementLog _log = new(new HashSet<Digest>());
 
     [Fact]
-    public void Batches_FirstWord_ReplacesWhatFormerStreamsSaid()
+    public void Batches_FirstWordOfAll_AddsToWhatReportsSaid()
     {
         var availability = Assert.Single(Assert.Single(Say(Held(1, 2, 5))).Contents);
 
-        Assert.True(availability.Replace);
+        Assert.False(availability.Replace);
         Assert.Equal((Content.ToString(), Size, "type", false), (availability.Digest, availability.Size, availability.MediaType, availability.Complete));
         Assert.Equal([new PieceRun { First = 1, Count = 2 }, new PieceRun { First = 5, Count = 1 }], availability.Pieces);
+    }
+
+    [Theory]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public void Batches_FirstWordOfAnotherStreamOrAfterALoss_ReplacesWhatWasSaid(bool wasSaidBefore, bool hasLost)
+    {
+        var log = new AnnouncementLog(new HashSet<Digest>(wasSaidBefore ? [Content] : []));
+
+        var availability = Assert.Single(Assert.Single(log.Batches([Content], _ => Held(1) with { HasLostPieces = hasLost })).Contents);
+
+        Assert.True(availability.Replace);
     }
 
     [Fact]

@@ -214,7 +214,7 @@ public sealed class DirectoryConvergenceTests
 
                 var lease = run._directories[owner].OpenLease(new Member { Node = Name, Incarnation = _incarnation });
                 Assert.NotNull(lease);
-                _streams[owner] = new Stream(lease, new AnnouncementLog(), [.. Enumerable.Range(0, _held.Length)]);
+                _streams[owner] = new Stream(lease, new AnnouncementLog(run._contents.Select(content => content.Digest).ToHashSet()), [.. Enumerable.Range(0, _held.Length)]);
                 if (isSynchronized)
                 {
                     Say(owner);
