@@ -4,13 +4,14 @@ using Microsoft.Extensions.DependencyInjection;
 using Peerd.Contracts;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
+using Peerd.Node.Swarm;
 
 namespace Peerd.Benchmarks.Servers;
 
 /// <summary>Reads a content from a node with the node's own client, as many segments at once as a download has open, and discards the bytes.</summary>
 internal sealed class MeshReader : IDisposable
 {
-    private const int OpenRanges = 8;
+    private static readonly int OpenRanges = new DownloaderPolicy().RequestsPerPeer;
 
     private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
     private readonly Peer _peer;
