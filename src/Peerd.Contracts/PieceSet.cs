@@ -67,10 +67,17 @@ public sealed class PieceSet
     /// <summary>Adds the numbers of a run, clipped to what can be in the set.</summary>
     public void AddRun(long first, long count)
     {
-        var end = Math.Min(Capacity, first + count);
-        for (var number = Math.Max(0, first); number < end; number++)
+        var number = (int)Math.Clamp(first, 0, Capacity);
+        var end = (int)Math.Clamp(first + count, 0, Capacity);
+        while (number < end)
         {
-            Add((int)number);
+            // A word at a time: runs come from other nodes and can be as long as they like.
+            var bits = Math.Min(64 - (number & 63), end - number);
+            var mask = (bits == 64 ? ulong.MaxValue : (1UL << bits) - 1) << (number & 63);
+            ref var word = ref _words[number >> 6];
+            Count += BitOperations.PopCount(mask & ~word);
+            word |= mask;
+            number += bits;
         }
     }
 

@@ -16,7 +16,6 @@ internal sealed class ContentReading(
 
     private DownloadUse? _use = use;
     private DownloadReader? _reader = reader;
-    private int _formerMismatches;
 
     public ContentFacts Facts => facts;
 
@@ -72,14 +71,14 @@ internal sealed class ContentReading(
         return ValueTask.CompletedTask;
     }
 
-    private int Mismatches => _formerMismatches + (_use?.Download.Mismatches ?? 0);
+    private int Mismatches => _use?.Download.Mismatches ?? 0;
 
     /// <summary>How many bytes from <paramref name="offset"/> on may be sent now, at least one; null when no source has them.</summary>
     private async ValueTask<int?> NextAsync(long offset, long end, CancellationToken cancellationToken)
     {
         var content = lease!.Content;
         var layout = content.Layout;
-        if (offset == layout.Size - 1 && !await IsRightAsync(cancellationToken))
+        if (offset == layout.Size - 1 && !await IsRightAsync(content, layout.FrameAt(offset), cancellationToken))
         {
             return null;
         }
@@ -106,8 +105,8 @@ internal sealed class ContentReading(
         return (int)(available - offset);
     }
 
-    private async ValueTask<bool> IsRightAsync(CancellationToken cancellationToken) =>
-        lease!.Content.IsVerified || (await WaitVerifiedAsync(cancellationToken) && lease.Content.IsVerified);
+    private async ValueTask<bool> IsRightAsync(CachedContent content, int frame, CancellationToken cancellationToken) =>
+        content.IsVerified || (await EnsureDownloadAsync(content, frame, cancellationToken) && await WaitVerifiedAsync(cancellationToken));
 
     private async ValueTask<bool> ArrivedAsync(CachedContent content, int frame, CancellationToken cancellationToken)
     {
@@ -119,7 +118,7 @@ internal sealed class ContentReading(
         _use!.Download.FrameLost(frame);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var arrived = content.WaitForFrameAsync(frame, either.Token).AsTask();
-        await Task.WhenAny(arrived, _use.Download.FinishedAsync);
+        await Task.WhenAny(arrived, _use.Download.GaveUpAsync);
         if (!arrived.IsCompletedSuccessfully)
         {
             await either.CancelAsync();
@@ -133,12 +132,8 @@ internal sealed class ContentReading(
     /// <summary>A content that was whole has lost a frame, or was read while it was whole: somebody must fetch it again.</summary>
     private async ValueTask<bool> EnsureDownloadAsync(CachedContent content, int frame, CancellationToken cancellationToken)
     {
-        // What memory held of a content that was whole may have given way to others before this reader got there.
-        if (_use is null || _use.Download.FinishedAsync is { IsCompletedSuccessfully: true, Result: true })
+        if (_use is null)
         {
-            _formerMismatches = Mismatches;
-            _reader?.Dispose();
-            _use?.Dispose();
             _use = rejoin!();
             if (await _use.Download.OpenedAsync.WaitAsync(cancellationToken) is not null)
             {

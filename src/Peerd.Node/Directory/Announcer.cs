@@ -18,28 +18,29 @@ internal sealed class Announcer(
     PeerConnections peers,
     HolderDirectory directory,
     TimeProvider time,
+    IHostApplicationLifetime lifetime,
     ILoggerFactory loggers) : BackgroundService
 {
     /// <summary>Changes of this long go into one batch.</summary>
     public static readonly TimeSpan Coalesce = TimeSpan.FromMilliseconds(10);
 
-    private readonly ConcurrentDictionary<string, AnnounceTarget> _targets = new(StringComparer.Ordinal);
+    // Lazy: two loops may want the same target at once, and each target opens a stream.
+    private readonly ConcurrentDictionary<string, Lazy<AnnounceTarget>> _targets = new(StringComparer.Ordinal);
     private volatile HashRing _ring = HashRing.Empty;
 
     /// <summary>Withdraws everything at once by ending all streams: for a node that leaves.</summary>
-    public async Task LeaveAsync()
-    {
-        foreach (var target in _targets.Values)
-        {
-            await target.DisposeAsync();
-        }
-    }
+    public Task LeaveAsync() => Task.WhenAll(_targets.Values.Select(target => target.Value.DisposeAsync().AsTask()));
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        // Peers must not be sent to a node that is stopping: it leaves before its listeners close.
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
         try
         {
-            await Task.WhenAll(FollowRingAsync(stoppingToken), FollowCacheAsync(stoppingToken));
+            await Task.WhenAll(FollowRingAsync(stop.Token), FollowCacheAsync(stop.Token));
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
         }
         finally
         {
@@ -52,20 +53,23 @@ internal sealed class Announcer(
         await foreach (var ring in rings.WatchAsync(cancellationToken))
         {
             _ring = ring;
+            var gone = new List<Task>();
             foreach (var (name, target) in _targets)
             {
                 if (ring.IndexOf(name) < 0 && _targets.TryRemove(name, out _))
                 {
-                    await target.DisposeAsync();
+                    gone.Add(target.Value.DisposeAsync().AsTask());
                 }
                 else
                 {
                     // What moved away from it is withdrawn with its next batch.
-                    target.Changed(target.Said);
+                    target.Value.Changed(target.Value.Said);
                 }
             }
 
+            // First the new owners learn what is held; those that left may take their time.
             Distribute(cache.Digests);
+            await Task.WhenAll(gone);
         }
     }
 
@@ -101,7 +105,7 @@ internal sealed class Announcer(
 
         foreach (var (name, digests) in byTarget)
         {
-            _targets.GetOrAdd(name, CreateTarget).Changed(digests);
+            _targets.GetOrAdd(name, static (key, announcer) => new Lazy<AnnounceTarget>(() => announcer.CreateTarget(key)), this).Value.Changed(digests);
         }
     }
 

@@ -32,6 +32,12 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
     /// <summary>Largest content that can be announced: 1 TiB, so that nobody makes this node allocate without bound.</summary>
     public const long MaxSize = 1L << 40;
 
+    /// <summary>What the entries of one node may take of memory: no node can make this one allocate without bound.</summary>
+    private const long MaxNodeBytes = 64 << 20;
+
+    /// <summary>What an entry takes beside its set of pieces, roughly.</summary>
+    private const int EntryBytes = 512;
+
     private readonly Lock _lock = new();
     private readonly Dictionary<Digest, Content> _contents = [];
     private readonly Dictionary<string, Node> _nodes = new(StringComparer.Ordinal);
@@ -181,7 +187,15 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
 
     private void Add(Lease lease, Digest digest, Availability availability, List<Digest> changed)
     {
-        if (!_contents.TryGetValue(digest, out var content))
+        _contents.TryGetValue(digest, out var content);
+        var node = _nodes[lease.Name];
+        var bytes = BytesOf(content?.Layout ?? new ContentLayout(availability.Size));
+        if (content?.Holders.ContainsKey(lease.Name) != true && node.Bytes + bytes > MaxNodeBytes)
+        {
+            return;
+        }
+
+        if (content is null)
         {
             content = new Content(new ContentLayout(availability.Size), availability.MediaType);
             _contents.Add(digest, content);
@@ -201,6 +215,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         if (!content.Holders.TryGetValue(lease.Name, out var held))
         {
             content.Holders.Add(lease.Name, held = new Held(new PieceSet(content.Layout.PieceCount), lease));
+            node.Bytes += bytes;
         }
         else if (availability.Replace)
         {
@@ -271,12 +286,19 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         if (_contents.TryGetValue(digest, out var content) && content.Holders.Remove(node))
         {
             changed.Add(digest);
+            if (_nodes.TryGetValue(node, out var announcer))
+            {
+                announcer.Bytes -= BytesOf(content.Layout);
+            }
+
             if (content.Holders.Count == 0)
             {
                 _contents.Remove(digest);
             }
         }
     }
+
+    private static long BytesOf(ContentLayout layout) => EntryBytes + (layout.PieceCount / 8);
 
     private void Notify(string node, List<Digest> changed)
     {
@@ -318,6 +340,8 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         public ulong Incarnation { get; set; }
 
         public int Leases { get; set; }
+
+        public long Bytes { get; set; }
 
         /// <summary>The newest Announce stream.</summary>
         public Lease? Announcing { get; set; }

@@ -35,11 +35,11 @@ internal interface ILookupSession : IDisposable
     ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken);
 }
 
-/// <summary>Knows what this node is reading from the origin right now, and who else has it.</summary>
+/// <summary>Knows what this node is receiving right now, and who else has it.</summary>
 internal interface IIncomingPieces
 {
-    /// <summary>The piece is being read from the origin by this node.</summary>
-    bool IsIncoming(Digest content, int piece);
+    /// <summary>The piece is on its way to this node: from the origin, or from a peer other than <paramref name="reader"/>, who would wait for itself.</summary>
+    bool IsIncoming(Digest content, int piece, string? reader);
 
     /// <summary>A few other nodes that have the piece, as far as this node knows.</summary>
     IReadOnlyList<string> HoldersOf(Digest content, int piece);

@@ -16,6 +16,8 @@ internal sealed class Peer : IDisposable
 {
     private const int PooledStreams = 16;
 
+    private static readonly TimeSpan SilenceMemory = TimeSpan.FromSeconds(10);
+
     private readonly GrpcChannel _control;
     private readonly GrpcChannel _data;
     private readonly ConcurrentStack<RangeStream> _streams = new();
@@ -26,6 +28,7 @@ internal sealed class Peer : IDisposable
     private readonly TimeSpan _idleTimeout;
     private readonly TimeProvider _time;
     private int _controlStreams;
+    private long _silentUntil;
     private volatile bool _disposed;
 
     public Peer(Member member, string self, MeshOptions options, PeerTraffic.Counters traffic, MeshMetrics metrics, TimeProvider time)
@@ -56,23 +59,28 @@ internal sealed class Peer : IDisposable
     /// <summary>Records that a control stream has been answered (true) or has ended (false).</summary>
     public void ControlStream(bool open) => Interlocked.Add(ref _controlStreams, open ? 1 : -1);
 
+    /// <summary>It could not be reached a moment ago, and it took long to find out: asking again costs the same wait, for each content anew.</summary>
+    public bool IsSilent
+    {
+        get => _time.GetTimestamp() < Volatile.Read(ref _silentUntil);
+        set => Volatile.Write(ref _silentUntil, value ? _time.GetTimestamp() + (long)(SilenceMemory.TotalSeconds * _time.TimestampFrequency) : 0);
+    }
+
     /// <summary>Reads a range that begins and ends with a frame (or with the content). Never throws for what the peer or the network does.</summary>
     public async Task<RangeOutcome> FetchAsync(Digest digest, ContentLayout layout, ByteRange range, IRangeSink sink, CancellationToken cancellationToken)
     {
-        if (!_streams.TryPop(out var stream))
+        var counting = new CountingSink(sink, _traffic, _metrics);
+        var isReused = _streams.TryPop(out var stream);
+        var outcome = await FetchAsync(stream ?? OpenStream(), digest, layout, range, counting, cancellationToken);
+        if (isReused && stream!.BrokeAtOnce)
         {
-            stream = OpenStream();
-        }
+            // The peer was restarted, and all streams to its former process have died with this one.
+            while (_streams.TryPop(out var dead))
+            {
+                Discard(dead);
+            }
 
-        var outcome = await stream.ReadAsync(digest, layout, range, new CountingSink(sink, _traffic, _metrics), _idleTimeout, _time, cancellationToken);
-        if (stream.IsBroken || _disposed || _streams.Count >= PooledStreams)
-        {
-            stream.Dispose();
-            _lanes.Push(stream.Lane);
-        }
-        else
-        {
-            _streams.Push(stream);
+            outcome = await FetchAsync(OpenStream(), digest, layout, range, counting, cancellationToken);
         }
 
         if (outcome.Kind is RangeOutcomeKind.Failed or RangeOutcomeKind.Corrupt)
@@ -93,6 +101,34 @@ internal sealed class Peer : IDisposable
 
         _control.Dispose();
         _data.Dispose();
+    }
+
+    private async Task<RangeOutcome> FetchAsync(RangeStream stream, Digest digest, ContentLayout layout, ByteRange range, IRangeSink sink, CancellationToken cancellationToken)
+    {
+        var isUsable = false;
+        try
+        {
+            var outcome = await stream.ReadAsync(digest, layout, range, sink, _idleTimeout, _time, cancellationToken);
+            isUsable = !stream.IsBroken && !_disposed && _streams.Count < PooledStreams;
+            return outcome;
+        }
+        finally
+        {
+            if (isUsable)
+            {
+                _streams.Push(stream);
+            }
+            else
+            {
+                Discard(stream);
+            }
+        }
+    }
+
+    private void Discard(RangeStream stream)
+    {
+        stream.Dispose();
+        _lanes.Push(stream.Lane);
     }
 
     private RangeStream OpenStream()

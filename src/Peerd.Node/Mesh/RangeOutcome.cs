@@ -21,12 +21,17 @@ internal enum RangeOutcomeKind
 
     /// <summary>This node cancelled the range.</summary>
     Cancelled,
+
+    /// <summary>This node's membership list has no such peer: views of the ring differ.</summary>
+    NotAMember,
 }
 
 /// <summary>How reading a range from a peer ended, and whom to ask instead.</summary>
 internal readonly record struct RangeOutcome(RangeOutcomeKind Kind, IReadOnlyList<string> Holders, string Error = "")
 {
     public static readonly RangeOutcome Complete = new(RangeOutcomeKind.Complete, []);
+
+    public static readonly RangeOutcome NotAMember = new(RangeOutcomeKind.NotAMember, [], "not a member");
 
     public static RangeOutcome Failed(string error) => new(RangeOutcomeKind.Failed, [], error);
 

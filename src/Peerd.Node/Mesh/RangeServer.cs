@@ -43,8 +43,19 @@ internal sealed class RangeServer(
         var serving = ServeQueueAsync(queue.Reader, pending, answers, node, ended.Token);
         try
         {
-            await ReadRequestsAsync(requests, queue.Writer, pending, ended.Token);
-            queue.Writer.Complete();
+            var reading = ReadRequestsAsync(requests, queue.Writer, pending, ended.Token);
+            if (await Task.WhenAny(reading, serving) == reading)
+            {
+                await reading;
+                queue.Writer.Complete();
+            }
+            else
+            {
+                // A range that broke in the middle of a message ends the stream.
+                await ended.CancelAsync();
+                await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
             await serving;
         }
         finally
@@ -115,7 +126,7 @@ internal sealed class RangeServer(
 
         if (!await _uploads.WaitAsync(TimeSpan.Zero, cancellationToken))
         {
-            return NotServed(RangeStatus.Busy, digest, piece: 0);
+            return Busy(digest, request);
         }
 
         try
@@ -172,7 +183,7 @@ internal sealed class RangeServer(
             RangeAnswer answer;
             try
             {
-                if (!await WaitForFrameAsync(content, frame, piece, cancellationToken))
+                if (!await WaitForFrameAsync(content, frame, piece, node, cancellationToken))
                 {
                     return NotServed(RangeStatus.NotHeld, content.Digest, piece);
                 }
@@ -209,11 +220,11 @@ internal sealed class RangeServer(
         return new RangeEnd { Status = RangeStatus.Complete };
     }
 
-    private async ValueTask<bool> WaitForFrameAsync(CachedContent content, int frame, int piece, CancellationToken cancellationToken)
+    private async ValueTask<bool> WaitForFrameAsync(CachedContent content, int frame, int piece, string? node, CancellationToken cancellationToken)
     {
         while (!content.HasFrame(frame))
         {
-            if (!incoming.IsIncoming(content.Digest, piece))
+            if (!incoming.IsIncoming(content.Digest, piece, node))
             {
                 // It may have arrived between the two looks.
                 return content.HasFrame(frame);
@@ -238,6 +249,9 @@ internal sealed class RangeServer(
         var asked = TimeSpan.FromMilliseconds(request.DeadlineMs);
         return request.DeadlineMs > 0 && asked < _deadline ? asked : _deadline;
     }
+
+    private RangeEnd Busy(Digest digest, FetchRange request) =>
+        NotServed(RangeStatus.Busy, digest, cache.TryPeek(digest, out var content) && request.Offset < content.Size ? content.Layout.PieceAt(request.Offset) : 0);
 
     private RangeEnd NotServed(RangeStatus status, Digest digest, int piece) =>
         new() { Status = status, Holders = { incoming.HoldersOf(digest, piece) } };

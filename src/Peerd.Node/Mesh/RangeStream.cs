@@ -17,10 +17,14 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
 
     public bool IsBroken { get; private set; }
 
+    /// <summary>It broke before the peer had said anything about the range.</summary>
+    public bool BrokeAtOnce { get; private set; }
+
     /// <summary>Reads a range that begins and ends with a frame (or with the content).</summary>
     public async Task<RangeOutcome> ReadAsync(Digest digest, ContentLayout layout, ByteRange range, IRangeSink sink, TimeSpan idleTimeout, TimeProvider time, CancellationToken cancellationToken)
     {
         var id = ++_lastId;
+        var isAnswered = false;
         using var idle = new CancellationTokenSource(idleTimeout, time);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, idle.Token);
         lane.Begin(id, layout, range, sink);
@@ -28,9 +32,16 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         {
             await call.RequestStream.WriteAsync(
                 new FetchRangeRequest { Range = new FetchRange { Id = id, Digest = digest.ToString(), Offset = range.Offset, Length = range.Length } }, stop.Token);
-            while (await call.ResponseStream.MoveNext(stop.Token))
+            for (var expected = lane.Expected; await call.ResponseStream.MoveNext(stop.Token);)
             {
-                idle.CancelAfter(idleTimeout);
+                if (!isAnswered || lane.Expected > expected)
+                {
+                    // Only bytes keep a range alive: a peer could repeat anything else for ever.
+                    idle.CancelAfter(idleTimeout);
+                    isAnswered = true;
+                    expected = lane.Expected;
+                }
+
                 lane.ThrowIfFailed();
                 if (lane.Error is { } error)
                 {
@@ -57,6 +68,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
                 }
             }
 
+            BrokeAtOnce = !isAnswered;
             return Broken(RangeOutcome.Failed("the peer closed the stream"));
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -73,6 +85,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         }
         catch (Exception e) when (e is RpcException or IOException or InvalidOperationException or OperationCanceledException)
         {
+            BrokeAtOnce = !isAnswered;
             return Broken(RangeOutcome.Failed(e is RpcException rpc ? rpc.Status.Detail : e.Message));
         }
         finally

@@ -10,7 +10,7 @@ namespace Peerd.Node.Swarm;
 /// The owner's side of the mesh: one <see cref="Coordinator"/> for each content that somebody asks for, fed by Lookup
 /// streams and by the directory. Thread-safe; each coordinator is used under its own lock.
 /// </summary>
-internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderObserver
+internal sealed partial class Coordination : BackgroundService, ILookupHandler, IHolderObserver
 {
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
 
@@ -19,12 +19,14 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
 
     private readonly HolderDirectory _directory;
     private readonly TimeProvider _time;
+    private readonly ILogger _logger;
     private readonly CoordinatorPolicy _policy = new();
     private readonly ConcurrentDictionary<Digest, CoordinatedContent> _contents = new();
     private readonly Lock _opening = new();
 
-    public Coordination(HolderDirectory directory, TimeProvider time)
+    public Coordination(HolderDirectory directory, TimeProvider time, ILogger<Coordination> logger)
     {
+        _logger = logger;
         _directory = directory;
         _time = time;
         directory.Observe(this);
@@ -57,7 +59,15 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
         {
             foreach (var content in _contents.Values)
             {
-                content.Tick();
+                try
+                {
+                    content.Tick();
+                }
+                catch (Exception e)
+                {
+                    // One content must not end the others' coordination, and the node with it.
+                    Log.TickFailed(_logger, e, content.Digest);
+                }
             }
         }
     }
@@ -81,7 +91,7 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
         private readonly Lock _lock = new();
         private readonly Coordinator _coordinator = new(owner._policy, StableSeed.Of(digest));
         private readonly Dictionary<string, LookupSession> _sessions = new(StringComparer.Ordinal);
-        private bool _flushScheduled;
+        private Task _flushing = Task.CompletedTask;
 
         public Digest Digest { get; } = digest;
 
@@ -127,8 +137,11 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
             session.ReportHeld(want.Size, string.Empty, want.Have);
             lock (_lock)
             {
-                _coordinator.Asked(session.Node, want.CanReachOrigin, owner.Now);
-                Flush();
+                if (IsCurrent(session))
+                {
+                    _coordinator.Asked(session.Node, want.CanReachOrigin, want.Reading, owner.Now);
+                    Flush();
+                }
             }
         }
 
@@ -153,7 +166,7 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
             {
                 if (IsCurrent(session))
                 {
-                    _coordinator.Asked(session.Node, want.CanReachOrigin, owner.Now);
+                    _coordinator.Asked(session.Node, want.CanReachOrigin, want.Reading, owner.Now);
                     Flush();
                 }
             }
@@ -161,6 +174,7 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
 
         public void Report(LookupSession session, GrantReport report)
         {
+            long size;
             lock (_lock)
             {
                 if (!IsCurrent(session))
@@ -177,11 +191,19 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
                 {
                     _coordinator.ChecksumsKnown((int)checksums.Piece, [.. checksums.Frames]);
                 }
+
+                _coordinator.Reading(session.Node, report.Reading, owner.Now);
+                size = _coordinator.Size ?? 0;
             }
 
-            session.ReportHeld(_coordinator.Size ?? 0, report.MediaType, report.Arrived);
+            session.ReportHeld(size, report.MediaType, report.Arrived);
             lock (_lock)
             {
+                if (!IsCurrent(session))
+                {
+                    return;
+                }
+
                 if (report.GivenBack.Count > 0 || report.OriginFailed)
                 {
                     _coordinator.GivenBack(session.Node, report.GivenBack, report.OriginFailed, owner.Now);
@@ -220,10 +242,9 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
 
         private void ScheduleFlush()
         {
-            if (!_flushScheduled)
+            if (_flushing.IsCompleted)
             {
-                _flushScheduled = true;
-                _ = FlushLaterAsync();
+                _flushing = FlushLaterAsync();
             }
         }
 
@@ -232,7 +253,8 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
             await Task.Delay(Coalesce, owner._time);
             lock (_lock)
             {
-                _flushScheduled = false;
+                // Whoever comes from now on starts another one.
+                _flushing = Task.CompletedTask;
                 Flush();
             }
         }
@@ -247,6 +269,12 @@ internal sealed class Coordination : BackgroundService, ILookupHandler, IHolderO
                 }
             }
         }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Error, "Coordinating {Digest} met an unexpected error")]
+        public static partial void TickFailed(ILogger logger, Exception exception, Digest digest);
     }
 
     private sealed class LookupSession : ILookupSession

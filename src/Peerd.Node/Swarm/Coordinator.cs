@@ -52,7 +52,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
     public IEnumerable<KeyValuePair<int, string>> Grants => _granted.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.Asker.Node));
 
     /// <summary>A node asks, or asks again.</summary>
-    public void Asked(string node, bool canReachOrigin, TimeSpan now)
+    /// <param name="node">Name of the node.</param>
+    /// <param name="canReachOrigin">It is able to read from the origin.</param>
+    /// <param name="reading">Segments that it is reading already, granted by a former session.</param>
+    /// <param name="now">The time.</param>
+    public void Asked(string node, bool canReachOrigin, IEnumerable<SegmentRun> reading, TimeSpan now)
     {
         if (!_askers.TryGetValue(node, out var asker))
         {
@@ -71,11 +75,13 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
 
         asker.CanReachOrigin = canReachOrigin;
         asker.ToldState = LookupState.Unspecified;
-        Decide(now);
-        if (canReachOrigin && asker.Grants.Count == 0)
+        if (_layout is { } layout && canReachOrigin && Uncovered(layout, reading) is { Count: > 0 } uncovered)
         {
-            Reclaim();
+            Add(asker, uncovered, now);
         }
+
+        Decide(now);
+        Reclaim();
     }
 
     /// <summary>A node does not ask any more: it reads nothing from the origin from now on.</summary>
@@ -178,6 +184,23 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         Decide(now);
     }
 
+    /// <summary>Bytes of these segments arrive at a requester, slowly: its grants live on.</summary>
+    public void Reading(string node, IEnumerable<SegmentRun> segments, TimeSpan now)
+    {
+        if (!_askers.TryGetValue(node, out var asker))
+        {
+            return;
+        }
+
+        foreach (var run in segments)
+        {
+            foreach (var grant in asker.Grants.Where(grant => grant.Segments.Exists(segment => segment >= run.First && segment - run.First < run.Count)))
+            {
+                grant.LastProgress = now;
+            }
+        }
+    }
+
     /// <summary>Time passes: stalled grants are dealt again, samples change a little.</summary>
     public void Tick(TimeSpan now)
     {
@@ -200,6 +223,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         }
 
         Decide(now);
+        Reclaim();
     }
 
     /// <summary>What is to be pushed to whom since the last call.</summary>
@@ -275,18 +299,32 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         }
     }
 
-    /// <summary>All is dealt and somebody has nothing to read: whoever has most is asked for what it has not begun.</summary>
+    private List<int> Uncovered(ContentLayout layout, IEnumerable<SegmentRun> runs)
+    {
+        var segments = new PieceSet(layout.SegmentCount);
+        foreach (var run in runs)
+        {
+            segments.AddRun(run.First, run.Count);
+        }
+
+        return [.. segments.Runs().SelectMany(run => Enumerable.Range(run.First, run.Count)).Where(segment => !IsCovered(layout, segment))];
+    }
+
+    /// <summary>All is dealt and somebody has nothing to read: whoever was alone and got everything is asked for what it has not begun.</summary>
     private void Reclaim()
     {
-        if (_layout is null || _askers.Values.Where(asker => asker.Grants.Count > 0).MaxBy(asker => asker.Open) is not { } richest)
+        var able = _askers.Values.Count(asker => asker.CanReachOrigin);
+        if (_layout is not { } layout || !_askers.Values.Any(asker => asker.CanReachOrigin && asker.Grants.Count == 0)
+            || _askers.Values.Where(asker => asker.Grants.Count > 0).MaxBy(asker => asker.Open) is not { } richest)
         {
             return;
         }
 
         var open = richest.Grants.SelectMany(grant => grant.Segments).Order().ToList();
-        var share = (open.Count / _askers.Values.Count(asker => asker.CanReachOrigin)) + 1;
-        if (open.Count > share)
+        var share = (open.Count / able) + 1;
+        if (open.Count > share && open.Count != richest.AskedBackAt && richest.Grants.Exists(grant => grant.Segments.Count > GrantLength(layout)))
         {
+            richest.AskedBackAt = open.Count;
             richest.Pending.Reclaimed.AddRange(ToRuns(open.Skip(share)));
         }
     }
@@ -348,6 +386,13 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
                     grant.Segments.Add(segment);
                 }
             }
+
+            // Told, too: when its probe breaks or is not needed any more it reads them all the same.
+            if (grant.Asker.CanReachOrigin)
+            {
+                grant.Asker.Pending.Granted.AddRange(ToRuns(grant.Segments.Where(segment => segment < layout.SegmentCount)));
+            }
+
 
             grant.LastProgress = now;
             AnnounceReceiving(grant.Asker.Node, grant.Segments);
@@ -572,6 +617,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         public int Open => Grants.Sum(grant => grant.Segments.Count);
 
         public int GrantedEver { get; set; }
+
+        /// <summary>How many segments it had open when it was last asked to give some back: once is enough for each state.</summary>
+        public int AskedBackAt { get; set; }
 
         public LookupState ToldState { get; set; }
 

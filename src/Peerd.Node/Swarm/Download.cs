@@ -30,6 +30,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan ReadingInterval = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long hashing waits for a slow reader, so that it does not push what the reader needs out of memory.</summary>
+    private static readonly TimeSpan ReaderPatience = TimeSpan.FromSeconds(5);
 
     /// <summary>The content without bytes needs no source, and no range of it can be asked for.</summary>
     private static readonly Digest Empty = Digest.OfSha256([]);
@@ -39,6 +43,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource<SourceFailure?> _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<bool> _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _gaveUp = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly HashSet<Task> _tasks = [];
     private readonly Dictionary<int, CancellationTokenSource> _requests = [];
     private readonly List<DownloadReader> _readers = [];
@@ -50,6 +55,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private Downloader? _machine;
     private PieceSet? _fromOrigin;
     private SourceFailure? _originFailure;
+    private ulong[] _hashed = [];
+    private PieceSet? _reading;
+    private TimeSpan _lastReading;
     private List<LookupResponse>? _early = [];
     private int _verifiedFrames;
     private int _mismatches;
@@ -77,8 +85,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>Completes when the size is known: with null, or with the reason why nothing can be read.</summary>
     public Task<SourceFailure?> OpenedAsync => _opened.Task;
 
-    /// <summary>Completes with true when the whole content is here and right, with false when it never will be.</summary>
+    /// <summary>Completes with true when the whole content was found right, with false when it never will be.</summary>
     public Task<bool> FinishedAsync => _finished.Task;
+
+    /// <summary>Completes when nothing more will come, not even of what was here and has been lost.</summary>
+    public Task GaveUpAsync => _gaveUp.Task;
 
     /// <summary>How often the whole did not match the digest: what was read before such a moment may be wrong.</summary>
     public int Mismatches => Volatile.Read(ref _mismatches);
@@ -110,11 +121,19 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
-            if (!_origins.Contains(origin))
+            if (_origins.Contains(origin))
             {
-                _origins.Insert(0, origin);
+                return;
+            }
+
+            // After the others: what works for a client must not be spoiled by another client's way.
+            _origins.Add(origin);
+            if (_originFailure is not null && !IsOver)
+            {
+                _originFailure = null;
                 _machine?.OriginChanged(Now);
                 CarryOut();
+                _link?.AskAgain(NewWant());
             }
         }
     }
@@ -143,11 +162,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    public bool IsIncoming(int piece)
+    public bool IsIncoming(int piece, string? reader)
     {
         lock (_lock)
         {
-            return _fromOrigin?.Contains(piece) ?? false;
+            return (_fromOrigin?.Contains(piece) ?? false) || (_machine?.IsIncoming(piece, reader) ?? false);
         }
     }
 
@@ -196,7 +215,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         await _stop.CancelAsync();
         await Task.WhenAll(tasks).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _opened.TrySetResult(new SourceFailure(HttpStatusCode.ServiceUnavailable, "the node is stopping"));
-        _finished.TrySetResult(false);
+        GiveUp();
         _lease?.Dispose();
         _stop.Dispose();
     }
@@ -205,14 +224,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
-            return new Want
-            {
-                Member = new Contracts.V1.Member { Node = _services.SelfName, Incarnation = _services.Incarnation },
-                Digest = Digest.ToString(),
-                Size = _lease?.Content.Size ?? 0,
-                CanReachOrigin = _originFailure is null,
-                Have = { _lease?.Content.SnapshotPieces().ToPieceRuns() ?? [] },
-            };
+            _machine?.SessionStarted();
+            return NewWant();
         }
     }
 
@@ -292,13 +305,36 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     private TimeSpan Now => _services.Time.GetElapsedTime(0);
 
+    private Want NewWant() => new()
+    {
+        Member = new Contracts.V1.Member { Node = _services.SelfName, Incarnation = _services.Incarnation },
+        Digest = Digest.ToString(),
+        Size = _lease?.Content.Size ?? 0,
+        CanReachOrigin = _originFailure is null,
+        Have = { _lease?.Content.SnapshotPieces().ToPieceRuns() ?? [] },
+        Reading = { _machine?.Reading() ?? [] },
+    };
+
+    private void GiveUp()
+    {
+        _finished.TrySetResult(false);
+        _gaveUp.TrySetResult();
+    }
+
     /// <summary>Pushes before the size is known.</summary>
     private void PushedEarly(LookupResponse push)
     {
         _early!.Add(push);
         if (push.Size > 0)
         {
-            Begin(_services.Cache.Open(Digest, push.Size, push.MediaType.Length > 0 ? push.MediaType : null));
+            try
+            {
+                Begin(_services.Cache.Open(Digest, push.Size, push.MediaType.Length > 0 ? push.MediaType : null));
+            }
+            catch (InvalidDataException e)
+            {
+                Disagree(e.Message);
+            }
         }
         else if (push.Granted.Count > 0)
         {
@@ -307,6 +343,19 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         else if (push.State == LookupState.Unavailable && _originFailure is not null)
         {
             _opened.TrySetResult(_originFailure);
+        }
+    }
+
+    /// <summary>Two sources tell different sizes. Neither is believed: what is here of the content is forgotten, and who asks again finds out anew.</summary>
+    private void Disagree(string message)
+    {
+        Log.SizesDiffer(_services.Logger, Digest, message);
+        _originFailure = new SourceFailure(HttpStatusCode.BadGateway, message);
+        _opened.TrySetResult(_originFailure);
+        GiveUp();
+        if (!_services.Cache.TryPeek(Digest, out var content) || !content.IsVerified)
+        {
+            _services.Cache.Remove(Digest);
         }
     }
 
@@ -343,6 +392,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             lock (_lock)
             {
                 _isProbing = false;
+                if (HasAnotherOrigin(origin))
+                {
+                    Probe();
+                    return;
+                }
+
                 _originFailure = response.Outcome == OriginOutcome.Ok
                     ? new SourceFailure(HttpStatusCode.BadGateway, "the origin did not tell the size of the content")
                     : SourceFailure.Of(response);
@@ -375,13 +430,22 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 return;
             }
 
-            id = Begin(_services.Cache.Open(Digest, layout.Size, response.MediaType), pieces);
+            try
+            {
+                id = Begin(_services.Cache.Open(Digest, layout.Size, response.MediaType), pieces);
+            }
+            catch (InvalidDataException e)
+            {
+                Disagree(e.Message);
+                return;
+            }
+
             _link?.Report(new GrantReport { Size = layout.Size, MediaType = response.MediaType ?? string.Empty });
         }
 
         if (pieces > 0)
         {
-            await ReadBodyAsync(response, id, 0, pieces, layout.Piece(pieces - 1).End, cancellationToken);
+            await ReadBodyAsync(response, origin, id, 0, pieces, layout.Piece(pieces - 1).End, cancellationToken);
         }
     }
 
@@ -427,7 +491,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
 
         var content = Content;
-        var longest = content.KeepsInMemory ? Math.Max(2, (int)(_services.Cache.MemoryBudget / content.Layout.PieceSize / 4)) : int.MaxValue;
+        var longest = content.KeepsInMemory ? LongestInMemory : int.MaxValue;
         var demands = _readers.Select(reader => new Demand(reader.Position, reader.End, Math.Min(reader.Ahead, longest))).ToList();
         if (_readers.Exists(reader => reader.NeedsWhole))
         {
@@ -468,7 +532,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     break;
                 case DownloadAction.Fail:
                     _originFailure ??= new SourceFailure(HttpStatusCode.BadGateway, "no source has the content");
-                    _finished.TrySetResult(false);
+                    GiveUp();
                     break;
             }
         }
@@ -513,7 +577,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var range = ByteRange.FromBounds(layout.Piece(fetch.First).Offset, layout.Piece(fetch.First + fetch.Count - 1).End);
         var outcome = _services.Peers.Find(fetch.Node) is { } peer
             ? await peer.FetchAsync(Digest, layout, range, new Sink(this), cancellationToken)
-            : RangeOutcome.Failed("not a member");
+            : RangeOutcome.NotAMember;
         if (outcome.Kind == RangeOutcomeKind.Corrupt)
         {
             _services.Metrics.IntegrityFailure("peer");
@@ -540,7 +604,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var start = FirstMissing(content, layout.Piece(read.First).Offset, end);
         if (start >= end)
         {
-            Ended(read.Id, read.First, read.Count, failure: null);
+            Ended(read.Id, read.First, read.Count, origin, failure: null);
             return;
         }
 
@@ -552,7 +616,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
         catch (OperationCanceledException)
         {
-            Ended(read.Id, read.First, read.Count, failure: null);
+            Ended(read.Id, read.First, read.Count, origin, failure: null);
             throw;
         }
 
@@ -560,21 +624,26 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             if (response.Outcome != OriginOutcome.Ok)
             {
-                Ended(read.Id, read.First, read.Count, SourceFailure.Of(response));
+                Ended(read.Id, read.First, read.Count, origin, SourceFailure.Of(response));
                 return;
             }
 
             if (response.TotalSize is { } size && size != content.Size)
             {
-                Ended(read.Id, read.First, read.Count, new SourceFailure(HttpStatusCode.BadGateway, $"the origin's content has {size} bytes instead of {content.Size}"));
+                lock (_lock)
+                {
+                    Disagree($"the origin's content has {size} bytes instead of {content.Size}");
+                }
+
+                Ended(read.Id, read.First, read.Count, origin, _originFailure);
                 return;
             }
 
-            await ReadBodyAsync(response, read.Id, read.First, read.Count, end, cancellationToken);
+            await ReadBodyAsync(response, origin, read.Id, read.First, read.Count, end, cancellationToken);
         }
     }
 
-    private async Task ReadBodyAsync(OriginResponse response, int id, int first, int count, long end, CancellationToken cancellationToken)
+    private async Task ReadBodyAsync(OriginResponse response, OriginReference origin, int id, int first, int count, long end, CancellationToken cancellationToken)
     {
         var frames = 0;
         SourceFailure? failure = null;
@@ -584,6 +653,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 response,
                 Content,
                 end,
+                IsExpected,
                 frame =>
                 {
                     frames++;
@@ -600,19 +670,44 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
         finally
         {
-            Ended(id, first, count, failure);
+            Ended(id, first, count, origin, failure);
         }
     }
 
-    private void Ended(int id, int first, int count, SourceFailure? failure)
+    private void Ended(int id, int first, int count, OriginReference origin, SourceFailure? failure)
     {
         lock (_lock)
         {
             MarkIncoming(first, count, isIncoming: false);
+            if (failure is not null && HasAnotherOrigin(origin))
+            {
+                failure = null;
+            }
+
             _originFailure = failure ?? _originFailure;
             _machine!.OriginRequestEnded(id, failure is null, Now);
             CarryOut();
         }
+    }
+
+    /// <summary>One way to the origin is of no use. Its last one stays, so that there is something to tell.</summary>
+    private bool HasAnotherOrigin(OriginReference useless)
+    {
+        if (_origins.Count > 1)
+        {
+            _origins.Remove(useless);
+            return true;
+        }
+
+        return _origins[0] != useless;
+    }
+
+    /// <summary>A frame that was hashed already may come again, but not with other bytes.</summary>
+    private bool IsExpected(int frame, ulong checksum)
+    {
+        var hashed = Volatile.Read(ref _hashed);
+        var known = frame < hashed.Length ? Volatile.Read(ref hashed[frame]) : 0;
+        return known == 0 || known == checksum;
     }
 
     private void MarkIncoming(int first, int count, bool isIncoming)
@@ -652,6 +747,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
         }
 
+        if (!IsExpected(frame, checksum))
+        {
+            return false;
+        }
+
         Content.WriteFrame(frame, data, checksum);
         FrameStored(frame, fromOrigin: false);
         return true;
@@ -662,6 +762,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var piece = frame / Content.Layout.FramesPerPiece;
         if (!Content.HasPiece(piece))
         {
+            lock (_lock)
+            {
+                _machine!.BytesArrived(piece, Now);
+                if (fromOrigin)
+                {
+                    ReportReading(piece);
+                }
+            }
+
             return;
         }
 
@@ -679,6 +788,19 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             CarryOut();
+        }
+    }
+
+    /// <summary>Now and then, for pieces that take long: a lease must not expire while bytes arrive.</summary>
+    private void ReportReading(int piece)
+    {
+        var layout = Content.Layout;
+        (_reading ??= new PieceSet(layout.SegmentCount)).Add(piece / layout.PiecesPerSegment);
+        if (Now - _lastReading >= ReadingInterval)
+        {
+            _lastReading = Now;
+            _link?.Report(new GrantReport { Reading = { _reading.Runs().Select(run => new SegmentRun { First = (uint)run.First, Count = (uint)run.Count }) } });
+            _reading = null;
         }
     }
 
@@ -742,6 +864,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         using var buffer = PooledBuffer.Rent(layout.FrameSize);
         while (!content.IsVerified)
         {
+            Volatile.Write(ref _hashed, new ulong[layout.FrameCount]);
             using (var hash = Digest.CreateHash())
             {
                 try
@@ -756,7 +879,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                         _originFailure ??= new SourceFailure(HttpStatusCode.ServiceUnavailable, e.Message);
                     }
 
-                    _finished.TrySetResult(false);
+                    GiveUp();
                     return;
                 }
 
@@ -774,10 +897,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             {
                 _verifiedFrames = 0;
                 _checksums.Clear();
+                _hashed = [];
                 if (++_mismatches > 1)
                 {
                     _originFailure = new SourceFailure(HttpStatusCode.BadGateway, "what the origin sent does not match the digest");
-                    _finished.TrySetResult(false);
+                    GiveUp();
                     return;
                 }
 
@@ -813,14 +937,33 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             hash.AppendData(bytes);
+            Volatile.Write(ref _hashed[frame], FrameChecksum.Compute(bytes));
             frame++;
             Volatile.Write(ref _verifiedFrames, frame);
             if (content.KeepsInMemory && frame % layout.FramesPerPiece == 0)
             {
                 ReaderMoved();
+                await WaitForReadersAsync(frame / layout.FramesPerPiece, cancellationToken);
             }
         }
     }
+
+    /// <summary>In memory what was read gives way first: hashing must not read far ahead of who reads in order.</summary>
+    private async Task WaitForReadersAsync(int piece, CancellationToken cancellationToken)
+    {
+        for (var start = Now; Now - start < ReaderPatience; await Task.Delay(TickInterval, _services.Time, cancellationToken))
+        {
+            lock (_lock)
+            {
+                if (!_readers.Exists(reader => reader.NeedsWhole && reader.Position + (LongestInMemory / 2) < piece))
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    private int LongestInMemory => Math.Max(2, (int)(_services.Cache.MemoryBudget / Content.Layout.PieceSize / 4));
 
     private async Task TickAsync(CancellationToken cancellationToken)
     {
@@ -894,6 +1037,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         [LoggerMessage(8, LogLevel.Information, "The owner of {Digest} took back {Segments} segments that had made no progress")]
         public static partial void Revoked(ILogger logger, Digest digest, int segments);
+
+        [LoggerMessage(9, LogLevel.Warning, "The size of {Digest} is uncertain, what is here of it was dropped: {Reason}")]
+        public static partial void SizesDiffer(ILogger logger, Digest digest, string reason);
 
         [LoggerMessage(5, LogLevel.Error, "Downloading {Digest} met an unexpected error")]
         public static partial void TaskFailed(ILogger logger, Exception exception, Digest digest);

@@ -16,8 +16,8 @@ internal sealed class DownloadReader(Download download, ContentLayout layout, By
     /// <summary>How many pieces from its position on are to be fetched ahead of it.</summary>
     public int Ahead { get; } = aheadPieces;
 
-    /// <summary>It reads the last byte, which it gets only when the whole content was found right.</summary>
-    public bool NeedsWhole { get; } = range.End >= layout.Size && !range.IsEmpty;
+    /// <summary>It comes to the last byte soon, which it gets only when the whole content was found right.</summary>
+    public bool NeedsWhole => range.End >= layout.Size && !range.IsEmpty && End - Position <= Ahead;
 
     /// <summary>The reader needs nothing before this byte any more.</summary>
     public void MoveTo(long offset)

@@ -129,6 +129,31 @@ internal sealed class Downloader
         Schedule(now);
     }
 
+    /// <summary>Segments that are being read from the origin with a grant.</summary>
+    public IReadOnlyList<SegmentRun> Reading()
+    {
+        var segments = new PieceSet(_layout.SegmentCount);
+        foreach (var request in _requests.Values.Where(request => request is { Node: null, IsLastResort: false }))
+        {
+            var first = request.First / _layout.PiecesPerSegment;
+            segments.AddRun(first, ((request.First + request.Count - 1) / _layout.PiecesPerSegment) - first + 1);
+        }
+
+        return [.. segments.Runs().Select(run => new SegmentRun { First = (uint)run.First, Count = (uint)run.Count })];
+    }
+
+    /// <summary>A session with an owner begins, maybe another one: grants of the former are void unless they are being read.</summary>
+    public void SessionStarted()
+    {
+        for (var piece = _granted.NextSet(0); piece >= 0; piece = _granted.NextSet(piece + 1))
+        {
+            if (!_inFlight.Contains(piece))
+            {
+                _granted.Remove(piece);
+            }
+        }
+    }
+
     /// <summary>A push of the owner.</summary>
     public void Pushed(LookupResponse push, TimeSpan now)
     {
@@ -172,15 +197,24 @@ internal sealed class Downloader
         Schedule(now);
     }
 
-    /// <summary>A piece is here now, whoever brought it.</summary>
-    public void PieceArrived(int piece, TimeSpan now)
+    /// <summary>Some bytes of a piece are here now.</summary>
+    public void BytesArrived(int piece, TimeSpan now)
     {
-        if (!_requests.Values.Any(request => request.IsLastResort && piece >= request.First && piece < request.First + request.Count))
+        if (!_requests.Values.Any(request => request.IsLastResort && request.Contains(piece)))
         {
             // What the last resort brings is no sign that waiting helps.
             _lastProgress = now;
         }
+    }
 
+    /// <summary>The piece is on its way here: from the origin, or from a peer other than this one.</summary>
+    public bool IsIncoming(int piece, string? exceptFrom) =>
+        _inFlight.Contains(piece) && _requests.Values.Any(request => request.Contains(piece) && (request.Node is null || request.Node != exceptFrom));
+
+    /// <summary>A piece is here now, whoever brought it.</summary>
+    public void PieceArrived(int piece, TimeSpan now)
+    {
+        BytesArrived(piece, now);
         _have.Add(piece);
         _granted.Remove(piece);
         Schedule(now);
@@ -235,6 +269,12 @@ internal sealed class Downloader
         {
             peer.Open--;
             Judge(peer, request, outcome, now);
+        }
+
+        foreach (var node in otherHolders.Where(node => node != request.Node && _peers.ContainsKey(node)))
+        {
+            // Said by a peer, not by the owner: enough to ask, and forgotten when it turns out wrong.
+            _peers[node].Pieces.Add(request.First);
         }
 
         Schedule(now);
@@ -393,6 +433,10 @@ internal sealed class Downloader
                 break;
             case Mesh.RangeOutcomeKind.Failed:
                 Ban(peer, now);
+                break;
+            case Mesh.RangeOutcomeKind.NotAMember:
+                peer.Pieces.Clear();
+                peer.Held.Clear();
                 break;
         }
     }
@@ -627,6 +671,8 @@ internal sealed class Downloader
     private sealed record Request(string? Node, int First, int Count)
     {
         public bool IsLastResort { get; init; }
+
+        public bool Contains(int piece) => piece >= First && piece < First + Count;
 
         /// <summary>Pieces that its node was told to hold while the request was under way.</summary>
         public List<PieceRun> ToldSince { get; } = [];

@@ -57,11 +57,11 @@ internal sealed class Downloads : IIncomingPieces, IAsyncDisposable
         }
     }
 
-    public bool IsIncoming(Digest content, int piece)
+    public bool IsIncoming(Digest content, int piece, string? reader)
     {
         lock (_lock)
         {
-            return _entries.TryGetValue(content, out var entry) && entry.Download.IsIncoming(piece);
+            return _entries.TryGetValue(content, out var entry) && entry.Download.IsIncoming(piece, reader);
         }
     }
 

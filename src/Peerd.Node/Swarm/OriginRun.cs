@@ -15,9 +15,10 @@ internal static class OriginRun
     /// <param name="response">An answer with outcome Ok.</param>
     /// <param name="content">Where the frames go.</param>
     /// <param name="end">The byte before which to stop: the end of a frame or of the content.</param>
+    /// <param name="isExpected">Whether a frame may have this checksum; when not, the body counts as broken.</param>
     /// <param name="stored">Called for each frame that was stored, with its checksum.</param>
     /// <param name="cancellationToken">Reaches to the socket.</param>
-    public static async Task StoreAsync(OriginResponse response, CachedContent content, long end, Action<int> stored, CancellationToken cancellationToken)
+    public static async Task StoreAsync(OriginResponse response, CachedContent content, long end, Func<int, ulong, bool> isExpected, Action<int> stored, CancellationToken cancellationToken)
     {
         var layout = content.Layout;
         using var buffer = PooledBuffer.Rent(layout.FrameSize);
@@ -26,7 +27,13 @@ internal static class OriginRun
             var frame = layout.FrameAt(offset);
             var bytes = buffer.Memory[..(int)layout.Frame(frame).Length];
             await response.Body.ReadExactlyAsync(bytes, cancellationToken);
-            content.WriteFrame(frame, bytes.Span, FrameChecksum.Compute(bytes.Span));
+            var checksum = FrameChecksum.Compute(bytes.Span);
+            if (!isExpected(frame, checksum))
+            {
+                throw new IOException("the origin sent other bytes than before");
+            }
+
+            content.WriteFrame(frame, bytes.Span, checksum);
             stored(frame);
             offset += bytes.Length;
         }

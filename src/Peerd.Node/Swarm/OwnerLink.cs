@@ -31,6 +31,9 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     /// <summary>An owner that has not said a word after this long is taken for dead.</summary>
     private static readonly TimeSpan FirstPushTimeout = TimeSpan.FromSeconds(3);
 
+    /// <summary>A connection that fails only after this long leads to a machine that is gone: it would fail as slowly again.</summary>
+    private static readonly TimeSpan SlowFailure = TimeSpan.FromSeconds(1);
+
     private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
 
@@ -63,6 +66,9 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         _running = Task.Run(() => RunAsync(_stop.Token));
     }
 
+    /// <summary>Asks again: something in what is wanted has changed.</summary>
+    public void AskAgain(Want want) => _reports.Writer.TryWrite(new LookupRequest { Want = want });
+
     public void Report(GrantReport report) => _reports.Writer.TryWrite(new LookupRequest { Report = report });
 
     /// <summary>Ends the session after all reports were sent: an owner that misses one would grant the same segment again.</summary>
@@ -87,7 +93,8 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         while (!cancellationToken.IsCancellationRequested)
         {
             var responsible = Responsible(_rings.Current);
-            foreach (var node in responsible)
+            var hasMoved = false;
+            foreach (var node in Vocal(responsible))
             {
                 await TalkAsync(node, responsible[0], cancellationToken);
                 _isTalking = false;
@@ -95,6 +102,17 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                 {
                     return;
                 }
+
+                if (Responsible(_rings.Current).FirstOrDefault() != responsible[0])
+                {
+                    hasMoved = true;
+                    break;
+                }
+            }
+
+            if (hasMoved)
+            {
+                continue;
             }
 
             _user.OwnerLost();
@@ -115,6 +133,13 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         return names;
     }
 
+    /// <summary>Without those that were silent a moment ago, unless all of them were.</summary>
+    private string[] Vocal(string[] responsible)
+    {
+        var vocal = Array.FindAll(responsible, node => _peers.Find(node) is not { IsSilent: true });
+        return vocal.Length > 0 ? vocal : responsible;
+    }
+
     /// <summary>Talks with one member until it fails, or until the ring names another owner.</summary>
     private async Task TalkAsync(string node, string owner, CancellationToken cancellationToken)
     {
@@ -131,9 +156,10 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                 await TalkRemotelyAsync(peer, ended.Token);
             }
         }
-        catch (Exception e) when (e is RpcException or IOException or OperationCanceledException or InvalidOperationException)
+        catch (Exception e)
         {
-            if (!ended.IsCancellationRequested)
+            // Whatever it was: without a link there must be a word of it, and another attempt.
+            if (!ended.IsCancellationRequested && !_reports.Reader.Completion.IsCompleted)
             {
                 Log.LookupBroken(_logger, _digest, node, e is RpcException rpc ? rpc.Status.Detail : e.Message);
             }
@@ -189,13 +215,24 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var call = peer.Lookup(ended.Token);
         ended.CancelAfter(FirstPushTimeout);
-        await call.RequestStream.WriteAsync(new LookupRequest { Want = _user.CreateWant() }, ended.Token);
+        var start = _time.GetTimestamp();
+        try
+        {
+            await call.RequestStream.WriteAsync(new LookupRequest { Want = _user.CreateWant() }, ended.Token);
+        }
+        catch (Exception) when (!cancellationToken.IsCancellationRequested)
+        {
+            peer.IsSilent = _time.GetElapsedTime(start) > SlowFailure;
+            throw;
+        }
+
         var reporting = ReportAsync(report => call.RequestStream.WriteAsync(report, ended.Token), call.RequestStream.CompleteAsync, ended.Token);
         try
         {
             while (await call.ResponseStream.MoveNext(ended.Token))
             {
                 ended.CancelAfter(Timeout.InfiniteTimeSpan);
+                peer.IsSilent = false;
                 _isTalking = true;
                 _user.Pushed(call.ResponseStream.Current);
             }

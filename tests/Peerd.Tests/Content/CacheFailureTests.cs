@@ -34,6 +34,21 @@ public sealed class CacheFailureTests
         Assert.All(answers, answer => answer.ShouldBe(sample.Bytes));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task Get_DiskFullAndLittleMemory_IsRightToTheLastByte(int readers)
+    {
+        using var folder = new CacheFolder();
+        folder.MountTmpfs("2m");
+        await using var mesh = await TestMesh.StartAsync(cache: folder.Path, settings: ["--Peerd:Cache:Memory=4MiB"]);
+        var sample = mesh.Blob((32 * MiB) + 5);
+
+        var answers = await Task.WhenAll(Enumerable.Range(0, readers).Select(_ => mesh.Node.GetAsync(sample.Digest)));
+
+        Assert.All(answers, answer => answer.ShouldBe(sample.Bytes));
+    }
+
     [Fact]
     public async Task Get_ReadOnlyDisk_IsRight()
     {

@@ -107,6 +107,39 @@ public sealed class ReadPathTests
     }
 
     [Fact]
+    public async Task Get_OpenRangeThatIsBrokenOff_ReadsLittleMore()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(160 * MiB);
+
+        using (var response = await mesh.Node.SendAsync(sample.Digest, "bytes=5-"))
+        {
+            await (await response.Content.ReadAsStreamAsync()).ReadExactlyAsync(new byte[MiB]);
+            await Wait.UntilAsync(() => mesh.Registry.BytesOf(sample.Digest) > 20 * MiB, "it reads ahead");
+        }
+
+        await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 0, "the download has ended");
+        Assert.InRange(mesh.Registry.BytesOf(sample.Digest), MiB, 100L * MiB);
+    }
+
+    [Fact]
+    public async Task Get_SecondClientKnowsOnlyARepositoryThatIsRefused_BothGetTheBytes()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(20 * MiB);
+        using var held = mesh.Registry.HoldBodies();
+        var first = mesh.Node.GetAsync(sample.Digest);
+        await Wait.UntilAsync(() => mesh.Registry.Requests.Count > 0, "the origin is being read");
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"/v2/library/test/manifests/{sample.Digest}?ns={TestNode.Registry}");
+        var second = mesh.Node.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        await Wait.UntilAsync(() => mesh.Node.Logs.GetSnapshot().Any(record => record.Message.Contains("GET Manifest", StringComparison.Ordinal)), "the second client has asked");
+        held.Dispose();
+
+        (await first).ShouldBe(sample.Bytes);
+        (await second).Dispose();
+    }
+
+    [Fact]
     public async Task Get_ClientVanishes_DownloadEndsAfterTheLinger()
     {
         await using var mesh = await TestMesh.StartAsync();

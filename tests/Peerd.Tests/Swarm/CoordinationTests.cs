@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
@@ -22,7 +23,7 @@ public sealed class CoordinationTests : IDisposable
     public CoordinationTests()
     {
         _directory = new HolderDirectory(_time);
-        _coordination = new Coordination(_directory, _time);
+        _coordination = new Coordination(_directory, _time, NullLogger<Coordination>.Instance);
     }
 
     public void Dispose() => _coordination.Dispose();

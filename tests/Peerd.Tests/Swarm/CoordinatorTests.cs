@@ -23,7 +23,7 @@ public sealed class CoordinatorTests
     public void Asked_LoneAsker_IsGrantedEverythingAtOnce()
     {
         _coordinator.SizeKnown(Size, "type", Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
 
         var push = Assert.Single(_told.Take()).Push;
         Assert.Equal(new SegmentRun { First = 0, Count = 40 }, Assert.Single(push.Granted));
@@ -52,12 +52,12 @@ public sealed class CoordinatorTests
     public void Asked_NodesThatCannotReachTheOrigin_GetNoGrant()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("deaf", canReachOrigin: false, Seconds(0));
+        _coordinator.Asked("deaf", canReachOrigin: false, [], Seconds(0));
         Assert.Empty(_coordinator.Grants);
         _told.Take();
         Assert.Equal(LookupState.Unavailable, _told["deaf"].State);
 
-        _coordinator.Asked("able", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("able", canReachOrigin: true, [], Seconds(0));
         _told.Take();
 
         Assert.Equal(["able"], Grantees());
@@ -110,7 +110,7 @@ public sealed class CoordinatorTests
     [Fact]
     public void SizeKnown_Twice_TheFirstWordCounts()
     {
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         _coordinator.SizeKnown(2 * Size, "late", Seconds(0));
         _told.Take();
@@ -124,7 +124,7 @@ public sealed class CoordinatorTests
     [InlineData(long.MaxValue)]
     public void SizeKnown_NoSizeOfAContent_IsNotBelieved(long size)
     {
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
 
         _coordinator.SizeKnown(size, string.Empty, Seconds(0));
 
@@ -149,7 +149,7 @@ public sealed class CoordinatorTests
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         AskAll(["a", "b"], canReachOrigin: ["a"]);
-        _coordinator.Asked("b", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: true, [], Seconds(0));
         _told.Take();
         Assert.Equal(40, _told["a"].Granted.Count);
 
@@ -168,7 +168,7 @@ public sealed class CoordinatorTests
     public void Tick_LoneAskerStalls_ItIsGrantedAnewInTheSamePush()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
         _told.Take();
 
         _coordinator.Tick(Seconds(3));
@@ -182,7 +182,7 @@ public sealed class CoordinatorTests
     public void HolderChanged_PieceByPiece_KeepsTheLease()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
         for (var piece = 0; piece < 40; piece++)
         {
             _coordinator.HolderChanged("a", complete: false, Set(Enumerable.Range(0, piece + 1)), Seconds(piece));
@@ -199,7 +199,7 @@ public sealed class CoordinatorTests
         const long Large = 1L << 30;
         var layout = new ContentLayout(Large);
         _coordinator.SizeKnown(Large, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
         for (var piece = 0; piece < 12; piece++)
         {
             var held = new PieceSet(layout.PieceCount);
@@ -217,7 +217,7 @@ public sealed class CoordinatorTests
     public void HolderChanged_SameNewsAgain_IsNoProgress()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
         _coordinator.HolderChanged("a", complete: false, Set([0]), Seconds(0));
         _coordinator.HolderChanged("a", complete: false, Set([0]), Seconds(1.5));
         _coordinator.Tick(Seconds(2.5));
@@ -247,7 +247,7 @@ public sealed class CoordinatorTests
         _told.Take();
         Assert.Equal(LookupState.Unavailable, _told[first].State);
 
-        _coordinator.Asked(first, canReachOrigin: true, Seconds(101));
+        _coordinator.Asked(first, canReachOrigin: true, [], Seconds(101));
         _told.Take();
         Assert.Equal([first], Grantees());
         Assert.Equal(LookupState.Available, _told[first].State);
@@ -274,7 +274,7 @@ public sealed class CoordinatorTests
     public void GivenBack_RunBeyondTheContent_IsHarmless()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
 
         _coordinator.GivenBack("a", [new SegmentRun { First = uint.MaxValue, Count = uint.MaxValue }], originFailed: false, Seconds(0));
         _coordinator.GivenBack("stranger", Runs(0, 40), originFailed: true, Seconds(0));
@@ -287,7 +287,7 @@ public sealed class CoordinatorTests
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         _coordinator.HolderChanged("h", complete: true, Set(Enumerable.Range(0, 40)), Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: false, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: false, [], Seconds(0));
         _told.Take();
         Assert.Equal(LookupState.Available, _told["a"].State);
 
@@ -306,10 +306,10 @@ public sealed class CoordinatorTests
     public void Asked_LateComer_GetsWhatTheFirstHasNotBegun()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
         _told.Take();
 
-        _coordinator.Asked("b", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: true, [], Seconds(0));
         _told.Take();
         Assert.Equal(Enumerable.Range(21, 19), _told["a"].Reclaimed);
         Assert.Empty(_told["b"].Granted);
@@ -330,7 +330,7 @@ public sealed class CoordinatorTests
             _coordinator.HolderChanged(node, complete: true, Set(Enumerable.Range(0, 40)), Seconds(0));
         }
 
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
         var seen = new HashSet<string>(StringComparer.Ordinal);
         for (var tick = 0; tick < 200; tick++)
         {
@@ -348,8 +348,8 @@ public sealed class CoordinatorTests
     public void TakePushes_SomebodyReads_OthersAreToldWhatItIsReceiving()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
-        _coordinator.Asked("b", canReachOrigin: false, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: false, [], Seconds(0));
         _told.Take();
         Assert.Equal(Enumerable.Range(0, 40), _told["b"].Holders["a"].Receiving);
 
@@ -366,8 +366,8 @@ public sealed class CoordinatorTests
     public void Left_ReaderThatHoldsNothing_IsNoHolderAnyMore()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
-        _coordinator.Asked("b", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: true, [], Seconds(0));
         _told.Take();
         Assert.Contains("a", _told["b"].Holders.Keys);
 
@@ -383,10 +383,10 @@ public sealed class CoordinatorTests
     public void HolderChanged_GoneBeforeItWasPushed_IsNotPushedAsHolder()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("b", canReachOrigin: false, Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: false, [], Seconds(0));
         _coordinator.HolderChanged("a", complete: false, Set([0]), Seconds(0));
         _told.Take();
-        _coordinator.Asked("a", canReachOrigin: true, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
         _coordinator.Left("a", Seconds(0));
         _coordinator.HolderChanged("a", complete: false, null, Seconds(0));
         _told.Take();
@@ -405,7 +405,7 @@ public sealed class CoordinatorTests
         _coordinator.ChecksumsKnown(40, [1]);
         _coordinator.ChecksumsKnown(-1, [1]);
         _told.Take();
-        _coordinator.Asked("c", canReachOrigin: false, Seconds(0));
+        _coordinator.Asked("c", canReachOrigin: false, [], Seconds(0));
         _told.Take();
 
         foreach (var node in new[] { "a", "b", "c" })
@@ -435,7 +435,7 @@ public sealed class CoordinatorTests
     {
         foreach (var node in nodes)
         {
-            _coordinator.Asked(node, (canReachOrigin ?? nodes).Contains(node), Seconds(0));
+            _coordinator.Asked(node, (canReachOrigin ?? nodes).Contains(node), [], Seconds(0));
         }
     }
 
