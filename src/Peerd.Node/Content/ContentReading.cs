@@ -84,6 +84,13 @@ internal sealed class ContentReading(
         }
 
         var frame = layout.FrameAt(offset);
+        var readable = int.MaxValue;
+        if (end == layout.Size && _use is { } current)
+        {
+            await current.Download.WaitReadableAsync(frame, cancellationToken);
+            readable = current.Download.ReadableFrames;
+        }
+
         if (!content.HasFrame(frame) && !await ArrivedAsync(content, frame, cancellationToken))
         {
             return null;
@@ -91,7 +98,7 @@ internal sealed class ContentReading(
 
         var last = Math.Min(end, offset + LongestWrite);
         var available = layout.Frame(frame).End;
-        while (available < last && content.HasFrame(layout.FrameAt(available)))
+        while (available < last && layout.FrameAt(available) < readable && content.HasFrame(layout.FrameAt(available)))
         {
             available = layout.Frame(layout.FrameAt(available)).End;
         }

@@ -393,7 +393,6 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
                 grant.Asker.Pending.Granted.AddRange(ToRuns(grant.Segments.Where(segment => segment < layout.SegmentCount)));
             }
 
-
             grant.LastProgress = now;
             AnnounceReceiving(grant.Asker.Node, grant.Segments);
         }

@@ -56,6 +56,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private PieceSet? _fromOrigin;
     private SourceFailure? _originFailure;
     private ulong[] _hashed = [];
+    private TaskCompletionSource _moved = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private PieceSet? _reading;
     private TimeSpan _lastReading;
     private List<LookupResponse>? _early = [];
@@ -93,6 +94,21 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     /// <summary>How often the whole did not match the digest: what was read before such a moment may be wrong.</summary>
     public int Mismatches => Volatile.Read(ref _mismatches);
+
+    /// <summary>
+    /// Frames from the beginning on that may be read in order. While contents stay in memory, readers and hashing go side by
+    /// side: what one of them has read gives way to others, and the one who comes later would need it again.
+    /// </summary>
+    public int ReadableFrames => Content.KeepsInMemory && !_finished.Task.IsCompleted ? Volatile.Read(ref _verifiedFrames) : int.MaxValue;
+
+    /// <summary>Waits until a frame may be read in order, or nothing more comes.</summary>
+    public async ValueTask WaitReadableAsync(int frame, CancellationToken cancellationToken)
+    {
+        for (var moved = Moved; ReadableFrames <= frame && !_gaveUp.Task.IsCompleted; moved = Moved)
+        {
+            await Task.WhenAny(moved, _gaveUp.Task).WaitAsync(cancellationToken);
+        }
+    }
 
     /// <summary>Why sources failed last; null when none did.</summary>
     public SourceFailure? Failure => _originFailure;
@@ -186,7 +202,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             var piece = frame / Content.Layout.FramesPerPiece;
             if (!Content.HasFrame(frame) && (_machine?.Has(piece) ?? false))
             {
-                _machine.PieceLost(piece, Now);
+                _machine.PieceLost(piece, Content.KeepsInMemory, Now);
                 CarryOut();
             }
         }
@@ -292,6 +308,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             DemandsChanged();
         }
+
+        Move();
     }
 
     internal void ReaderGone(DownloadReader reader)
@@ -301,7 +319,14 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             _readers.Remove(reader);
             DemandsChanged();
         }
+
+        Move();
     }
+
+    /// <summary>Completes when a reader or the hashing moves on.</summary>
+    private Task Moved => Volatile.Read(ref _moved).Task;
+
+    private void Move() => Interlocked.Exchange(ref _moved, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
 
     private TimeSpan Now => _services.Time.GetElapsedTime(0);
 
@@ -912,6 +937,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
 
         _finished.TrySetResult(true);
+        Move();
     }
 
     private async Task HashAsync(CachedContent content, System.Security.Cryptography.IncrementalHash hash, PooledBuffer buffer, CancellationToken cancellationToken)
@@ -940,10 +966,14 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             Volatile.Write(ref _hashed[frame], FrameChecksum.Compute(bytes));
             frame++;
             Volatile.Write(ref _verifiedFrames, frame);
-            if (content.KeepsInMemory && frame % layout.FramesPerPiece == 0)
+            if (content.KeepsInMemory)
             {
-                ReaderMoved();
-                await WaitForReadersAsync(frame / layout.FramesPerPiece, cancellationToken);
+                Move();
+                if (frame % layout.FramesPerPiece == 0)
+                {
+                    ReaderMoved();
+                    await WaitForReadersAsync(frame / layout.FramesPerPiece, cancellationToken);
+                }
             }
         }
     }
@@ -951,16 +981,23 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>In memory what was read gives way first: hashing must not read far ahead of who reads in order.</summary>
     private async Task WaitForReadersAsync(int piece, CancellationToken cancellationToken)
     {
-        for (var start = Now; Now - start < ReaderPatience; await Task.Delay(TickInterval, _services.Time, cancellationToken))
+        using var patience = new CancellationTokenSource(ReaderPatience, _services.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
+        while (!either.IsCancellationRequested)
         {
+            var moved = Moved;
             lock (_lock)
             {
-                if (!_readers.Exists(reader => reader.NeedsWhole && reader.Position + (LongestInMemory / 2) < piece))
+                if (!_readers.Exists(reader => reader.NeedsWhole && reader.Position + Math.Max(1, LongestInMemory / 2) < piece))
                 {
                     return;
                 }
             }
+
+            await moved.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
+
+        cancellationToken.ThrowIfCancellationRequested();
     }
 
     private int LongestInMemory => Math.Max(2, (int)(_services.Cache.MemoryBudget / Content.Layout.PieceSize / 4));

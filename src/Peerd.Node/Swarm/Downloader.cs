@@ -224,9 +224,20 @@ internal sealed class Downloader
     public bool Has(int piece) => _have.Contains(piece);
 
     /// <summary>A piece that was here is gone: evicted or corrupt.</summary>
-    public void PieceLost(int piece, TimeSpan now)
+    /// <param name="piece">Number of the piece.</param>
+    /// <param name="wasInMemory">
+    /// It had to give way in a node that keeps contents in memory. Losing is the rule then, and too quick for the owner to
+    /// follow: what no peer is known to have is read from the origin again without a new grant.
+    /// </param>
+    /// <param name="now">The time.</param>
+    public void PieceLost(int piece, bool wasInMemory, TimeSpan now)
     {
         _have.Remove(piece);
+        if (wasInMemory && !_originFailed && !_peers.Values.Any(peer => peer.Pieces.Contains(piece)))
+        {
+            _granted.Add(piece);
+        }
+
         Schedule(now);
     }
 
