@@ -83,6 +83,22 @@ public sealed class OriginFailureTests
     }
 
     // Half of such a blob is less than a frame: nothing of what came is of use, and yet the next attempt brings it all.
+    [Fact]
+    public async Task Pull_OriginLiesOnceAboutTheTotal_ClientsGetTheRightBytesLater()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.Blob(3 * 1024 * 1024);
+        mesh.Registry.Fail(FakeFault.WrongTotal, times: 1);
+
+        var first = await mesh.Node.GetAsync(sample.Digest);
+
+        Assert.False(first.IsComplete && first.Status == HttpStatusCode.OK, "a body of the wrong size was complete");
+        await Wait.UntilAsync(async () => (await mesh.Nodes[0].GetAsync(sample.Digest)) is { IsComplete: true, Status: HttpStatusCode.OK }, "the first node has it");
+        (await mesh.Nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        await Wait.UntilAsync(async () => (await mesh.Nodes[1].GetAsync(sample.Digest)) is { IsComplete: true, Status: HttpStatusCode.OK }, "the second node has it");
+        (await mesh.Nodes[1].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+    }
+
     [Theory]
     [InlineData(FakeFault.Truncate)]
     [InlineData(FakeFault.Reset)]

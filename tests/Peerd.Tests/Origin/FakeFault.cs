@@ -59,4 +59,7 @@ public enum FakeFault
 
     /// <summary>The end in the Content-Range is one behind what was asked for.</summary>
     TooLongContentRange = 1 << 17,
+
+    /// <summary>The Content-Range tells a total of one byte too many.</summary>
+    WrongTotal = 1 << 18,
 }

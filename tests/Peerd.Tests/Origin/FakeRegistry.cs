@@ -385,7 +385,7 @@ internal sealed class FakeRegistry : IAsyncDisposable
             response.StatusCode = 206;
             if (!fault.HasFlag(FakeFault.NoContentRange))
             {
-                var total = fault.HasFlag(FakeFault.UnknownTotal) ? "*" : $"{bytes.Length}";
+                var total = fault.HasFlag(FakeFault.UnknownTotal) ? "*" : $"{bytes.Length + (fault.HasFlag(FakeFault.WrongTotal) ? 1 : 0)}";
                 response.Headers.ContentRange =
                     $"bytes {first + (fault.HasFlag(FakeFault.WrongContentRange) ? 1 : 0)}-{last + (fault.HasFlag(FakeFault.TooLongContentRange) ? 1 : 0)}/{total}";
             }
