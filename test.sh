@@ -6,6 +6,7 @@
 #   ./test.sh unit [options]   unit tests only
 #   ./test.sh e2e  [options]   end-to-end tests on real processes only
 #
+# Tests need root, for they start containerd and mount file systems; checks do not.
 # Options go to the test runner, for example: ./test.sh unit -class 'Peerd.Tests.Ring.*'
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -15,10 +16,15 @@ part=${1:-all}
 case "$part" in
   all | checks | unit | e2e) ;;
   *)
-    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
+
+if [ "$part" != checks ] && [ "$(id -u)" -ne 0 ]; then
+  printf 'test.sh: the tests start containerd and mount file systems, which needs root: sudo env "PATH=$PATH" ./test.sh %s\n' "$part" >&2
+  exit 2
+fi
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 if [ "${CI:-}" = true ]; then

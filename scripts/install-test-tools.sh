@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly buf_version=1.75.0
 readonly buf=.tools/bin/buf
+readonly policy=/usr/sbin/policy-rc.d
+as_root=()
 
 say() { printf 'tools: %s\n' "$*"; }
 die() {
@@ -25,8 +27,10 @@ missing_packages() {
   done
 }
 
+remove_policy() { "${as_root[@]}" rm -f "$policy"; }
+
 install_packages() {
-  local packages=("$@") as_root=() policy=/usr/sbin/policy-rc.d own_policy=false result=0 service
+  local packages=("$@") result=0 service
   has apt-get || die "missing: ${packages[*]}; this script installs with apt-get only, please install them by hand"
   if [ "$(id -u)" -ne 0 ]; then
     has sudo || die "missing: ${packages[*]}; run as root, install sudo, or run: apt-get install ${packages[*]}"
@@ -36,17 +40,14 @@ install_packages() {
   say "installing Debian packages: ${packages[*]}"
   "${as_root[@]}" apt-get update -qq >/dev/null || die "apt-get update failed"
 
-  # Debian starts a service as soon as it is installed, unless this file says no.
+  # Debian starts a service as soon as it is installed, unless this file says no. It goes however this ends.
   if [ ! -e "$policy" ]; then
+    trap remove_policy EXIT
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
     "${as_root[@]}" chmod 755 "$policy"
-    own_policy=true
   fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || result=$?
-  if "$own_policy"; then
-    "${as_root[@]}" rm -f "$policy"
-  fi
   [ "$result" -eq 0 ] || die "apt-get install ${packages[*]} failed"
 
   if [ -d /run/systemd/system ]; then

@@ -1,12 +1,17 @@
 using System.CommandLine;
 using Peerd.Benchmarks.Benchmarks;
 using Peerd.Benchmarks.Measuring;
+using CommonOptions = Peerd.Node.Cli.CommonOptions;
+using ExitCode = Peerd.Node.Cli.ExitCode;
+
+const int MostMebibytes = 64 * 1024;
+const int MostRounds = 1000;
 
 IBenchmark[] benchmarks = [new TransferBenchmark(), new FacadeBenchmark(), new RingBenchmark(), new NoiseBenchmark()];
 
 var json = new Option<bool>("--json") { Description = "Print the results as one JSON object on the last line." };
-var size = new Option<int>("--size") { Description = "Size of the measured file in MiB.", DefaultValueFactory = _ => 1024 };
-var rounds = new Option<int>("--rounds") { Description = "How often each case is measured.", DefaultValueFactory = _ => 5 };
+var size = CommonOptions.Number("--size", "Size of the measured file in MiB.", 1024, 1, MostMebibytes);
+var rounds = CommonOptions.Number("--rounds", "How often each case is measured.", 5, 1, MostRounds);
 var root = new RootCommand("Measures Peerd beside other programs, in one run on one machine.") { json, size, rounds };
 root.SetAction(_ =>
 {
@@ -31,4 +36,11 @@ foreach (var benchmark in benchmarks)
     root.Subcommands.Add(command);
 }
 
-return await root.Parse(args).InvokeAsync();
+var arguments = root.Parse(args);
+if (arguments.Errors.Count > 0)
+{
+    await Console.Error.WriteLineAsync($"bench: {string.Join("; ", arguments.Errors.Select(error => error.Message).Distinct())}");
+    return ExitCode.BadArguments;
+}
+
+return await arguments.InvokeAsync();

@@ -28,7 +28,7 @@ internal static class FetchCommand
             HelpName = "path",
         };
         var facade = CommonOptions.HttpAddress("--facade", "The facade of the node to pull through.", "http://127.0.0.1:30000");
-        var node = CommonOptions.NodeAddress("--node", "The mesh listener of that node; it is asked where the bytes came from.");
+        var node = CommonOptions.NodeAddress("--node", "The mesh listener of that node, to be given with --facade; it is asked where the bytes came from.");
         var platform = new Option<Platform>("--platform")
         {
             Description = "Which image of an index, for example linux/arm64 [default: linux on the architecture of this machine].",
@@ -50,7 +50,9 @@ internal static class FetchCommand
                 parsed.GetRequiredValue(target),
                 parsed.GetValue(output) is { } path ? Path.GetFullPath(path) : null,
                 parsed.GetRequiredValue(facade),
-                parsed.GetRequiredValue(node),
+
+                // The default is this machine's node, whose numbers say nothing about another one's facade.
+                parsed.GetResult(facade) is { Implicit: false } && parsed.GetResult(node) is not { Implicit: false } ? null : parsed.GetRequiredValue(node),
                 parsed.GetValue(platform) ?? Platform.Local),
             parsed.GetValue(json),
             Report.For(parsed.InvocationConfiguration),
@@ -90,7 +92,7 @@ internal static class FetchCommand
         }
         else if (report.Ok)
         {
-            Show(screen, report);
+            Show(screen, report, options);
         }
 
         if (!report.Ok)
@@ -101,12 +103,12 @@ internal static class FetchCommand
         return report.Ok ? ExitCode.Success : ExitCode.Failure;
     }
 
-    private static void Show(Report screen, FetchReport report)
+    private static void Show(Report screen, FetchReport report, FetchOptions options)
     {
         screen.Line($"{report.Digest}: {new ByteSize(report.Bytes).ToRoundedText()} in {report.Seconds:0.00} s, every digest is right");
         screen.Line(report.Sources is { } sources
             ? $"From origin {new ByteSize(sources.OriginBytes).ToRoundedText()}, from peers {new ByteSize(sources.PeerBytes).ToRoundedText()}, from cache {new ByteSize(sources.CacheBytes).ToRoundedText()}"
-            : "Where it came from is unknown: the node does not tell over gRPC (--node)");
+            : $"Where it came from is unknown: {(options.Node is null ? "with --facade, give also the mesh listener of that node (--node)" : "the node does not tell over gRPC (--node)")}");
         if (report.Output is not null)
         {
             screen.Line($"Written to {report.Output}");

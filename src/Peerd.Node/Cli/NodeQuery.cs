@@ -1,6 +1,5 @@
 using System.CommandLine;
 using Grpc.Core;
-using Grpc.Net.Client;
 using Peerd.Contracts.V1;
 
 namespace Peerd.Node.Cli;
@@ -20,7 +19,7 @@ internal static class NodeQuery
         InvocationConfiguration console,
         CancellationToken cancellationToken)
     {
-        using var channel = GrpcChannel.ForAddress(address);
+        using var channel = NodeChannel.Open(address);
         var options = new CallOptions(
             deadline: TimeProvider.System.GetUtcNow().UtcDateTime + deadline, cancellationToken: cancellationToken);
         try
@@ -28,6 +27,11 @@ internal static class NodeQuery
             using var call = ask(new NodeService.NodeServiceClient(channel), options);
             show(await call);
             return ExitCode.Success;
+        }
+        catch (Exception e) when (e is RpcException or OperationCanceledException && cancellationToken.IsCancellationRequested)
+        {
+            await console.Error.WriteLineAsync("peerd: stopped");
+            return ExitCode.Stopped;
         }
         catch (RpcException e)
         {
@@ -41,7 +45,6 @@ internal static class NodeQuery
         StatusCode.Unavailable => $"no node can be reached at {address}: is one running there? See --address ({OneLine(status.DebugException?.GetBaseException().Message ?? status.Detail)})",
         StatusCode.DeadlineExceeded => $"the node at {address} did not answer within {deadline.TotalSeconds:0.#} s",
         StatusCode.Unimplemented => $"what runs at {address} is not a peerd of this version ({OneLine(status.Detail)})",
-        StatusCode.Cancelled => "cancelled",
         _ => $"the node at {address} answered {status.StatusCode}: {OneLine(status.Detail)}",
     };
 

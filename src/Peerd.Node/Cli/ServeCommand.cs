@@ -57,6 +57,7 @@ internal static class ServeCommand
         try
         {
             await using var node = NodeHost.Create(settings, config);
+            node.Services.GetRequiredService<Listeners>().Check();
             await node.StartAsync(cancellationToken);
             await node.WaitForShutdownAsync(cancellationToken);
             return ExitCode.Success;
@@ -76,7 +77,7 @@ internal static class ServeCommand
         }
         catch (IOException e)
         {
-            // A port that is in use, most of the time.
+            // An address that cannot be listened on, most of the time.
             return await FailAsync(error, e.Message, ExitCode.Failure);
         }
     }

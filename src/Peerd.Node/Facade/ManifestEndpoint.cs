@@ -107,14 +107,16 @@ internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
 
         return resolved.ContentDigest is null
             ? RegistryError.BadGateway(RegistryError.Unavailable, "the registry does not say which digest the tag has")
-            : TooLarge(resolved.TotalSize ?? 0);
+            : resolved.TotalSize is { } size && size > FacadeOptions.MaxManifestSize
+                ? RegistryError.BadGateway(RegistryError.ManifestInvalid, $"the manifest has {size} bytes, more than {FacadeOptions.MaxManifestSize}")
+                : null;
     }
 
     private static RegistryError? Refusal(ContentFacts facts) =>
-        facts.IsFound ? TooLarge(facts.Size) : RegistryError.Of(facts, OriginKind.Manifest);
-
-    private static RegistryError? TooLarge(long size) =>
-        size <= FacadeOptions.MaxManifestSize ? null : RegistryError.BadGateway(RegistryError.ManifestInvalid, $"the manifest has {size} bytes, more than {FacadeOptions.MaxManifestSize}");
+        !facts.IsFound ? RegistryError.Of(facts, OriginKind.Manifest)
+        : facts.Size > FacadeOptions.MaxManifestSize
+            ? RegistryError.NotFound(RegistryError.ManifestUnknown, $"the content is no manifest: it has {facts.Size} bytes, more than {FacadeOptions.MaxManifestSize}")
+            : null;
 
     private static string? Specific(string? mediaType) => ManifestMediaType.IsSpecific(mediaType) ? mediaType : null;
 

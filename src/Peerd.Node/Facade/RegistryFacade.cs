@@ -40,11 +40,7 @@ internal sealed partial class RegistryFacade(
             }
 
             RegistryAnswer.Prepare(context);
-            if (await AnswerAsync(context, either.Token) == CopyOutcome.SourceFailed)
-            {
-                metrics.Truncated();
-                Log.Truncated(logger, context.TraceIdentifier);
-            }
+            await AnswerAsync(context, either.Token);
         }
         catch (OperationCanceledException) when (aborted.IsCancellationRequested)
         {
@@ -69,40 +65,45 @@ internal sealed partial class RegistryFacade(
         }
     }
 
-    private async Task<CopyOutcome> AnswerAsync(HttpContext context, CancellationToken deadline)
+    private async Task AnswerAsync(HttpContext context, CancellationToken deadline)
     {
         var method = context.Request.Method;
         if (!HttpMethods.IsGet(method) && !HttpMethods.IsHead(method))
         {
-            return await RefuseAsync(context, new RegistryError(HttpStatusCode.MethodNotAllowed, RegistryError.Unsupported, "this mirror is read only"), ("Allow", "GET, HEAD"));
+            await RegistryAnswer.WriteErrorAsync(context, new RegistryError(HttpStatusCode.MethodNotAllowed, RegistryError.Unsupported, "this mirror is read only"), ("Allow", "GET, HEAD"));
+            return;
         }
 
         if (RegistryAnswer.HasRequestBody(context))
         {
             // No client sends one with a read. Two programs that differ on where it ends are how requests are smuggled.
-            return await RefuseAsync(context, RegistryError.BadRequest(RegistryError.Unsupported, "a read has no body"));
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.BadRequest(RegistryError.Unsupported, "a read has no body"));
+            return;
         }
 
         if (!RequestTarget.TryParse(context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget, out var target, out var error))
         {
-            return await RefuseAsync(context, error);
+            await RegistryAnswer.WriteErrorAsync(context, error);
+            return;
         }
 
         if (target.Kind == RequestKind.Version)
         {
             await RegistryAnswer.WriteVersionAsync(context);
-            return CopyOutcome.Complete;
+            return;
         }
 
         if (target.Kind == RequestKind.NotServed)
         {
-            return await RefuseAsync(context, RegistryError.NotFound(RegistryError.Unsupported, "this mirror serves manifests and blobs only"));
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.NotFound(RegistryError.Unsupported, "this mirror serves manifests and blobs only"));
+            return;
         }
 
         var registry = target.Registry ?? _defaultRegistry;
         if (!origin.Serves(registry))
         {
-            return await RefuseAsync(context, RegistryError.NotFound(RegistryError.NameUnknown, $"registry {registry} is not configured on this node"));
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.NotFound(RegistryError.NameUnknown, $"registry {registry} is not configured on this node"));
+            return;
         }
 
         Log.Asked(logger, context.TraceIdentifier, method, target.Kind, registry, target.Repository, target.Reference);
@@ -111,15 +112,14 @@ internal sealed partial class RegistryFacade(
             context.Response.Headers[RegistryHeaders.Namespace] = registry;
         }
 
-        return target.Kind == RequestKind.Manifest
+        var outcome = target.Kind == RequestKind.Manifest
             ? await _manifests.AnswerAsync(context, target, registry, deadline)
             : await _blobs.AnswerAsync(context, target, registry, deadline);
-    }
-
-    private static async Task<CopyOutcome> RefuseAsync(HttpContext context, RegistryError error, (string Name, string Value)? header = null)
-    {
-        await RegistryAnswer.WriteErrorAsync(context, error, header);
-        return CopyOutcome.Complete;
+        if (outcome == CopyOutcome.SourceFailed)
+        {
+            metrics.Truncated();
+            Log.Truncated(logger, context.TraceIdentifier, registry, target.Repository, target.Reference);
+        }
     }
 
     private static partial class Log
@@ -130,8 +130,8 @@ internal sealed partial class RegistryFacade(
         [LoggerMessage(2, LogLevel.Debug, "{Request} answered {Status} after {Milliseconds} ms")]
         public static partial void Answered(ILogger logger, string request, int status, double milliseconds);
 
-        [LoggerMessage(3, LogLevel.Warning, "{Request} cut: no source has the rest, or the whole does not match its digest; the client is made to come back")]
-        public static partial void Truncated(ILogger logger, string request);
+        [LoggerMessage(3, LogLevel.Warning, "{Request} {Registry}/{Repository} {Reference} cut: no source has the rest, or the whole does not match its digest; the client is made to come back")]
+        public static partial void Truncated(ILogger logger, string request, string registry, string repository, string reference);
 
         [LoggerMessage(4, LogLevel.Error, "{Request} failed unexpectedly")]
         public static partial void Failed(ILogger logger, Exception exception, string request);

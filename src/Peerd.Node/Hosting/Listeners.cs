@@ -1,5 +1,7 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Facade;
 using Peerd.Node.Membership;
@@ -53,6 +55,34 @@ internal sealed class Listeners
             listener.Use(next => connection => signals.LinkAsync(connection, next));
         });
         Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener => listener.Protocols = HttpProtocols.Http1);
+    }
+
+    /// <summary>
+    /// Tries all addresses before anything is started: a host that fails at this in the middle of its start says so in
+    /// many lines.
+    /// </summary>
+    /// <exception cref="IOException">See <see cref="Bind"/>.</exception>
+    public void Check()
+    {
+        foreach (var listener in _listeners.Values)
+        {
+            Bind(listener.IPEndPoint!).Dispose();
+        }
+    }
+
+    /// <summary>Makes the socket of a listener.</summary>
+    /// <exception cref="IOException">The machine refuses: the port is in use or not ours to take, or the address is another machine's.</exception>
+    public Socket Bind(EndPoint endPoint)
+    {
+        try
+        {
+            return SocketTransportOptions.CreateDefaultBoundListenSocket(endPoint);
+        }
+        catch (SocketException e)
+        {
+            var kind = _listeners.First(listener => endPoint.Equals(listener.Value.IPEndPoint)).Key;
+            throw new IOException($"Peerd:{kind}:Listen is '{endPoint}', where this node cannot listen: {e.Message}", e);
+        }
     }
 
     private void Listen(KestrelServerOptions kestrel, ListenerKind kind, IPEndPoint endPoint, Action<ListenOptions> configure) =>

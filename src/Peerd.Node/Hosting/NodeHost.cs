@@ -5,6 +5,7 @@ using Grpc.Health.V1;
 using Grpc.Reflection;
 using Grpc.Reflection.V1Alpha;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using OpenTelemetry.Metrics;
@@ -23,7 +24,7 @@ using Peerd.Node.Swarm;
 namespace Peerd.Node.Hosting;
 
 /// <summary>Puts one node together: configuration, features, listeners.</summary>
-internal static class NodeHost
+internal static partial class NodeHost
 {
     /// <summary>Kestrel waits this long for requests that do not end; the whole stop stays under 10 s.</summary>
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(8);
@@ -55,6 +56,7 @@ internal static class NodeHost
 
         var app = builder.Build();
         Map(app);
+        TellOfUnreadSettings(builder.Configuration, app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<SettingsFile>());
         app.Lifetime.ApplicationStarted.Register(() => ThreadPool.QueueUserWorkItem(static _ => FrameChecksum.WarmUp()));
         return app;
     }
@@ -74,18 +76,17 @@ internal static class NodeHost
 
     private static void AddFile(ConfigurationManager configuration, string path, bool isOptional)
     {
-        var isLoaded = false;
-        var source = new SettingsFile
-        {
-            Path = path,
-            Optional = isOptional,
-            ReloadOnChange = true,
-            // A file that is broken by an edit must not stop a running node: what was read before stays.
-            OnLoadException = context => context.Ignore = isLoaded,
-        };
+        var source = new SettingsFile { Path = path, Optional = isOptional };
         source.ResolveFileProvider();
         configuration.Sources.Add(source);
-        isLoaded = true;
+    }
+
+    private static void TellOfUnreadSettings(ConfigurationManager configuration, ILogger logger)
+    {
+        foreach (var file in configuration.Sources.OfType<SettingsFile>())
+        {
+            file.Unread = failure => Log.SettingsUnread(logger, file.FullPath, failure.InnerException?.Message ?? failure.Message);
+        }
     }
 
     private static void AddLogging(WebApplicationBuilder builder)
@@ -103,9 +104,11 @@ internal static class NodeHost
             builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
         }
 
-        builder.Logging.SetMinimumLevel(Enum.TryParse<LogLevel>(options.Level, ignoreCase: true, out var level) ? level : LogLevel.Information);
-        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
-        builder.Logging.AddFilter("Grpc", LogLevel.Warning);
+        var level = Enum.TryParse<LogLevel>(options.Level, ignoreCase: true, out var written) ? written : LogLevel.Information;
+        builder.Logging.SetMinimumLevel(level);
+        var others = level > LogLevel.Warning ? level : LogLevel.Warning;
+        builder.Logging.AddFilter("Microsoft", others);
+        builder.Logging.AddFilter("Grpc", others);
         // URLs of the origin may carry signatures: the client of the origin logs them redacted itself.
         builder.Logging.AddFilter("System.Net.Http", LogLevel.None);
     }
@@ -126,6 +129,7 @@ internal static class NodeHost
         builder.Services.AddSingleton<IValidateOptions<ListenerOptions>, ListenerOptionsValidator>();
         builder.Services.AddSingleton<IMemoryPoolFactory<byte>>(new BlockPool());
         builder.WebHost.ConfigureKestrel(listeners.Configure);
+        builder.Services.Configure<SocketTransportOptions>(sockets => sockets.CreateBoundListenSocket = listeners.Bind);
     }
 
     private static void AddTelemetry(IServiceCollection services) =>
@@ -189,5 +193,11 @@ internal static class NodeHost
         }));
         app.UseOpenTelemetryPrometheusScrapingEndpoint();
         app.Run(context => app.Services.GetRequiredService<Readiness>().AnswerAsync(context));
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Warning, "The settings in {File} cannot be read again, and those that were read before stay: {Reason}")]
+        public static partial void SettingsUnread(ILogger logger, string file, string reason);
     }
 }

@@ -27,8 +27,8 @@ internal sealed class CachedContent
     private const byte Unchecked = 4;
     private const byte InMemory = 5;
 
-    // What IOException.HResult is on Unix when the disk is full: ENOSPC.
-    private const int NoSpace = 28;
+    // On a full disk others may take the room that was made, but hardly twice.
+    private const int WriteAttempts = 3;
 
     private static readonly TimeSpan TouchPeriod = TimeSpan.FromMinutes(1);
 
@@ -405,8 +405,10 @@ internal sealed class CachedContent
     // How many bytes of the capacity were taken, or 0 when the disk does not take the frame.
     private long WriteToDisk(ByteRange range, ReadOnlySpan<byte> data)
     {
-        for (var attempt = 0; attempt < 2 && _parts.Disk.MayWrite(); attempt++)
+        for (var attempt = 1; attempt <= WriteAttempts && _parts.Disk.MayWrite(); attempt++)
         {
+            var rounds = _parts.Space.Rounds;
+
             // What two first writers both take for the index, one of them gives back when it publishes.
             var needed = range.Length + (Volatile.Read(ref _isIndexCounted) ? 0 : IndexFormat.SpaceOf(Layout));
             if (!_parts.Space.TryReserve(needed))
@@ -435,7 +437,7 @@ internal sealed class CachedContent
                     continue;
                 }
 
-                if (exception.HResult != NoSpace || attempt > 0 || !_parts.Space.TryEvict())
+                if (!DiskHealth.IsFull(exception) || attempt == WriteAttempts || !_parts.Space.TryMakeRoom(needed, rounds))
                 {
                     _parts.Disk.Failed(exception);
                     return 0;
@@ -579,6 +581,11 @@ internal sealed class CachedContent
             }
 
             _files.WriteRecord(Header, piece, checksums);
+        }
+        catch (IOException exception) when (DiskHealth.IsFull(exception))
+        {
+            // Room cannot be made here, under the lock. The next frame that is written makes it; the disk is not broken.
+            Log.IndexNotWritten(_parts.Log, Digest.ToString(), exception.Message);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

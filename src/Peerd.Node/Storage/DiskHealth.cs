@@ -8,11 +8,18 @@ internal sealed class DiskHealth(TimeProvider time, ILogger log)
 {
     public static readonly TimeSpan Pause = TimeSpan.FromSeconds(10);
 
+    // What IOException.HResult is on Linux when there is no room: ENOSPC on the disk, EDQUOT within a quota.
+    private const int NoSpace = 28;
+    private const int QuotaExceeded = 122;
+
     private readonly Lock _lock = new();
     private volatile bool _isWritable = true;
     private long _failedAt;
 
     public bool IsWritable => _isWritable;
+
+    /// <summary>The write failed for want of room, which may be made.</summary>
+    public static bool IsFull(Exception failure) => failure is IOException { HResult: NoSpace or QuotaExceeded };
 
     /// <summary>True when a write should go to the disk: it works, or it is time for one attempt.</summary>
     public bool MayWrite()

@@ -301,7 +301,8 @@ internal sealed class PieceCache : IDisposable
         }
     }
 
-    private bool EvictOne()
+    // How many bytes it had; 0 when none may go.
+    private long EvictOne()
     {
         CachedContent? victim;
         lock (_lock)
@@ -309,16 +310,17 @@ internal sealed class PieceCache : IDisposable
             victim = _unpinned.FirstOrDefault(content => content.DiskBytes > 0);
             if (victim is null)
             {
-                return false;
+                return 0;
             }
 
             Unlist(victim);
         }
 
-        Log.Evicted(_parts.Log, victim.Digest.ToString(), victim.DiskBytes);
+        var bytes = victim.DiskBytes;
+        Log.Evicted(_parts.Log, victim.Digest.ToString(), bytes);
         Interlocked.Increment(ref _evictions);
         Discard(victim);
-        return true;
+        return bytes;
     }
 
     private void OnShrunk(CachedContent content)

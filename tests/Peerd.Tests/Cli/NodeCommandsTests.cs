@@ -6,6 +6,7 @@ using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Cli;
+using Peerd.Node.Cli.Fetch;
 
 namespace Peerd.Tests.Cli;
 
@@ -214,6 +215,44 @@ public sealed class NodeCommandsTests
         Assert.Equal($"peerd: the node at {node.Address} did not answer within 0.2 s\n", error.ToString());
     }
 
+    [Fact]
+    public async Task RunAsync_StoppedWhileItWaits_ExitsWith130()
+    {
+        using var stop = new CancellationTokenSource();
+        await using var node = await FakeNode.StartAsync();
+        node.Status = async cancellationToken =>
+        {
+            await stop.CancelAsync();
+            await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken);
+            return new GetStatusResponse();
+        };
+        await using var error = new StringWriter { NewLine = "\n" };
+
+        var exitCode = await NodeQuery.RunAsync(
+            new Uri(node.Address),
+            TimeSpan.FromMinutes(1),
+            (client, options) => client.GetStatusAsync(new GetStatusRequest(), options),
+            _ => Assert.Fail("there is no answer"),
+            new InvocationConfiguration { Error = error },
+            stop.Token);
+
+        Assert.Equal((130, "peerd: stopped\n"), (exitCode, error.ToString()));
+    }
+
+    [Fact]
+    public async Task AnyQuery_ProxyInTheEnvironment_IsNotAsked()
+    {
+        await using var node = await FakeNode.StartAsync();
+        node.Status = _ => Task.FromResult(new GetStatusResponse { OriginBytes = 7 });
+        using var proxy = new DeadProxy(new Uri(node.Address).Port);
+
+        var run = await CommandRun.OfAsync("status", "--address", node.Address);
+        var bytes = await NodeBytes.ReadAsync(new Uri(node.Address), TimeProvider.System, CancellationToken.None);
+
+        Assert.Equal((0, ""), (run.ExitCode, run.Error));
+        Assert.Equal(7, bytes?.Origin);
+    }
+
     private static async Task<FakeNode> StartWithRingAsync()
     {
         var node = await FakeNode.StartAsync();
@@ -232,5 +271,32 @@ public sealed class NodeCommandsTests
             return ring;
         };
         return node;
+    }
+
+    /// <summary>What the variable http_proxy does, for one port only: other tests run in this process.</summary>
+    private sealed class DeadProxy : IWebProxy, IDisposable
+    {
+        private readonly IWebProxy _usual = HttpClient.DefaultProxy;
+        private volatile int _port;
+
+        public DeadProxy(int port)
+        {
+            _port = port;
+            HttpClient.DefaultProxy = this;
+        }
+
+        public ICredentials? Credentials { get; set; }
+
+        public Uri GetProxy(Uri destination) => new("http://127.0.0.1:1");
+
+        public bool IsBypassed(Uri host) => host.Port != _port;
+
+        public void Dispose()
+        {
+            HttpClient.DefaultProxy = _usual;
+
+            // Clients that were made meanwhile keep it, and the port may become theirs.
+            _port = -1;
+        }
     }
 }

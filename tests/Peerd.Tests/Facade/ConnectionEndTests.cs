@@ -52,6 +52,22 @@ public sealed class ConnectionEndTests
         Assert.Equal((Bytes.Length - 1, ConnectionEnd.Fin), (received.Length, end));
     }
 
+    [Fact]
+    public async Task Source_FailsInMidBody_LogSaysOfWhat()
+    {
+        await using var host = await FacadeHost.StartAsync();
+        var digest = host.Contents.Add(new FakeContent(Bytes, null) { FailsAt = 100_000 });
+        await using var connection = await host.ConnectAsync();
+
+        await connection.WriteRequestAsync("GET", $"/v2/team/app/blobs/{digest}?ns=reg.test&token=secret");
+        await connection.ReadHeadAsync();
+        await connection.ReadToEndAsync();
+
+        var warning = Assert.Single(host.Logs.GetSnapshot(), record => record.Level == LogLevel.Warning);
+        Assert.Contains($" reg.test/team/app {digest} cut: ", warning.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("secret", warning.Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("Range: bytes=500-")]

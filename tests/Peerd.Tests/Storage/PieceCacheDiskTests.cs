@@ -74,6 +74,61 @@ public sealed class PieceCacheDiskTests
     }
 
     [Fact]
+    public void WriteFrame_DiskFullAndTheOldestIsSmall_EvictsUntilTheFrameFits()
+    {
+        using var folder = new CacheFolder();
+        folder.MountTmpfs("4m");
+        using var cache = folder.Open();
+        var small = new SampleContent(1, 2048);
+        var old = Enumerable.Range(2, 3).Select(seed => new SampleContent(seed, MiB)).ToArray();
+        var fresh = new SampleContent(5, MiB);
+        small.WriteAll(cache);
+        foreach (var sample in old)
+        {
+            sample.WriteAll(cache);
+        }
+
+        fresh.WriteAll(cache);
+
+        Assert.True(cache.IsWritable);
+        Assert.Equal(0, cache.MemoryBytes);
+        Assert.True(fresh.TryReadAll(cache));
+        Assert.Equal(new[] { old[1].Digest, old[2].Digest, fresh.Digest }.ToHashSet(), cache.Digests.ToHashSet());
+    }
+
+    [Fact]
+    public void WriteFrame_NoRoomForTheIndex_DiskIsNotBroken()
+    {
+        using var folder = new CacheFolder();
+        folder.MountTmpfs("8m");
+        using var cache = folder.Open();
+
+        // The record of its last piece lies on another page of the index than that of the first.
+        var sample = new SampleContent(1, 64 * MiB);
+        using var lease = sample.OpenIn(cache);
+        sample.WritePiece(lease.Content, 0);
+        var last = sample.Layout.PieceCount - 1;
+        var frames = Enumerable.Range(sample.Layout.FirstFrameOf(last), sample.Layout.FramesIn(last)).ToList();
+        frames.SkipLast(1).ToList().ForEach(frame => sample.WriteFrame(lease.Content, frame));
+        var room = new DriveInfo(folder.Path).AvailableFreeSpace - sample.Layout.Frame(frames[^1]).Length;
+        File.WriteAllBytes(Path.Combine(folder.Path, "ballast"), new byte[room]);
+
+        sample.WriteFrame(lease.Content, frames[^1]);
+
+        Assert.Equal(0, new DriveInfo(folder.Path).AvailableFreeSpace);
+        Assert.True(cache.IsWritable);
+        Assert.Equal(0, cache.MemoryBytes);
+        Assert.True(lease.Content.HasPiece(last));
+    }
+
+    [Theory]
+    [InlineData(28, true)]
+    [InlineData(122, true)]
+    [InlineData(5, false)]
+    [InlineData(30, false)]
+    public void IsFull_OnlyWantOfRoom_IsTold(int error, bool expected) => Assert.Equal(expected, DiskHealth.IsFull(new IOException("no", error)));
+
+    [Fact]
     public void Open_ReadOnlyDirectory_ServesWhatIsThereAndTheRestFromMemory()
     {
         using var folder = new CacheFolder();

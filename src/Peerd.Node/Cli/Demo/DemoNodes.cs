@@ -9,6 +9,8 @@ namespace Peerd.Node.Cli.Demo;
 /// <summary>Starts whole nodes in this process: own ports, own caches, one list of members.</summary>
 internal static class DemoNodes
 {
+    private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(10);
+
     public static async Task<IReadOnlyList<IDemoNode>> StartAsync(DemoNodesRequest request, CancellationToken cancellationToken)
     {
         var membership = new DemoMembership();
@@ -19,25 +21,34 @@ internal static class DemoNodes
             {
                 nodes.Add(await DemoNode.StartAsync($"node-{i}", request, membership, cancellationToken));
             }
+
+            membership.Publish(nodes.Cast<DemoNode>().Select(node => node.Member));
+            foreach (var node in nodes.Cast<DemoNode>())
+            {
+                await node.WaitForMembersAsync(request.Count, cancellationToken);
+            }
         }
         catch
         {
-            foreach (var node in nodes)
+            try
             {
-                await node.DisposeAsync();
+                await StopAsync(nodes, TimeProvider.System);
+            }
+            catch (Exception)
+            {
+                // Why they could not start says more.
             }
 
             throw;
         }
 
-        membership.Publish(nodes.Cast<DemoNode>().Select(node => node.Member));
-        foreach (var node in nodes.Cast<DemoNode>())
-        {
-            await node.WaitForMembersAsync(request.Count, cancellationToken);
-        }
-
         return nodes;
     }
+
+    /// <summary>Stops all at the same time.</summary>
+    /// <exception cref="TimeoutException">They take too long.</exception>
+    public static Task StopAsync(IEnumerable<IDemoNode> nodes, TimeProvider time) =>
+        Task.WhenAll(nodes.Select(node => Task.Run(async () => await node.DisposeAsync()))).WaitAsync(StopLimit, time, CancellationToken.None);
 
     /// <summary>Members are known only when all nodes have their ports.</summary>
     private sealed class DemoMembership : IMembershipSource

@@ -12,8 +12,6 @@ internal sealed class DemoRun(DemoOptions options, StartNodes startNodes, Progre
     private const string Repository = "peerd/demo";
     private const string Tag = "v1";
 
-    private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(10);
-
     public async Task<DemoReport> RunAsync(CancellationToken cancellationToken)
     {
         var image = await Task.Run(() => GeneratedImage.Create(options.Image, cancellationToken), cancellationToken);
@@ -29,7 +27,7 @@ internal sealed class DemoRun(DemoOptions options, StartNodes startNodes, Progre
         {
             try
             {
-                await Task.WhenAll(nodes.Select(node => node.DisposeAsync().AsTask())).WaitAsync(StopLimit, time, CancellationToken.None);
+                await DemoNodes.StopAsync(nodes, time);
             }
             finally
             {

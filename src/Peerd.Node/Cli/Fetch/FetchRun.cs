@@ -14,7 +14,7 @@ internal sealed class FetchRun(FetchOptions options, ProgressView view, TimeProv
     {
         using var http = FacadeClient.CreateHttpClient();
         var facade = new FacadeClient(http, options.Facade, options.Target.Registry, IdleLimit, time);
-        var before = await NodeBytes.ReadAsync(options.Node, time, cancellationToken);
+        var before = await ReadNodeAsync(cancellationToken);
 
         var start = time.GetTimestamp();
         var work = options.Target switch
@@ -26,9 +26,12 @@ internal sealed class FetchRun(FetchOptions options, ProgressView view, TimeProv
         await view.WatchAsync(() => [.. _progress.Contents.Select(content => Line(content, work))], work);
         var report = await work with { Seconds = Math.Round(time.GetElapsedTime(start).TotalSeconds, 3) };
 
-        var after = before is null ? null : await NodeBytes.ReadAsync(options.Node, time, cancellationToken);
+        var after = before is null ? null : await ReadNodeAsync(cancellationToken);
         return report with { Sources = FetchSources.Between(before, after, report.Bytes) };
     }
+
+    private async Task<NodeBytes?> ReadNodeAsync(CancellationToken cancellationToken) =>
+        options.Node is null ? null : await NodeBytes.ReadAsync(options.Node, time, cancellationToken);
 
     private static ProgressLine Line(ContentProgress content, Task work) => new(
         $"{content.Name} {content.Digest.Hex[..12]}",

@@ -1,5 +1,4 @@
 using Grpc.Core;
-using Grpc.Net.Client;
 using Peerd.Contracts.V1;
 
 namespace Peerd.Node.Cli.Fetch;
@@ -12,7 +11,7 @@ internal readonly record struct NodeBytes(long Origin, long Peers)
     /// <summary>Asks the node over gRPC; null when it does not answer, which keeps no pull from going on.</summary>
     public static async Task<NodeBytes?> ReadAsync(Uri node, TimeProvider time, CancellationToken cancellationToken)
     {
-        using var channel = GrpcChannel.ForAddress(node);
+        using var channel = NodeChannel.Open(node);
         try
         {
             var deadline = time.GetUtcNow().UtcDateTime + Limit;

@@ -124,6 +124,18 @@ public sealed class FetchCommandTests : IAsyncLifetime
         Assert.Equal((100_000, 300_000, Image.TotalBytes - 400_000), (sources.GetProperty("originBytes").GetInt64(), sources.GetProperty("peerBytes").GetInt64(), sources.GetProperty("cacheBytes").GetInt64()));
     }
 
+    [Fact]
+    public async Task Fetch_FacadeWithoutNode_AsksNobodyForTheSources()
+    {
+        var exitCode = await FetchCommand.Create()
+            .Parse([Reference, "--platform", "linux/amd64", "--facade", _node.Facade.ToString()])
+            .InvokeAsync(new InvocationConfiguration { Output = _output, Error = _errors });
+
+        Assert.Equal((0, ""), (exitCode, _errors.ToString()));
+        Assert.Contains("every digest is right", _output.ToString(), StringComparison.Ordinal);
+        Assert.Contains("Where it came from is unknown: with --facade, give also the mesh listener of that node (--node)", _output.ToString(), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("/blobs/")]
     [InlineData("/manifests/sha256:")]

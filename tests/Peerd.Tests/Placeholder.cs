@@ -1,3 +1,0 @@
-namespace Peerd.Tests;
-
-internal static class Placeholder;
