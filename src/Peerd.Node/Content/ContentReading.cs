@@ -91,9 +91,12 @@ internal sealed class ContentReading(
             readable = current.Download.ReadableFrames;
         }
 
-        if (!content.HasFrame(frame) && !await ArrivedAsync(content, frame, cancellationToken))
+        while (!content.HasFrame(frame))
         {
-            return null;
+            if (!await ArrivedAsync(content, frame, cancellationToken))
+            {
+                return null;
+            }
         }
 
         var last = Math.Min(end, offset + LongestWrite);
@@ -133,7 +136,8 @@ internal sealed class ContentReading(
             cancellationToken.ThrowIfCancellationRequested();
         }
 
-        return content.HasFrame(frame);
+        // From memory it may be gone again by now.
+        return arrived.IsCompletedSuccessfully || content.HasFrame(frame);
     }
 
     /// <summary>A content that was whole has lost a frame, or was read while it was whole: somebody must fetch it again.</summary>

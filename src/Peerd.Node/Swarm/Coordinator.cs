@@ -22,6 +22,12 @@ internal sealed record CoordinatorPolicy
     /// <summary>A node that let a lease expire gets no grant for this long while others can.</summary>
     public TimeSpan Ban { get; init; } = TimeSpan.FromSeconds(8);
 
+    /// <summary>
+    /// A new owner that a download goes on with grants nothing for this long: the others of the same herd come, too, and
+    /// tell what they are reading.
+    /// </summary>
+    public TimeSpan Settling { get; init; } = TimeSpan.FromMilliseconds(200);
+
     /// <summary>Holders that one asker is told of.</summary>
     public int HolderSample { get; init; } = 16;
 }
@@ -37,6 +43,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
     private readonly Dictionary<int, ulong[]> _checksums = [];
     private readonly List<int> _newChecksums = [];
     private readonly Random _random = new(seed);
+    private TimeSpan _settledAt = TimeSpan.MinValue;
     private ContentLayout? _layout;
     private string _mediaType = string.Empty;
     private PieceSet? _held;
@@ -56,7 +63,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
     /// <param name="canReachOrigin">It is able to read from the origin.</param>
     /// <param name="reading">Segments that it is reading already, granted by a former session.</param>
     /// <param name="now">The time.</param>
-    public void Asked(string node, bool canReachOrigin, IEnumerable<SegmentRun> reading, TimeSpan now)
+    public void Asked(string node, bool canReachOrigin, IReadOnlyCollection<SegmentRun> reading, TimeSpan now)
     {
         if (!_askers.TryGetValue(node, out var asker))
         {
@@ -75,6 +82,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
 
         asker.CanReachOrigin = canReachOrigin;
         asker.ToldState = LookupState.Unspecified;
+        if (_askers.Count == 1 && _granted.Count == 0 && reading.Count > 0)
+        {
+            _settledAt = now + policy.Settling;
+        }
+
         if (_layout is { } layout && canReachOrigin && Uncovered(layout, reading) is { Count: > 0 } uncovered)
         {
             Add(asker, uncovered, now);
@@ -271,6 +283,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
 
     private void Deal(TimeSpan now)
     {
+        if (now < _settledAt)
+        {
+            return;
+        }
+
         if (_layout is not { } layout)
         {
             if (_granted.Count == 0 && NextReader(now, layout: null, segment: 0) is { } prober)

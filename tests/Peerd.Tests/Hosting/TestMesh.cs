@@ -105,6 +105,13 @@ internal sealed class TestMesh : IAsyncDisposable
     /// <summary>A content that no other test has; the registry does not know it.</summary>
     public static SampleContent NewSample(int size) => new(Interlocked.Increment(ref _lastSeed), size);
 
+    /// <summary>Takes a member off the list; its process goes on.</summary>
+    public void Leave(string name)
+    {
+        _members.RemoveAll(member => member.Name == name);
+        _membership.Publish(_members);
+    }
+
     public async ValueTask DisposeAsync()
     {
         // Fakes first: a node that stops takes leave of its peers, and some of them never answer.

@@ -109,7 +109,6 @@ public sealed class MalformedStreamTests
                 Digest = sample.Digest.ToString(),
                 Size = sample.Bytes.Length,
                 Have = { new PieceRun { First = uint.MaxValue, Count = uint.MaxValue } },
-                First = { new PieceRun { First = uint.MaxValue, Count = 0 } },
             },
         });
         await call.RequestStream.WriteAsync(new LookupRequest

@@ -145,6 +145,38 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
+    public void Asked_ReadingAlready_KeepsThatAndTheRestIsDealtWhenOthersHadTimeToCome()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [new SegmentRun { First = 3, Count = 2 }], Seconds(0));
+        _told.Take();
+        Assert.Equal([3, 4], _told["a"].Granted.Order());
+        _coordinator.Asked("b", canReachOrigin: true, [new SegmentRun { First = 4, Count = 2 }], Seconds(0));
+        _told.Take();
+        Assert.Equal([5], _told["b"].Granted);
+
+        _coordinator.Tick(Policy.Settling);
+        _told.Take();
+
+        Assert.Contains(0, _told["a"].Granted.Concat(_told["b"].Granted));
+        Assert.Empty(_told["a"].Granted.Intersect(_told["b"].Granted));
+    }
+
+    [Fact]
+    public void Reading_BytesArriveSlowly_TheLeaseLivesOn()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _told.Take();
+
+        _coordinator.Reading("a", [new SegmentRun { First = 0, Count = 1 }], Policy.Lease);
+        _coordinator.Tick(Policy.Lease + TimeSpan.FromTicks(1));
+        _told.Take();
+
+        Assert.Empty(_told["a"].Revoked);
+    }
+
+    [Fact]
     public void Tick_NoProgressForTheLease_AnotherReads()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
