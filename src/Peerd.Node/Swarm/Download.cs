@@ -411,7 +411,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         var origin = CurrentOrigin();
         var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : new ByteRange(0, ProtocolConstants.ProbeBytes);
-        await using var response = await _services.Origin.ReadAsync(origin, range, cancellationToken);
+        await using var answer = await _services.Origin.ReadAsync(origin, range, cancellationToken);
+        var response = answer is { Outcome: OriginOutcome.Ok, TotalSize: null } && origin.Kind == OriginKind.Manifest ? await OriginRun.MeasureAsync(answer, cancellationToken) : answer;
         if (response.Outcome != OriginOutcome.Ok || response.TotalSize is null)
         {
             lock (_lock)

@@ -7,6 +7,33 @@ namespace Peerd.Node.Swarm;
 /// <summary>Cuts the body of one answer of the origin into frames and stores them.</summary>
 internal static class OriginRun
 {
+    /// <summary>A manifest that is longer is no manifest (OCI distribution: registries should accept 4 MiB).</summary>
+    private const int LongestManifest = 4 * 1024 * 1024;
+
+    /// <summary>
+    /// The same answer with its size: some registries send manifests chunked. An answer without a size when there are
+    /// more than 4 MiB.
+    /// </summary>
+    /// <param name="response">An answer with outcome Ok, from the first byte on. Stays the caller's to dispose.</param>
+    /// <param name="cancellationToken">Reaches to the socket.</param>
+    /// <exception cref="IOException">The body broke.</exception>
+    public static async Task<OriginResponse> MeasureAsync(OriginResponse response, CancellationToken cancellationToken)
+    {
+        var bytes = new byte[LongestManifest + 1];
+        var length = await response.Body.ReadAtLeastAsync(bytes, bytes.Length, throwOnEndOfStream: false, cancellationToken);
+        return length > LongestManifest
+            ? response
+            : new OriginResponse
+            {
+                Outcome = response.Outcome,
+                Status = response.Status,
+                TotalSize = length,
+                Range = new ByteRange(0, length),
+                Body = new MemoryStream(bytes, 0, length),
+                MediaType = response.MediaType,
+            };
+    }
+
     /// <summary>
     /// Stores the frames of the body that are missing, from the first frame that begins within it up to
     /// <paramref name="end"/>. Returns how many frames were stored; throws <see cref="IOException"/> when the body

@@ -83,6 +83,25 @@ public sealed class OriginFailureTests
     }
 
     // Half of such a blob is less than a frame: nothing of what came is of use, and yet the next attempt brings it all.
+    [Theory]
+    [InlineData(20)]
+    [InlineData(300_000)]
+    public async Task Pull_ManifestWithoutALength_IsRight(int size)
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var manifest = System.Text.Encoding.ASCII.GetBytes("{\"schemaVersion\":2" + new string(' ', size) + "}");
+        var digest = mesh.Registry.AddManifest(manifest, tags: "v1");
+        mesh.Registry.Fail(FakeFault.Chunked, times: int.MaxValue);
+
+        foreach (var reference in new[] { "v1", digest.ToString() })
+        {
+            using var response = await mesh.Node.Client.GetAsync(new Uri($"/v2/library/test/manifests/{reference}?ns={TestNode.Registry}", UriKind.Relative));
+
+            Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+            Assert.Equal(manifest, await response.Content.ReadAsByteArrayAsync());
+        }
+    }
+
     [Fact]
     public async Task Pull_OriginLiesOnceAboutTheTotal_ClientsGetTheRightBytesLater()
     {
