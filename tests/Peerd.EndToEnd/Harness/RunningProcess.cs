@@ -57,6 +57,12 @@ internal sealed class RunningProcess : IAsyncDisposable
             RedirectStandardError = true,
             WorkingDirectory = workingDirectory ?? string.Empty,
         };
+        if (workingDirectory is not null)
+        {
+            // What a program leaves behind that is killed goes with the folder.
+            start.Environment["TMPDIR"] = workingDirectory;
+        }
+
         foreach (var (key, value) in environment ?? new Dictionary<string, string>())
         {
             start.Environment[key] = value;
