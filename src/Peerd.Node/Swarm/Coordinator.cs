@@ -28,6 +28,9 @@ internal sealed record CoordinatorPolicy
     /// </summary>
     public TimeSpan Settling { get; init; } = TimeSpan.FromMilliseconds(200);
 
+    /// <summary>Pieces whose checksums a newcomer is told: all of them for contents up to 32 GiB, and no message is too long for gRPC.</summary>
+    public int ChecksumsAtOnce { get; init; } = 32 * 1024;
+
     /// <summary>Holders that one asker is told of.</summary>
     public int HolderSample { get; init; } = 16;
 }
@@ -74,7 +77,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
                 asker.Pending.MediaType = _mediaType;
             }
 
-            foreach (var (piece, checksums) in _checksums)
+            foreach (var (piece, checksums) in _checksums.Take(policy.ChecksumsAtOnce))
             {
                 asker.Pending.Checksums.Add(ToMessage(piece, checksums));
             }

@@ -163,6 +163,22 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
+    public void Asked_HugeContentWithAllChecksumsKnown_ThePushFitsInAMessage()
+    {
+        var layout = new ContentLayout(100L << 30);
+        _coordinator.SizeKnown(layout.Size, string.Empty, Seconds(0));
+        for (var piece = 0; piece < layout.PieceCount; piece++)
+        {
+            _coordinator.ChecksumsKnown(piece, [.. Enumerable.Repeat(ulong.MaxValue, layout.FramesIn(piece))]);
+        }
+
+        _told.Take();
+        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+
+        Assert.All(_coordinator.TakePushes(), push => Assert.InRange(push.Push.CalculateSize(), 1, 4 << 20));
+    }
+
+    [Fact]
     public void Reading_BytesArriveSlowly_TheLeaseLivesOn()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
