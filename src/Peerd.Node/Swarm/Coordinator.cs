@@ -26,7 +26,7 @@ internal sealed record CoordinatorPolicy
     /// A new owner that a download goes on with grants nothing for this long: the others of the same herd come, too, and
     /// tell what they are reading.
     /// </summary>
-    public TimeSpan Settling { get; init; } = TimeSpan.FromMilliseconds(200);
+    public TimeSpan Settling { get; init; } = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Pieces whose checksums a newcomer is told: all of them for contents up to 32 GiB, and no message is too long for gRPC.</summary>
     public int ChecksumsAtOnce { get; init; } = 32 * 1024;
