@@ -42,6 +42,8 @@ internal static class ConfigurationKeys
         $"Origin:{nameof(OriginOptions.RetryDelay)}",
         $"Origin:{nameof(OriginOptions.MaxRedirects)}",
         $"Origin:{nameof(OriginOptions.MaxConcurrentRequests)}",
+        $"Origin:{nameof(OriginOptions.RequestsPerSecond)}",
+        $"Origin:{nameof(OriginOptions.NotFoundFor)}",
         $"Log:{nameof(LogOptions.Level)}",
         $"Log:{nameof(LogOptions.Format)}",
     ];

@@ -13,6 +13,15 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
 
     public static OriginResponse Unreachable(string error) => new() { Outcome = OriginOutcome.Unreachable, Error = error };
 
+    /// <summary>The response when there is no message.</summary>
+    public static OriginResponse Of(OriginFailure failure) => new()
+    {
+        Outcome = failure.Status == default ? OriginOutcome.Unreachable : OriginOutcome.Refused,
+        Status = failure.Status,
+        Error = failure.Error,
+        RetryAfter = failure.RetryAfter,
+    };
+
     /// <summary>The response for a message, which it owns from here on. The body of a HEAD is empty.</summary>
     public async Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, HttpMethod method, HttpResponseMessage message, CancellationToken cancellationToken)
     {

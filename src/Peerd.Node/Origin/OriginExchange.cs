@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Http.Headers;
 using BitFaster.Caching.Lru;
@@ -7,7 +8,7 @@ namespace Peerd.Node.Origin;
 
 /// <summary>
 /// One question to a registry up to the headers of the answer that counts: answers its challenge, follows its
-/// redirects, and goes straight to where it redirected a moment ago. Thread-safe.
+/// redirects, and goes straight to where it redirected a moment ago. Keeps to the registry's pace and pauses. Thread-safe.
 /// </summary>
 internal sealed partial class OriginExchange(OriginTransport transport, TokenSource tokens, OriginSettings settings, OriginMetrics metrics, TimeProvider time, ILogger<OriginExchange> logger)
 {
@@ -22,20 +23,30 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
     // What each repository asked for last, so that its next request has the token from the start.
     private readonly ConcurrentLru<(string Registry, string Repository), BearerChallenge> _challenges = new(1024);
 
-    /// <summary>Sends the request; the reply's message has headers only and must be disposed.</summary>
-    public async Task<OriginReply> SendAsync(RegistryEndpoint endpoint, OriginReference reference, Uri url, HttpMethod method, ByteRange? range, CancellationToken cancellationToken)
+    /// <summary>Why the question would not be sent now, for a pause that was asked for; null when it would.</summary>
+    public OriginFailure? RefusalOf(OriginQuestion question)
     {
-        // Signed URLs are good for one method, GET.
-        if (method == HttpMethod.Get && reference.Kind == OriginKind.Blob && _redirects.TryGet(reference, out var remembered))
+        var registry = question.Registry;
+
+        // Without its store a registry has no blobs; without the registry the store still has those it led to.
+        return question.Kind == OriginKind.Blob && registry.StorePause.Refusal is { } refusal ? refusal
+            : TryGetRedirect(question, out _) ? null
+            : registry.PauseOf(question.Kind).Refusal;
+    }
+
+    /// <summary>Sends the request; the reply's message has headers only and must be disposed.</summary>
+    public async Task<OriginReply> SendAsync(OriginQuestion question, CancellationToken cancellationToken)
+    {
+        if (TryGetRedirect(question, out var remembered))
         {
-            var reply = await FollowAsync(endpoint, reference, remembered, method, range, cancellationToken);
+            var reply = await FollowAsync(question, remembered, cancellationToken);
             if (IsContent(reply.Message))
             {
                 return reply;
             }
 
-            _redirects.Forget(reference);
-            if (reply.Message is not { } message || (int)message.StatusCode is < 400 or >= 500)
+            _redirects.Forget(question.Reference);
+            if (reply.Message is not { } message || (int)message.StatusCode is < 400 or >= 500 || question.Registry.StorePause.Refusal is not null)
             {
                 return reply;
             }
@@ -43,20 +54,38 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
             message.Dispose();
         }
 
-        return await FollowAsync(endpoint, reference, url, method, range, cancellationToken);
+        return await FollowAsync(question, question.Url, cancellationToken);
     }
 
-    private async Task<OriginReply> FollowAsync(RegistryEndpoint endpoint, OriginReference reference, Uri start, HttpMethod method, ByteRange? range, CancellationToken cancellationToken)
+    // Signed URLs are good for one method, GET.
+    private bool TryGetRedirect(OriginQuestion question, [NotNullWhen(true)] out Uri? target)
     {
+        target = null;
+        return question.Kind == OriginKind.Blob && question.Method == HttpMethod.Get && _redirects.TryGet(question.Reference, out target);
+    }
+
+    private async Task<OriginReply> FollowAsync(OriginQuestion question, Uri start, CancellationToken cancellationToken)
+    {
+        var (registry, reference) = (question.Registry, question.Reference);
+        var endpoint = registry.Endpoint;
         var repository = (reference.Registry, reference.Repository);
         var url = start;
-        var token = endpoint.IsOriginOf(url) && _challenges.TryGet(repository, out var known)
-            ? (await tokens.GetAsync(endpoint, known, rejected: null, cancellationToken)).Token
-            : null;
+        string? token = null;
+        if (endpoint.IsOriginOf(url) && _challenges.TryGet(repository, out var known))
+        {
+            var answer = await tokens.GetAsync(endpoint, known, rejected: null, registry.TokenPause, cancellationToken);
+            if (answer.Token is null && registry.TokenPause.Refusal is not null)
+            {
+                return answer.Failure!;
+            }
+
+            token = answer.Token;
+        }
+
         var isAnswered = false;
         for (var redirects = 0; ;)
         {
-            var reply = await SendOnceAsync(endpoint, reference.Kind, url, method, range, token, cancellationToken);
+            var reply = await SendOnceAsync(question, url, token, cancellationToken);
             if (reply.Message is not { } message)
             {
                 return reply;
@@ -68,7 +97,7 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
                 message.Dispose();
                 isAnswered = true;
                 challenge = challenge.Scope.Length > 0 ? challenge : challenge with { Scope = $"repository:{reference.Repository}:pull" };
-                var answer = await tokens.GetAsync(endpoint, challenge, token, cancellationToken);
+                var answer = await tokens.GetAsync(endpoint, challenge, token, registry.TokenPause, cancellationToken);
                 if (answer.Token is null)
                 {
                     return answer.Failure!;
@@ -95,7 +124,7 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
             }
             else
             {
-                if (redirects > 0 && method == HttpMethod.Get && reference.Kind == OriginKind.Blob && IsContent(message))
+                if (redirects > 0 && question.Method == HttpMethod.Get && question.Kind == OriginKind.Blob && IsContent(message))
                 {
                     _redirects.Remember(reference, url);
                 }
@@ -105,18 +134,33 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
         }
     }
 
-    private async Task<OriginReply> SendOnceAsync(RegistryEndpoint endpoint, OriginKind kind, Uri url, HttpMethod method, ByteRange? range, string? token, CancellationToken cancellationToken)
+    private async Task<OriginReply> SendOnceAsync(OriginQuestion question, Uri url, string? token, CancellationToken cancellationToken)
     {
+        var (registry, method, range) = (question.Registry, question.Method, question.Range);
+        var endpoint = registry.Endpoint;
+        var isRegistry = endpoint.IsOriginOf(url);
+        if (isRegistry && !await registry.LaneOf(question.Kind, method).PaceAsync(cancellationToken))
+        {
+            return registry.QueueFull;
+        }
+
+        // Not before: the pause may have begun meanwhile.
+        var pause = isRegistry ? registry.PauseOf(question.Kind) : registry.StorePause;
+        if (pause.Refusal is { } refusal)
+        {
+            return refusal;
+        }
+
         // HTTP/1.1: each read has a TCP connection to itself, which is what makes many large reads fast.
         using var request = new HttpRequestMessage(method, url);
-        request.Headers.TryAddWithoutValidation("Accept", kind == OriginKind.Manifest ? ManifestTypes : "*/*");
+        request.Headers.TryAddWithoutValidation("Accept", question.Kind == OriginKind.Manifest ? ManifestTypes : "*/*");
         request.Headers.TryAddWithoutValidation("User-Agent", UserAgent);
         if (range is { } bytes)
         {
             request.Headers.Range = new RangeHeaderValue(bytes.Offset, LastByte(bytes));
         }
 
-        if (token is not null && endpoint.IsOriginOf(url))
+        if (token is not null && isRegistry)
         {
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         }
@@ -126,6 +170,7 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
         if (reply.Message is { } message)
         {
             metrics.Answered(message.StatusCode);
+            pause.Heed(message.StatusCode, RetryAfter.Of(message, time));
             if (logger.IsEnabled(LogLevel.Debug))
             {
                 Log.Answered(logger, method.Method, OriginUrl.Redact(url), range?.Offset ?? 0, range?.Length ?? -1, (int)message.StatusCode, time.GetElapsedTime(started).TotalMilliseconds);

@@ -35,6 +35,22 @@ internal sealed class OriginOptions
 
     /// <summary>How many blobs of one registry are read at once; manifests and size requests have as many slots of their own. 1 to 1024; default 16.</summary>
     public string MaxConcurrentRequests { get; set; } = "16";
+
+    /// <summary>
+    /// How many requests for blobs are sent to one registry in a second, after a burst of five times as many; manifests and
+    /// size requests have as many of their own. What goes to the store that a registry redirects to does not count, for
+    /// that takes the load off the registry. 1 to 10000; default 200.
+    /// </summary>
+    /// <remarks>
+    /// The default stops what runs away, never a pull. Four layers that are read at once from a registry without a store,
+    /// in the smallest requests there are (ranges of 1 MiB), need 119 requests a second to fill a link of 1 Gbit/s, and the
+    /// burst is a whole GiB at any speed; as a rule a pull needs far fewer, for contiguous ranges are read with one request.
+    /// Registries that count requests for an account (the least of them 16 a second) ask for less: divide by the nodes.
+    /// </remarks>
+    public string RequestsPerSecond { get; set; } = "200";
+
+    /// <summary>How long a 404 or 410 for a digest is believed without asking again. Duration, 0s (not at all) to 1m; default 5s.</summary>
+    public string NotFoundFor { get; set; } = "5s";
 }
 
 /// <summary>One registry of <see cref="OriginOptions.Registries"/>.</summary>

@@ -13,7 +13,9 @@ internal sealed record OriginSettings(
     int Retries,
     TimeSpan RetryDelay,
     int MaxRedirects,
-    int MaxConcurrentRequests)
+    int MaxConcurrentRequests,
+    int RequestsPerSecond,
+    TimeSpan NotFoundFor)
 {
     private static readonly TimeSpan MinTimeout = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan MaxTimeout = TimeSpan.FromMinutes(10);
@@ -35,7 +37,9 @@ internal sealed record OriginSettings(
             found.ReadNumber(nameof(options.Retries), options.Retries, 0, 10),
             found.ReadDuration(nameof(options.RetryDelay), options.RetryDelay, TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(10)),
             found.ReadNumber(nameof(options.MaxRedirects), options.MaxRedirects, 0, 20),
-            found.ReadNumber(nameof(options.MaxConcurrentRequests), options.MaxConcurrentRequests, 1, 1024));
+            found.ReadNumber(nameof(options.MaxConcurrentRequests), options.MaxConcurrentRequests, 1, 1024),
+            found.ReadNumber(nameof(options.RequestsPerSecond), options.RequestsPerSecond, 1, 10_000),
+            found.ReadDuration(nameof(options.NotFoundFor), options.NotFoundFor, TimeSpan.Zero, TimeSpan.FromMinutes(1)));
         errors = found.All;
         if (errors.Count > 0)
         {

@@ -18,7 +18,8 @@ internal readonly record struct OriginReply(HttpResponseMessage? Message, Origin
 /// <param name="IsPassing">True when it may work a moment later: no connection, no headers in time.</param>
 /// <param name="Status">A status that stands for the failure, 401 for example; 0 when the origin was not reached.</param>
 /// <param name="RetryAfter">Pause that the origin asked for.</param>
-internal sealed record OriginFailure(string Error, bool IsPassing = false, HttpStatusCode Status = default, TimeSpan? RetryAfter = null);
+/// <param name="Unasked">Why the origin was not asked; null when it was.</param>
+internal sealed record OriginFailure(string Error, bool IsPassing = false, HttpStatusCode Status = default, TimeSpan? RetryAfter = null, UnaskedReason? Unasked = null);
 
 /// <summary>
 /// The connections to registries and to where they lead: one request at a time, no redirects, no cookies, no

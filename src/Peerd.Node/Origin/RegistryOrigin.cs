@@ -3,7 +3,6 @@ using System.Net;
 using System.Threading.RateLimiting;
 using Peerd.Contracts;
 using Polly;
-using Polly.Retry;
 
 namespace Peerd.Node.Origin;
 
@@ -13,28 +12,25 @@ namespace Peerd.Node.Origin;
 /// </summary>
 internal sealed partial class RegistryOrigin : IOrigin, IDisposable
 {
-    private const int MaxRetriesAfterServerError = 2;
-
-    /// <summary>No repetition begins later than this after the first attempt.</summary>
-    private static readonly TimeSpan RetryBudget = TimeSpan.FromSeconds(10);
-
-    private static readonly TimeSpan MaxRetryDelay = TimeSpan.FromSeconds(2);
-
     private readonly FrozenDictionary<string, RegistryState> _registries;
     private readonly OriginExchange _exchange;
     private readonly OriginAnswer _answer;
+    private readonly NotFoundMemory _notFound;
+    private readonly OriginMetrics _metrics;
     private readonly TimeProvider _time;
     private readonly ILogger<RegistryOrigin> _logger;
-    private readonly ResiliencePipeline<Attempt> _retries;
+    private readonly ResiliencePipeline<OriginAttempt> _retries;
 
     public RegistryOrigin(OriginSettings settings, OriginExchange exchange, OriginMetrics metrics, TimeProvider time, ILogger<RegistryOrigin> logger)
     {
-        _registries = settings.Registries.ToFrozenDictionary(pair => pair.Key, pair => new RegistryState(pair.Value, settings.MaxConcurrentRequests), StringComparer.Ordinal);
+        _registries = settings.Registries.ToFrozenDictionary(pair => pair.Key, pair => new RegistryState(pair.Value, settings, time, logger), StringComparer.Ordinal);
         _exchange = exchange;
         _answer = new OriginAnswer(settings, metrics, time);
+        _notFound = new NotFoundMemory(settings.NotFoundFor, time);
+        _metrics = metrics;
         _time = time;
         _logger = logger;
-        _retries = Retries(settings, time);
+        _retries = OriginAttempt.Retries(settings, time);
     }
 
     public bool Serves(string registry) => _registries.ContainsKey(registry);
@@ -64,29 +60,6 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
         {
             registry.Dispose();
         }
-    }
-
-    private static ResiliencePipeline<Attempt> Retries(OriginSettings settings, TimeProvider time)
-    {
-        if (settings.Retries == 0)
-        {
-            return ResiliencePipeline<Attempt>.Empty;
-        }
-
-        return new ResiliencePipelineBuilder<Attempt> { TimeProvider = time }
-            .AddRetry(new RetryStrategyOptions<Attempt>
-            {
-                BackoffType = DelayBackoffType.Exponential,
-                Delay = settings.RetryDelay,
-                MaxDelay = MaxRetryDelay,
-                MaxRetryAttempts = settings.Retries,
-                UseJitter = true,
-                ShouldHandle = arguments => ValueTask.FromResult(
-                    arguments.Outcome.Result is { IsPassing: true } attempt
-                    && (attempt.Response.Status == default || arguments.AttemptNumber < MaxRetriesAfterServerError)
-                    && time.GetElapsedTime(attempt.Since) < RetryBudget),
-            })
-            .Build();
     }
 
     private async Task<OriginResponse> StatManifestAsync(OriginReference reference, OriginResponse head, CancellationToken cancellationToken)
@@ -181,20 +154,31 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
             return OriginAnswer.Unreachable("the repository or reference is malformed");
         }
 
-        var isBlob = reference.Kind == OriginKind.Blob && method == HttpMethod.Get;
-        var slot = await registry.EnterAsync(isBlob, cancellationToken);
+        var question = new OriginQuestion(registry, reference, url, method, range);
+        if (KnownAnswer(question) is { } known)
+        {
+            return Unasked(known);
+        }
+
+        var slot = await registry.LaneOf(reference.Kind, method).EnterAsync(cancellationToken);
         if (!slot.IsAcquired)
         {
             slot.Dispose();
-            return OriginAnswer.Unreachable($"too many requests wait for {reference.Registry}");
+            return Unasked(registry.QueueFull);
         }
 
         OriginResponse? handedOver = null;
         try
         {
-            var question = new Question(registry.Endpoint, reference, url, method, range, _time.GetTimestamp());
-            var attempt = await _retries.ExecuteAsync((asked, token) => new ValueTask<Attempt>(AttemptAsync(asked, token)), question, cancellationToken);
-            Note(registry, attempt);
+            // Others were answered while this one waited.
+            if (KnownAnswer(question) is { } meanwhile)
+            {
+                return Unasked(meanwhile);
+            }
+
+            var attempt = await _retries.ExecuteAsync(
+                (asked, token) => new ValueTask<OriginAttempt>(AttemptAsync(asked.Question, asked.Since, token)), (Question: question, Since: _time.GetTimestamp()), cancellationToken);
+            Note(question, attempt);
             var response = attempt.Response;
             if (response.Outcome != OriginOutcome.Ok || method == HttpMethod.Head)
             {
@@ -213,34 +197,43 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
         }
     }
 
-    private async Task<Attempt> AttemptAsync(Question question, CancellationToken cancellationToken)
+    // Said without a request, because the registry said it a moment ago.
+    private OriginFailure? KnownAnswer(OriginQuestion question) =>
+        _notFound.Find(question.Reference, question.Method) ?? _exchange.RefusalOf(question);
+
+    private OriginResponse Unasked(OriginFailure failure)
     {
-        var reply = await _exchange.SendAsync(question.Endpoint, question.Reference, question.Url, question.Method, question.Range, cancellationToken);
+        _metrics.Unasked(failure.Unasked!.Value);
+        return OriginAnswer.Of(failure);
+    }
+
+    private async Task<OriginAttempt> AttemptAsync(OriginQuestion question, long since, CancellationToken cancellationToken)
+    {
+        var reply = await _exchange.SendAsync(question, cancellationToken);
         if (reply.Message is not { } message)
         {
             var failure = reply.Failure!;
-            return new Attempt(
-                new OriginResponse
-                {
-                    Outcome = failure.Status == default ? OriginOutcome.Unreachable : OriginOutcome.Refused,
-                    Status = failure.Status,
-                    Error = failure.Error,
-                    RetryAfter = failure.RetryAfter,
-                },
-                failure.IsPassing && failure.RetryAfter is null,
-                question.Since);
+            return new OriginAttempt(OriginAnswer.Of(failure), failure.IsPassing && failure.RetryAfter is null, since, failure.Unasked);
         }
 
         var response = await _answer.ReadAsync(question.Reference, question.Range, question.Method, message, cancellationToken);
 
         // An origin that says when to come back is not asked before; the caller decides whether to wait.
         var isPassing = response is { Outcome: OriginOutcome.Refused, RetryAfter: null } && (int)response.Status is 408 or 500 or 502 or 503 or 504;
-        return new Attempt(response, isPassing, question.Since);
+        return new OriginAttempt(response, isPassing, since);
     }
 
     // One line when a registry is lost and one when it is back, however many requests fail in between.
-    private void Note(RegistryState registry, Attempt attempt)
+    private void Note(OriginQuestion question, OriginAttempt attempt)
     {
+        if (attempt.Unasked is { } reason)
+        {
+            _metrics.Unasked(reason);
+            return;
+        }
+
+        var registry = question.Registry;
+        _notFound.Note(question.Reference, question.Method, attempt.Response.Status);
         var isLost = attempt is { IsPassing: true, Response.Outcome: OriginOutcome.Unreachable };
         if (!registry.Note(!isLost))
         {
@@ -267,12 +260,6 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
         MediaType = response.MediaType,
         ContentDigest = response.ContentDigest,
     };
-
-    /// <summary>One question, and when it was first asked.</summary>
-    private sealed record Question(RegistryEndpoint Endpoint, OriginReference Reference, Uri Url, HttpMethod Method, ByteRange? Range, long Since);
-
-    /// <summary>What came of asking once, and whether asking again may help.</summary>
-    private sealed record Attempt(OriginResponse Response, bool IsPassing, long Since);
 
     private sealed class Holding(OriginResponse response, RateLimitLease slot) : IAsyncDisposable
     {

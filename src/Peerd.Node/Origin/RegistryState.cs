@@ -1,23 +1,36 @@
-using System.Threading.RateLimiting;
-
 namespace Peerd.Node.Origin;
 
-/// <summary>What goes on at one registry: slots for requests, and whether it could be reached. Thread-safe.</summary>
-internal sealed class RegistryState(RegistryEndpoint endpoint, int maxRequests) : IDisposable
+/// <summary>
+/// What goes on at one registry: requests under way, pauses that it asked for, and whether it could be reached. Thread-safe.
+/// </summary>
+internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings settings, TimeProvider time, ILogger logger) : IDisposable
 {
-    private const int MaxWaiting = 1024;
-
     // Apart, because a blob keeps its slot until it is read: a tag must not wait for gigabytes.
-    private readonly ConcurrencyLimiter _blobs = Slots(maxRequests);
-    private readonly ConcurrencyLimiter _others = Slots(maxRequests);
+    private readonly RegistryLane _blobs = new(settings, time);
+    private readonly RegistryLane _others = new(settings, time);
+
+    // For the whole registry, as its limits are for an account or an address, not for a repository. Apart, because one
+    // counts manifests only (Docker Hub), and its blobs must still be readable when there are no more manifests today.
+    private readonly OriginPause _manifestPause = new($"manifests of {endpoint.Name}", time, logger);
+    private readonly OriginPause _blobPause = new($"blobs of {endpoint.Name}", time, logger);
 
     private int _isUnreachable;
 
     public RegistryEndpoint Endpoint { get; } = endpoint;
 
-    /// <summary>Waits for a slot; not acquired when too many wait already.</summary>
-    public ValueTask<RateLimitLease> EnterAsync(bool isBlob, CancellationToken cancellationToken) =>
-        (isBlob ? _blobs : _others).AcquireAsync(1, cancellationToken);
+    /// <summary>For where the registry's redirects lead, which knows nothing of the registry's own limits.</summary>
+    public OriginPause StorePause { get; } = new($"the store of {endpoint.Name}", time, logger);
+
+    /// <summary>For its token server: who has a token goes on.</summary>
+    public OriginPause TokenPause { get; } = new($"the token server of {endpoint.Name}", time, logger);
+
+    /// <summary>The answer when a lane takes no more.</summary>
+    public OriginFailure QueueFull { get; } = new($"too many requests wait for {endpoint.Name}", Unasked: UnaskedReason.QueueFull);
+
+    public RegistryLane LaneOf(OriginKind kind, HttpMethod method) => kind == OriginKind.Blob && method == HttpMethod.Get ? _blobs : _others;
+
+    /// <summary>The pause of the registry itself.</summary>
+    public OriginPause PauseOf(OriginKind kind) => kind == OriginKind.Manifest ? _manifestPause : _blobPause;
 
     /// <summary>Notes whether it was reached; true when that is news.</summary>
     public bool Note(bool isReached)
@@ -31,7 +44,4 @@ internal sealed class RegistryState(RegistryEndpoint endpoint, int maxRequests) 
         _blobs.Dispose();
         _others.Dispose();
     }
-
-    private static ConcurrencyLimiter Slots(int count) =>
-        new(new ConcurrencyLimiterOptions { PermitLimit = count, QueueLimit = MaxWaiting, QueueProcessingOrder = QueueProcessingOrder.OldestFirst });
 }

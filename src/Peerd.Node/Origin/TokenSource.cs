@@ -28,8 +28,9 @@ internal sealed class TokenSource(OriginTransport transport, OriginSettings sett
     /// <param name="endpoint">The registry that challenged.</param>
     /// <param name="challenge">What it wants.</param>
     /// <param name="rejected">A token that the registry no longer takes: it is not given again.</param>
+    /// <param name="pause">Of the registry's token server.</param>
     /// <param name="cancellationToken">Ends this wait, not the request that others may wait for.</param>
-    public Task<TokenAnswer> GetAsync(RegistryEndpoint endpoint, BearerChallenge challenge, string? rejected, CancellationToken cancellationToken)
+    public Task<TokenAnswer> GetAsync(RegistryEndpoint endpoint, BearerChallenge challenge, string? rejected, OriginPause pause, CancellationToken cancellationToken)
     {
         // Looked at for each registry: what one may use is not allowed for another that names the same realm.
         if (!TryLocate(challenge, out var url))
@@ -40,7 +41,7 @@ internal sealed class TokenSource(OriginTransport transport, OriginSettings sett
         return RedirectPolicy.RefusalOf(endpoint, url) is { } refusal
             ? Task.FromResult(Unauthorized($"its token server {OriginUrl.Redact(url)} is not asked: {refusal}"))
             : _slots.GetOrAdd(challenge, static _ => new Slot())
-                .GetAsync(rejected, time.GetUtcNow(), () => FetchAsync(endpoint, url))
+                .GetAsync(rejected, time.GetUtcNow(), () => pause.Refusal is { } paused ? Task.FromResult(Failed(paused)) : FetchAsync(endpoint, url, pause))
                 .WaitAsync(cancellationToken);
     }
 
@@ -69,7 +70,7 @@ internal sealed class TokenSource(OriginTransport transport, OriginSettings sett
         return isUrl;
     }
 
-    private async Task<TokenAnswer> FetchAsync(RegistryEndpoint endpoint, Uri url)
+    private async Task<TokenAnswer> FetchAsync(RegistryEndpoint endpoint, Uri url, OriginPause pause)
     {
         var server = OriginUrl.Redact(url);
         using var deadline = new CancellationTokenSource(settings.HeaderTimeout * 2, time);
@@ -84,11 +85,13 @@ internal sealed class TokenSource(OriginTransport transport, OriginSettings sett
             }
 
             using var message = reply.Message;
+            var retryAfter = RetryAfter.Of(message, time);
+            pause.Heed(message.StatusCode, retryAfter);
             return message.StatusCode switch
             {
                 HttpStatusCode.OK => await ReadAsync(message, server, deadline.Token),
-                var status when (int)status >= 500 => Failed(new OriginFailure($"the token server {server} answered {(int)status}", IsPassing: true, status, RetryAfter.Of(message, time))),
-                HttpStatusCode.TooManyRequests => Failed(new OriginFailure($"the token server {server} answered 429", Status: message.StatusCode, RetryAfter: RetryAfter.Of(message, time))),
+                var status when (int)status >= 500 => Failed(new OriginFailure($"the token server {server} answered {(int)status}", IsPassing: true, status, retryAfter)),
+                HttpStatusCode.TooManyRequests => Failed(new OriginFailure($"the token server {server} answered 429", Status: message.StatusCode, RetryAfter: retryAfter)),
                 var status => Unauthorized($"the token server {server} answered {(int)status}"),
             };
         }

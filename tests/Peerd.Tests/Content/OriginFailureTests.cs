@@ -19,7 +19,7 @@ public sealed class OriginFailureTests
     [InlineData(HttpStatusCode.InternalServerError, HttpStatusCode.BadGateway, "UNAVAILABLE")]
     public async Task Pull_OriginRefuses_ClientIsTold(HttpStatusCode origin, HttpStatusCode expected, string code)
     {
-        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, settings: ["--Peerd:Origin:NotFoundFor=0s"]);
         var samples = mesh.Nodes.ConvertAll(node => mesh.BlobOwnedBy(MiB, node.Name));
         mesh.Registry.AnswerWith(origin);
 

@@ -17,6 +17,7 @@ public sealed class OriginOptionsTests
         Assert.Equal(
             (TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(15), 3, 5, 16),
             (settings.ConnectTimeout, settings.HeaderTimeout, settings.IdleTimeout, settings.Retries, settings.MaxRedirects, settings.MaxConcurrentRequests));
+        Assert.Equal((200, TimeSpan.FromSeconds(5)), (settings.RequestsPerSecond, settings.NotFoundFor));
     }
 
     [Fact]
@@ -34,6 +35,22 @@ public sealed class OriginOptionsTests
     }
 
     [Fact]
+    public void Bind_NotFoundForNoTime_IsAllowed() => Assert.Equal(TimeSpan.Zero, OriginSettings.From(Bind(("NotFoundFor", "0s"))).NotFoundFor);
+
+    [Theory]
+    [InlineData("RequestsPerSecond", "10001", "a whole number from 1 to 10000")]
+    [InlineData("RequestsPerSecond", "-1", "a whole number from 1 to 10000")]
+    [InlineData("RequestsPerSecond", "0.5", "a whole number from 1 to 10000")]
+    [InlineData("NotFoundFor", "0", "a duration from 0s to 1m")]
+    [InlineData("NotFoundFor", "-5s", "a duration from 0s to 1m")]
+    public void TryCreate_BadLimit_TellsWhatIsAllowed(string key, string value, string allowed)
+    {
+        Assert.False(OriginSettings.TryCreate(Bind((key, value)), out _, out var errors));
+
+        Assert.StartsWith($"Peerd:Origin:{key} is '{value}'; allowed: {allowed}", Assert.Single(errors), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void TryCreate_BadValues_NamesEachKeyValueAndWhatIsAllowed()
     {
         var options = Bind(
@@ -44,6 +61,8 @@ public sealed class OriginOptionsTests
             ("RetryDelay", ""),
             ("MaxRedirects", "21"),
             ("MaxConcurrentRequests", "0"),
+            ("RequestsPerSecond", "0"),
+            ("NotFoundFor", "61s"),
             ("Registries:0:Name", "https://docker.io"),
             ("Registries:1:Name", "a.test"),
             ("Registries:1:Endpoint", "https://user:secret@a.test"),
@@ -53,7 +72,7 @@ public sealed class OriginOptionsTests
             ("Registries:4:Name", "c.test"));
         Assert.False(OriginSettings.TryCreate(options, out _, out var errors));
 
-        Assert.Equal(11, errors.Count);
+        Assert.Equal(13, errors.Count);
         Assert.All(errors, error => Assert.Matches(@"\APeerd:Origin:[A-Za-z0-9:]+ is '[^\r\n]*'; allowed: [^\r\n]+\z", error));
         Assert.Contains(errors, error => error.StartsWith("Peerd:Origin:Retries is 'many'; allowed: a whole number from 0 to 10", StringComparison.Ordinal));
         Assert.Contains(errors, error => error.StartsWith("Peerd:Origin:Registries:4:Name is 'c.test'", StringComparison.Ordinal));

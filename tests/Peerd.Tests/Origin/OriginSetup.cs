@@ -50,6 +50,7 @@ internal sealed class OriginSetup : IAsyncDisposable
         var meters = _services.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>();
         BytesRead = new MetricCollector<long>(meters, OriginMetrics.MeterName, OriginMetrics.BytesName);
         RequestsSent = new MetricCollector<long>(meters, OriginMetrics.MeterName, OriginMetrics.RequestsName);
+        Unasked = new MetricCollector<long>(meters, OriginMetrics.MeterName, OriginMetrics.UnaskedName);
         Origin = _services.GetRequiredService<IOrigin>();
     }
 
@@ -60,6 +61,9 @@ internal sealed class OriginSetup : IAsyncDisposable
     public MetricCollector<long> BytesRead { get; }
 
     public MetricCollector<long> RequestsSent { get; }
+
+    /// <summary>One measurement for each answer given without asking.</summary>
+    public MetricCollector<long> Unasked { get; }
 
     public static OriginReference Blob(Digest digest, string registry = "reg.test") => new(registry, "team/app", OriginKind.Blob, digest.ToString());
 
@@ -106,6 +110,7 @@ internal sealed class OriginSetup : IAsyncDisposable
         AssertNothingSecret(Logs.GetSnapshot().Select(record => record.ToString()));
         BytesRead.Dispose();
         RequestsSent.Dispose();
+        Unasked.Dispose();
         await _services.DisposeAsync();
     }
 

@@ -377,8 +377,10 @@ public sealed class RegistryOriginReadTests
         await using var setup = new OriginSetup(registry, ("MaxConcurrentRequests", "1"));
         for (var i = 0; i < 3; i++)
         {
-            Assert.Equal((OriginOutcome.Refused, HttpStatusCode.NotFound), await setup.TryAsync(Blob(Digest.OfSha256([]))));
+            Assert.Equal((OriginOutcome.Refused, HttpStatusCode.NotFound), await setup.TryAsync(Blob(Digest.OfSha256([(byte)i]))));
         }
+
+        Assert.Equal(3, registry.Requests.Count);
     }
 
     [Fact]

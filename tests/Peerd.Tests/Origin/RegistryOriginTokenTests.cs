@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Node.Origin;
 using static Peerd.Tests.Origin.OriginSetup;
@@ -172,7 +173,7 @@ public sealed class RegistryOriginTokenTests
         using var transport = new OriginTransport(settings, (_, _) => throw new InvalidOperationException(), TimeProvider.System);
         var tokens = new TokenSource(transport, settings, TimeProvider.System);
 
-        var answer = await tokens.GetAsync(endpoint, new BearerChallenge($"{registry.Url}/token", "s", "x"), null, TestContext.Current.CancellationToken);
+        var answer = await tokens.GetAsync(endpoint, new BearerChallenge($"{registry.Url}/token", "s", "x"), null, new OriginPause("it", TimeProvider.System, NullLogger.Instance), TestContext.Current.CancellationToken);
 
         Assert.Equal(HttpStatusCode.Unauthorized, answer.Failure?.Status);
         Assert.Empty(registry.Requests);
