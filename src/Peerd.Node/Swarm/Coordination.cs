@@ -139,7 +139,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 if (IsCurrent(session))
                 {
-                    _coordinator.Asked(session.Node, want.CanReachOrigin, want.Reading, owner.Now);
+                    _coordinator.Asked(session.Node, want.CanReachOrigin, want.Continued, want.Reading, owner.Now);
                     Flush();
                 }
             }
@@ -166,7 +166,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 if (IsCurrent(session))
                 {
-                    _coordinator.Asked(session.Node, want.CanReachOrigin, want.Reading, owner.Now);
+                    _coordinator.Asked(session.Node, want.CanReachOrigin, want.Continued, want.Reading, owner.Now);
                     Flush();
                 }
             }

@@ -64,9 +64,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
     /// <summary>A node asks, or asks again.</summary>
     /// <param name="node">Name of the node.</param>
     /// <param name="canReachOrigin">It is able to read from the origin.</param>
+    /// <param name="isContinued">It has had a session before this one.</param>
     /// <param name="reading">Segments that it is reading already, granted by a former session.</param>
     /// <param name="now">The time.</param>
-    public void Asked(string node, bool canReachOrigin, IReadOnlyCollection<SegmentRun> reading, TimeSpan now)
+    public void Asked(string node, bool canReachOrigin, bool isContinued, IReadOnlyCollection<SegmentRun> reading, TimeSpan now)
     {
         if (!_askers.TryGetValue(node, out var asker))
         {
@@ -85,7 +86,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
 
         asker.CanReachOrigin = canReachOrigin;
         asker.ToldState = LookupState.Unspecified;
-        if (_askers.Count == 1 && _granted.Count == 0 && reading.Count > 0)
+        if (_askers.Count == 1 && _granted.Count == 0 && isContinued)
         {
             _settledAt = now + policy.Settling;
         }

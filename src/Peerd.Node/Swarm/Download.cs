@@ -63,6 +63,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private int _verifiedFrames;
     private int _mismatches;
     private int _emptyReads;
+    private bool _hadSession;
     private bool _isProbing;
     private bool _isOwnerLost;
     private bool _reportScheduled;
@@ -241,7 +242,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             _machine?.SessionStarted();
-            return NewWant();
+            var want = NewWant();
+            want.Continued = _hadSession;
+            _hadSession = true;
+            return want;
         }
     }
 
@@ -967,14 +971,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             Volatile.Write(ref _hashed[frame], FrameChecksum.Compute(bytes));
             frame++;
             Volatile.Write(ref _verifiedFrames, frame);
-            if (content.KeepsInMemory)
+            // Always: a reader that waits for it may have begun to wait while the disk took no writes.
+            Move();
+            if (content.KeepsInMemory && frame % layout.FramesPerPiece == 0)
             {
-                Move();
-                if (frame % layout.FramesPerPiece == 0)
-                {
-                    ReaderMoved();
-                    await WaitForReadersAsync(frame / layout.FramesPerPiece, cancellationToken);
-                }
+                ReaderMoved();
+                await WaitForReadersAsync(frame / layout.FramesPerPiece, cancellationToken);
             }
         }
     }

@@ -61,7 +61,7 @@ public sealed class CoordinatorGrantTests
             {
                 case 0 or 1:
                     _asking[node] = random.Next(4) > 0;
-                    _coordinator.Asked(node, _asking[node], [], _now);
+                    _coordinator.Asked(node, _asking[node], isContinued: false, [], _now);
                     break;
                 case 2:
                     _asking.Remove(node);

@@ -23,7 +23,7 @@ public sealed class CoordinatorTests
     public void Asked_LoneAsker_IsGrantedEverythingAtOnce()
     {
         _coordinator.SizeKnown(Size, "type", Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
 
         var push = Assert.Single(_told.Take()).Push;
         Assert.Equal(new SegmentRun { First = 0, Count = 40 }, Assert.Single(push.Granted));
@@ -52,12 +52,12 @@ public sealed class CoordinatorTests
     public void Asked_NodesThatCannotReachTheOrigin_GetNoGrant()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("deaf", canReachOrigin: false, [], Seconds(0));
+        _coordinator.Asked("deaf", canReachOrigin: false, isContinued: false, [], Seconds(0));
         Assert.Empty(_coordinator.Grants);
         _told.Take();
         Assert.Equal(LookupState.Unavailable, _told["deaf"].State);
 
-        _coordinator.Asked("able", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("able", canReachOrigin: true, isContinued: false, [], Seconds(0));
         _told.Take();
 
         Assert.Equal(["able"], Grantees());
@@ -110,7 +110,7 @@ public sealed class CoordinatorTests
     [Fact]
     public void SizeKnown_Twice_TheFirstWordCounts()
     {
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         _coordinator.SizeKnown(2 * Size, "late", Seconds(0));
         _told.Take();
@@ -124,7 +124,7 @@ public sealed class CoordinatorTests
     [InlineData(long.MaxValue)]
     public void SizeKnown_NoSizeOfAContent_IsNotBelieved(long size)
     {
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
 
         _coordinator.SizeKnown(size, string.Empty, Seconds(0));
 
@@ -148,10 +148,10 @@ public sealed class CoordinatorTests
     public void Asked_ReadingAlready_KeepsThatAndTheRestIsDealtWhenOthersHadTimeToCome()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [new SegmentRun { First = 3, Count = 2 }], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: true, [new SegmentRun { First = 3, Count = 2 }], Seconds(0));
         _told.Take();
         Assert.Equal([3, 4], _told["a"].Granted.Order());
-        _coordinator.Asked("b", canReachOrigin: true, [new SegmentRun { First = 4, Count = 2 }], Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: true, isContinued: true, [new SegmentRun { First = 4, Count = 2 }], Seconds(0));
         _told.Take();
         Assert.Equal([5], _told["b"].Granted);
 
@@ -160,6 +160,22 @@ public sealed class CoordinatorTests
 
         Assert.Contains(0, _told["a"].Granted.Concat(_told["b"].Granted));
         Assert.Empty(_told["a"].Granted.Intersect(_told["b"].Granted));
+    }
+
+    [Fact]
+    public void Asked_ContinuedAndNotReading_WaitsForThoseWhoRead()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: true, [], Seconds(0));
+        _told.Take();
+        Assert.Empty(_told["a"].Granted);
+
+        _coordinator.Asked("b", canReachOrigin: true, isContinued: true, [new SegmentRun { First = 0, Count = 5 }], Seconds(0));
+        _coordinator.Tick(Policy.Settling);
+        _told.Take();
+
+        Assert.NotEmpty(_told["a"].Granted);
+        Assert.Empty(_told["a"].Granted.Intersect(Enumerable.Range(0, 5)));
     }
 
     [Fact]
@@ -173,7 +189,7 @@ public sealed class CoordinatorTests
         }
 
         _told.Take();
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
 
         Assert.All(_coordinator.TakePushes(), push => Assert.InRange(push.Push.CalculateSize(), 1, 4 << 20));
     }
@@ -182,7 +198,7 @@ public sealed class CoordinatorTests
     public void Reading_BytesArriveSlowly_TheLeaseLivesOn()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
         _told.Take();
 
         _coordinator.Reading("a", [new SegmentRun { First = 0, Count = 1 }], Policy.Lease);
@@ -197,7 +213,7 @@ public sealed class CoordinatorTests
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         AskAll(["a", "b"], canReachOrigin: ["a"]);
-        _coordinator.Asked("b", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: true, isContinued: false, [], Seconds(0));
         _told.Take();
         Assert.Equal(40, _told["a"].Granted.Count);
 
@@ -216,7 +232,7 @@ public sealed class CoordinatorTests
     public void Tick_LoneAskerStalls_ItIsGrantedAnewInTheSamePush()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
         _told.Take();
 
         _coordinator.Tick(Seconds(3));
@@ -230,7 +246,7 @@ public sealed class CoordinatorTests
     public void HolderChanged_PieceByPiece_KeepsTheLease()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
         for (var piece = 0; piece < 40; piece++)
         {
             _coordinator.HolderChanged("a", complete: false, Set(Enumerable.Range(0, piece + 1)), Seconds(piece));
@@ -247,7 +263,7 @@ public sealed class CoordinatorTests
         const long Large = 1L << 30;
         var layout = new ContentLayout(Large);
         _coordinator.SizeKnown(Large, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
         for (var piece = 0; piece < 12; piece++)
         {
             var held = new PieceSet(layout.PieceCount);
@@ -265,7 +281,7 @@ public sealed class CoordinatorTests
     public void HolderChanged_SameNewsAgain_IsNoProgress()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
         _coordinator.HolderChanged("a", complete: false, Set([0]), Seconds(0));
         _coordinator.HolderChanged("a", complete: false, Set([0]), Seconds(1.5));
         _coordinator.Tick(Seconds(2.5));
@@ -295,7 +311,7 @@ public sealed class CoordinatorTests
         _told.Take();
         Assert.Equal(LookupState.Unavailable, _told[first].State);
 
-        _coordinator.Asked(first, canReachOrigin: true, [], Seconds(101));
+        _coordinator.Asked(first, canReachOrigin: true, isContinued: false, [], Seconds(101));
         _told.Take();
         Assert.Equal([first], Grantees());
         Assert.Equal(LookupState.Available, _told[first].State);
@@ -322,7 +338,7 @@ public sealed class CoordinatorTests
     public void GivenBack_RunBeyondTheContent_IsHarmless()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
 
         _coordinator.GivenBack("a", [new SegmentRun { First = uint.MaxValue, Count = uint.MaxValue }], originFailed: false, Seconds(0));
         _coordinator.GivenBack("stranger", Runs(0, 40), originFailed: true, Seconds(0));
@@ -335,7 +351,7 @@ public sealed class CoordinatorTests
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         _coordinator.HolderChanged("h", complete: true, Set(Enumerable.Range(0, 40)), Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: false, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: false, isContinued: false, [], Seconds(0));
         _told.Take();
         Assert.Equal(LookupState.Available, _told["a"].State);
 
@@ -354,10 +370,10 @@ public sealed class CoordinatorTests
     public void Asked_LateComer_GetsWhatTheFirstHasNotBegun()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
         _told.Take();
 
-        _coordinator.Asked("b", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: true, isContinued: false, [], Seconds(0));
         _told.Take();
         Assert.Equal(Enumerable.Range(21, 19), _told["a"].Reclaimed);
         Assert.Empty(_told["b"].Granted);
@@ -378,7 +394,7 @@ public sealed class CoordinatorTests
             _coordinator.HolderChanged(node, complete: true, Set(Enumerable.Range(0, 40)), Seconds(0));
         }
 
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
         var seen = new HashSet<string>(StringComparer.Ordinal);
         for (var tick = 0; tick < 200; tick++)
         {
@@ -396,8 +412,8 @@ public sealed class CoordinatorTests
     public void TakePushes_SomebodyReads_OthersAreToldWhatItIsReceiving()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
-        _coordinator.Asked("b", canReachOrigin: false, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: false, isContinued: false, [], Seconds(0));
         _told.Take();
         Assert.Equal(Enumerable.Range(0, 40), _told["b"].Holders["a"].Receiving);
 
@@ -414,8 +430,8 @@ public sealed class CoordinatorTests
     public void Left_ReaderThatHoldsNothing_IsNoHolderAnyMore()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
-        _coordinator.Asked("b", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: true, isContinued: false, [], Seconds(0));
         _told.Take();
         Assert.Contains("a", _told["b"].Holders.Keys);
 
@@ -431,10 +447,10 @@ public sealed class CoordinatorTests
     public void HolderChanged_GoneBeforeItWasPushed_IsNotPushedAsHolder()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("b", canReachOrigin: false, [], Seconds(0));
+        _coordinator.Asked("b", canReachOrigin: false, isContinued: false, [], Seconds(0));
         _coordinator.HolderChanged("a", complete: false, Set([0]), Seconds(0));
         _told.Take();
-        _coordinator.Asked("a", canReachOrigin: true, [], Seconds(0));
+        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
         _coordinator.Left("a", Seconds(0));
         _coordinator.HolderChanged("a", complete: false, null, Seconds(0));
         _told.Take();
@@ -453,7 +469,7 @@ public sealed class CoordinatorTests
         _coordinator.ChecksumsKnown(40, [1]);
         _coordinator.ChecksumsKnown(-1, [1]);
         _told.Take();
-        _coordinator.Asked("c", canReachOrigin: false, [], Seconds(0));
+        _coordinator.Asked("c", canReachOrigin: false, isContinued: false, [], Seconds(0));
         _told.Take();
 
         foreach (var node in new[] { "a", "b", "c" })
@@ -483,7 +499,7 @@ public sealed class CoordinatorTests
     {
         foreach (var node in nodes)
         {
-            _coordinator.Asked(node, (canReachOrigin ?? nodes).Contains(node), [], Seconds(0));
+            _coordinator.Asked(node, (canReachOrigin ?? nodes).Contains(node), isContinued: false, [], Seconds(0));
         }
     }
 

@@ -122,7 +122,7 @@ internal sealed class MiniMesh
                 // Its connection breaks with it: nothing that it had sent counts then.
                 if (!IsDead)
                 {
-                    mesh._coordinator.Asked(Name, canReachOrigin: true, [], mesh.Now);
+                    mesh._coordinator.Asked(Name, canReachOrigin: true, isContinued: false, [], mesh.Now);
                 }
             });
             mesh.After(20, Tick);
