@@ -5,6 +5,10 @@
 #   ./bench.sh NAME               runs one and prints a table
 #   ./bench.sh NAME --json        the last line is one JSON object
 #   ./bench.sh NAME --size 256 --rounds 3    a smaller file (MiB), fewer rounds
+#   ./bench.sh NAME --help        lists its options
+#
+# herd makes network namespaces, which needs root; for example only some of it:
+#   ./bench.sh herd --modes cold,slow --layers 4 --uplinks 1
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

@@ -24,7 +24,7 @@ missing_packages() {
   local pair
   for pair in "$@"; do
     has "${pair%% *}" || printf '%s\n' "${pair##* }"
-  done
+  done | sort -u
 }
 
 remove_policy() { "${as_root[@]}" rm -f "$policy"; }
@@ -76,10 +76,10 @@ case "${1:-all}" in
   bench | all) needed+=("nginx nginx-light" "wrk wrk") ;;
   *) die "unknown argument '$1'; allowed: test, bench, all" ;;
 esac
-needed+=("curl curl" "setpriv util-linux")
+needed+=("curl curl" "setpriv util-linux" "nsenter util-linux" "ip iproute2" "tc iproute2" "docker-registry docker-registry")
 wants_buf=false
 if [ "${1:-all}" != bench ]; then
-  needed+=("git git" "containerd containerd" "docker-registry docker-registry")
+  needed+=("git git" "containerd containerd")
   if [ ! -x "$buf" ] || [ "$(cat .tools/buf.version 2>/dev/null)" != "$buf_version" ]; then
     wants_buf=true
     needed+=("npm npm")

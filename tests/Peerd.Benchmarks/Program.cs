@@ -1,18 +1,19 @@
 using System.CommandLine;
 using Peerd.Benchmarks.Benchmarks;
 using Peerd.Benchmarks.Measuring;
+using Peerd.EndToEnd.Harness;
 using CommonOptions = Peerd.Node.Cli.CommonOptions;
 using ExitCode = Peerd.Node.Cli.ExitCode;
 
 const int MostMebibytes = 64 * 1024;
 const int MostRounds = 1000;
 
-IBenchmark[] benchmarks = [new TransferBenchmark(), new FacadeBenchmark(), new RingBenchmark(), new NoiseBenchmark()];
+IBenchmark[] benchmarks = [new TransferBenchmark(), new FacadeBenchmark(), new HerdBenchmark(), new RingBenchmark(), new NoiseBenchmark()];
 
-var json = new Option<bool>("--json") { Description = "Print the results as one JSON object on the last line." };
-var size = CommonOptions.Number("--size", "Size of the measured file in MiB.", 1024, 1, MostMebibytes);
-var rounds = CommonOptions.Number("--rounds", "How often each case is measured.", 5, 1, MostRounds);
-var root = new RootCommand("Measures Peerd beside other programs, in one run on one machine.") { json, size, rounds };
+// Longer than any step between two looks at the cancellation.
+var timeToStop = TimeSpan.FromSeconds(30);
+
+var root = new RootCommand("Measures Peerd beside other programs, in one run on one machine.");
 root.SetAction(_ =>
 {
     foreach (var benchmark in benchmarks)
@@ -22,16 +23,38 @@ root.SetAction(_ =>
 });
 foreach (var benchmark in benchmarks)
 {
+    var json = new Option<bool>("--json") { Description = "Print the results as one JSON object on the last line." };
+    var size = CommonOptions.Number("--size", "MiB that are moved.", benchmark.UsualMebibytes, 1, MostMebibytes);
+    var rounds = CommonOptions.Number("--rounds", "How often each case is measured.", benchmark.UsualRounds, 1, MostRounds);
     var command = new Command(benchmark.Name, benchmark.Description) { json, size, rounds };
+    foreach (var option in benchmark.Options)
+    {
+        command.Options.Add(option);
+    }
+
     command.SetAction(async (parsed, cancellationToken) =>
     {
-        var plan = new BenchmarkPlan((long)parsed.GetValue(size) << 20, parsed.GetValue(rounds), Console.Error.WriteLine);
-        var results = await benchmark.RunAsync(plan, cancellationToken);
-        Report.WriteTable(benchmark.Name, results, Console.Out);
+        LabFolder.RemoveLeft(TimeProvider.System);
+        var plan = new BenchmarkPlan((long)parsed.GetValue(size) << 20, parsed.GetValue(rounds), Console.Error.WriteLine, parsed);
+        IReadOnlyList<Result> results;
+        try
+        {
+            results = await benchmark.RunAsync(plan, cancellationToken);
+        }
+        catch (Exception) when (cancellationToken.IsCancellationRequested)
+        {
+            // Ctrl-C reaches what was started, too, and its end may be noticed first.
+            await Console.Error.WriteLineAsync("bench: stopped");
+            return ExitCode.Stopped;
+        }
+
+        benchmark.WriteTable(results, Console.Out);
         if (parsed.GetValue(json))
         {
             Report.WriteJson(benchmark.Name, results, Console.Out);
         }
+
+        return ExitCode.Success;
     });
     root.Subcommands.Add(command);
 }
@@ -43,4 +66,4 @@ if (arguments.Errors.Count > 0)
     return ExitCode.BadArguments;
 }
 
-return await arguments.InvokeAsync();
+return await arguments.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = timeToStop });

@@ -23,6 +23,15 @@ internal static class ProcessorTime
     /// <summary>Of all children of this process that have ended.</summary>
     public static double OfEndedChildren() => Read(Environment.ProcessId, ChildUserTicks, ChildSystemTicks);
 
+    /// <summary>Of the whole machine: what its processors have done, and what they could have done.</summary>
+    public static (double Busy, double Possible) OfMachine()
+    {
+        // "cpu user nice system idle iowait irq softirq steal guest guest_nice"; guests are counted as users, too.
+        var ticks = File.ReadLines("/proc/stat").First().Split(' ', StringSplitOptions.RemoveEmptyEntries)[1..9].Select(field => long.Parse(field, CultureInfo.InvariantCulture)).ToArray();
+        var possible = ticks.Sum();
+        return ((possible - ticks[3] - ticks[4]) / TicksPerSecond, possible / TicksPerSecond);
+    }
+
     private static double Read(int process, int first, int second)
     {
         var stat = File.ReadAllText($"/proc/{process}/stat");

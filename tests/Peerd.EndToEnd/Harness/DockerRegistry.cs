@@ -9,12 +9,16 @@ internal sealed partial class DockerRegistry
 {
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(20);
 
-    private readonly RunningProcess _process;
+    private const int UsualPort = 5000;
 
-    private DockerRegistry(RunningProcess process, int port)
+    private readonly RunningProcess _process;
+    private readonly LabHost? _host;
+
+    private DockerRegistry(RunningProcess process, LabHost? host, string name)
     {
         _process = process;
-        Name = $"127.0.0.1:{port}";
+        _host = host;
+        Name = name;
         Endpoint = new Uri($"http://{Name}/");
     }
 
@@ -30,35 +34,24 @@ internal sealed partial class DockerRegistry
     /// <summary>For the configuration of nodes that reach the registry over a slow link only.</summary>
     public Upstream Behind(SlowLink link) => new(Name, link.Endpoint);
 
-    /// <summary>Starts an empty registry.</summary>
-    public static async Task<DockerRegistry> StartAsync(Lab lab)
-    {
-        var port = FreePorts.Take();
-        var folder = lab.CreateFolder($"registry-{port}");
-        var config = Path.Combine(folder, "config.yml");
-        await File.WriteAllTextAsync(config, $"""
-            version: 0.1
-            log:
-              level: warn
-            storage:
-              cache:
-                blobdescriptor: inmemory
-              filesystem:
-                rootdirectory: {folder}/storage
-            http:
-              addr: 127.0.0.1:{port}
-              secret: not-a-secret
+    /// <summary>Starts an empty registry on loopback.</summary>
+    public static Task<DockerRegistry> StartAsync(Lab lab) => StartAsync(lab, null, $"127.0.0.1:{FreePorts.Take()}", string.Empty);
+
+    /// <summary>Starts an empty registry on a host of its own.</summary>
+    public static Task<DockerRegistry> StartAsync(Lab lab, LabHost host) => StartAsync(lab, host, $"{host.Address}:{UsualPort}", string.Empty);
+
+    /// <summary>Starts a registry on a host of its own that reads through from another one and keeps what it has read.</summary>
+    public static Task<DockerRegistry> StartProxyAsync(Lab lab, LabHost host, DockerRegistry remote) =>
+        StartAsync(lab, host, $"{host.Address}:{UsualPort}", $"""
+            proxy:
+              remoteurl: {remote.Endpoint.GetLeftPart(UriPartial.Authority)}
             """);
-        var process = await lab.StartAsync("docker-registry", "/usr/bin/docker-registry", ["serve", config]);
-        var registry = new DockerRegistry(process, port);
-        await Wait.UntilOkAsync(new Uri(registry.Endpoint, "v2/"), process, StartTimeout);
-        return registry;
-    }
 
     /// <summary>Uploads all contents of an image and tags it.</summary>
     public async Task PushAsync(TestImage image, string repository, string tag)
     {
-        using var client = new HttpClient { BaseAddress = Endpoint };
+        using var client = _host?.CreateClient() ?? new HttpClient();
+        client.BaseAddress = Endpoint;
         foreach (var blob in image.Blobs)
         {
             await PushBlobAsync(client, repository, blob);
@@ -86,8 +79,38 @@ internal sealed partial class DockerRegistry
         return read;
     }
 
+    /// <summary>All bytes of bodies that it has written so far.</summary>
+    public long BytesSoFar => ReadSoFar().Values.Sum(traffic => traffic.Bytes);
+
     /// <summary>Stops the registry: from now on connections are refused.</summary>
     public Task StopAsync() => _process.KillAsync();
+
+    private static async Task<DockerRegistry> StartAsync(Lab lab, LabHost? host, string name, string more)
+    {
+        var folder = lab.CreateFolder($"registry-{name.Replace(':', '-')}");
+        var config = Path.Combine(folder, "config.yml");
+        await File.WriteAllTextAsync(config, $"""
+            version: 0.1
+            log:
+              level: warn
+            storage:
+              cache:
+                blobdescriptor: inmemory
+              filesystem:
+                rootdirectory: {folder}/storage
+            http:
+              addr: {name}
+              secret: not-a-secret
+            {more}
+            """);
+        const string Program = "docker-registry";
+        var process = await (host is null
+            ? lab.StartAsync(Program, "/usr/bin/docker-registry", ["serve", config])
+            : host.StartAsync(lab, $"{Program} on {host.Name}", "/usr/bin/docker-registry", ["serve", config]));
+        var registry = new DockerRegistry(process, host, name);
+        await Wait.UntilOkAsync(new Uri(registry.Endpoint, "v2/"), process, StartTimeout, host);
+        return registry;
+    }
 
     private static async Task PushBlobAsync(HttpClient client, string repository, TestImage.Part blob)
     {

@@ -8,15 +8,10 @@ internal sealed class Lab : IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly List<RunningProcess> _processes = [];
-
-    public Lab()
-    {
-        // Short: the path of a Unix socket may not be longer than 107 bytes.
-        Folder = System.IO.Directory.CreateTempSubdirectory("peerd-").FullName;
-    }
+    private readonly LabFolder _folder = new();
 
     /// <summary>Where all files of the test are.</summary>
-    public string Folder { get; }
+    public string Folder => _folder.FullName;
 
     /// <summary>A new folder within <see cref="Folder"/>.</summary>
     public string CreateFolder(string name) => System.IO.Directory.CreateDirectory(Path.Combine(Folder, name)).FullName;
@@ -68,7 +63,7 @@ internal sealed class Lab : IAsyncDisposable
         }
 
         await UnmountAsync();
-        System.IO.Directory.Delete(Folder, recursive: true);
+        _folder.Dispose();
 
         // A program may have started others that the lab does not know: all of them carry the folder's name.
         var left = ProcessesOf(Folder);

@@ -8,12 +8,17 @@ internal sealed class PeerdNode
     private static readonly TimeSpan ReadyTimeout = TimeSpan.FromSeconds(30);
 
     private readonly Lab _lab;
+    private readonly LabHost? _host;
     private RunningProcess? _process;
 
-    private PeerdNode(Lab lab, string name)
+    private PeerdNode(Lab lab, string name, LabHost? host)
     {
         _lab = lab;
+        _host = host;
         Name = name;
+        (Facade, Mesh, Metrics) = host is null
+            ? (NewEndpoint(), NewEndpoint(), NewEndpoint())
+            : (new Uri("http://127.0.0.1:30000/"), new Uri($"http://{host.Address}:30001/"), new Uri("http://127.0.0.1:30004/"));
         ConfigurationFile = Path.Combine(lab.CreateFolder(name), "node.json");
         CacheFolder = Path.Combine(lab.Folder, name, "cache");
     }
@@ -28,19 +33,24 @@ internal sealed class PeerdNode
     public string CacheFolder { get; }
 
     /// <summary>Where containerd asks.</summary>
-    public Uri Facade { get; } = NewEndpoint();
+    public Uri Facade { get; }
 
     /// <summary>Where peers ask.</summary>
-    public Uri Mesh { get; } = NewEndpoint();
+    public Uri Mesh { get; }
 
     /// <summary>Where health and metrics are.</summary>
-    public Uri Metrics { get; } = NewEndpoint();
+    public Uri Metrics { get; }
 
     /// <summary>The running process.</summary>
     public RunningProcess Process => _process ?? throw new InvalidOperationException($"{Name} was not started");
 
     /// <summary>Ports and folders for a node that does not run yet.</summary>
-    public static PeerdNode Create(Lab lab, string name) => new(lab, name);
+    public static PeerdNode Create(Lab lab, string name) => new(lab, name, null);
+
+    /// <summary>A node that does not run yet, with the usual ports on a host of its own.</summary>
+    /// <param name="lab">Owns its process and files.</param>
+    /// <param name="host">Where it runs; also its name.</param>
+    public static PeerdNode Create(Lab lab, LabHost host) => new(lab, host.Name, host);
 
     /// <summary>Ports and folders for nodes n1, n2, … that do not run yet.</summary>
     public static PeerdNode[] CreateMany(Lab lab, int count) => [.. Enumerable.Range(1, count).Select(i => Create(lab, $"n{i}"))];
@@ -55,7 +65,7 @@ internal sealed class PeerdNode
 
     /// <summary>Starts the process with whatever the configuration file says.</summary>
     public async Task<RunningProcess> LaunchAsync() =>
-        _process = await _lab.StartAsync(Name, "dotnet", [Repository.PeerdDll, "serve", "--config", ConfigurationFile]);
+        _process = await (_host is null ? _lab.StartAsync(Name, "dotnet", ServeArguments) : _host.StartAsync(_lab, Name, "dotnet", ServeArguments));
 
     /// <summary>The configuration as a tree that a test may change before it writes it.</summary>
     public JsonObject Configure(IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
@@ -85,11 +95,13 @@ internal sealed class PeerdNode
         File.Move(temporary, ConfigurationFile, overwrite: true);
     }
 
+    private string[] ServeArguments => [Repository.PeerdDll, "serve", "--config", ConfigurationFile];
+
     private async Task StartAsync(JsonObject configuration)
     {
         WriteConfiguration(configuration);
         await LaunchAsync();
-        await Wait.UntilOkAsync(new Uri(Metrics, "readyz"), Process, ReadyTimeout);
+        await Wait.UntilOkAsync(new Uri(Metrics, "readyz"), Process, ReadyTimeout, _host);
     }
 
     private static string Join(IEnumerable<string> items) => string.Join(", ", items);

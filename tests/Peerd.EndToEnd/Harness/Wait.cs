@@ -33,9 +33,15 @@ internal static class Wait
     }
 
     /// <summary>Returns when a GET of this URL answers 200.</summary>
-    public static async Task UntilOkAsync(Uri url, RunningProcess process, TimeSpan timeout)
+    /// <param name="url">What is asked for.</param>
+    /// <param name="process">Who should answer.</param>
+    /// <param name="timeout">How long to wait.</param>
+    /// <param name="host">Where to ask from; null is this process's own network.</param>
+    /// <exception cref="TimeoutException">No such answer came.</exception>
+    public static async Task UntilOkAsync(Uri url, RunningProcess process, TimeSpan timeout, LabHost? host = null)
     {
-        using var client = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
+        using var client = host?.CreateClient() ?? new HttpClient();
+        client.Timeout = TimeSpan.FromSeconds(5);
         await UntilAsync($"{url} answers 200", process, AnswersAsync, timeout);
 
         async Task<bool> AnswersAsync()

@@ -1,0 +1,138 @@
+using System.Diagnostics;
+using Peerd.EndToEnd.Harness;
+
+namespace Peerd.Benchmarks.Herd;
+
+/// <summary>One herd from its start to the end: fresh processes, empty caches, everyone pulling at the same moment.</summary>
+/// <param name="site">Where it takes place.</param>
+/// <param name="herd">What is done.</param>
+/// <param name="progress">Takes a line for people.</param>
+internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progress)
+{
+    private const int SlowPart = 20;
+    private const double KilledAt = 0.4;
+    private const int PatienceFactor = 4;
+
+    private readonly long _imageSize = site.ImageSize(herd.Layers);
+
+    // A herd without any help takes this long; four times that is no progress.
+    private TimeSpan Patience => TimeSpan.FromSeconds(60 + (PatienceFactor * _imageSize * 8.0 * site.Settings.Nodes / site.Settings.Rate));
+
+    /// <summary>Runs the herd of the case; of <see cref="HerdMode.Alone"/> the node's part.</summary>
+    /// <param name="expectedSeconds">How long the herd takes when nothing happens to it.</param>
+    /// <param name="cancellationToken">Ends everything.</param>
+    public async Task<HerdOutcome> RunAsync(double expectedSeconds, CancellationToken cancellationToken)
+    {
+        await site.RegistryHost.LimitAsync(site.Settings.Rate * herd.Uplink);
+        switch (herd.Mode)
+        {
+            case HerdMode.Direct:
+                return await PullAsync(site.NodeHosts, [.. site.NodeHosts.Select(_ => site.Registry.Endpoint)], [], [], null, _ => Task.CompletedTask, cancellationToken);
+            case HerdMode.Proxy:
+                return await RunProxyAsync(cancellationToken);
+            case HerdMode.Alone:
+                return await RunNodesAsync(site.NodeHosts.Take(1).ToArray(), expectedSeconds, cancellationToken);
+            default:
+                return await RunNodesAsync(site.NodeHosts, expectedSeconds, cancellationToken);
+        }
+    }
+
+    /// <summary>One pull without peerd.</summary>
+    public async Task<HerdOutcome> RunDirectAloneAsync(CancellationToken cancellationToken)
+    {
+        await site.RegistryHost.LimitAsync(site.Settings.Rate * herd.Uplink);
+        return await PullAsync([site.NodeHosts[0]], [site.Registry.Endpoint], [], [], null, _ => Task.CompletedTask, cancellationToken);
+    }
+
+    private async Task<HerdOutcome> RunProxyAsync(CancellationToken cancellationToken)
+    {
+        await using var lab = new Lab();
+        var proxy = await DockerRegistry.StartProxyAsync(lab, site.ProxyHost, site.Registry);
+        return await PullAsync(site.NodeHosts, [.. site.NodeHosts.Select(_ => proxy.Endpoint)], [site.ProxyHost], [], null, _ => Task.CompletedTask, cancellationToken);
+    }
+
+    private async Task<HerdOutcome> RunNodesAsync(IReadOnlyList<LabHost> hosts, double expectedSeconds, CancellationToken cancellationToken)
+    {
+        await using var lab = new Lab();
+        PeerdNode[] nodes = [.. hosts.Select(host => PeerdNode.Create(lab, host))];
+        int? special = herd.Mode is HerdMode.Killed or HerdMode.OwnerKilled or HerdMode.Slow
+            ? site.FindNode(nodes, herd.Layers, herd.Mode is HerdMode.OwnerKilled)
+            : null;
+        var slow = herd.Mode is HerdMode.Slow ? hosts[special!.Value] : null;
+        try
+        {
+            await PeerdNode.StartAllAsync(nodes, nodes, site.Registry.Upstream);
+            await site.WarmUpAsync(hosts, nodes, cancellationToken);
+            await (slow?.LimitAsync(site.Settings.Rate / SlowPart) ?? Task.CompletedTask);
+            return await PullAsync(hosts, [.. nodes.Select(node => node.Facade)], hosts, [.. nodes.Select(node => node.Process)], special, DisturbAsync, cancellationToken);
+        }
+        finally
+        {
+            await (slow?.LimitAsync(site.Settings.Rate) ?? Task.CompletedTask);
+        }
+
+        async Task DisturbAsync(HerdMeter meter)
+        {
+            if (herd.Mode is HerdMode.Killed or HerdMode.OwnerKilled)
+            {
+                await Task.Delay(TimeSpan.FromSeconds(KilledAt * expectedSeconds), cancellationToken);
+                meter.Read(nodes[special!.Value].Process);
+                await nodes[special.Value].Process.KillAsync();
+            }
+        }
+    }
+
+    // The pull of the special node is ended when all others are done, and does not count.
+    private async Task<HerdOutcome> PullAsync(
+        IReadOnlyList<LabHost> hosts,
+        IReadOnlyList<Uri> sources,
+        IReadOnlyList<LabHost> uploaders,
+        IReadOnlyList<RunningProcess> processes,
+        int? special,
+        Func<HerdMeter, Task> disturbAsync,
+        CancellationToken cancellationToken)
+    {
+        ImagePuller[] pullers = [.. hosts.Zip(sources, (host, source) => site.CreatePuller(host, source, herd.Layers))];
+        var meter = await HerdMeter.StartAsync(site, uploaders, processes, cancellationToken);
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        end.CancelAfter(Patience);
+        using var specialEnd = CancellationTokenSource.CreateLinkedTokenSource(end.Token);
+
+        var start = Stopwatch.GetTimestamp();
+        var pulls = pullers.Select((puller, i) => TimeAsync(puller, hosts[i].Name, start, i == special ? specialEnd.Token : end.Token)).ToArray();
+        var disturbing = disturbAsync(meter);
+        var judged = await Task.WhenAll(pulls.Where((_, i) => i != special));
+        await disturbing;
+        var delivered = pullers.Sum(puller => puller.ReceivedBytes);
+        await specialEnd.CancelAsync();
+        await Task.WhenAll(pulls);
+        cancellationToken.ThrowIfCancellationRequested();
+        if (special is { } other)
+        {
+            progress($"  {hosts[other].Name}, which does not count, had received {100.0 * pullers[other].ReceivedBytes / _imageSize:0} %");
+        }
+
+        return await meter.FinishAsync(
+            [.. judged.OfType<double>().Order()], judged.Count(seconds => seconds is null), _imageSize, delivered, cancellationToken);
+    }
+
+    private async Task<double?> TimeAsync(ImagePuller puller, string name, long start, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var error = await puller.PullAsync(cancellationToken);
+            if (error is null)
+            {
+                return Stopwatch.GetElapsedTime(start).TotalSeconds;
+            }
+
+            progress($"  {name} has failed after {Stopwatch.GetElapsedTime(start).TotalSeconds:0.0} s: {error}");
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // It took too long, or did not matter any more.
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,116 @@
+using Peerd.Contracts;
+using Peerd.EndToEnd.Harness;
+using Peerd.Node.Ring;
+
+namespace Peerd.EndToEnd.Herd;
+
+/// <summary>
+/// Nodes on hosts of their own, with links so slow that "in the middle of the pull" is a moment that counters show, all
+/// pulling the same image at once.
+/// </summary>
+public sealed class HerdTests : LabTest
+{
+    private const string Repository = "team/app";
+    private const string Tag = "v1";
+    private const int Nodes = 4;
+    private const int MiB = 1 << 20;
+    private const long Rate = 50_000_000;
+    private const long RegistryRate = 2 * Rate;
+    private const double HealthyAmplification = 1.05;
+
+    private TestImage _image = null!;
+    private DockerRegistry _registry = null!;
+    private LabHost[] _hosts = null!;
+    private PeerdNode[] _nodes = null!;
+    private ImagePuller[] _pullers = null!;
+
+    /// <inheritdoc />
+    public override async ValueTask InitializeAsync()
+    {
+        await base.InitializeAsync();
+        _image = TestImage.Generate(Lab.CreateFolder("image"), seed: 51, 11 * MiB, 4 * MiB, MiB);
+        var network = await LabNetwork.CreateAsync(Lab);
+        _registry = await DockerRegistry.StartAsync(Lab, await network.AddHostAsync("registry", RegistryRate));
+        await _registry.PushAsync(_image, Repository, Tag);
+        _hosts = new LabHost[Nodes];
+        for (var i = 0; i < Nodes; i++)
+        {
+            _hosts[i] = await network.AddHostAsync($"n{i + 1}", Rate);
+        }
+
+        _nodes = Array.ConvertAll(_hosts, host => PeerdNode.Create(Lab, host));
+        await PeerdNode.StartAllAsync(_nodes, _nodes, _registry.Upstream);
+        _pullers = [.. _hosts.Zip(_nodes, (host, node) => new ImagePuller(host, node.Facade, _registry.Upstream, Repository, Tag))];
+    }
+
+    [Fact]
+    public async Task Pull_AllAtOnce_EachByteLeavesTheRegistryAboutOnce()
+    {
+        using var deadline = new CancellationTokenSource(PullTimeout);
+
+        await DemandAsync(StartPulls(deadline.Token));
+
+        Assert.InRange(_registry.BytesSoFar / (double)_image.All.Sum(part => part.Size), 1, HealthyAmplification);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Pull_NodeKilledInTheMiddle_OtherPullsFinish(bool isOwner)
+    {
+        var victim = FindNode(isOwner);
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        var pulls = StartPulls(deadline.Token);
+
+        await HasAThirdAsync(victim);
+        Assert.All(pulls, pull => Assert.False(pull.IsCompleted));
+        await _nodes[victim].Process.KillAsync();
+
+        await DemandAsync(pulls.Where((_, i) => i != victim));
+        Assert.NotNull(await pulls[victim]);
+    }
+
+    [Fact]
+    public async Task Pull_OwnerCutOffInTheMiddleAndConnectedAgain_AllPullsFinish()
+    {
+        var victim = FindNode(isOwner: true);
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        var others = StartPulls(deadline.Token, except: victim);
+        var cutOff = _pullers[victim].PullUntilDoneAsync(deadline.Token);
+
+        await HasAThirdAsync(victim);
+        await _hosts[victim].UnplugAsync();
+        await DemandAsync(others);
+        Assert.False(cutOff.IsCompleted);
+        await _hosts[victim].PlugInAsync();
+
+        await cutOff;
+    }
+
+    // The node that coordinates the largest layer, or one that coordinates no content at all if there is one.
+    private int FindNode(bool isOwner)
+    {
+        var ring = new HashRing(new(_nodes.Select(node => new Node.Membership.Member(node.Name, new(node.Mesh.Host, node.Mesh.Port), string.Empty))));
+        int[] owners = [.. _image.Layers.OrderByDescending(layer => layer.Size).Select(layer => Owner(layer.Digest))];
+        return isOwner ? owners[0] : Enumerable.Range(0, Nodes).OrderBy(i => Array.IndexOf([.. owners.Reverse()], i)).First();
+
+        int Owner(Digest content)
+        {
+            Span<int> responsible = stackalloc int[1];
+            ring.FindResponsible(content, responsible);
+            var name = ring[responsible[0]].Name;
+            return Array.FindIndex(_nodes, node => node.Name == name);
+        }
+    }
+
+    private Task<string?>[] StartPulls(CancellationToken cancellationToken, int? except = null) =>
+        [.. _pullers.Where((_, i) => i != except).Select(puller => puller.PullAsync(cancellationToken))];
+
+    private Task HasAThirdAsync(int node) => Wait.UntilAsync(
+        $"{_nodes[node].Name} has received a third of the image",
+        _nodes[node].Process,
+        async () => (await _hosts[node].ReadTrafficAsync()).ReceivedBytes > _image.All.Sum(part => part.Size) / 3,
+        PullTimeout);
+
+    private static async Task DemandAsync(IEnumerable<Task<string?>> pulls) => Assert.All(await Task.WhenAll(pulls), Assert.Null);
+}
