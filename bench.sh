@@ -9,6 +9,10 @@
 #
 # herd makes network namespaces, which needs root; for example only some of it:
 #   ./bench.sh herd --modes cold,slow --layers 4 --uplinks 1
+#
+# simulate needs neither root nor a network; one herd, or the whole matrix:
+#   ./bench.sh simulate --nodes 5000 --uplinks 1 --scenarios killed10 --seeds 1
+#   ./bench.sh simulate --full --seeds 1
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

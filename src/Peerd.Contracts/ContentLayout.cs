@@ -15,11 +15,12 @@ public readonly record struct ContentLayout(long Size)
     /// <summary>Bytes of a frame: 64 KiB for contents under 256 MiB, else 256 KiB.</summary>
     public int FrameSize => Size < 256L * MiB ? 64 * KiB : 256 * KiB;
 
-    /// <summary>Bytes of a piece: 1 MiB; for contents under 64 MiB a power of two about size/64, at least 64 KiB.</summary>
-    public int PieceSize => Size >= 64L * MiB ? MiB : (int)Math.Clamp(FloorPowerOfTwo(Size / 64), 64 * KiB, MiB);
+    /// <summary>Bytes of a piece: a segment, but 1 MiB at most.</summary>
+    /// <remarks>A larger piece would keep small contents from being cut finely enough to spread quickly.</remarks>
+    public int PieceSize => Math.Min(SegmentSize, MiB);
 
-    /// <summary>Bytes of a segment: a power of two about size/256, between 64 KiB and 16 MiB and at least a piece.</summary>
-    public int SegmentSize => (int)Math.Max(PieceSize, Math.Clamp(FloorPowerOfTwo(Size / 256), 64 * KiB, 16 * MiB));
+    /// <summary>Bytes of a segment: the power of two at or below size/256, between 64 KiB and 16 MiB.</summary>
+    public int SegmentSize => (int)Math.Clamp(FloorPowerOfTwo(Size / 256), 64 * KiB, 16 * MiB);
 
     /// <summary>How many frames the content has.</summary>
     public int FrameCount => Count(FrameSize);

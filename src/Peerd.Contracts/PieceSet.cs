@@ -97,6 +97,45 @@ public sealed class PieceSet
     /// <summary>The smallest number not in the set that is at least <paramref name="from"/>, or -1.</summary>
     public int NextClear(int from) => Next(from, invert: true);
 
+    /// <summary>
+    /// How many numbers are in this set, in <paramref name="within"/> (null for no limit) and in none of the others. All have
+    /// the same capacity.
+    /// </summary>
+    public int CountOf(PieceSet except, PieceSet? within, PieceSet? exceptToo = null)
+    {
+        var count = 0;
+        for (var i = 0; i < _words.Length; i++)
+        {
+            count += BitOperations.PopCount(Word(i, except, within, exceptToo));
+        }
+
+        return count;
+    }
+
+    /// <summary>The <paramref name="index"/>-th (from 0) of the numbers that <see cref="CountOf"/> counts; -1 when there are not so many.</summary>
+    public int ElementOf(int index, PieceSet except, PieceSet? within, PieceSet? exceptToo = null)
+    {
+        for (var i = 0; i < _words.Length; i++)
+        {
+            var word = Word(i, except, within, exceptToo);
+            var count = BitOperations.PopCount(word);
+            if (index >= count)
+            {
+                index -= count;
+                continue;
+            }
+
+            for (; index > 0; index--)
+            {
+                word &= word - 1;
+            }
+
+            return (i << 6) + BitOperations.TrailingZeroCount(word);
+        }
+
+        return -1;
+    }
+
     /// <summary>The runs of consecutive numbers in the set, in order.</summary>
     public IEnumerable<(int First, int Count)> Runs()
     {
@@ -123,6 +162,9 @@ public sealed class PieceSet
 
     /// <summary>A copy that changes independently.</summary>
     public PieceSet Clone() => new(this);
+
+    private ulong Word(int index, PieceSet except, PieceSet? within, PieceSet? exceptToo) =>
+        _words[index] & ~except._words[index] & (within?._words[index] ?? ulong.MaxValue) & ~(exceptToo?._words[index] ?? 0);
 
     private int Next(int from, bool invert)
     {

@@ -8,7 +8,10 @@ using ExitCode = Peerd.Node.Cli.ExitCode;
 const int MostMebibytes = 64 * 1024;
 const int MostRounds = 1000;
 
-IBenchmark[] benchmarks = [new TransferBenchmark(), new FacadeBenchmark(), new HerdBenchmark(), new RingBenchmark(), new NoiseBenchmark()];
+IBenchmark[] benchmarks =
+[
+    new TransferBenchmark(), new FacadeBenchmark(), new HerdBenchmark(), new SimulateBenchmark(), new OwnerBenchmark(), new RingBenchmark(), new NoiseBenchmark(),
+];
 
 // Longer than any step between two looks at the cancellation.
 var timeToStop = TimeSpan.FromSeconds(30);

@@ -19,7 +19,7 @@ internal sealed class ContentReader(PieceCache cache, Downloads downloads, TimeP
         }
 
         // The mesh answers for what it holds; only for contents that nobody holds this reads their beginning.
-        using var use = downloads.Join(request.Digest, request.Origin);
+        using var use = downloads.Join(request.Digest, request.Origin, isWhole: false);
         var failure = await use.Download.OpenedAsync.WaitAsync(cancellationToken);
         return failure is null ? FactsOf(use.Download.Content) : FactsOf(failure);
     }
@@ -30,13 +30,13 @@ internal sealed class ContentReader(PieceCache cache, Downloads downloads, TimeP
         {
             if (lease.Content.IsVerified)
             {
-                return new ContentReading(FactsOf(lease.Content), lease, use: null, reader: null, () => downloads.Join(request.Digest, request.Origin), time);
+                return new ContentReading(FactsOf(lease.Content), lease, use: null, reader: null, () => downloads.Join(request.Digest, request.Origin, isWhole: false), time);
             }
 
             lease.Dispose();
         }
 
-        var use = downloads.Join(request.Digest, request.Origin);
+        var use = downloads.Join(request.Digest, request.Origin, isWhole: range is null);
         try
         {
             if (await use.Download.OpenedAsync.WaitAsync(cancellationToken) is { } failure)

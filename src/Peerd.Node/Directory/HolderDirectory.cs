@@ -170,9 +170,25 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
 
             foreach (var availability in request.Contents)
             {
-                if (Digest.TryParse(availability.Digest, out var digest) && availability.Size is >= 0 and <= MaxSize)
+                if (Digest.TryParse(availability.Digest, out var digest) && Add(lease, digest, availability.Size, availability.MediaType) is { } held)
                 {
-                    Add(lease, digest, availability, changed);
+                    if (availability.Replace)
+                    {
+                        held.Pieces.Clear();
+                        held.Complete = false;
+                    }
+
+                    if (availability.Complete)
+                    {
+                        held.Pieces.Fill();
+                        held.Complete = true;
+                    }
+                    else
+                    {
+                        held.Pieces.AddRuns(availability.Pieces);
+                    }
+
+                    changed.Add(digest);
                 }
             }
 
@@ -185,42 +201,57 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         Notify(lease.Name, changed);
     }
 
-    private void Add(Lease lease, Digest digest, Availability availability, List<Digest> changed)
+    private void Add(Lease lease, Digest digest, long size, string mediaType, IReadOnlyCollection<PieceRun> pieces)
     {
-        _contents.TryGetValue(digest, out var content);
-        var node = _nodes[lease.Name];
-        var bytes = BytesOf(content?.Layout ?? new ContentLayout(availability.Size));
-        if (content?.Holders.ContainsKey(lease.Name) != true && node.Bytes + bytes > MaxNodeBytes)
+        lock (_lock)
         {
-            return;
+            if (!IsCurrent(lease) || Add(lease, digest, size, mediaType) is not { } held)
+            {
+                return;
+            }
+
+            held.Pieces.AddRuns(pieces);
         }
 
-        if (content is null)
+        _observer?.HolderChanged(digest, lease.Name);
+    }
+
+    /// <summary>The entry of the lease's node, a new one if need be; null when there may be none.</summary>
+    private Held? Add(Lease lease, Digest digest, long size, string mediaType)
+    {
+        if (size is < 0 or > MaxSize)
         {
-            content = new Content(new ContentLayout(availability.Size), availability.MediaType);
-            _contents.Add(digest, content);
+            return null;
         }
 
-        if (content.Layout.Size != availability.Size)
+        if (!_contents.TryGetValue(digest, out var content))
+        {
+            content = new Content(new ContentLayout(size), mediaType);
+        }
+
+        if (content.Layout.Size != size)
         {
             // One of them is wrong; the first one stays until its holders are gone.
-            return;
-        }
-
-        if (content.MediaType.Length == 0)
-        {
-            content.MediaType = availability.MediaType;
+            return null;
         }
 
         if (!content.Holders.TryGetValue(lease.Name, out var held))
         {
-            content.Holders.Add(lease.Name, held = new Held(new PieceSet(content.Layout.PieceCount), lease));
+            var node = _nodes[lease.Name];
+            var bytes = BytesOf(content.Layout);
+            if (node.Bytes + bytes > MaxNodeBytes)
+            {
+                return null;
+            }
+
             node.Bytes += bytes;
+            content.Holders.Add(lease.Name, held = new Held(new PieceSet(content.Layout.PieceCount), lease));
+            _contents.TryAdd(digest, content);
         }
-        else if (availability.Replace)
+
+        if (content.MediaType.Length == 0)
         {
-            held.Pieces.Clear();
-            held.Complete = false;
+            content.MediaType = mediaType;
         }
 
         if (!lease.IsReport)
@@ -228,17 +259,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
             held.Lease = lease;
         }
 
-        if (availability.Complete)
-        {
-            held.Pieces.Fill();
-            held.Complete = true;
-        }
-        else
-        {
-            held.Pieces.AddRuns(availability.Pieces);
-        }
-
-        changed.Add(digest);
+        return held;
     }
 
     private void Leave(Lease lease)
@@ -323,6 +344,9 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         public bool IsReport { get; init; }
 
         public void Apply(AnnounceRequest request) => directory.Apply(this, request);
+
+        /// <summary>What <see cref="Apply"/> does with a message that adds these pieces, without the message.</summary>
+        public void Add(Digest content, long size, string mediaType, IReadOnlyCollection<PieceRun> pieces) => directory.Add(this, content, size, mediaType, pieces);
 
         public void Leave() => directory.Leave(this);
 

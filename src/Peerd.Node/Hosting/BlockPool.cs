@@ -13,8 +13,11 @@ internal sealed class BlockPool : MemoryPool<byte>, IMemoryPoolFactory<byte>
 {
     private const int BlockSize = 64 * 1024;
 
-    /// <summary>Blocks that are kept while nobody needs them: 16 MiB.</summary>
-    private const int MaxFree = 256;
+    /// <summary>
+    /// Blocks that are kept while nobody needs them: 64 MiB. Each message that waits on one of a thousand Lookup streams
+    /// takes one; blocks that are made and thrown away over and over keep the collector at work all the time.
+    /// </summary>
+    private const int MaxFree = 1024;
 
     private readonly ConcurrentQueue<Block> _free = new();
 

@@ -147,6 +147,7 @@ internal static partial class NodeHost
         services.AddSingleton<HolderDirectory>();
         services.AddSingleton<IAnnounceHandler>(provider => provider.GetRequiredService<HolderDirectory>());
         services.AddHostedService<DirectorySweeper>();
+        services.AddSingleton<ICoordinationMesh, CoordinationMesh>();
         AddHosted<Coordination>(services);
         services.AddSingleton<ILookupHandler>(provider => provider.GetRequiredService<Coordination>());
         services.AddSingleton<Downloads>();

@@ -35,11 +35,36 @@ internal interface ILookupSession : IDisposable
     ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken);
 }
 
+/// <summary>What becomes of a piece that is not here.</summary>
+internal enum PieceArrival
+{
+    /// <summary>This node is not downloading the content.</summary>
+    None,
+
+    /// <summary>The content is being downloaded; nothing has been asked for the piece yet.</summary>
+    Expected,
+
+    /// <summary>It is on its way, from the very node that asks and from nowhere else.</summary>
+    FromReader,
+
+    /// <summary>It is on its way: from the origin, or from another node than the one that asks.</summary>
+    Coming,
+}
+
 /// <summary>Knows what this node is receiving right now, and who else has it.</summary>
 internal interface IIncomingPieces
 {
-    /// <summary>The piece is on its way to this node: from the origin, or from a peer other than <paramref name="reader"/>, who would wait for itself.</summary>
-    bool IsIncoming(Digest content, int piece, string? reader);
+    /// <summary>This node is downloading the content, and the download is not over.</summary>
+    bool IsDownloading(Digest content);
+
+    /// <summary>Completes when a content that is being downloaded is in the cache for the first time, or never will be; at once when it is not being downloaded.</summary>
+    Task OpenedAsync(Digest content);
+
+    /// <summary>What becomes of a piece that is not here, as seen by <paramref name="reader"/>, who must not wait for itself.</summary>
+    PieceArrival ArrivalOf(Digest content, int piece, string? reader);
+
+    /// <summary>Adds the pieces that are on their way to this node.</summary>
+    void AddIncoming(Digest content, PieceSet pieces);
 
     /// <summary>A few other nodes that have the piece, as far as this node knows.</summary>
     IReadOnlyList<string> HoldersOf(Digest content, int piece);

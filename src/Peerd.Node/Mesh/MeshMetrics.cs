@@ -9,6 +9,7 @@ internal sealed class MeshMetrics
     private readonly Counter<long> _sent;
     private readonly Counter<long> _ranges;
     private readonly Counter<long> _integrityFailures;
+    private readonly Counter<long> _hedges;
     private long _receivedBytes;
     private long _sentBytes;
 
@@ -19,6 +20,8 @@ internal sealed class MeshMetrics
         _sent = meter.CreateCounter<long>("peerd.peer.sent", "By", "Content bytes sent to peers.");
         _ranges = meter.CreateCounter<long>("peerd.peer.ranges", "{range}", "Ranges served to peers, by how they ended.");
         _integrityFailures = meter.CreateCounter<long>("peerd.integrity.failures", "{failure}", "Frames or contents that did not match their checksum or digest, by source.");
+        _hedges = meter.CreateCounter<long>(
+            "peerd.hedges", "{range}", "Ranges that peers sent too slowly, by outcome: moved (to another holder, at the byte where it was) or over_budget (left where it was).");
     }
 
     public long ReceivedBytes => Interlocked.Read(ref _receivedBytes);
@@ -47,6 +50,20 @@ internal sealed class MeshMetrics
             Contracts.V1.RangeStatus.DeadlineExceeded => "deadline",
             _ => "invalid",
         }));
+
+    /// <summary>Ranges found slow since the last call.</summary>
+    public void Hedged(int moved, int overBudget)
+    {
+        if (moved > 0)
+        {
+            _hedges.Add(moved, new KeyValuePair<string, object?>("outcome", "moved"));
+        }
+
+        if (overBudget > 0)
+        {
+            _hedges.Add(overBudget, new KeyValuePair<string, object?>("outcome", "over_budget"));
+        }
+    }
 
     public void IntegrityFailure(string source) => _integrityFailures.Add(1, new KeyValuePair<string, object?>("source", source));
 }

@@ -13,16 +13,19 @@ internal sealed class MeshOptions
     /// <summary>Address and port of the gRPC listener. Default <c>0.0.0.0:30001</c>.</summary>
     public string Listen { get; set; } = "0.0.0.0:30001";
 
-    /// <summary>Ranges that are served to peers at the same moment; more are answered "busy". 1 to 1024, default 16.</summary>
-    public string Uploads { get; set; } = "16";
+    /// <summary>
+    /// Ranges that are served to peers at the same moment, over all contents; of one content at most
+    /// <see cref="RangeServer.UploadsPerContent"/>. More are answered "busy". 1 to 1024, default 64.
+    /// </summary>
+    public string Uploads { get; set; } = "64";
 
     /// <summary>A connection to a peer that takes longer than this has failed. 10ms to 1h, default <c>2s</c>.</summary>
     public string ConnectTimeout { get; set; } = "2s";
 
-    /// <summary>A peer that sends nothing of a range for this long has failed. 10ms to 1h, default <c>5s</c>.</summary>
+    /// <summary>A peer that sends nothing of a range for this long has failed; one that waits for bytes itself says so every second. 10ms to 1h, default <c>5s</c>.</summary>
     public string IdleTimeout { get; set; } = "5s";
 
-    /// <summary>Longest time that one range is served. 10ms to 1h, default <c>60s</c>.</summary>
+    /// <summary>Longest time that one range is served, or read from a peer. 10ms to 1h, default <c>60s</c>.</summary>
     public string RangeDeadline { get; set; } = "60s";
 
     internal int UploadsValue => int.Parse(Uploads, CultureInfo.InvariantCulture);

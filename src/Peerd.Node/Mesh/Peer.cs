@@ -2,8 +2,9 @@ using System.Collections.Concurrent;
 using System.Net;
 using Grpc.Core;
 using Grpc.Net.Client;
-using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Polly;
+using Polly.CircuitBreaker;
 using Member = Peerd.Node.Membership.Member;
 
 namespace Peerd.Node.Mesh;
@@ -25,7 +26,8 @@ internal sealed class Peer : IDisposable
     private readonly Metadata _headers;
     private readonly PeerTraffic.Counters _traffic;
     private readonly MeshMetrics _metrics;
-    private readonly TimeSpan _idleTimeout;
+    private readonly RangeLimits _limits;
+    private readonly ResiliencePipeline<RangeOutcome> _breaker;
     private readonly TimeProvider _time;
     private int _controlStreams;
     private long _silentUntil;
@@ -38,7 +40,8 @@ internal sealed class Peer : IDisposable
         _traffic = traffic;
         _metrics = metrics;
         _time = time;
-        _idleTimeout = options.IdleTimeoutValue;
+        _breaker = PeerBreaker.Create(time);
+        _limits = new RangeLimits(options.IdleTimeoutValue, options.RangeDeadlineValue);
         _control = CreateChannel(member.Address, options);
         _data = CreateChannel(member.Address, options);
     }
@@ -66,12 +69,25 @@ internal sealed class Peer : IDisposable
         set => Volatile.Write(ref _silentUntil, value ? _time.GetTimestamp() + (long)(SilenceMemory.TotalSeconds * _time.TimestampFrequency) : 0);
     }
 
-    /// <summary>Reads a range that begins and ends with a frame (or with the content). Never throws for what the peer or the network does.</summary>
-    public async Task<RangeOutcome> FetchAsync(Digest digest, ContentLayout layout, ByteRange range, IRangeSink sink, CancellationToken cancellationToken)
+    /// <summary>Reads a range. Never throws for what the peer or the network does.</summary>
+    public async Task<RangeOutcome> FetchAsync(RangeRequest request, IRangeSink sink, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _breaker.ExecuteAsync(
+                static async (state, cancellation) => await state.Peer.FetchAtOnceAsync(state.Request, state.Sink, cancellation), (Peer: this, Request: request, Sink: sink), cancellationToken);
+        }
+        catch (BrokenCircuitException)
+        {
+            return RangeOutcome.Failed("it failed again and again, and is left alone for a while");
+        }
+    }
+
+    private async Task<RangeOutcome> FetchAtOnceAsync(RangeRequest request, IRangeSink sink, CancellationToken cancellationToken)
     {
         var counting = new CountingSink(sink, _traffic, _metrics);
         var isReused = _streams.TryPop(out var stream);
-        var outcome = await FetchAsync(stream ?? OpenStream(), digest, layout, range, counting, cancellationToken);
+        var outcome = await FetchAsync(stream ?? OpenStream(), request, counting, cancellationToken);
         if (isReused && stream!.BrokeAtOnce)
         {
             // The peer was restarted, and all streams to its former process have died with this one.
@@ -80,7 +96,7 @@ internal sealed class Peer : IDisposable
                 Discard(dead);
             }
 
-            outcome = await FetchAsync(OpenStream(), digest, layout, range, counting, cancellationToken);
+            outcome = await FetchAsync(OpenStream(), request, counting, cancellationToken);
         }
 
         if (outcome.Kind is RangeOutcomeKind.Failed or RangeOutcomeKind.Corrupt)
@@ -103,12 +119,12 @@ internal sealed class Peer : IDisposable
         _data.Dispose();
     }
 
-    private async Task<RangeOutcome> FetchAsync(RangeStream stream, Digest digest, ContentLayout layout, ByteRange range, IRangeSink sink, CancellationToken cancellationToken)
+    private async Task<RangeOutcome> FetchAsync(RangeStream stream, RangeRequest request, IRangeSink sink, CancellationToken cancellationToken)
     {
         var isUsable = false;
         try
         {
-            var outcome = await stream.ReadAsync(digest, layout, range, sink, _idleTimeout, _time, cancellationToken);
+            var outcome = await stream.ReadAsync(request, sink, _limits, _time, cancellationToken);
             isUsable = !stream.IsBroken && !_disposed && _streams.Count < PooledStreams;
             return outcome;
         }
@@ -171,5 +187,7 @@ internal sealed class Peer : IDisposable
             Interlocked.Add(ref traffic.ReceivedBytes, data.Length);
             return inner.Accept(frame, data, checksum);
         }
+
+        public void Waiting() => inner.Waiting();
     }
 }

@@ -96,7 +96,8 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
     {
         while (true)
         {
-            await responses.WriteAsync(await session.NextAsync(cancellationToken), cancellationToken);
+            // A message whose writing is cut off ends the stream with an error: the last one goes out, or the call is over.
+            await responses.WriteAsync(await session.NextAsync(cancellationToken), CancellationToken.None);
         }
     }
 

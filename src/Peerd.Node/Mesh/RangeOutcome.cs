@@ -29,6 +29,9 @@ internal enum RangeOutcomeKind
 /// <summary>How reading a range from a peer ended, and whom to ask instead.</summary>
 internal readonly record struct RangeOutcome(RangeOutcomeKind Kind, IReadOnlyList<string> Holders, string Error = "")
 {
+    /// <summary>A node tells so many runs of pieces at the end of a range; more are not taken.</summary>
+    public const int MaxPieceRuns = 1024;
+
     public static readonly RangeOutcome Complete = new(RangeOutcomeKind.Complete, []);
 
     public static readonly RangeOutcome NotAMember = new(RangeOutcomeKind.NotAMember, [], "not a member");
@@ -37,13 +40,23 @@ internal readonly record struct RangeOutcome(RangeOutcomeKind Kind, IReadOnlyLis
 
     public static RangeOutcome Corrupt(string error) => new(RangeOutcomeKind.Corrupt, [], error);
 
-    public static RangeOutcome Of(RangeEnd end) => end.Status switch
+    /// <summary>
+    /// Pieces that the peer has or is receiving, as far as it said so: only when asked, and not always. Not checked
+    /// against the content.
+    /// </summary>
+    public IReadOnlyList<PieceRun> Pieces { get => field ?? []; private init; }
+
+    public static RangeOutcome Of(RangeEnd end)
     {
-        RangeStatus.Complete => Complete,
-        RangeStatus.NotHeld => new(RangeOutcomeKind.NotHeld, [.. end.Holders.Take(16)]),
-        RangeStatus.Busy => new(RangeOutcomeKind.Busy, [.. end.Holders.Take(16)]),
-        _ => Failed($"the peer ended the range with {end.Status}: {end.Message}"),
-    };
+        var outcome = end.Status switch
+        {
+            RangeStatus.Complete => Complete,
+            RangeStatus.NotHeld => new(RangeOutcomeKind.NotHeld, [.. end.Holders.Take(16)]),
+            RangeStatus.Busy => new(RangeOutcomeKind.Busy, [.. end.Holders.Take(16)]),
+            _ => Failed($"the peer ended the range with {end.Status}: {end.Message}"),
+        };
+        return outcome with { Pieces = [.. end.Pieces.Take(MaxPieceRuns)] };
+    }
 }
 
 /// <summary>Takes the frames of a range as they arrive, each already checked against its checksum.</summary>
@@ -51,4 +64,7 @@ internal interface IRangeSink
 {
     /// <summary>A frame has arrived. The data is not kept after the call. False: the frame is wrong, stop.</summary>
     bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum);
+
+    /// <summary>The peer waits for the next bytes itself, until a frame comes; said again every second or so.</summary>
+    void Waiting();
 }

@@ -9,8 +9,8 @@ using Peerd.Node.Storage;
 namespace Peerd.Node.Mesh;
 
 /// <summary>
-/// Serves ranges of what this node holds or is reading from the origin right now. At most
-/// <see cref="MeshOptions.Uploads"/> at a time over all streams; no queue beyond that. Thread-safe.
+/// Serves ranges of what this node holds or is receiving right now. At most <see cref="MeshOptions.Uploads"/> at a time
+/// over all streams, and <see cref="UploadsPerContent"/> of one content; no queue beyond that. Thread-safe.
 /// </summary>
 internal sealed class RangeServer(
     PieceCache cache,
@@ -18,21 +18,23 @@ internal sealed class RangeServer(
     PeerTraffic traffic,
     IOptions<MeshOptions> options,
     MeshMetrics metrics,
-    TimeProvider time) : IDisposable
+    TimeProvider time)
 {
     /// <summary>Ranges that a reader may have asked for on one stream beside the one that is being answered.</summary>
     private const int PipelinedRanges = 8;
 
-    /// <summary>So many bytes may wait in a stream's buffer before they are handed to the connection: small frames go there together.</summary>
-    private const int Batch = 256 * 1024;
+    /// <summary>
+    /// Ranges of one content that are served at the same moment. More would only make each of them slower, and a herd on
+    /// one image must leave room for other images.
+    /// </summary>
+    internal const int UploadsPerContent = 16;
 
     /// <summary>How often a range that waits for bytes looks whether they are still on their way.</summary>
     private static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
 
     private static readonly WriteOptions AtOnce = new();
-    private static readonly WriteOptions Buffered = new(WriteFlags.BufferHint);
 
-    private readonly SemaphoreSlim _uploads = new(options.Value.UploadsValue);
+    private readonly UploadSlots _uploads = new(options.Value.UploadsValue, UploadsPerContent);
     private readonly TimeSpan _deadline = options.Value.RangeDeadlineValue;
 
     public async Task ServeAsync(IAsyncStreamReader<FetchRangeRequest> requests, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken)
@@ -68,8 +70,6 @@ internal sealed class RangeServer(
             }
         }
     }
-
-    public void Dispose() => _uploads.Dispose();
 
     private static async Task ReadRequestsAsync(
         IAsyncStreamReader<FetchRangeRequest> requests, ChannelWriter<PendingRange> queue, ConcurrentDictionary<uint, PendingRange> pending, CancellationToken cancellationToken)
@@ -109,6 +109,11 @@ internal sealed class RangeServer(
         {
             var end = await ServeRangeAsync(range, answers, node, cancellationToken);
             metrics.RangeServed(end.Status);
+            if (range.Request.TellPieces)
+            {
+                TellPieces(end, range.Request.Digest);
+            }
+
             pending.TryRemove(range.Request.Id, out _);
             range.Dispose();
             answers.WriteOptions = AtOnce;
@@ -124,56 +129,43 @@ internal sealed class RangeServer(
             return Invalid("'digest' must be a digest, 'offset' and 'length' must not be negative");
         }
 
-        if (!await _uploads.WaitAsync(TimeSpan.Zero, cancellationToken))
+        if (!_uploads.TryTake(digest))
         {
             return Busy(digest, request);
         }
 
+        using var deadline = new CancellationTokenSource(Deadline(request), time);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, range.Cancelled, deadline.Token);
         try
         {
-            if (!cache.TryOpen(digest, out var lease))
-            {
-                return NotServed(RangeStatus.NotHeld, digest, piece: 0);
-            }
-
-            using (lease)
-            using (var deadline = new CancellationTokenSource(Deadline(request), time))
-            using (var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, range.Cancelled, deadline.Token))
-            {
-                try
-                {
-                    return await SendAsync(lease.Content, request, answers, node, stop.Token, deadline.Token);
-                }
-                catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
-                {
-                    return new RangeEnd { Status = range.Cancelled.IsCancellationRequested ? RangeStatus.Cancelled : RangeStatus.DeadlineExceeded };
-                }
-            }
+            return await SendAsync(new Served(request, digest, node, new RangeAnswers(request.Id, answers, time, stop.Token, deadline.Token), stop.Token));
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return new RangeEnd { Status = range.Cancelled.IsCancellationRequested ? RangeStatus.Cancelled : RangeStatus.DeadlineExceeded };
         }
         finally
         {
-            _uploads.Release();
+            _uploads.Release(digest);
         }
     }
 
-    private async Task<RangeEnd> SendAsync(CachedContent content, FetchRange request, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken, CancellationToken deadline)
+    private async Task<RangeEnd> SendAsync(Served range)
     {
-        var layout = content.Layout;
+        using var lease = await OpenAsync(range);
+        if (lease is null)
+        {
+            return NotServed(RangeStatus.NotHeld, range.Digest, piece: 0);
+        }
+
+        var (request, content, layout) = (range.Request, lease.Content, lease.Content.Layout);
         var end = request.Length == 0 || request.Length > layout.Size - request.Offset ? layout.Size : request.Offset + request.Length;
         if (request.Offset % layout.FrameSize != 0 || (end != layout.Size && end % layout.FrameSize != 0) || request.Offset > layout.Size)
         {
             return Invalid($"the range must begin and end with a frame of {layout.FrameSize} bytes, or end with the content of {layout.Size} bytes");
         }
 
-        var waiting = 0;
-        answers.WriteOptions = request.Offset < end && content.HasFrame(layout.FrameAt(request.Offset)) ? Buffered : AtOnce;
-
-        // The token of a write resets the whole stream: right for a reader that takes nothing until the deadline, too
-        // much for a range that was cancelled.
-        cancellationToken.ThrowIfCancellationRequested();
-        await answers.WriteAsync(
-            RangeAnswer.OfControl(new FetchRangeResponse { Id = request.Id, Head = new RangeHead { Size = layout.Size, MediaType = content.MediaType ?? string.Empty } }),
-            deadline);
+        await range.Answers.HeadAsync(layout.Size, content.MediaType);
         var source = new ContentFrames(content);
         for (var offset = request.Offset; offset < end;)
         {
@@ -183,17 +175,12 @@ internal sealed class RangeServer(
             RangeAnswer answer;
             try
             {
-                if (!await WaitForFrameAsync(content, frame, piece, node, cancellationToken))
+                if (!await WaitForFrameAsync(range, content, frame, piece))
                 {
                     return NotServed(RangeStatus.NotHeld, content.Digest, piece);
                 }
 
                 content.EnsureChecked(frame);
-                waiting += length;
-                // The last frame waits for the end of the range, which is never held back.
-                var isHeldBack = offset + length == end || (waiting + layout.FrameSize <= Batch && content.HasFrame(frame + 1));
-                answers.WriteOptions = isHeldBack ? Buffered : AtOnce;
-                waiting = isHeldBack ? waiting : 0;
                 answer = RangeAnswer.OfFrame(request.Id, offset, length, content.ChecksumOf(frame), source);
             }
             catch (FrameLostException)
@@ -201,10 +188,9 @@ internal sealed class RangeServer(
                 return NotServed(RangeStatus.NotHeld, content.Digest, piece);
             }
 
-            cancellationToken.ThrowIfCancellationRequested();
             try
             {
-                await answers.WriteAsync(answer, deadline);
+                await range.Answers.FrameAsync(answer, isNextHere: offset + length < end && content.HasFrame(frame + 1));
             }
             catch (FrameLostException e)
             {
@@ -213,35 +199,78 @@ internal sealed class RangeServer(
             }
 
             metrics.Sent(length);
-            traffic.Sent(node, length);
+            traffic.Sent(range.Reader, length);
             offset += length;
         }
 
         return new RangeEnd { Status = RangeStatus.Complete };
     }
 
-    private async ValueTask<bool> WaitForFrameAsync(CachedContent content, int frame, int piece, string? node, CancellationToken cancellationToken)
+    /// <summary>The content, also when it is only expected and the reader waits; null when it is not to be had here.</summary>
+    private async ValueTask<ContentLease?> OpenAsync(Served range)
+    {
+        while (true)
+        {
+            // Asked for before the looks, so that what comes after them completes it.
+            var isExpected = range.Request.Wait && incoming.IsDownloading(range.Digest);
+            var opened = isExpected ? incoming.OpenedAsync(range.Digest) : Task.CompletedTask;
+            if (isExpected ? cache.TryJoin(range.Digest, out var lease) : cache.TryOpen(range.Digest, out lease))
+            {
+                return lease;
+            }
+
+            if (!isExpected)
+            {
+                return null;
+            }
+
+            await range.Answers.WaitingAsync();
+            await WaitABitAsync(stop => opened.IsCompleted ? Task.Delay(Timeout.InfiniteTimeSpan, time, stop) : opened.WaitAsync(stop), range.Stop);
+        }
+    }
+
+    private async ValueTask<bool> WaitForFrameAsync(Served range, CachedContent content, int frame, int piece)
     {
         while (!content.HasFrame(frame))
         {
-            if (!incoming.IsIncoming(content.Digest, piece, node))
+            var arrival = incoming.ArrivalOf(range.Digest, piece, range.Reader);
+            if (arrival != PieceArrival.Coming && !(arrival == PieceArrival.Expected && range.Request.Wait))
             {
                 // It may have arrived between the two looks.
                 return content.HasFrame(frame);
             }
 
-            using var check = new CancellationTokenSource(IncomingCheck, time);
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, check.Token);
-            try
-            {
-                await content.WaitForFrameAsync(frame, either.Token);
-            }
-            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
-            {
-            }
+            await range.Answers.WaitingAsync();
+            await WaitABitAsync(stop => content.WaitForFrameAsync(frame, stop).AsTask(), range.Stop);
         }
 
         return true;
+    }
+
+    private async Task WaitABitAsync(Func<CancellationToken, Task> wait, CancellationToken cancellationToken)
+    {
+        using var check = new CancellationTokenSource(IncomingCheck, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, check.Token);
+        try
+        {
+            await wait(either.Token);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+        }
+    }
+
+    private void TellPieces(RangeEnd end, string asked)
+    {
+        if (Digest.TryParse(asked, out var digest) && cache.TryJoin(digest, out var lease))
+        {
+            using (lease)
+            {
+                var pieces = lease.Content.SnapshotPieces();
+                incoming.AddIncoming(digest, pieces);
+                end.Pieces.Add(pieces.ToPieceRuns().Take(RangeOutcome.MaxPieceRuns));
+            }
+        }
     }
 
     private TimeSpan Deadline(FetchRange request)
@@ -263,34 +292,6 @@ internal sealed class RangeServer(
         public void Read(long offset, Span<byte> buffer) => content.Read(offset, buffer);
     }
 
-    private sealed class PendingRange(FetchRange request) : IDisposable
-    {
-        private readonly CancellationTokenSource _cancelled = new();
-        private readonly Lock _lock = new();
-        private bool _disposed;
-
-        public FetchRange Request { get; } = request;
-
-        public CancellationToken Cancelled => _cancelled.Token;
-
-        public void Cancel()
-        {
-            lock (_lock)
-            {
-                if (!_disposed)
-                {
-                    _cancelled.Cancel();
-                }
-            }
-        }
-
-        public void Dispose()
-        {
-            lock (_lock)
-            {
-                _disposed = true;
-                _cancelled.Dispose();
-            }
-        }
-    }
+    /// <summary>A range that has a slot.</summary>
+    private sealed record Served(FetchRange Request, Digest Digest, string? Reader, RangeAnswers Answers, CancellationToken Stop);
 }

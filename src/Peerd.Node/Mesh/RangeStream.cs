@@ -20,24 +20,34 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
     /// <summary>It broke before the peer had said anything about the range.</summary>
     public bool BrokeAtOnce { get; private set; }
 
-    /// <summary>Reads a range that begins and ends with a frame (or with the content).</summary>
-    public async Task<RangeOutcome> ReadAsync(Digest digest, ContentLayout layout, ByteRange range, IRangeSink sink, TimeSpan idleTimeout, TimeProvider time, CancellationToken cancellationToken)
+    /// <summary>
+    /// Reads a range. It fails when the peer says nothing for the idle timeout, or when it is not finished by the deadline:
+    /// a peer may say for ever that it waits.
+    /// </summary>
+    public async Task<RangeOutcome> ReadAsync(RangeRequest request, IRangeSink sink, RangeLimits limits, TimeProvider time, CancellationToken cancellationToken)
     {
+        var (digest, layout, range, wait, tellPieces) = request;
         var id = ++_lastId;
         var isAnswered = false;
-        using var idle = new CancellationTokenSource(idleTimeout, time);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, idle.Token);
+        using var idle = new CancellationTokenSource(limits.IdleTimeout, time);
+        using var deadline = new CancellationTokenSource(limits.Deadline, time);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, idle.Token, deadline.Token);
         lane.Begin(id, layout, range, sink);
         try
         {
             await call.RequestStream.WriteAsync(
-                new FetchRangeRequest { Range = new FetchRange { Id = id, Digest = digest.ToString(), Offset = range.Offset, Length = range.Length } }, stop.Token);
+                new FetchRangeRequest
+                {
+                    Range = new FetchRange { Id = id, Digest = digest.ToString(), Offset = range.Offset, Length = range.Length, Wait = wait, TellPieces = tellPieces },
+                },
+                stop.Token);
             for (var expected = lane.Expected; await call.ResponseStream.MoveNext(stop.Token);)
             {
-                if (!isAnswered || lane.Expected > expected)
+                var isWaiting = call.ResponseStream.Current.Control?.Waiting is not null;
+                if (!isAnswered || isWaiting || lane.Expected > expected)
                 {
-                    // Only bytes keep a range alive: a peer could repeat anything else for ever.
-                    idle.CancelAfter(idleTimeout);
+                    // Anything else does not keep a range alive, for a peer could repeat it for ever.
+                    idle.CancelAfter(limits.IdleTimeout);
                     isAnswered = true;
                     expected = lane.Expected;
                 }
@@ -53,6 +63,12 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
                 if (answer.Id != id)
                 {
                     return Broken(RangeOutcome.Corrupt($"an answer to range {answer.Id} instead of {id}"));
+                }
+
+                if (isWaiting)
+                {
+                    sink.Waiting();
+                    continue;
                 }
 
                 if (answer.Control?.End is { } end)
@@ -79,9 +95,13 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         {
             return Broken(new RangeOutcome(RangeOutcomeKind.Cancelled, []));
         }
+        catch (Exception) when (deadline.IsCancellationRequested)
+        {
+            return Broken(RangeOutcome.Failed($"not finished within {limits.Deadline.TotalSeconds:0.#} s"));
+        }
         catch (Exception) when (idle.IsCancellationRequested)
         {
-            return Broken(RangeOutcome.Failed($"nothing received for {idleTimeout.TotalSeconds:0.#} s"));
+            return Broken(RangeOutcome.Failed($"nothing received for {limits.IdleTimeout.TotalSeconds:0.#} s"));
         }
         catch (Exception e) when (e is RpcException or IOException or InvalidOperationException or OperationCanceledException)
         {
@@ -103,3 +123,8 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         return outcome;
     }
 }
+
+/// <summary>How long a range may take.</summary>
+/// <param name="IdleTimeout">Longest time without a word of the peer.</param>
+/// <param name="Deadline">Longest time in all.</param>
+internal readonly record struct RangeLimits(TimeSpan IdleTimeout, TimeSpan Deadline);

@@ -93,22 +93,10 @@ internal sealed class PieceCache : IDisposable
     /// The content if something is known of it here, pinned until the lease is disposed. Touches the content: it
     /// becomes the most recently used.
     /// </summary>
-    public bool TryOpen(Digest digest, [NotNullWhen(true)] out ContentLease? lease)
-    {
-        lock (_lock)
-        {
-            if (!_contents.TryGetValue(digest, out var content) || !content.HoldsSomething)
-            {
-                lease = null;
-                return false;
-            }
+    public bool TryOpen(Digest digest, [NotNullWhen(true)] out ContentLease? lease) => TryOpen(digest, mayBeEmpty: false, out lease);
 
-            lease = Pin(content);
-        }
-
-        lease.Content.Touch();
-        return true;
-    }
+    /// <summary>The same, also when nothing of the content is here yet: others have it open and are about to write it.</summary>
+    public bool TryJoin(Digest digest, [NotNullWhen(true)] out ContentLease? lease) => TryOpen(digest, mayBeEmpty: true, out lease);
 
     /// <summary>
     /// The content if something is known of it here, neither pinned nor touched: for its facts, not for its bytes.
@@ -207,6 +195,23 @@ internal sealed class PieceCache : IDisposable
         }
 
         _parts.Directory.Dispose();
+    }
+
+    private bool TryOpen(Digest digest, bool mayBeEmpty, [NotNullWhen(true)] out ContentLease? lease)
+    {
+        lock (_lock)
+        {
+            if (!_contents.TryGetValue(digest, out var content) || !(mayBeEmpty || content.HoldsSomething))
+            {
+                lease = null;
+                return false;
+            }
+
+            lease = Pin(content);
+        }
+
+        lease.Content.Touch();
+        return true;
     }
 
     private void Load()

@@ -14,19 +14,24 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 {
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
 
-    /// <summary>Changes of holders of this long go into one push.</summary>
-    private static readonly TimeSpan Coalesce = TimeSpan.FromMilliseconds(10);
+    /// <summary>News of this long go into one push.</summary>
+    private static readonly TimeSpan Coalesce = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>How long another owner may take to tell what it knows.</summary>
+    private static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
 
     private readonly HolderDirectory _directory;
+    private readonly ICoordinationMesh _mesh;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CoordinatorPolicy _policy = new();
     private readonly ConcurrentDictionary<Digest, CoordinatedContent> _contents = new();
     private readonly Lock _opening = new();
 
-    public Coordination(HolderDirectory directory, TimeProvider time, ILogger<Coordination> logger)
+    public Coordination(HolderDirectory directory, ICoordinationMesh mesh, TimeProvider time, ILogger<Coordination> logger)
     {
         _logger = logger;
+        _mesh = mesh;
         _directory = directory;
         _time = time;
         directory.Observe(this);
@@ -89,9 +94,12 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     private sealed class CoordinatedContent(Coordination owner, Digest digest)
     {
         private readonly Lock _lock = new();
-        private readonly Coordinator _coordinator = new(owner._policy, StableSeed.Of(digest));
+        private readonly Coordinator _coordinator = new(owner._policy, StableSeed.Of(digest), owner._mesh.ZoneOf);
         private readonly Dictionary<string, LookupSession> _sessions = new(StringComparer.Ordinal);
         private Task _flushing = Task.CompletedTask;
+        private Task _asking = Task.CompletedTask;
+        private TimeSpan? _lastFlush;
+        private bool _hasAskedOther;
 
         public Digest Digest { get; } = digest;
 
@@ -120,6 +128,12 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     }
                 }
 
+                if (want.Observes)
+                {
+                    session.Push(_coordinator.Tell(now));
+                    return;
+                }
+
                 // A node that asks on a second stream has lost the first one.
                 if (_sessions.ContainsKey(session.Node))
                 {
@@ -131,6 +145,8 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 {
                     _coordinator.SizeKnown(want.Size, string.Empty, now);
                 }
+
+                AskOtherOwner(want, now);
             }
 
             // Outside the lock: the directory tells us of the change.
@@ -139,8 +155,8 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 if (IsCurrent(session))
                 {
-                    _coordinator.Asked(session.Node, want.CanReachOrigin, want.Continued, want.Reading, owner.Now);
-                    Flush();
+                    _coordinator.Asked(session.Node, want, owner.Now);
+                    ScheduleFlush();
                 }
             }
         }
@@ -153,7 +169,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 {
                     _sessions.Remove(session.Node);
                     _coordinator.Left(session.Node, owner.Now);
-                    Flush();
+                    ScheduleFlush();
                 }
             }
 
@@ -166,8 +182,8 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 if (IsCurrent(session))
                 {
-                    _coordinator.Asked(session.Node, want.CanReachOrigin, want.Continued, want.Reading, owner.Now);
-                    Flush();
+                    _coordinator.Asked(session.Node, want, owner.Now);
+                    ScheduleFlush();
                 }
             }
         }
@@ -192,7 +208,6 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     _coordinator.ChecksumsKnown((int)checksums.Piece, [.. checksums.Frames]);
                 }
 
-                _coordinator.Reading(session.Node, report.Reading, owner.Now);
                 size = _coordinator.Size ?? 0;
             }
 
@@ -204,12 +219,8 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     return;
                 }
 
-                if (report.GivenBack.Count > 0 || report.OriginFailed)
-                {
-                    _coordinator.GivenBack(session.Node, report.GivenBack, report.OriginFailed, owner.Now);
-                }
-
-                Flush();
+                _coordinator.Reported(session.Node, report, owner.Now);
+                ScheduleFlush();
             }
         }
 
@@ -240,17 +251,74 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         private bool IsCurrent(LookupSession session) => _sessions.TryGetValue(session.Node, out var current) && ReferenceEquals(current, session);
 
-        private void ScheduleFlush()
+        /// <summary>Just after the ring has changed another member may know who holds and reads what: nothing is granted before it was asked.</summary>
+        private void AskOtherOwner(Want want, TimeSpan now)
         {
-            if (_flushing.IsCompleted)
+            if (!_hasAskedOther && (want.Continued || owner._mesh.HasChangedLately))
             {
-                _flushing = FlushLaterAsync();
+                _hasAskedOther = true;
+                _coordinator.Settle(now + OtherOwnerPatience);
+                _asking = AskOtherOwnerAsync();
             }
         }
 
-        private async Task FlushLaterAsync()
+        private async Task AskOtherOwnerAsync()
         {
-            await Task.Delay(Coalesce, owner._time);
+            // Again while others still ask there: they see an older ring.
+            for (var known = await HearAsync(); known is { State: LookupState.Available } && !IsIdle; known = await HearAsync())
+            {
+                await Task.Delay(owner._policy.HandOverInterval, owner._time);
+            }
+        }
+
+        private async Task<LookupResponse?> HearAsync()
+        {
+            using var patience = new CancellationTokenSource(OtherOwnerPatience, owner._time);
+            LookupResponse? known = null;
+            try
+            {
+                known = await owner._mesh.AskOtherOwnerAsync(Digest, patience.Token);
+            }
+            catch (Exception e) when (e is not OperationCanceledException)
+            {
+                Log.TickFailed(owner._logger, e, Digest);
+            }
+
+            lock (_lock)
+            {
+                if (known is not null)
+                {
+                    _coordinator.Heard(known, owner.Now);
+                }
+
+                _coordinator.Settled();
+                ScheduleFlush();
+            }
+
+            return known;
+        }
+
+        /// <summary>At once after a while of rest, else with what else comes soon.</summary>
+        private void ScheduleFlush()
+        {
+            if (!_flushing.IsCompleted)
+            {
+                return;
+            }
+
+            if (owner.Now - _lastFlush is { } since && since < Coalesce)
+            {
+                _flushing = FlushLaterAsync(Coalesce - since);
+            }
+            else
+            {
+                Flush();
+            }
+        }
+
+        private async Task FlushLaterAsync(TimeSpan delay)
+        {
+            await Task.Delay(delay, owner._time);
             lock (_lock)
             {
                 // Whoever comes from now on starts another one.
@@ -261,7 +329,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         private void Flush()
         {
-            foreach (var (node, push) in _coordinator.TakePushes())
+            var now = owner.Now;
+            _lastFlush = now;
+            foreach (var (node, push) in _coordinator.TakePushes(now))
             {
                 if (_sessions.TryGetValue(node, out var session))
                 {
@@ -317,10 +387,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         {
             if (size > 0 && pieces.Count > 0)
             {
-                _lease?.Apply(new AnnounceRequest
-                {
-                    Contents = { new Availability { Digest = _content.Digest.ToString(), Size = size, MediaType = mediaType, Pieces = { pieces } } },
-                });
+                _lease?.Add(_content.Digest, size, mediaType, pieces);
             }
         }
 

@@ -1,119 +1,208 @@
+using System.Diagnostics.CodeAnalysis;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
 
 namespace Peerd.Node.Swarm;
 
-/// <summary>Constants of the owner's policy.</summary>
-internal sealed record CoordinatorPolicy
-{
-    /// <summary>Askers that read from the origin at the same moment.</summary>
-    public int Readers { get; init; } = 8;
-
-    /// <summary>Grants that one asker may have open, so that it asks the origin for the next while it reads one.</summary>
-    public int GrantsPerAsker { get; init; } = 2;
-
-    /// <summary>Segments in one grant at most, as long as there are several askers.</summary>
-    public int LongestGrant { get; init; } = 16;
-
-    /// <summary>A grant without new bytes for this long is dealt again.</summary>
-    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(5);
-
-    /// <summary>A node that let a lease expire gets no grant for this long while others can.</summary>
-    public TimeSpan Ban { get; init; } = TimeSpan.FromSeconds(8);
-
-    /// <summary>
-    /// A new owner that a download goes on with grants nothing for this long: the others of the same herd come, too, and
-    /// tell what they are reading.
-    /// </summary>
-    public TimeSpan Settling { get; init; } = TimeSpan.FromMilliseconds(500);
-
-    /// <summary>Pieces whose checksums a newcomer is told: all of them for contents up to 32 GiB, and no message is too long for gRPC.</summary>
-    public int ChecksumsAtOnce { get; init; } = 32 * 1024;
-
-    /// <summary>Holders that one asker is told of.</summary>
-    public int HolderSample { get; init; } = 16;
-}
-
 /// <summary>
-/// The owner's side of one content: decides who reads which segment from the origin and tells askers who holds what.
+/// The owner's side of one content: decides who reads which segment from the origin and who fetches which from whom.
 /// Pure: events and time go in, pushes come out; no I/O, no clock, no randomness but the seed's. Not thread-safe.
 /// </summary>
-internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
+/// <param name="policy">Constants.</param>
+/// <param name="seed">Of all that is random.</param>
+/// <param name="zoneOf">Zone of a node by its name; empty when unknown.</param>
+internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<string, string>? zoneOf = null)
 {
-    private readonly SortedDictionary<string, Asker> _askers = new(StringComparer.Ordinal);
-    private readonly SortedDictionary<string, Holder> _holders = new(StringComparer.Ordinal);
-    private readonly Dictionary<int, ulong[]> _checksums = [];
-    private readonly List<int> _newChecksums = [];
+    /// <summary>Segment that is granted to find out the size.</summary>
+    private const int Probe = 0;
+
+    private readonly Dictionary<string, Participant> _participants = new(StringComparer.Ordinal);
+
+    /// <summary>All participants, in no order.</summary>
+    private readonly List<Participant> _everybody = [];
+    private readonly List<Participant> _askers = [];
+    private readonly HashSet<int> _piecesWithChecksums = [];
+
+    /// <summary>In the order in which they became known. Every asker is sent the same messages, so nobody changes them.</summary>
+    private readonly List<PieceChecksums> _checksums = [];
     private readonly Random _random = new(seed);
-    private TimeSpan _settledAt = TimeSpan.MinValue;
-    private ContentLayout? _layout;
+    private readonly OriginDealer _dealer = new(policy);
+    private readonly PeerMatcher _matcher = new(policy, new Random(seed));
+    private SegmentTable? _table;
+    private Participant? _prober;
+    private TimeSpan _proberSince;
     private string _mediaType = string.Empty;
-    private PieceSet? _held;
-    private readonly Dictionary<int, Grant> _granted = [];
+    private bool _hasBeenAsked;
+    private TimeSpan _herdComesUntil = TimeSpan.MinValue;
+    private TimeSpan _unsettledUntil = TimeSpan.MinValue;
+    private TimeSpan _pausedUntil = TimeSpan.MinValue;
+    private TimeSpan _handedOverUntil = TimeSpan.MinValue;
 
     /// <summary>Nobody asks.</summary>
     public bool IsIdle => _askers.Count == 0;
 
     /// <summary>Size of the content; null as long as nobody knows it.</summary>
-    public long? Size => _layout?.Size;
+    public long? Size => _table?.Layout.Size;
 
-    /// <summary>Who has which segment granted right now.</summary>
-    public IEnumerable<KeyValuePair<int, string>> Grants => _granted.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.Asker.Node));
+    /// <summary>Who reads which segment from the origin right now.</summary>
+    public IEnumerable<KeyValuePair<int, string>> Grants =>
+        _table?.Granted.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.Reader.Node))
+        ?? (_prober is null ? [] : [KeyValuePair.Create(Probe, _prober.Node)]);
 
-    /// <summary>A node asks, or asks again.</summary>
-    /// <param name="node">Name of the node.</param>
-    /// <param name="canReachOrigin">It is able to read from the origin.</param>
-    /// <param name="isContinued">It has had a session before this one.</param>
-    /// <param name="reading">Segments that it is reading already, granted by a former session.</param>
-    /// <param name="now">The time.</param>
-    public void Asked(string node, bool canReachOrigin, bool isContinued, IReadOnlyCollection<SegmentRun> reading, TimeSpan now)
+    /// <summary>How many grants a node has open.</summary>
+    public int CountGrants(string node) => _participants.TryGetValue(node, out var participant) ? participant.Grants.Count : 0;
+
+    /// <summary>Who fetches which segment from whom right now.</summary>
+    public IEnumerable<(string To, string From, int Segment)> Fetches =>
+        _participants.Values.SelectMany(participant => participant.Fetches.Values).Select(fetch => (fetch.To.Node, fetch.From.Node, fetch.Segment));
+
+    /// <summary>A node asks, or asks again. What it holds must have been told before, by <see cref="HolderChanged"/>.</summary>
+    public void Asked(string node, Want want, TimeSpan now)
     {
-        if (!_askers.TryGetValue(node, out var asker))
+        var participant = GetOrAdd(node);
+        if (participant.Asker is not { } asker)
         {
-            _askers.Add(node, asker = new Asker(node));
-            if (_layout is not null)
+            participant.Asker = asker = new Asker { Wave = (long)(now / policy.Wave) };
+            _askers.Add(participant);
+            if (_table is { } known)
             {
-                asker.Pending.Size = _layout.Value.Size;
+                asker.Pending.Size = known.Layout.Size;
                 asker.Pending.MediaType = _mediaType;
             }
 
-            foreach (var (piece, checksums) in _checksums.Take(policy.ChecksumsAtOnce))
+            if (_pausedUntil > now)
             {
-                asker.Pending.Checksums.Add(ToMessage(piece, checksums));
+                asker.Pending.OriginPauseMs = Milliseconds(_pausedUntil - now);
             }
         }
 
-        asker.CanReachOrigin = canReachOrigin;
+        asker.CanReachOrigin = want.CanReachOrigin;
+        asker.IsPaused &= want.CanReachOrigin;
         asker.ToldState = LookupState.Unspecified;
-        if (_askers.Count == 1 && _granted.Count == 0 && isContinued)
+        participant.HeardAt = null;
+        if (want.Continued && !_hasBeenAsked)
         {
-            _settledAt = now + policy.Settling;
+            _herdComesUntil = now + policy.Settling;
         }
 
-        if (_layout is { } layout && canReachOrigin && Uncovered(layout, reading) is { Count: > 0 } uncovered)
+        asker.Want = want;
+        _hasBeenAsked = true;
+        if (_table is { } table)
         {
-            Add(asker, uncovered, now);
+            asker.Wanted = WantedOf(want, table.Layout);
+            TakeOver(participant, want, table, now);
         }
-
-        Decide(now);
-        Reclaim();
     }
 
-    /// <summary>A node does not ask any more: it reads nothing from the origin from now on.</summary>
-    public void Left(string node, TimeSpan now)
+    /// <summary>A new owner has to find out what another knows, and grants nothing before <see cref="Settled"/> or this moment.</summary>
+    public void Settle(TimeSpan until) => _unsettledUntil = until;
+
+    /// <summary>Another owner has told what it knows, or does not answer.</summary>
+    public void Settled() => _unsettledUntil = TimeSpan.MinValue;
+
+    /// <summary>What another owner of the content knew when it was asked.</summary>
+    public void Heard(LookupResponse known, TimeSpan now)
     {
-        if (_askers.Remove(node, out var asker))
+        SizeKnown(known.Size > 0 ? known.Size : -1, known.MediaType, now);
+        if (_table is not { } table)
         {
-            Release(asker, _ => true);
-            if (!_holders.ContainsKey(node))
+            return;
+        }
+
+        foreach (var holder in known.Holders)
+        {
+            var participant = GetOrAdd(holder.Node);
+            if (participant.Asker is not null)
             {
-                // It was told as receiving and holds nothing: its place is for another.
-                RemoveFromSamples(node);
+                // It speaks for itself.
+                continue;
             }
 
-            Decide(now);
+            if ((participant.Pieces is null || participant.HeardAt is not null) && (holder.Complete || holder.Pieces.Count > 0))
+            {
+                var pieces = participant.Pieces?.Clone() ?? new PieceSet(table.Layout.PieceCount);
+                pieces.AddRuns(holder.Complete ? [new PieceRun { Count = (uint)table.Layout.PieceCount }] : holder.Pieces);
+                participant.HeardAt = now;
+                participant.Pieces = pieces;
+                participant.Complete |= holder.Complete;
+                table.SetPieces(participant, pieces);
+            }
+
+            var reading = new PieceSet(table.Layout.PieceCount);
+            reading.AddRuns(holder.Receiving);
+            table.ReleaseAll(participant);
+            var segments = Enumerable.Range(0, table.Layout.SegmentCount).Where(segment => !table.Covered.Contains(segment) && Intersects(reading, segment, table.Layout)).ToList();
+            if (segments.Count > 0)
+            {
+                participant.HeardAt ??= now;
+                table.AddGrant(participant, segments, now);
+            }
         }
+    }
+
+    /// <summary>
+    /// What this owner knows, for another that asks because it is the owner now: that one deals from here on, and this one
+    /// deals nothing for a while, or both would deal the same.
+    /// </summary>
+    public LookupResponse Tell(TimeSpan now)
+    {
+        _handedOverUntil = now + policy.HandOver;
+        var told = new LookupResponse { Size = Size ?? 0, MediaType = _mediaType, State = _askers.Count > 0 ? LookupState.Available : LookupState.Unavailable };
+        var runs = 0;
+        foreach (var participant in _participants.Values.Where(participant => participant.Pieces is not null || participant.Grants.Count > 0))
+        {
+            if (runs > policy.RunsTold)
+            {
+                break;
+            }
+
+            var holder = new Holder { Node = participant.Node, Complete = participant.Complete };
+            if (participant is { Complete: false, Pieces: { } pieces })
+            {
+                holder.Pieces.AddRange(pieces.ToPieceRuns());
+            }
+
+            if (_table is { } table)
+            {
+                foreach (var run in SegmentRuns.Of(participant.Grants.SelectMany(grant => grant.Segments)))
+                {
+                    holder.Receiving.Add(new PieceRun { First = run.First * (uint)table.Layout.PiecesPerSegment, Count = run.Count * (uint)table.Layout.PiecesPerSegment });
+                }
+            }
+
+            runs += 1 + holder.Pieces.Count + holder.Receiving.Count;
+            told.Holders.Add(holder);
+        }
+
+        return told;
+    }
+
+    /// <summary>A node does not ask any more: it reads and fetches nothing from now on.</summary>
+    public void Left(string node, TimeSpan now)
+    {
+        if (!_participants.TryGetValue(node, out var participant) || participant.Asker is null)
+        {
+            return;
+        }
+
+        participant.Asker = null;
+        _askers.Remove(participant);
+        if (_prober == participant)
+        {
+            _prober = null;
+        }
+
+        if (_table is { } table)
+        {
+            table.ReleaseAll(participant);
+            foreach (var fetch in participant.Fetches.Values.ToList())
+            {
+                table.End(fetch);
+            }
+        }
+
+        RemoveIfUseless(participant);
     }
 
     /// <summary>Somebody knows the size. The first word counts.</summary>
@@ -122,26 +211,39 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
         if (_mediaType.Length == 0 && mediaType.Length > 0)
         {
             _mediaType = mediaType;
-            PushAll(pending => pending.MediaType = mediaType);
+            _askers.ForEach(asker => asker.Asker!.Pending.MediaType = mediaType);
         }
 
-        if (_layout is not null || size is < 0 or > HolderDirectory.MaxSize)
+        if (_table is not null || size is < 0 or > HolderDirectory.MaxSize)
         {
             return;
         }
 
-        var layout = new ContentLayout(size);
-        _layout = layout;
-        _held = new PieceSet(layout.PieceCount);
-        PushAll(pending => pending.Size = size);
-        ExtendProbe(layout, now);
-        foreach (var holder in _holders.Values)
+        var table = new SegmentTable(policy, new ContentLayout(size));
+        _table = table;
+        foreach (var participant in _participants.Values)
         {
-            holder.Resize(layout.PieceCount);
+            table.Enter(participant);
+            if (participant.Pieces is { } pieces)
+            {
+                // It may have told another size before.
+                participant.Pieces = pieces.Capacity == table.Layout.PieceCount ? pieces : null;
+                participant.Complete &= participant.Pieces is not null;
+                table.SetPieces(participant, participant.Pieces ?? new PieceSet(table.Layout.PieceCount));
+            }
         }
 
-        Recount();
-        Decide(now);
+        foreach (var participant in _askers)
+        {
+            participant.Asker!.Pending.Size = size;
+            participant.Asker.Wanted = WantedOf(participant.Asker.Want, table.Layout);
+        }
+
+        if (_prober is { } prober)
+        {
+            _prober = null;
+            ExtendProbe(prober, table, now);
+        }
     }
 
     /// <summary>What a node holds now, as the directory has it; null when it holds nothing any more.</summary>
@@ -149,567 +251,526 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed)
     {
         if (pieces is null)
         {
-            if (_holders.Remove(node))
+            if (_participants.TryGetValue(node, out var gone) && gone.Pieces is not null)
             {
-                RemoveFromSamples(node);
+                gone.Pieces = null;
+                gone.Complete = false;
+                _table?.SetPieces(gone, new PieceSet(_table.Layout.PieceCount));
+                _askers.ForEach(asker => asker.Asker!.Forget(node));
+                RemoveIfUseless(gone);
             }
+
+            return;
         }
-        else if (_layout is null || pieces.Capacity == _layout.Value.PieceCount)
+
+        if (_table is { } table)
         {
-            if (!_holders.TryGetValue(node, out var holder))
+            if (pieces.Capacity == table.Layout.PieceCount)
             {
-                _holders.Add(node, holder = new Holder(node));
+                var participant = GetOrAdd(node);
+                participant.HeardAt = null;
+                participant.Pieces = pieces;
+                participant.Complete = complete;
+                NoteProgress(participant, pieces, table, now);
+                table.SetPieces(participant, pieces);
+                foreach (var grant in participant.Grants)
+                {
+                    // Of what is left of the grant, or the next piece would look like the one before.
+                    grant.Arrived = grant.Segments.Sum(segment => table.CountHeld(pieces, segment));
+                }
             }
 
-            holder.Complete = complete;
-            holder.Pieces = pieces;
-            Progress(node, pieces, now);
+            return;
         }
 
-        Recount();
-        Decide(now);
+        var early = GetOrAdd(node);
+        early.Pieces = pieces;
+        early.Complete = complete;
     }
 
     /// <summary>Checksums as the first reader of a piece told them; later words do not count.</summary>
     public void ChecksumsKnown(int piece, ulong[] checksums)
     {
-        if (_layout is { } layout && piece >= 0 && piece < layout.PieceCount && checksums.Length == layout.FramesIn(piece) && _checksums.TryAdd(piece, checksums))
+        if (_table is { Layout: var layout } && piece >= 0 && piece < layout.PieceCount && checksums.Length == layout.FramesIn(piece) && _piecesWithChecksums.Add(piece))
         {
-            _newChecksums.Add(piece);
+            _checksums.Add(new PieceChecksums { Piece = (uint)piece, Frames = { checksums } });
         }
     }
 
-    /// <summary>A requester does not read these segments after all.</summary>
-    public void GivenBack(string node, IEnumerable<SegmentRun> segments, bool originFailed, TimeSpan now)
+    /// <summary>
+    /// A report of an asker. What has arrived must have been told before, by <see cref="HolderChanged"/>; checksums by
+    /// <see cref="ChecksumsKnown"/>.
+    /// </summary>
+    public void Reported(string node, GrantReport report, TimeSpan now)
     {
-        if (!_askers.TryGetValue(node, out var asker))
+        if (!TryGetAsker(node, out var participant, out var asker))
         {
             return;
         }
 
-        foreach (var run in segments)
+        foreach (var grant in participant.Grants.Where(grant => report.Reading.Any(run => grant.Segments.Exists(segment => segment >= run.First && segment - run.First < run.Count))))
         {
-            Release(asker, segment => segment >= run.First && segment - run.First < run.Count);
+            grant.LastProgress = now;
         }
 
-        if (originFailed)
+        GiveBack(participant, report);
+        if (report.OriginPauseMs > 0)
+        {
+            Pause(TimeSpan.FromMilliseconds(report.OriginPauseMs), now);
+        }
+
+        if (report.OriginFailed)
         {
             asker.CanReachOrigin = false;
+            asker.IsPaused = report.OriginPauseMs > 0;
         }
 
-        Decide(now);
-    }
-
-    /// <summary>Bytes of these segments arrive at a requester, slowly: its grants live on.</summary>
-    public void Reading(string node, IEnumerable<SegmentRun> segments, TimeSpan now)
-    {
-        if (!_askers.TryGetValue(node, out var asker))
+        foreach (var failed in report.Failed)
         {
-            return;
-        }
-
-        foreach (var run in segments)
-        {
-            foreach (var grant in asker.Grants.Where(grant => grant.Segments.Exists(segment => segment >= run.First && segment - run.First < run.Count)))
-            {
-                grant.LastProgress = now;
-            }
+            Failed(participant, asker, failed, now);
         }
     }
 
-    /// <summary>Time passes: stalled grants are dealt again, samples change a little.</summary>
+    /// <summary>Time passes: stalled grants are dealt again, bans end.</summary>
     public void Tick(TimeSpan now)
     {
-        foreach (var asker in _askers.Values)
+        foreach (var participant in _everybody.ToList())
         {
-            foreach (var stalled in asker.Grants.Where(grant => now - grant.LastProgress > policy.Lease).ToList())
+            if (participant.IsBanned && participant.BannedUntil <= now)
             {
-                asker.BannedUntil = now + policy.Ban;
-                asker.Expired++;
-                asker.Pending.Revoked.AddRange(ToRuns(stalled.Segments));
-                Release(asker, stalled.Segments.Contains);
+                _table?.SetBanned(participant, isBanned: false);
             }
 
-            // A piece may be held only by a node outside the sample: another one takes a place now and then.
-            if (_holders.Count > policy.HolderSample && asker.Sample.Count > 0)
+            if (participant.HeardAt is { } heard && now - heard > policy.Hearsay)
             {
-                var leaving = asker.Sample.Keys.ElementAt(_random.Next(asker.Sample.Count));
-                asker.Forget(leaving);
+                _table?.Leave(participant);
+                participant.Pieces = null;
+                participant.HeardAt = null;
+                _askers.ForEach(asker => asker.Asker!.Forget(participant.Node));
+                RemoveIfUseless(participant);
             }
-        }
-
-        Decide(now);
-        Reclaim();
-    }
-
-    /// <summary>What is to be pushed to whom since the last call.</summary>
-    public IEnumerable<(string Node, LookupResponse Push)> TakePushes()
-    {
-        foreach (var asker in _askers.Values)
-        {
-            FillSample(asker);
-            PushHolders(asker);
-            asker.Pending.Checksums.AddRange(_newChecksums.Select(piece => ToMessage(piece, _checksums[piece])));
-            if (asker.TakePending() is { } push)
+            else
             {
-                yield return (asker.Node, push);
+                EndStalledGrants(participant, now);
             }
         }
 
-        _newChecksums.Clear();
+        if (_prober is { } prober && now - _proberSince > 2 * policy.Lease && _askers.Count > 1)
+        {
+            Revoke(prober, [Probe], now);
+            _prober = null;
+        }
+
+        if (_pausedUntil <= now)
+        {
+            foreach (var asker in _askers.Where(asker => asker.Asker!.IsPaused))
+            {
+                asker.Asker!.IsPaused = false;
+                asker.Asker.CanReachOrigin = true;
+            }
+        }
     }
 
-    private static PieceChecksums ToMessage(int piece, ulong[] checksums) => new() { Piece = (uint)piece, Frames = { checksums } };
-
-    private void Decide(TimeSpan now)
+    /// <summary>Decides what can be decided now and returns what is to be pushed to whom since the last call.</summary>
+    public IEnumerable<(string Node, LookupResponse Push)> TakePushes(TimeSpan now)
     {
-        Deal(now);
-        foreach (var asker in _askers.Values)
+        if (now >= _herdComesUntil && now >= _unsettledUntil && now >= _pausedUntil && now >= _handedOverUntil)
         {
-            var state = StateOf();
-            if (state != asker.ToldState)
+            Deal(now);
+        }
+
+        if (_table is { } table)
+        {
+            _matcher.Match(_askers, _everybody, table, now, fetch => fetch.To.Asker!.Assign(fetch.From.Node, fetch.Segment));
+        }
+
+        var state = StateOf();
+        foreach (var participant in _askers)
+        {
+            var asker = participant.Asker!;
+            if (asker.ToldState != state)
             {
                 asker.ToldState = state;
                 asker.Pending.State = state;
+            }
+
+            if (asker.LastSample is null || now - asker.LastSample >= policy.SampleInterval)
+            {
+                asker.LastSample = now;
+                FillSample(participant, asker);
+            }
+
+            if (asker.ToldChecksums < _checksums.Count && (asker.HasPending || asker.LastPush is null || now - asker.LastPush >= policy.ChecksumInterval))
+            {
+                TellChecksums(asker);
+            }
+
+            if (asker.HasPending)
+            {
+                asker.LastPush = now;
+                yield return (participant.Node, asker.TakePending());
+            }
+        }
+    }
+
+    private Participant GetOrAdd(string node)
+    {
+        if (!_participants.TryGetValue(node, out var participant))
+        {
+            _participants.Add(node, participant = new Participant(node, zoneOf?.Invoke(node) ?? string.Empty));
+            _everybody.Add(participant);
+            _table?.Enter(participant);
+        }
+
+        return participant;
+    }
+
+    private bool TryGetAsker(string node, [NotNullWhen(true)] out Participant? participant, [NotNullWhen(true)] out Asker? asker)
+    {
+        asker = _participants.TryGetValue(node, out participant) ? participant.Asker : null;
+        return asker is not null;
+    }
+
+    private void RemoveIfUseless(Participant participant)
+    {
+        if (participant.Asker is null && participant.Pieces is null && participant.HeardAt is null)
+        {
+            _table?.Leave(participant);
+            _participants.Remove(participant.Node);
+            _everybody.Remove(participant);
+        }
+    }
+
+    private static PieceSet? WantedOf(Want want, ContentLayout layout)
+    {
+        if (want.Wanted.Count == 0)
+        {
+            return null;
+        }
+
+        var pieces = new PieceSet(layout.PieceCount);
+        pieces.AddRuns(want.Wanted);
+        var segments = new PieceSet(layout.SegmentCount);
+        for (var piece = pieces.NextSet(0); piece >= 0; piece = pieces.NextSet(piece + 1))
+        {
+            segments.Add(piece / layout.PiecesPerSegment);
+        }
+
+        return segments;
+    }
+
+    private static bool Intersects(PieceSet pieces, int segment, ContentLayout layout)
+    {
+        var (first, end) = SegmentRuns.PiecesOf(segment, layout);
+        var next = pieces.NextSet(first);
+        return next >= 0 && next < end;
+    }
+
+    /// <summary>What the asker is doing already, as an owner before this one told it.</summary>
+    private void TakeOver(Participant participant, Want want, SegmentTable table, TimeSpan now)
+    {
+        var reading = SegmentRuns.ToSet(want.Reading, table.Layout);
+        if (want.Continued)
+        {
+            // What was only heard of it does not count against its own word; what it does read it is granted anew.
+            table.ReleaseAll(participant);
+        }
+
+        var uncovered = SegmentRuns.Numbers(reading).Where(segment => !table.Covered.Contains(segment) && !participant.Available.Contains(segment)).ToList();
+        if (uncovered.Count > 0 && want.CanReachOrigin)
+        {
+            Grant(participant, uncovered, now);
+        }
+
+        foreach (var assignment in want.Fetching.Where(assignment => assignment.Node != participant.Node))
+        {
+            foreach (var segment in SegmentRuns.Numbers(SegmentRuns.ToSet(assignment.Segments, table.Layout)).Where(segment => !participant.Available.Contains(segment)))
+            {
+                if (GetOrAdd(assignment.Node) is var holder && !holder.WaitsFor(participant, segment))
+                {
+                    table.Begin(participant, holder, segment, isInOrder: false);
+                }
+            }
+        }
+    }
+
+    private void Deal(TimeSpan now)
+    {
+        if (_table is { } table)
+        {
+            _dealer.Deal(_askers, table, now, (reader, segments) => Grant(reader, segments, now));
+            if (_askers.Count > 1 && _dealer.ChooseRichest(_askers, table) is { } richest)
+            {
+                richest.Asker!.AskedBackAt = OriginDealer.Open(richest);
+                richest.Asker.Pending.Reclaimed.AddRange(SegmentRuns.Of(richest.Grants.SelectMany(grant => grant.Segments)));
+            }
+        }
+        else if (_prober is null && _dealer.ChooseProber(_askers, now) is { } prober)
+        {
+            _prober = prober;
+            _proberSince = now;
+            prober.Asker!.GrantedEver++;
+            prober.Asker.Pending.Granted.Add(new SegmentRun { First = Probe, Count = 1 });
+        }
+    }
+
+    private void Grant(Participant reader, List<int> segments, TimeSpan now)
+    {
+        _table!.AddGrant(reader, segments, now).Arrived = reader.Pieces is { } pieces ? segments.Sum(segment => _table.CountHeld(pieces, segment)) : 0;
+        reader.Asker!.GrantedEver += segments.Count;
+        reader.Asker.Pending.Granted.AddRange(SegmentRuns.Of(segments));
+    }
+
+    /// <summary>The one who asked for the size reads on to <see cref="ProtocolConstants.ProbeBytes"/> in the same request.</summary>
+    private static void ExtendProbe(Participant prober, SegmentTable table, TimeSpan now)
+    {
+        var segments = new List<int>();
+        for (var segment = 0; segment < table.Layout.SegmentCount && table.Layout.Segment(segment).Offset < ProtocolConstants.ProbeBytes; segment++)
+        {
+            if (!table.Covered.Contains(segment))
+            {
+                segments.Add(segment);
+            }
+        }
+
+        if (segments.Count > 0)
+        {
+            table.AddGrant(prober, segments, now);
+            if (prober.Asker!.CanReachOrigin)
+            {
+                // Told, too: when its probe breaks or is not needed any more it reads them all the same.
+                prober.Asker.Pending.Granted.AddRange(SegmentRuns.Of(segments));
+            }
+        }
+    }
+
+    private void GiveBack(Participant participant, GrantReport report)
+    {
+        if (_table is not { } table)
+        {
+            if (_prober == participant && report.GivenBack.Any(run => run.First == Probe))
+            {
+                _prober = null;
+            }
+
+            return;
+        }
+
+        if (report.GivenBack.Count == 0)
+        {
+            return;
+        }
+
+        foreach (var segment in SegmentRuns.Numbers(SegmentRuns.ToSet(report.GivenBack, table.Layout)))
+        {
+            table.Release(participant, segment);
+        }
+    }
+
+    private void Pause(TimeSpan length, TimeSpan now)
+    {
+        var until = now + (length < policy.LongestOriginPause ? length : policy.LongestOriginPause);
+        if (until > _pausedUntil)
+        {
+            _pausedUntil = until;
+            _askers.ForEach(asker => asker.Asker!.Pending.OriginPauseMs = Milliseconds(until - now));
+        }
+    }
+
+    private static uint Milliseconds(TimeSpan time) => (uint)Math.Max(1, time.TotalMilliseconds);
+
+    private void Failed(Participant participant, Asker asker, FailedFetch failed, TimeSpan now)
+    {
+        if (failed.Segment > int.MaxValue || !participant.Fetches.TryGetValue((int)failed.Segment, out var fetch) || fetch.From.Node != failed.Node)
+        {
+            // Of something that was taken back meanwhile.
+            return;
+        }
+
+        var table = _table!;
+        table.End(fetch);
+        asker.LastFailed[fetch.Segment] = failed.Node;
+        if (failed.Reason is not (FetchFailure.Slow or FetchFailure.Starved))
+        {
+            // Failures that come at once must not go round and round.
+            asker.NotBefore = now + Doubled(policy.FirstFailurePause, asker.Failures++, policy.LongestFailurePause);
+        }
+
+        var holder = fetch.From;
+        switch (failed.Reason)
+        {
+            case FetchFailure.Busy:
+                holder.Tokens = Math.Max(1, holder.Serving.Count);
+                holder.NotBefore = holder.Serving.Count == 0 ? now + policy.BusyPause : holder.NotBefore;
+                break;
+            case FetchFailure.NotHeld:
+                table.Lose(holder, fetch.Segment);
+                break;
+            case FetchFailure.Slow:
+                holder.Tokens = Math.Max(1, holder.Tokens / 2);
+                if (holder.Tokens == 1 && holder.LastBan == TimeSpan.Zero)
+                {
+                    // Machines have bad moments: at first it is only left alone.
+                    holder.LastBan = policy.FirstBan;
+                    holder.NotBefore = now + policy.FirstBan;
+                }
+                else if (holder.Tokens == 1 && holder.NotBefore <= now)
+                {
+                    // Or what only it holds would come one segment after the other.
+                    Complain(holder, participant, now);
+                }
+
+                break;
+            case FetchFailure.Unreachable or FetchFailure.Corrupt:
+                Complain(holder, participant, now);
+                break;
+        }
+    }
+
+    /// <summary>One alone may be the one that is cut off: it takes two, or all that there are, to ban a holder.</summary>
+    private void Complain(Participant holder, Participant complainer, TimeSpan now)
+    {
+        holder.Complainers.Add(complainer.Node);
+        if (holder.Complainers.Count >= Math.Min(2, _askers.Count(other => other != holder)))
+        {
+            Ban(holder, now);
+        }
+    }
+
+    private void Ban(Participant participant, TimeSpan now)
+    {
+        if (participant.BannedUntil > now)
+        {
+            return;
+        }
+
+        participant.LastBan = participant.LastBan == TimeSpan.Zero ? policy.FirstBan : Doubled(participant.LastBan, 1, policy.LongestBan);
+        participant.BannedUntil = now + participant.LastBan;
+        participant.Complainers.Clear();
+        _table?.SetBanned(participant, isBanned: true);
+    }
+
+    private static TimeSpan Doubled(TimeSpan first, int times, TimeSpan longest)
+    {
+        var doubled = first * Math.Pow(2, Math.Min(10, times));
+        return doubled < longest ? doubled : longest;
+    }
+
+    private void EndStalledGrants(Participant participant, TimeSpan now)
+    {
+        foreach (var stalled in participant.Grants.Where(grant => now - grant.LastProgress > policy.Lease).ToList())
+        {
+            var segments = stalled.Segments.ToList();
+            if (participant.Asker is { } asker)
+            {
+                asker.Expired++;
+                asker.NoGrantsUntil = now + policy.LongestBan;
+            }
+
+            Revoke(participant, segments, now);
+        }
+    }
+
+    private void Revoke(Participant reader, List<int> segments, TimeSpan now)
+    {
+        reader.Asker?.Pending.Revoked.AddRange(SegmentRuns.Of(segments));
+        foreach (var segment in segments)
+        {
+            _table?.Release(reader, segment);
+        }
+    }
+
+    private static void NoteProgress(Participant participant, PieceSet pieces, SegmentTable table, TimeSpan now)
+    {
+        foreach (var grant in participant.Grants)
+        {
+            if (grant.Segments.Sum(segment => table.CountHeld(pieces, segment)) > grant.Arrived)
+            {
+                grant.LastProgress = now;
+                if (participant.Asker is { } asker)
+                {
+                    asker.Expired = 0;
+                }
             }
         }
     }
 
     private LookupState StateOf()
     {
-        if (_askers.Values.Any(asker => asker.CanReachOrigin) || (_layout is null && _granted.Count > 0))
+        // Who waits for the end of a pause will be granted something by then.
+        if (_askers.Exists(asker => asker.Asker!.CanReachOrigin || asker.Asker.IsPaused) || _prober is not null)
         {
             return LookupState.Available;
         }
 
-        return _layout is { } layout && FirstUncovered(layout, 0) < 0 ? LookupState.Available : LookupState.Unavailable;
+        return _table is { Covered.IsFull: true } ? LookupState.Available : LookupState.Unavailable;
     }
 
-    private void Deal(TimeSpan now)
+    /// <summary>A few random holders, and what they have now.</summary>
+    private void FillSample(Participant participant, Asker asker)
     {
-        if (now < _settledAt)
+        if (_table is null || policy.HolderSample == 0)
         {
             return;
         }
 
-        if (_layout is not { } layout)
+        if (asker.Sample.Count >= policy.HolderSample)
         {
-            if (_granted.Count == 0 && NextReader(now, layout: null, segment: 0) is { } prober)
+            // A piece may be held only by a node outside the sample: another one takes a place now and then.
+            var leaving = asker.Sample.Keys.ElementAt(_random.Next(asker.Sample.Count));
+            asker.Forget(leaving);
+        }
+
+        // Drawn one by one: to look at everybody for everybody costs the square of a herd.
+        for (var i = 0; i < _everybody.Count && asker.Sample.Count < policy.HolderSample; i++)
+        {
+            var drawn = _random.Next(i, _everybody.Count);
+            (_everybody[i], _everybody[drawn]) = (_everybody[drawn], _everybody[i]);
+            if (_everybody[i] != participant && _everybody[i].Pieces is not null)
             {
-                Add(prober, [0], now);
-            }
-
-            return;
-        }
-
-        for (var segment = FirstUncovered(layout, 0); segment >= 0; segment = FirstUncovered(layout, segment))
-        {
-            if (NextReader(now, layout, segment) is not { } reader)
-            {
-                return;
-            }
-
-            var longest = GrantLength(layout);
-            var segments = new List<int> { segment };
-            while (segments.Count < longest && segment + segments.Count < layout.SegmentCount && !IsCovered(layout, segment + segments.Count))
-            {
-                segments.Add(segment + segments.Count);
-            }
-
-            Add(reader, segments, now);
-        }
-    }
-
-    private List<int> Uncovered(ContentLayout layout, IEnumerable<SegmentRun> runs)
-    {
-        var segments = new PieceSet(layout.SegmentCount);
-        foreach (var run in runs)
-        {
-            segments.AddRun(run.First, run.Count);
-        }
-
-        return [.. segments.Runs().SelectMany(run => Enumerable.Range(run.First, run.Count)).Where(segment => !IsCovered(layout, segment))];
-    }
-
-    /// <summary>All is dealt and somebody has nothing to read: whoever was alone and got everything is asked for what it has not begun.</summary>
-    private void Reclaim()
-    {
-        var able = _askers.Values.Count(asker => asker.CanReachOrigin);
-        if (_layout is not { } layout || !_askers.Values.Any(asker => asker.CanReachOrigin && asker.Grants.Count == 0)
-            || _askers.Values.Where(asker => asker.Grants.Count > 0).MaxBy(asker => asker.Open) is not { } richest)
-        {
-            return;
-        }
-
-        var open = richest.Grants.SelectMany(grant => grant.Segments).Order().ToList();
-        var share = (open.Count / able) + 1;
-        if (open.Count > share && open.Count != richest.AskedBackAt && richest.Grants.Exists(grant => grant.Segments.Count > GrantLength(layout)))
-        {
-            richest.AskedBackAt = open.Count;
-            richest.Pending.Reclaimed.AddRange(ToRuns(open.Skip(share)));
-        }
-    }
-
-    private int GrantLength(ContentLayout layout)
-    {
-        var readers = _askers.Values.Count(asker => asker.CanReachOrigin);
-        return _askers.Count == 1 ? layout.SegmentCount : Math.Clamp(layout.SegmentCount / (4 * Math.Max(1, readers)), 1, policy.LongestGrant);
-    }
-
-    private Asker? NextReader(TimeSpan now, ContentLayout? layout, int segment)
-    {
-        var able = _askers.Values.Where(asker => asker.CanReachOrigin).ToList();
-        var unbanned = able.Where(asker => asker.BannedUntil <= now).ToList();
-        var reading = _askers.Values.Count(asker => asker.Grants.Count > 0);
-        return (unbanned.Count > 0 ? unbanned : able)
-            .Where(asker => asker.Grants.Count < policy.GrantsPerAsker && (asker.Grants.Count > 0 || reading < policy.Readers))
-            .OrderBy(asker => asker.Expired)
-            .ThenBy(asker => asker.Open)
-            .ThenBy(asker => asker.GrantedEver)
-            .FirstOrDefault();
-    }
-
-    private void Add(Asker asker, List<int> segments, TimeSpan now)
-    {
-        var grant = new Grant(asker, segments) { LastProgress = now };
-        asker.Grants.Add(grant);
-        asker.GrantedEver += segments.Count;
-        foreach (var segment in segments)
-        {
-            _granted.Add(segment, grant);
-        }
-
-        asker.Pending.Granted.AddRange(ToRuns(segments));
-        AnnounceReceiving(asker.Node, segments);
-    }
-
-    private void Release(Asker asker, Func<int, bool> condition)
-    {
-        foreach (var grant in asker.Grants.ToList())
-        {
-            grant.Segments.RemoveAll(segment => condition(segment) && _granted.Remove(segment));
-            if (grant.Segments.Count == 0)
-            {
-                asker.Grants.Remove(grant);
-            }
-        }
-    }
-
-    /// <summary>The one who asked for the size reads on to <see cref="ProtocolConstants.ProbeBytes"/> in the same request.</summary>
-    private void ExtendProbe(ContentLayout layout, TimeSpan now)
-    {
-        foreach (var grant in _granted.Values.ToList())
-        {
-            for (var segment = 1; segment < layout.SegmentCount && layout.Segment(segment).Offset < ProtocolConstants.ProbeBytes; segment++)
-            {
-                if (_granted.TryAdd(segment, grant))
-                {
-                    grant.Segments.Add(segment);
-                }
-            }
-
-            // Told, too: when its probe breaks or is not needed any more it reads them all the same.
-            if (grant.Asker.CanReachOrigin)
-            {
-                grant.Asker.Pending.Granted.AddRange(ToRuns(grant.Segments.Where(segment => segment < layout.SegmentCount)));
-            }
-
-            grant.LastProgress = now;
-            AnnounceReceiving(grant.Asker.Node, grant.Segments);
-        }
-
-        if (layout.SegmentCount == 0)
-        {
-            foreach (var asker in _askers.Values)
-            {
-                Release(asker, static _ => true);
-            }
-        }
-    }
-
-    private void Progress(string node, PieceSet pieces, TimeSpan now)
-    {
-        if (_layout is not { } layout || !_askers.TryGetValue(node, out var asker))
-        {
-            return;
-        }
-
-        foreach (var grant in asker.Grants)
-        {
-            if (grant.Segments.Sum(segment => CountHeld(layout, segment, pieces)) > grant.Arrived)
-            {
-                grant.LastProgress = now;
-                asker.Expired = 0;
+                asker.Sample.TryAdd(_everybody[i].Node, new PieceSet(_table.Layout.PieceCount));
             }
         }
 
-        Release(asker, segment => HoldsAll(layout, segment, pieces));
-        foreach (var grant in asker.Grants)
-        {
-            // Of what is left of the grant, or the next piece would look like the one before.
-            grant.Arrived = grant.Segments.Sum(segment => CountHeld(layout, segment, pieces));
-        }
-    }
-
-    private void RemoveFromSamples(string node)
-    {
-        foreach (var asker in _askers.Values)
-        {
-            asker.Forget(node);
-        }
-    }
-
-    private int FirstUncovered(ContentLayout layout, int from)
-    {
-        for (var segment = from; segment < layout.SegmentCount; segment++)
-        {
-            if (!IsCovered(layout, segment))
-            {
-                return segment;
-            }
-        }
-
-        return -1;
-    }
-
-    private bool IsCovered(ContentLayout layout, int segment) => _granted.ContainsKey(segment) || HoldsAll(layout, segment, _held!);
-
-    private static bool HoldsAll(ContentLayout layout, int segment, PieceSet pieces)
-    {
-        var first = segment * layout.PiecesPerSegment;
-        var missing = pieces.NextClear(first);
-        return missing < 0 || missing >= first + layout.PiecesPerSegment;
-    }
-
-    private static int CountHeld(ContentLayout layout, int segment, PieceSet pieces)
-    {
-        var first = segment * layout.PiecesPerSegment;
-        return Enumerable.Range(first, layout.PiecesPerSegment).Count(pieces.Contains);
-    }
-
-    private void Recount()
-    {
-        if (_held is null)
-        {
-            return;
-        }
-
-        _held.Clear();
-        foreach (var holder in _holders.Values)
-        {
-            foreach (var (first, count) in holder.Pieces.Runs())
-            {
-                _held.AddRun(first, count);
-            }
-        }
-    }
-
-    private void FillSample(Asker asker)
-    {
-        if (asker.Sample.Count >= policy.HolderSample || _layout is null)
-        {
-            return;
-        }
-
-        var others = _holders.Values.Select(holder => holder.Node)
-            .Concat(_granted.Values.Select(grant => grant.Asker.Node))
-            .Where(node => node != asker.Node && !asker.Sample.ContainsKey(node))
-            .Distinct(StringComparer.Ordinal)
-            .ToList();
-        while (others.Count > 0 && asker.Sample.Count < policy.HolderSample)
-        {
-            var index = _random.Next(others.Count);
-            var node = others[index];
-            others.RemoveAt(index);
-            asker.Sample.Add(node, new Told(new PieceSet(_layout.Value.PieceCount)));
-            AnnounceReceiving(asker, node, _granted.Where(pair => pair.Value.Asker.Node == node).Select(pair => pair.Key));
-        }
-    }
-
-    private void PushHolders(Asker asker)
-    {
         foreach (var (node, told) in asker.Sample)
         {
-            if (!_holders.TryGetValue(node, out var holder) || (told.Complete && holder.Complete))
+            if (_participants.TryGetValue(node, out var holder) && holder.Pieces is { } pieces)
             {
-                continue;
-            }
-
-            var shrunk = told.Complete || holder.Pieces.Count < told.Pieces.Count;
-            var added = new PieceSet(holder.Pieces.Capacity);
-            for (var piece = holder.Pieces.NextSet(0); piece >= 0; piece = holder.Pieces.NextSet(piece + 1))
-            {
-                if (shrunk || !told.Pieces.Contains(piece))
-                {
-                    added.Add(piece);
-                }
-            }
-
-            if (added.Count == 0 && !shrunk && holder.Complete == told.Complete)
-            {
-                continue;
-            }
-
-            asker.Pending.Holders.Add(new Contracts.V1.Holder
-            {
-                Node = node,
-                Complete = holder.Complete,
-                Replace = shrunk,
-                Pieces = { holder.Complete ? [] : added.ToPieceRuns() },
-            });
-            told.Pieces = holder.Pieces.Clone();
-            told.Complete = holder.Complete;
-        }
-    }
-
-    private void AnnounceReceiving(string node, IEnumerable<int> segments)
-    {
-        foreach (var asker in _askers.Values.Where(asker => asker.Node != node && asker.Sample.ContainsKey(node)))
-        {
-            AnnounceReceiving(asker, node, segments);
-        }
-    }
-
-    private void AnnounceReceiving(Asker asker, string node, IEnumerable<int> segments)
-    {
-        if (_layout is { } layout && segments.Any())
-        {
-            asker.Pending.Holders.Add(new Contracts.V1.Holder
-            {
-                Node = node,
-                Receiving =
-                {
-                    ToRuns(segments).Select(run => new PieceRun { First = run.First * (uint)layout.PiecesPerSegment, Count = run.Count * (uint)layout.PiecesPerSegment }),
-                },
-            });
-        }
-    }
-
-    private void PushAll(Action<LookupResponse> change)
-    {
-        foreach (var asker in _askers.Values)
-        {
-            change(asker.Pending);
-        }
-    }
-
-    private static IEnumerable<SegmentRun> ToRuns(IEnumerable<int> segments)
-    {
-        SegmentRun? run = null;
-        foreach (var segment in segments.Order())
-        {
-            if (run is not null && run.First + run.Count == segment)
-            {
-                run.Count++;
-                continue;
-            }
-
-            if (run is not null)
-            {
-                yield return run;
-            }
-
-            run = new SegmentRun { First = (uint)segment, Count = 1 };
-        }
-
-        if (run is not null)
-        {
-            yield return run;
-        }
-    }
-
-    private sealed class Asker(string node)
-    {
-        private LookupResponse _pending = new();
-
-        public string Node { get; } = node;
-
-        public bool CanReachOrigin { get; set; }
-
-        public TimeSpan BannedUntil { get; set; } = TimeSpan.MinValue;
-
-        /// <summary>Leases that it let expire since it last made progress: who has shown that it reads comes before.</summary>
-        public int Expired { get; set; }
-
-        public List<Grant> Grants { get; } = [];
-
-        /// <summary>Segments that are granted and have not arrived.</summary>
-        public int Open => Grants.Sum(grant => grant.Segments.Count);
-
-        public int GrantedEver { get; set; }
-
-        /// <summary>How many segments it had open when it was last asked to give some back: once is enough for each state.</summary>
-        public int AskedBackAt { get; set; }
-
-        public LookupState ToldState { get; set; }
-
-        public SortedDictionary<string, Told> Sample { get; } = new(StringComparer.Ordinal);
-
-        public LookupResponse Pending => _pending;
-
-        /// <summary>The node is not to be asked any more, not even by what has not been pushed yet.</summary>
-        public void Forget(string holder)
-        {
-            if (Sample.Remove(holder))
-            {
-                for (var i = _pending.Holders.Count - 1; i >= 0; i--)
-                {
-                    if (_pending.Holders[i].Node == holder)
-                    {
-                        _pending.Holders.RemoveAt(i);
-                    }
-                }
-
-                _pending.Gone.Add(holder);
-            }
-        }
-
-        public LookupResponse? TakePending()
-        {
-            var pending = _pending;
-            if (pending.CalculateSize() == 0)
-            {
-                return null;
-            }
-
-            _pending = new LookupResponse();
-            return pending;
-        }
-    }
-
-    private sealed class Told(PieceSet pieces)
-    {
-        public PieceSet Pieces { get; set; } = pieces;
-
-        public bool Complete { get; set; }
-    }
-
-    private sealed class Holder(string node)
-    {
-        public string Node { get; } = node;
-
-        public bool Complete { get; set; }
-
-        public PieceSet Pieces { get; set; } = new(0);
-
-        public void Resize(int pieceCount)
-        {
-            if (Pieces.Capacity != pieceCount)
-            {
-                Pieces = new PieceSet(pieceCount);
-                Complete = false;
+                Tell(asker, holder, pieces, told);
             }
         }
     }
 
-    private sealed class Grant(Asker asker, List<int> segments)
+    private static void Tell(Asker asker, Participant holder, PieceSet pieces, PieceSet told)
     {
-        public Asker Asker { get; } = asker;
+        var added = new PieceSet(pieces.Capacity);
+        var isLess = told.CountOf(pieces, within: null) > 0;
+        for (var piece = pieces.NextSet(0); piece >= 0; piece = pieces.NextSet(piece + 1))
+        {
+            if (isLess || told.Add(piece))
+            {
+                added.Add(piece);
+            }
+        }
 
-        public List<int> Segments { get; } = segments;
+        if (isLess)
+        {
+            told.Clear();
+            told.AddRuns(pieces.ToPieceRuns());
+        }
 
-        public TimeSpan LastProgress { get; set; }
+        if (added.Count > 0 || isLess)
+        {
+            asker.Pending.Holders.Add(new Holder { Node = holder.Node, Complete = holder.Complete, Replace = isLess, Pieces = { holder.Complete ? [] : added.ToPieceRuns() } });
+        }
+    }
 
-        public int Arrived { get; set; }
+    private void TellChecksums(Asker asker)
+    {
+        var end = Math.Min(_checksums.Count, asker.ToldChecksums + policy.ChecksumsAtOnce);
+        for (; asker.ToldChecksums < end; asker.ToldChecksums++)
+        {
+            asker.Pending.Checksums.Add(_checksums[asker.ToldChecksums]);
+        }
     }
 }

@@ -30,7 +30,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(5);
-    private static readonly TimeSpan ReadingInterval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ReadingInterval = TimeSpan.FromMilliseconds(500);
 
     /// <summary>How long hashing waits for a slow reader, so that it does not push what the reader needs out of memory.</summary>
     private static readonly TimeSpan ReaderPatience = TimeSpan.FromSeconds(5);
@@ -50,6 +50,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly List<OriginReference> _origins = [];
     private readonly Dictionary<int, ulong[]> _checksums = [];
     private readonly List<int> _arrived = [];
+    private readonly List<int> _read = [];
     private OwnerLink? _link;
     private ContentLease? _lease;
     private Downloader? _machine;
@@ -66,14 +67,20 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private bool _hadSession;
     private bool _isProbing;
     private bool _isOwnerLost;
+    private bool _wantsWhole;
     private bool _reportScheduled;
     private bool _isClosed;
 
-    public Download(DownloadServices services, Digest digest, OriginReference origin)
+    /// <param name="services">What all downloads share.</param>
+    /// <param name="digest">The content.</param>
+    /// <param name="origin">Where the first client would read it.</param>
+    /// <param name="isWhole">All of it is wanted, as far as can be told before its size is known.</param>
+    public Download(DownloadServices services, Digest digest, OriginReference origin, bool isWhole)
     {
         _services = services;
         Digest = digest;
         _origins.Add(origin);
+        _wantsWhole = isWhole;
     }
 
     public Digest Digest { get; }
@@ -134,10 +141,19 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     }
 
     /// <summary>Another client wants the content and may know another way to the origin.</summary>
-    public void AddOrigin(OriginReference origin)
+    public void AddClient(OriginReference origin, bool isWhole)
     {
         lock (_lock)
         {
+            if (isWhole && !_wantsWhole)
+            {
+                _wantsWhole = true;
+                if (_machine is null)
+                {
+                    _link?.AskAgain(NewWant());
+                }
+            }
+
             if (_origins.Contains(origin))
             {
                 return;
@@ -184,6 +200,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             return (_fromOrigin?.Contains(piece) ?? false) || (_machine?.IsIncoming(piece, reader) ?? false);
+        }
+    }
+
+    /// <summary>Adds the pieces that are on their way.</summary>
+    public void AddIncoming(PieceSet pieces)
+    {
+        lock (_lock)
+        {
+            _machine?.AddIncoming(pieces);
         }
     }
 
@@ -243,6 +268,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             _machine?.SessionStarted();
             var want = NewWant();
+            want.Have.AddRange(_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []);
+            want.Reading.AddRange(_machine?.Reading() ?? []);
+            want.Fetching.AddRange(_machine?.Fetching() ?? []);
             want.Continued = _hadSession;
             _hadSession = true;
             return want;
@@ -339,9 +367,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         Member = new Contracts.V1.Member { Node = _services.SelfName, Incarnation = _services.Incarnation },
         Digest = Digest.ToString(),
         Size = _lease?.Content.Size ?? 0,
-        CanReachOrigin = _originFailure is null,
-        Have = { _lease?.Content.SnapshotPieces().ToPieceRuns() ?? [] },
-        Reading = { _machine?.Reading() ?? [] },
+        CanReachOrigin = _originFailure is null or { RetryAfter: not null },
+        Wanted = { _machine?.TakeWanted() ?? (_wantsWhole ? [] : [new PieceRun()]) },
     };
 
     private void GiveUp()
@@ -368,6 +395,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         else if (push.Granted.Count > 0)
         {
             Probe();
+        }
+        else if (push.OriginPauseMs > 0)
+        {
+            // Nothing is known of the content: the client may know another way.
+            _opened.TrySetResult(_originFailure ?? new SourceFailure(
+                HttpStatusCode.TooManyRequests, "the origin asked another node of the mesh for a pause", TimeSpan.FromMilliseconds(push.OriginPauseMs)));
         }
         else if (push.State == LookupState.Unavailable && _originFailure is not null)
         {
@@ -442,7 +475,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     _opened.TrySetResult(_originFailure);
                 }
 
-                _link?.Report(new GrantReport { GivenBack = { new SegmentRun { First = 0, Count = 1 } }, OriginFailed = true });
+                _link?.Report(new GrantReport { GivenBack = { new SegmentRun { First = 0, Count = 1 } }, OriginFailed = true, OriginPauseMs = PauseOf(_originFailure) });
             }
 
             return;
@@ -492,7 +525,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         _lease = lease;
         var content = lease.Content;
         _fromOrigin = new PieceSet(content.Layout.PieceCount);
-        _machine = new Downloader(content.Layout, content.SnapshotPieces(), _services.Policy, StableSeed.Of(Digest, _services.SelfName), Now);
+        _machine = new Downloader(content.Layout, content.SnapshotPieces(), _services.Policy, StableSeed.Of(Digest, _services.SelfName), Now, _wantsWhole);
         var id = 0;
         if (arrivingPieces > 0)
         {
@@ -558,7 +591,14 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
                     break;
                 case DownloadAction.GiveBack giveBack:
-                    _link?.Report(new GrantReport { GivenBack = { giveBack.Segments }, OriginFailed = giveBack.OriginFailed });
+                    _link?.Report(new GrantReport { GivenBack = { giveBack.Segments }, OriginFailed = giveBack.OriginFailed, OriginPauseMs = (uint)giveBack.OriginPause.TotalMilliseconds });
+                    break;
+                case DownloadAction.ReportFailed failed:
+                    // With what has arrived of it: the owner counts that first.
+                    FlushReport(failed.Failed);
+                    break;
+                case DownloadAction.AskAgain:
+                    _link?.AskAgain(NewWant());
                     break;
                 case DownloadAction.Fail:
                     _originFailure ??= new SourceFailure(HttpStatusCode.BadGateway, "no source has the content");
@@ -604,9 +644,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private async Task FetchFromPeerAsync(DownloadAction.FetchFromPeer fetch, CancellationToken cancellationToken)
     {
         var layout = Content.Layout;
-        var range = ByteRange.FromBounds(layout.Piece(fetch.First).Offset, layout.Piece(fetch.First + fetch.Count - 1).End);
-        var outcome = _services.Peers.Find(fetch.Node) is { } peer
-            ? await peer.FetchAsync(Digest, layout, range, new Sink(this), cancellationToken)
+        // Another peer, or the origin, may have sent the beginning before it was given up.
+        var end = layout.Piece(fetch.First + fetch.Count - 1).End;
+        var start = FirstMissing(Content, layout.Piece(fetch.First).Offset, end);
+        var request = new RangeRequest(Digest, layout, ByteRange.FromBounds(start, end), Wait: fetch.IsAssigned, TellPieces: !fetch.IsAssigned);
+        var outcome = start == end ? RangeOutcome.Complete
+            : _services.Peers.Find(fetch.Node) is { } peer ? await peer.FetchAsync(request, new Sink(this, fetch.Id), cancellationToken)
             : RangeOutcome.NotAMember;
         if (outcome.Kind == RangeOutcomeKind.Corrupt)
         {
@@ -620,8 +663,16 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         lock (_lock)
         {
-            _machine!.PeerRequestEnded(fetch.Id, outcome.Kind, outcome.Holders, Now);
+            _machine!.PeerRequestEnded(fetch.Id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
             CarryOut();
+        }
+    }
+
+    private void PeerWaits(int id)
+    {
+        lock (_lock)
+        {
+            _machine!.Waiting(id);
         }
     }
 
@@ -715,10 +766,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             _originFailure = failure ?? _originFailure;
-            _machine!.OriginRequestEnded(id, failure is null, Now);
+            _machine!.OriginRequestEnded(id, failure is null, TimeSpan.FromMilliseconds(PauseOf(failure)), Now);
             CarryOut();
         }
     }
+
+    /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>
+    private static uint PauseOf(SourceFailure? failure) => failure?.RetryAfter is { } pause ? (uint)Math.Clamp(pause.TotalMilliseconds, 1, int.MaxValue) : 0;
 
     /// <summary>One way to the origin is of no use. Its last one stays, so that there is something to tell.</summary>
     private bool HasAnotherOrigin(OriginReference useless)
@@ -807,14 +861,16 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             _machine!.PieceArrived(piece, Now);
+            _arrived.Add(piece);
             if (fromOrigin)
             {
-                _arrived.Add(piece);
-                if (!_reportScheduled)
-                {
-                    _reportScheduled = true;
-                    Own(ReportLaterAsync(_stop.Token));
-                }
+                _read.Add(piece);
+            }
+
+            if (!_reportScheduled)
+            {
+                _reportScheduled = true;
+                Own(ReportLaterAsync(_stop.Token));
             }
 
             CarryOut();
@@ -843,27 +899,29 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    private void FlushReport()
+    private void FlushReport(FailedFetch? failed = null)
     {
-        _reportScheduled = false;
-        if (_arrived.Count == 0)
+        if (failed is null)
+        {
+            _reportScheduled = false;
+        }
+
+        if (_arrived.Count == 0 && failed is null)
         {
             return;
         }
 
         var layout = Content.Layout;
         var pieces = new PieceSet(layout.PieceCount);
-        var report = new GrantReport();
-        foreach (var piece in _arrived)
+        foreach (var piece in _arrived.Where(Content.HasPiece))
         {
-            if (Content.HasPiece(piece) && pieces.Add(piece) && ChecksumsOf(piece, layout) is { } checksums)
-            {
-                report.Checksums.Add(checksums);
-            }
+            pieces.Add(piece);
         }
 
-        report.Arrived.AddRange(pieces.ToPieceRuns());
+        var report = new GrantReport { Arrived = { pieces.ToPieceRuns() }, Failed = { failed is null ? [] : [failed] } };
+        report.Checksums.AddRange(_read.Where(pieces.Contains).Distinct().Select(piece => ChecksumsOf(piece, layout)).OfType<PieceChecksums>());
         _arrived.Clear();
+        _read.Clear();
         _link?.Report(report);
     }
 
@@ -1012,9 +1070,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             lock (_lock)
             {
-                if (_readers.Count > 0)
+                if (_readers.Count > 0 && _machine is not null)
                 {
-                    _machine?.Tick(Now);
+                    var (moved, refused) = _machine.Hedges;
+                    _machine.Tick(Now);
+                    _services.Metrics.Hedged(_machine.Hedges.Moved - moved, _machine.Hedges.Refused - refused);
                     CarryOut();
                 }
             }
@@ -1050,9 +1110,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    private sealed class Sink(Download download) : IRangeSink
+    private sealed class Sink(Download download, int id) : IRangeSink
     {
         public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum) => download.AcceptFromPeer(frame, data, checksum);
+
+        public void Waiting() => download.PeerWaits(id);
     }
 
     private static partial class Log

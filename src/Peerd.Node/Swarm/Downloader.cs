@@ -1,74 +1,12 @@
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Mesh;
 
 namespace Peerd.Node.Swarm;
 
-/// <summary>Constants of the requester's policy.</summary>
-internal sealed record DownloaderPolicy
-{
-    /// <summary>Ranges that are asked of peers at the same moment.</summary>
-    public int Requests { get; init; } = 16;
-
-    /// <summary>Ranges that are asked of one peer at the same moment.</summary>
-    public int RequestsPerPeer { get; init; } = 4;
-
-    /// <summary>Requests to the origin at the same moment.</summary>
-    public int OriginRequests { get; init; } = 2;
-
-    /// <summary>Bytes of one request to the origin at most: what is not asked for yet can be given to others.</summary>
-    public int LongestOriginRead { get; init; } = 16 * 1024 * 1024;
-
-    /// <summary>Bytes of one range asked of a peer at most.</summary>
-    public int LongestRange { get; init; } = 4 * 1024 * 1024;
-
-    /// <summary>Pieces among which the random half of the requests is chosen, from the first missing one on.</summary>
-    public int Window { get; init; } = 256;
-
-    /// <summary>A busy peer is not asked again for this long.</summary>
-    public TimeSpan BusyPause { get; init; } = TimeSpan.FromMilliseconds(20);
-
-    /// <summary>A peer that failed is not asked for this long, doubling up to <see cref="LongestBan"/>.</summary>
-    public TimeSpan FirstBan { get; init; } = TimeSpan.FromSeconds(1);
-
-    public TimeSpan LongestBan { get; init; } = TimeSpan.FromSeconds(8);
-
-    /// <summary>
-    /// A peer that failed so many times in a row is not counted on. With the bans between them this takes longer than
-    /// owners need to forget a dead node: what it held is then read once, not by everybody.
-    /// </summary>
-    public int FailuresToDistrust { get; init; } = 4;
-
-    /// <summary>Without an owner, this long without anything under way leads straight to the origin.</summary>
-    public TimeSpan OwnerlessPatience { get; init; } = TimeSpan.FromMilliseconds(50);
-
-    /// <summary>With an owner, this long without anything arriving leads straight to the origin: the last resort.</summary>
-    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
-}
-
-/// <summary>What a downloader wants done. Each request has an id under which its end is reported.</summary>
-internal abstract record DownloadAction
-{
-    /// <summary>Ask a peer for a run of pieces.</summary>
-    internal sealed record FetchFromPeer(int Id, string Node, int First, int Count) : DownloadAction;
-
-    /// <summary>Read a run of pieces from the origin.</summary>
-    internal sealed record FetchFromOrigin(int Id, int First, int Count, bool IsGranted) : DownloadAction;
-
-    /// <summary>Stop a request.</summary>
-    internal sealed record Cancel(int Id) : DownloadAction;
-
-    /// <summary>Tell the owner that these segments will not be read.</summary>
-    internal sealed record GiveBack(IReadOnlyList<SegmentRun> Segments, bool OriginFailed) : DownloadAction;
-
-    /// <summary>No source has what is missing.</summary>
-    internal sealed record Fail : DownloadAction;
-}
-
-/// <summary>What a reader still needs: the pieces from its position up to an end, and how many beyond its position to have ready.</summary>
-internal readonly record struct Demand(int Position, int End, int Ahead);
-
 /// <summary>
-/// The requester's side of one content: decides what to fetch next and from whom. Pure: events and time go in, actions
+/// The requester's side of one content: decides what to fetch next and from whom. With an owner it does what the owner
+/// assigns and grants; without one it chooses itself among the peers that it knows. Pure: events and time go in, actions
 /// come out; no I/O, no clock, no randomness but the seed's. Not thread-safe.
 /// </summary>
 internal sealed class Downloader
@@ -76,30 +14,47 @@ internal sealed class Downloader
     private readonly ContentLayout _layout;
     private readonly DownloaderPolicy _policy;
     private readonly Random _random;
+    private readonly KnownPeers _peers;
+    private readonly SlownessJudge _slowness;
     private readonly PieceSet _have;
     private readonly PieceSet _inFlight;
     private readonly PieceSet _granted;
-    private readonly SortedDictionary<string, Peer> _peers = new(StringComparer.Ordinal);
-    private readonly Dictionary<int, Request> _requests = [];
+    private readonly SortedDictionary<int, Assigned> _assigned = [];
+    private readonly Dictionary<int, PieceRequest> _requests = [];
     private readonly List<DownloadAction> _actions = [];
     private readonly List<Demand> _demands = [];
+    private PieceSet? _toldWanted;
     private TimeSpan _lastProgress;
+    private TimeSpan _originPausedUntil = TimeSpan.MinValue;
+    private TimeSpan _ownerlessSpread;
+    private TimeSpan _lastInquiry;
     private int _lastId;
+    private int _originRead;
     private bool _originFailed;
     private bool _ownerLost;
     private bool _unavailable;
     private bool _peersAllowed = true;
     private bool _failed;
 
-    public Downloader(ContentLayout layout, PieceSet have, DownloaderPolicy policy, int seed, TimeSpan now)
+    /// <param name="layout">Of the content.</param>
+    /// <param name="have">Pieces that are here.</param>
+    /// <param name="policy">Constants.</param>
+    /// <param name="seed">Of all that is random.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="isWholeTold">The owner was told that all is wanted; else that nothing is.</param>
+    public Downloader(ContentLayout layout, PieceSet have, DownloaderPolicy policy, int seed, TimeSpan now, bool isWholeTold = true)
     {
         _layout = layout;
         _have = have.Clone();
         _policy = policy;
         _random = new Random(seed);
+        _peers = new KnownPeers(layout, policy);
+        _slowness = new SlownessJudge(layout, policy);
         _inFlight = new PieceSet(layout.PieceCount);
         _granted = new PieceSet(layout.PieceCount);
         _lastProgress = now;
+        _toldWanted = isWholeTold ? null : new PieceSet(layout.PieceCount);
+        _originRead = Math.Max(layout.SegmentSize, policy.FirstOriginRead);
     }
 
     /// <summary>All pieces are here.</summary>
@@ -107,6 +62,9 @@ internal sealed class Downloader
 
     /// <summary>No source had what is missing.</summary>
     public bool HasFailed => _failed;
+
+    /// <summary>Ranges that were moved to another holder because they were slow, and those that were left where they were.</summary>
+    public (int Moved, int Refused) Hedges => (_slowness.Moved, _slowness.Refused);
 
     public IReadOnlyList<DownloadAction> TakeActions()
     {
@@ -126,7 +84,19 @@ internal sealed class Downloader
         _demands.Clear();
         _demands.AddRange(demands);
         _failed = false;
+        if (!IsWantTold())
+        {
+            _actions.Add(new DownloadAction.AskAgain());
+        }
+
         Schedule(now);
+    }
+
+    /// <summary>What is wanted, as the owner is told it: empty for all, an empty run for nothing.</summary>
+    public IReadOnlyList<PieceRun> TakeWanted()
+    {
+        _toldWanted = Wanted();
+        return _toldWanted is null ? [] : _toldWanted.Count == 0 ? [new PieceRun()] : [.. _toldWanted.ToPieceRuns()];
     }
 
     /// <summary>Segments that are being read from the origin with a grant.</summary>
@@ -139,8 +109,13 @@ internal sealed class Downloader
             segments.AddRun(first, ((request.First + request.Count - 1) / _layout.PiecesPerSegment) - first + 1);
         }
 
-        return [.. segments.Runs().Select(run => new SegmentRun { First = (uint)run.First, Count = (uint)run.Count })];
+        return [.. SegmentRuns.Of(SegmentRuns.Numbers(segments))];
     }
+
+    /// <summary>Segments that are being fetched as an owner assigned them.</summary>
+    public IReadOnlyList<Assignment> Fetching() =>
+        [.. _assigned.GroupBy(pair => pair.Value.Node, StringComparer.Ordinal)
+            .Select(group => new Assignment { Node = group.Key, Segments = { SegmentRuns.Of(group.Select(pair => pair.Key)) } })];
 
     /// <summary>A session with an owner begins, maybe another one: grants of the former are void unless they are being read.</summary>
     public void SessionStarted()
@@ -160,12 +135,12 @@ internal sealed class Downloader
         _ownerLost = false;
         foreach (var node in push.Gone)
         {
-            _peers.Remove(node);
+            _peers.Find(node)?.Forget();
         }
 
         foreach (var holder in push.Holders)
         {
-            Learn(holder);
+            _peers.Learn(holder);
         }
 
         // In this order: a segment that is taken from a stalled reader is given back to it when no other can read.
@@ -179,7 +154,23 @@ internal sealed class Downloader
             _granted.AddRun((long)run.First * _layout.PiecesPerSegment, (long)run.Count * _layout.PiecesPerSegment);
         }
 
-        GiveBackIdle(push.Reclaimed);
+        if (push.Reclaimed.Count > 0)
+        {
+            // Others read, too: what is asked for in one go can't be given to them.
+            _originRead = Math.Max(_layout.SegmentSize, _policy.FirstOriginRead);
+            GiveBackIdle(push.Reclaimed);
+        }
+
+        foreach (var assignment in push.Assigned)
+        {
+            Assign(assignment);
+        }
+
+        if (push.OriginPauseMs > 0)
+        {
+            _originPausedUntil = now + TimeSpan.FromMilliseconds(push.OriginPauseMs);
+            GiveBackIdle([new SegmentRun { Count = (uint)_layout.SegmentCount }]);
+        }
 
         if (push.State != LookupState.Unspecified)
         {
@@ -192,18 +183,44 @@ internal sealed class Downloader
     /// <summary>Neither owner nor replica answers. Its grants are void, what it said of holders is all there is.</summary>
     public void OwnerLost(TimeSpan now)
     {
+        if (!_ownerLost)
+        {
+            _ownerlessSpread = (_peers.All.Any() ? _policy.OwnerlessSpreadAmongPeers : _policy.OwnerlessSpread) * _random.NextDouble();
+        }
+
         _ownerLost = true;
         _granted.Clear();
         Schedule(now);
     }
 
-    /// <summary>Some bytes of a piece are here now.</summary>
+    /// <summary>A frame of a piece is here now, which does not make it whole.</summary>
     public void BytesArrived(int piece, TimeSpan now)
     {
-        if (!_requests.Values.Any(request => request.IsLastResort && request.Contains(piece)))
+        var isLastResort = false;
+        foreach (var request in _requests.Values)
+        {
+            if (request.Contains(piece))
+            {
+                isLastResort |= request.IsLastResort;
+                request.LastBytes = now;
+                request.Frames++;
+                request.IsWaiting = false;
+            }
+        }
+
+        if (!isLastResort)
         {
             // What the last resort brings is no sign that waiting helps.
             _lastProgress = now;
+        }
+    }
+
+    /// <summary>The peer says that it waits for the next bytes of this request itself.</summary>
+    public void Waiting(int id)
+    {
+        if (_requests.TryGetValue(id, out var request))
+        {
+            request.IsWaiting = true;
         }
     }
 
@@ -211,12 +228,27 @@ internal sealed class Downloader
     public bool IsIncoming(int piece, string? exceptFrom) =>
         _inFlight.Contains(piece) && _requests.Values.Any(request => request.Contains(piece) && (request.Node is null || request.Node != exceptFrom));
 
+    /// <summary>Adds the pieces that are on their way here.</summary>
+    public void AddIncoming(PieceSet pieces)
+    {
+        foreach (var (first, count) in _inFlight.Runs())
+        {
+            pieces.AddRun(first, count);
+        }
+    }
+
     /// <summary>A piece is here now, whoever brought it.</summary>
     public void PieceArrived(int piece, TimeSpan now)
     {
         BytesArrived(piece, now);
         _have.Add(piece);
         _granted.Remove(piece);
+        var segment = piece / _layout.PiecesPerSegment;
+        if (_assigned.Count > 0 && IsWhole(segment))
+        {
+            _assigned.Remove(segment);
+        }
+
         Schedule(now);
     }
 
@@ -233,7 +265,7 @@ internal sealed class Downloader
     public void PieceLost(int piece, bool wasInMemory, TimeSpan now)
     {
         _have.Remove(piece);
-        if (wasInMemory && !_originFailed && !_peers.Values.Any(peer => peer.Pieces.Contains(piece)))
+        if (wasInMemory && !_originFailed && !_peers.All.Any(peer => peer.Pieces.Contains(piece)))
         {
             _granted.Add(piece);
         }
@@ -246,64 +278,94 @@ internal sealed class Downloader
     {
         _have.Clear();
         _peersAllowed = false;
+        _assigned.Clear();
         _lastProgress = now;
-        foreach (var id in _requests.Keys.ToList())
+        foreach (var id in _requests.Keys)
         {
             _actions.Add(new DownloadAction.Cancel(id));
         }
 
+        _actions.Add(new DownloadAction.AskAgain());
         Schedule(now);
     }
 
     /// <summary>A request to the origin is under way that was not asked for by an action; returns its id.</summary>
     public int OriginRequestStarted(int first, int count, TimeSpan now)
     {
-        var id = Add(new Request(null, first, count));
+        var request = Add(new PieceRequest(++_lastId, null, first, count, now));
         Schedule(now);
-        return id;
+        return request.Id;
     }
 
     /// <summary>Peers that have a piece, a few at most.</summary>
     public IReadOnlyList<string> HoldersOf(int piece) =>
-        [.. _peers.Where(pair => pair.Value.Pieces.Contains(piece)).Select(pair => pair.Key).Take(4)];
+        [.. _peers.All.Where(peer => peer.Pieces.Contains(piece)).Select(peer => peer.Node).Take(4)];
 
     /// <summary>A request to a peer has ended.</summary>
-    public void PeerRequestEnded(int id, Mesh.RangeOutcomeKind outcome, IReadOnlyList<string> otherHolders, TimeSpan now)
+    /// <param name="id">Of the request.</param>
+    /// <param name="outcome">How it ended.</param>
+    /// <param name="otherHolders">Nodes that the peer named instead of itself.</param>
+    /// <param name="pieces">What the peer says to have; empty when it did not say.</param>
+    /// <param name="now">The time.</param>
+    public void PeerRequestEnded(int id, RangeOutcomeKind outcome, IReadOnlyList<string> otherHolders, IReadOnlyList<PieceRun> pieces, TimeSpan now)
     {
         if (!_requests.Remove(id, out var request))
         {
             return;
         }
 
-        End(request);
-        if (_peers.TryGetValue(request.Node!, out var peer))
+        Remove(request);
+        var peer = _peers.GetOrAdd(request.Node!);
+        peer.Answered();
+        _peers.Judge(peer, request.First, request.Count, _have.NextClear(request.First), outcome, now);
+        if (request.Verdict == FetchFailure.Slow)
         {
-            peer.Open--;
-            Judge(peer, request, outcome, now);
+            _peers.Ban(peer, now);
         }
 
-        foreach (var node in otherHolders.Where(node => node != request.Node && _peers.ContainsKey(node)))
+        if (outcome == RangeOutcomeKind.Complete)
+        {
+            _slowness.Ended(request, now);
+            peer.Took((now - request.Started) / request.Count);
+        }
+
+        if (_peersAllowed)
+        {
+            _peers.LearnFrom(request.Node!, pieces);
+        }
+
+        foreach (var node in otherHolders.Where(node => node != request.Node && _peers.Find(node) is not null))
         {
             // Said by a peer, not by the owner: enough to ask, and forgotten when it turns out wrong.
-            _peers[node].Pieces.Add(request.First);
+            _peers.GetOrAdd(node).Pieces.Add(request.First);
         }
 
+        EndAssigned(request, outcome);
         Schedule(now);
     }
 
-    /// <summary>A request to the origin has ended; unless it <paramref name="succeeded"/>, the origin is of no use to this node.</summary>
-    public void OriginRequestEnded(int id, bool succeeded, TimeSpan now)
+    /// <summary>A request to the origin has ended.</summary>
+    /// <param name="id">Of the request.</param>
+    /// <param name="succeeded">False: the origin is of no use to this node, or, when it asked for a pause, not before that is over.</param>
+    /// <param name="pause">The pause that the origin asked for; zero when it did not.</param>
+    /// <param name="now">The time.</param>
+    public void OriginRequestEnded(int id, bool succeeded, TimeSpan pause, TimeSpan now)
     {
         if (!_requests.Remove(id, out var request))
         {
             return;
         }
 
-        End(request);
-        if (!succeeded)
+        Remove(request);
+        if (succeeded)
         {
-            _originFailed = true;
-            GiveBackGrants();
+            _originRead = Math.Min(_policy.LongestOriginRead, 2 * _originRead);
+        }
+        else
+        {
+            _originFailed = pause == TimeSpan.Zero;
+            _originPausedUntil = pause == TimeSpan.Zero ? _originPausedUntil : now + pause;
+            GiveBackGrants(pause);
         }
 
         Schedule(now);
@@ -316,11 +378,11 @@ internal sealed class Downloader
         {
             if (request.Node is null)
             {
-                OriginRequestEnded(id, succeeded: false, now);
+                OriginRequestEnded(id, succeeded: false, TimeSpan.Zero, now);
             }
             else
             {
-                PeerRequestEnded(id, Mesh.RangeOutcomeKind.Failed, [], now);
+                PeerRequestEnded(id, RangeOutcomeKind.Failed, [], [], now);
             }
         }
     }
@@ -333,36 +395,166 @@ internal sealed class Downloader
         Schedule(now);
     }
 
-    public void Tick(TimeSpan now) => Schedule(now);
-
-    private void Learn(Holder holder)
+    /// <summary>Time passes: to be called every 20 ms or so.</summary>
+    public void Tick(TimeSpan now)
     {
-        if (!_peers.TryGetValue(holder.Node, out var peer))
+        foreach (var request in _requests.Values)
         {
-            // It may have been told as gone while requests to it were under way.
-            _peers.Add(holder.Node, peer = new Peer(_layout.PieceCount) { Open = _requests.Values.Count(request => request.Node == holder.Node) });
+            if (request is { Node: not null, Verdict: null } && _slowness.Judge(request, now) is { } verdict)
+            {
+                request.Verdict = verdict;
+                _actions.Add(new DownloadAction.Cancel(request.Id));
+            }
         }
 
-        if (holder.Replace)
+        Schedule(now);
+    }
+
+    private bool IsWantTold()
+    {
+        var wanted = Wanted();
+        if (_toldWanted is null)
         {
-            peer.Pieces.Clear();
-            peer.Held.Clear();
+            // It was told that all is wanted.
+            return wanted is null || _have.IsFull;
         }
 
-        if (holder.Complete)
+        return wanted is not null && wanted.CountOf(_toldWanted, within: null) == 0 && (wanted.Count > 0 || _toldWanted.Count == 0);
+    }
+
+    /// <summary>Missing pieces that readers need; null when that is all that is missing.</summary>
+    private PieceSet? Wanted()
+    {
+        var wanted = new PieceSet(_layout.PieceCount);
+        if (!_peersAllowed)
         {
-            peer.Pieces.Fill();
-            peer.Held.Fill();
+            return wanted;
         }
 
-        foreach (var request in _requests.Values.Where(request => request.Node == holder.Node))
+        if (_demands.Exists(demand => demand.Ahead == int.MaxValue && demand.End >= _layout.PieceCount && demand.Position <= _have.NextClear(0)))
         {
-            request.ToldSince.AddRange(holder.Complete ? [new PieceRun { Count = (uint)_layout.PieceCount }] : holder.Pieces);
+            return null;
         }
 
-        peer.Held.AddRuns(holder.Pieces);
-        peer.Pieces.AddRuns(holder.Pieces);
-        peer.Pieces.AddRuns(holder.Receiving);
+        var isAll = true;
+        for (var piece = _have.NextClear(0); piece >= 0; piece = _have.NextClear(piece + 1))
+        {
+            if (IsDemanded(piece))
+            {
+                wanted.Add(piece);
+            }
+            else
+            {
+                isAll = false;
+            }
+        }
+
+        return isAll && wanted.Count > 0 ? null : wanted;
+    }
+
+    private void Assign(Assignment assignment)
+    {
+        foreach (var segment in SegmentRuns.Numbers(SegmentRuns.ToSet(assignment.Segments, _layout)))
+        {
+            if (!_peersAllowed || IsWhole(segment))
+            {
+                // The owner learns so from what it is told anyway.
+                continue;
+            }
+
+            if (_assigned.TryGetValue(segment, out var former))
+            {
+                if (former.Node == assignment.Node)
+                {
+                    continue;
+                }
+
+                // The owner knows better now.
+                foreach (var request in _requests.Values.Where(request => request.Segment == segment && request.Node == former.Node))
+                {
+                    _actions.Add(new DownloadAction.Cancel(request.Id));
+                }
+            }
+
+            _assigned[segment] = new Assigned(assignment.Node);
+            var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
+            _peers.GetOrAdd(assignment.Node).Pieces.AddRun(first, end - first);
+        }
+    }
+
+    private void StartAssigned(TimeSpan now)
+    {
+        foreach (var (segment, assigned) in _assigned)
+        {
+            if (assigned.Open > 0)
+            {
+                continue;
+            }
+
+            var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
+            for (var piece = NextIdle(first, end); piece < end; piece = NextIdle(piece, end))
+            {
+                var count = 1;
+                while (piece + count < end && NextIdle(piece + count, end) == piece + count)
+                {
+                    count++;
+                }
+
+                assigned.Open++;
+                var request = Add(new PieceRequest(++_lastId, assigned.Node, piece, count, now) { Segment = segment });
+                _actions.Add(new DownloadAction.FetchFromPeer(request.Id, assigned.Node, piece, count, IsAssigned: true));
+                piece += count;
+            }
+        }
+    }
+
+    private int NextIdle(int from, int end)
+    {
+        while (from < end && (_have.Contains(from) || _inFlight.Contains(from)))
+        {
+            from++;
+        }
+
+        return from;
+    }
+
+    private void EndAssigned(PieceRequest request, RangeOutcomeKind outcome)
+    {
+        if (request.Segment < 0 || !_assigned.TryGetValue(request.Segment, out var assigned) || assigned.Node != request.Node || assigned.Open == 0)
+        {
+            return;
+        }
+
+        assigned.Open--;
+        FetchFailure? failure = request.Verdict ?? outcome switch
+        {
+            RangeOutcomeKind.Complete or RangeOutcomeKind.NotHeld => FetchFailure.NotHeld,
+            RangeOutcomeKind.Busy => FetchFailure.Busy,
+            RangeOutcomeKind.Corrupt => FetchFailure.Corrupt,
+            RangeOutcomeKind.Cancelled => null,
+            _ => FetchFailure.Unreachable,
+        };
+        if (failure is null || (outcome == RangeOutcomeKind.Complete && request.Verdict is null && (assigned.Open > 0 || IsRestIncoming(request.Segment))))
+        {
+            return;
+        }
+
+        _assigned.Remove(request.Segment);
+        _actions.Add(new DownloadAction.ReportFailed(new FailedFetch { Segment = (uint)request.Segment, Node = request.Node, Reason = failure.Value }));
+    }
+
+    /// <summary>What is missing of the segment comes another way, so that nobody was to send it.</summary>
+    private bool IsRestIncoming(int segment)
+    {
+        var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
+        return NextIdle(first, end) == end;
+    }
+
+    private bool IsWhole(int segment)
+    {
+        var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
+        var missing = _have.NextClear(first);
+        return missing < 0 || missing >= end;
     }
 
     private void Revoke(SegmentRun run)
@@ -375,23 +567,20 @@ internal sealed class Downloader
         }
 
         // A read that runs into revoked pieces has stalled there; what is behind them is granted still and read anew.
-        foreach (var (id, request) in _requests)
+        foreach (var request in _requests.Values.Where(request => request.Node is null && request.First < end && request.First + request.Count > first))
         {
-            if (request.Node is null && request.First < end && request.First + request.Count > first)
-            {
-                _actions.Add(new DownloadAction.Cancel(id));
-            }
+            _actions.Add(new DownloadAction.Cancel(request.Id));
         }
     }
 
     /// <summary>Gives back those of the granted segments that are not being read.</summary>
     private void GiveBackIdle(IEnumerable<SegmentRun> runs)
     {
-        var idle = new List<SegmentRun>();
-        var known = runs.Where(run => run.First < _layout.SegmentCount);
-        foreach (var segment in known.SelectMany(run => Enumerable.Range((int)run.First, (int)Math.Min(run.Count, _layout.SegmentCount - run.First))))
+        var idle = new List<int>();
+        foreach (var segment in SegmentRuns.Numbers(SegmentRuns.ToSet(runs, _layout)))
         {
-            var pieces = Enumerable.Range(segment * _layout.PiecesPerSegment, _layout.PiecesPerSegment);
+            var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
+            var pieces = Enumerable.Range(first, end - first);
             if (pieces.Any(_granted.Contains) && !pieces.Any(_inFlight.Contains))
             {
                 foreach (var piece in pieces)
@@ -399,93 +588,51 @@ internal sealed class Downloader
                     _granted.Remove(piece);
                 }
 
-                idle.Add(new SegmentRun { First = (uint)segment, Count = 1 });
+                idle.Add(segment);
             }
         }
 
         if (idle.Count > 0)
         {
-            _actions.Add(new DownloadAction.GiveBack(idle, OriginFailed: false));
+            _actions.Add(new DownloadAction.GiveBack([.. SegmentRuns.Of(idle)], OriginFailed: false, TimeSpan.Zero));
         }
     }
 
-    private void Judge(Peer peer, Request request, Mesh.RangeOutcomeKind outcome, TimeSpan now)
+    private void GiveBackGrants(TimeSpan pause)
     {
-        switch (outcome)
+        var segments = new PieceSet(_layout.SegmentCount);
+        for (var piece = _granted.NextSet(0); piece >= 0; piece = _granted.NextSet(piece + 1))
         {
-            case Mesh.RangeOutcomeKind.Complete:
-                peer.Failures = 0;
-                break;
-            case Mesh.RangeOutcomeKind.NotHeld:
-                // It answers in order up to the first piece that it has not. The owner tells each held piece only once,
-                // so what is behind is forgotten only if the peer was still to receive it, and nothing that was told since.
-                var stoppedAt = _have.NextClear(request.First);
-                for (var piece = request.First; piece < request.First + request.Count; piece++)
-                {
-                    if (piece == stoppedAt && !request.ToldSince.Exists(run => piece >= run.First && piece - run.First < run.Count))
-                    {
-                        peer.Held.Remove(piece);
-                    }
-
-                    if (!peer.Held.Contains(piece))
-                    {
-                        peer.Pieces.Remove(piece);
-                    }
-                }
-
-                break;
-            case Mesh.RangeOutcomeKind.Busy:
-                peer.BannedUntil = now + _policy.BusyPause;
-                break;
-            case Mesh.RangeOutcomeKind.Corrupt:
-                peer.Pieces.Clear();
-                peer.Held.Clear();
-                Ban(peer, now);
-                break;
-            case Mesh.RangeOutcomeKind.Failed:
-                Ban(peer, now);
-                break;
-            case Mesh.RangeOutcomeKind.NotAMember:
-                peer.Pieces.Clear();
-                peer.Held.Clear();
-                break;
-        }
-    }
-
-    private void Ban(Peer peer, TimeSpan now)
-    {
-        if (peer.BannedUntil > now)
-        {
-            // Requests that were under way together fail together, and say no more than one of them.
-            return;
-        }
-
-        var ban = _policy.FirstBan * Math.Pow(2, Math.Min(10, peer.Failures++));
-        peer.BannedUntil = now + (ban < _policy.LongestBan ? ban : _policy.LongestBan);
-    }
-
-    private void End(Request request)
-    {
-        for (var piece = request.First; piece < request.First + request.Count; piece++)
-        {
-            _inFlight.Remove(piece);
-        }
-    }
-
-    private void GiveBackGrants()
-    {
-        var runs = new List<SegmentRun>();
-        for (var segment = 0; segment < _layout.SegmentCount; segment++)
-        {
-            var first = segment * _layout.PiecesPerSegment;
-            if (Enumerable.Range(first, _layout.PiecesPerSegment).Any(_granted.Contains))
-            {
-                runs.Add(new SegmentRun { First = (uint)segment, Count = 1 });
-            }
+            segments.Add(piece / _layout.PiecesPerSegment);
         }
 
         _granted.Clear();
-        _actions.Add(new DownloadAction.GiveBack(runs, OriginFailed: true));
+        _actions.Add(new DownloadAction.GiveBack([.. SegmentRuns.Of(SegmentRuns.Numbers(segments))], OriginFailed: true, pause));
+    }
+
+    private void Remove(PieceRequest request)
+    {
+        for (var piece = request.First; piece < request.First + request.Count; piece++)
+        {
+            // The last resort may be bringing it, too.
+            if (!_requests.Values.Any(other => other.Contains(piece)))
+            {
+                _inFlight.Remove(piece);
+            }
+        }
+    }
+
+    private PieceRequest Add(PieceRequest request)
+    {
+        _inFlight.AddRun(request.First, request.Count);
+        _requests.Add(request.Id, request);
+        if (request.Node is { } node)
+        {
+            _peers.GetOrAdd(node).Asked();
+            _slowness.Began();
+        }
+
+        return request;
     }
 
     private void Schedule(TimeSpan now)
@@ -495,22 +642,27 @@ internal sealed class Downloader
             return;
         }
 
-        ReadGranted();
-        AskPeers(now);
+        ReadGranted(now);
+        StartAssigned(now);
+        if (_ownerLost || (_requests.Count == 0 && now - _lastProgress >= _policy.AssignmentPatience))
+        {
+            AskPeers(now);
+        }
+
         FallBack(now);
     }
 
-    private void ReadGranted()
+    private void ReadGranted(TimeSpan now)
     {
         for (var piece = NextToRead(0); piece >= 0 && OpenOriginRequests() < _policy.OriginRequests; piece = NextToRead(piece))
         {
             var count = 1;
-            while (count * (long)_layout.PieceSize < _policy.LongestOriginRead && NextToRead(piece + count) == piece + count)
+            while ((count + 1) * (long)_layout.PieceSize <= _originRead && NextToRead(piece + count) == piece + count)
             {
                 count++;
             }
 
-            ReadFromOrigin(piece, count, isGranted: true);
+            ReadFromOrigin(piece, count, isGranted: true, now);
         }
     }
 
@@ -530,17 +682,10 @@ internal sealed class Downloader
 
     private int OpenOriginRequests() => _requests.Values.Count(request => request.Node is null);
 
-    private void ReadFromOrigin(int first, int count, bool isGranted)
+    private void ReadFromOrigin(int first, int count, bool isGranted, TimeSpan now)
     {
-        var id = Add(new Request(null, first, count) { IsLastResort = !isGranted });
-        _actions.Add(new DownloadAction.FetchFromOrigin(id, first, count, isGranted));
-    }
-
-    private int Add(Request request)
-    {
-        _inFlight.AddRun(request.First, request.Count);
-        _requests.Add(++_lastId, request);
-        return _lastId;
+        var request = Add(new PieceRequest(++_lastId, null, first, count, now) { IsLastResort = !isGranted });
+        _actions.Add(new DownloadAction.FetchFromOrigin(request.Id, first, count, isGranted));
     }
 
     private void AskPeers(TimeSpan now)
@@ -552,33 +697,44 @@ internal sealed class Downloader
 
         while (_requests.Count - OpenOriginRequests() < _policy.Requests)
         {
-            var usable = _peers.Where(pair => pair.Value.BannedUntil <= now && pair.Value.Open < _policy.RequestsPerPeer).ToList();
-            if (usable.Count == 0)
-            {
-                return;
-            }
-
-            var candidates = Candidates(usable);
+            var usable = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Open < _policy.RequestsPerPeer && peer.Pieces.Count > 0).ToList();
+            var candidates = usable.Count == 0 ? [] : Candidates(usable);
             if (candidates.Count == 0)
             {
+                Inquire(now);
                 return;
             }
 
             // Half in the order of reading, half anywhere: what everybody fetches in order nobody can give to another.
             var piece = _lastId % 2 == 0 ? candidates[0] : candidates[_random.Next(candidates.Count)];
-            var holders = usable.Where(pair => pair.Value.Pieces.Contains(piece)).ToList();
-            var fewest = holders.Min(pair => pair.Value.Open);
-            holders.RemoveAll(pair => pair.Value.Open > fewest);
-            var (node, peer) = holders[_random.Next(holders.Count)];
-            var count = RunLength(peer, piece, usable.Count);
-            peer.Open++;
-            var id = Add(new Request(node, piece, count));
-            _actions.Add(new DownloadAction.FetchFromPeer(id, node, piece, count));
+            var holders = usable.Where(peer => peer.Pieces.Contains(piece)).ToList();
+            var holder = KnownPeers.Choose(holders, _random);
+            var request = Add(new PieceRequest(++_lastId, holder.Node, piece, RunLength(holder, piece, usable.Count), now));
+            _actions.Add(new DownloadAction.FetchFromPeer(request.Id, holder.Node, piece, request.Count, IsAssigned: false));
+        }
+    }
+
+    /// <summary>Nobody is known to have what is missing: asks some peer for it, which tells at least what it has by now.</summary>
+    private void Inquire(TimeSpan now)
+    {
+        var missing = FirstDemanded();
+        if (missing < 0 || !IsIdle(missing) || now - _lastInquiry < _policy.InquiryInterval)
+        {
+            return;
+        }
+
+        var peers = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Open == 0).ToList();
+        if (peers.Count > 0)
+        {
+            _lastInquiry = now;
+            var peer = peers[_random.Next(peers.Count)];
+            var request = Add(new PieceRequest(++_lastId, peer.Node, missing, 1, now));
+            _actions.Add(new DownloadAction.FetchFromPeer(request.Id, peer.Node, missing, 1, IsAssigned: false));
         }
     }
 
     /// <summary>Missing pieces that a usable peer has, the most wanted first.</summary>
-    private List<int> Candidates(List<KeyValuePair<string, Peer>> usable)
+    private List<int> Candidates(List<KnownPeer> usable)
     {
         var candidates = new List<int>();
         foreach (var demand in _demands)
@@ -586,7 +742,7 @@ internal sealed class Downloader
             var end = Math.Min(Math.Min(demand.End, _layout.PieceCount), demand.Ahead > _layout.PieceCount ? int.MaxValue : demand.Position + demand.Ahead);
             for (var piece = _have.NextClear(demand.Position); piece >= 0 && piece < end && candidates.Count < _policy.Window; piece = _have.NextClear(piece + 1))
             {
-                if (!_inFlight.Contains(piece) && !_granted.Contains(piece) && usable.Exists(pair => pair.Value.Pieces.Contains(piece)))
+                if (IsIdle(piece) && usable.Exists(peer => peer.Pieces.Contains(piece)))
                 {
                     candidates.Add(piece);
                 }
@@ -596,14 +752,15 @@ internal sealed class Downloader
         return candidates;
     }
 
-    private int RunLength(Peer peer, int first, int usablePeers)
+    private bool IsIdle(int piece) => !_have.Contains(piece) && !_inFlight.Contains(piece) && !_granted.Contains(piece);
+
+    private int RunLength(KnownPeer peer, int first, int usablePeers)
     {
         // With several peers a range is no longer than a segment, so that all of them have something to do.
         var longest = Math.Max(1, _policy.LongestRange / _layout.PieceSize);
         longest = usablePeers > 1 ? Math.Min(longest, _layout.PiecesPerSegment) : longest;
         var count = 1;
-        while (count < longest && first + count < _layout.PieceCount && peer.Pieces.Contains(first + count)
-            && !_have.Contains(first + count) && !_inFlight.Contains(first + count) && !_granted.Contains(first + count) && IsDemanded(first + count))
+        while (count < longest && first + count < _layout.PieceCount && peer.Pieces.Contains(first + count) && IsIdle(first + count) && IsDemanded(first + count))
         {
             count++;
         }
@@ -611,7 +768,18 @@ internal sealed class Downloader
         return count;
     }
 
-    private bool IsDemanded(int piece) => _demands.Exists(demand => piece >= demand.Position && piece < demand.End && piece - demand.Position < demand.Ahead);
+    private bool IsDemanded(int piece)
+    {
+        foreach (var demand in _demands)
+        {
+            if (demand.Includes(piece))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 
     /// <summary>Nothing is under way: read from the origin without a grant, or give up.</summary>
     private void FallBack(TimeSpan now)
@@ -623,11 +791,29 @@ internal sealed class Downloader
             return;
         }
 
-        var waited = now - _lastProgress;
-        var idle = _requests.Count == 0;
-        var patience = _ownerLost || _unavailable || !_peersAllowed || IsHeldByFailingPeersOnly(missing) ? _policy.OwnerlessPatience : _policy.Patience;
-        if (waited < patience || (!idle && waited < _policy.Patience))
+        // After a pause the owner has to deal first, or all nodes would read the same at the same moment.
+        var waited = now - (_originPausedUntil <= now && _originPausedUntil > _lastProgress ? _originPausedUntil : _lastProgress);
+        if (waited < _policy.OwnerlessPatience)
         {
+            // Nearly always: who has what needs no look then.
+            return;
+        }
+
+        var isIdle = _requests.Count == 0;
+        var isAlone = _ownerLost || _unavailable || !_peersAllowed || _peers.IsHeldByFailingOnly(missing);
+        var patience = isAlone ? _policy.OwnerlessPatience + _ownerlessSpread : _policy.Patience;
+        if (waited < patience || (!isIdle && waited < _policy.Patience))
+        {
+            return;
+        }
+
+        if (_originPausedUntil > now)
+        {
+            if (isIdle && _originPausedUntil - now > _policy.Patience)
+            {
+                GiveUp();
+            }
+
             return;
         }
 
@@ -635,34 +821,44 @@ internal sealed class Downloader
         {
             if (OpenOriginRequests() == 0)
             {
-                // No more than a segment at a time: others may be doing the same, and the owner may come back.
-                var end = Math.Min(_layout.PieceCount, ((missing / _layout.PiecesPerSegment) + 1) * _layout.PiecesPerSegment);
-                var count = 1;
-                while (missing + count < end && !_have.Contains(missing + count) && !_inFlight.Contains(missing + count))
-                {
-                    count++;
-                }
-
-                ReadFromOrigin(missing, count, isGranted: false);
+                ReadWithoutGrant(missing, now);
             }
 
             return;
         }
 
-        if (idle && (_ownerLost || _unavailable || waited >= 2 * _policy.Patience) && !_peers.Values.Any(peer => peer.Pieces.Contains(missing) && !IsFailing(peer) && _peersAllowed))
+        if (isIdle && (_ownerLost || _unavailable || waited >= 2 * _policy.Patience) && !(_peersAllowed && _peers.IsHeld(missing)))
         {
-            _failed = true;
-            _actions.Add(new DownloadAction.Fail());
+            GiveUp();
         }
     }
 
-    private bool IsFailing(Peer peer) => peer.Failures >= _policy.FailuresToDistrust;
-
-    /// <summary>A peer that sends a little and breaks, again and again, must not hold up who could read from the origin.</summary>
-    private bool IsHeldByFailingPeersOnly(int piece)
+    private void GiveUp()
     {
-        var holders = _peers.Values.Where(peer => peer.Pieces.Contains(piece)).ToList();
-        return holders.Count > 0 && holders.TrueForAll(IsFailing);
+        _failed = true;
+        _actions.Add(new DownloadAction.Fail());
+    }
+
+    private void ReadWithoutGrant(int missing, TimeSpan now)
+    {
+        // Others may be doing the same: every other time something else than what all of them need first.
+        var first = _lastId % 2 == 0 ? missing : SomeMissing(missing);
+
+        // No more than a segment at a time: the owner may come back.
+        var end = Math.Min(_layout.PieceCount, ((first / _layout.PiecesPerSegment) + 1) * _layout.PiecesPerSegment);
+        var count = 1;
+        while (first + count < end && !_have.Contains(first + count) && !_inFlight.Contains(first + count))
+        {
+            count++;
+        }
+
+        ReadFromOrigin(first, count, isGranted: false, now);
+    }
+
+    private int SomeMissing(int first)
+    {
+        var piece = _have.NextClear(_random.Next(first, _layout.PieceCount));
+        return piece >= 0 && IsDemanded(piece) && !_inFlight.Contains(piece) ? piece : first;
     }
 
     private int FirstDemanded()
@@ -670,7 +866,7 @@ internal sealed class Downloader
         foreach (var demand in _demands)
         {
             var piece = _have.NextClear(demand.Position);
-            if (piece >= 0 && piece < demand.End && (demand.Ahead > _layout.PieceCount || piece < demand.Position + demand.Ahead))
+            if (piece >= 0 && demand.Includes(piece))
             {
                 return piece;
             }
@@ -679,28 +875,11 @@ internal sealed class Downloader
         return -1;
     }
 
-    private sealed record Request(string? Node, int First, int Count)
+    private sealed class Assigned(string node)
     {
-        public bool IsLastResort { get; init; }
+        public string Node { get; } = node;
 
-        public bool Contains(int piece) => piece >= First && piece < First + Count;
-
-        /// <summary>Pieces that its node was told to hold while the request was under way.</summary>
-        public List<PieceRun> ToldSince { get; } = [];
-    }
-
-    private sealed class Peer(int pieceCount)
-    {
-        /// <summary>What it holds or is said to be receiving.</summary>
-        public PieceSet Pieces { get; } = new(pieceCount);
-
-        /// <summary>What it holds.</summary>
-        public PieceSet Held { get; } = new(pieceCount);
-
+        /// <summary>Requests for it that are under way.</summary>
         public int Open { get; set; }
-
-        public int Failures { get; set; }
-
-        public TimeSpan BannedUntil { get; set; } = TimeSpan.MinValue;
     }
 }

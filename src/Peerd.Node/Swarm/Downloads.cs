@@ -39,29 +39,68 @@ internal sealed class Downloads : IIncomingPieces, IAsyncDisposable
     }
 
     /// <summary>Joins the download of a content, started if there is none. Dispose the use when done.</summary>
-    public DownloadUse Join(Digest digest, OriginReference origin)
+    /// <param name="digest">The content.</param>
+    /// <param name="origin">Where the client would read it.</param>
+    /// <param name="isWhole">The client wants all of it; else its readers tell what, once the size is known.</param>
+    public DownloadUse Join(Digest digest, OriginReference origin, bool isWhole)
     {
         lock (_lock)
         {
             if (_entries.TryGetValue(digest, out var entry) && !entry.Download.IsOver)
             {
                 entry.Users++;
-                entry.Download.AddOrigin(origin);
+                entry.Download.AddClient(origin, isWhole);
                 return new DownloadUse(this, entry.Download);
             }
 
-            entry = new Entry(new Download(_services, digest, origin)) { Users = 1 };
+            entry = new Entry(new Download(_services, digest, origin, isWhole)) { Users = 1 };
             _entries[digest] = entry;
             entry.Download.Start();
             return new DownloadUse(this, entry.Download);
         }
     }
 
-    public bool IsIncoming(Digest content, int piece, string? reader)
+    public bool IsDownloading(Digest content)
     {
         lock (_lock)
         {
-            return _entries.TryGetValue(content, out var entry) && entry.Download.IsIncoming(piece, reader);
+            return _entries.TryGetValue(content, out var entry) && !entry.Download.IsOver;
+        }
+    }
+
+    public Task OpenedAsync(Digest content)
+    {
+        lock (_lock)
+        {
+            return _entries.TryGetValue(content, out var entry) ? entry.Download.OpenedAsync : Task.CompletedTask;
+        }
+    }
+
+    public PieceArrival ArrivalOf(Digest content, int piece, string? reader)
+    {
+        lock (_lock)
+        {
+            if (!_entries.TryGetValue(content, out var entry))
+            {
+                return PieceArrival.None;
+            }
+
+            var download = entry.Download;
+            return download.IsIncoming(piece, reader) ? PieceArrival.Coming
+                : download.IsIncoming(piece, reader: null) ? PieceArrival.FromReader
+                : download.IsOver ? PieceArrival.None
+                : PieceArrival.Expected;
+        }
+    }
+
+    public void AddIncoming(Digest content, PieceSet pieces)
+    {
+        lock (_lock)
+        {
+            if (_entries.TryGetValue(content, out var entry))
+            {
+                entry.Download.AddIncoming(pieces);
+            }
         }
     }
 

@@ -35,7 +35,7 @@ internal sealed class MeshReader : IDisposable
             new ParallelOptions { MaxDegreeOfParallelism = OpenRanges, CancellationToken = cancellationToken },
             async (segment, stop) =>
             {
-                var outcome = await _peer.FetchAsync(file.Digest, layout, layout.Segment(segment), sink, stop);
+                var outcome = await _peer.FetchAsync(new RangeRequest(file.Digest, layout, layout.Segment(segment)), sink, stop);
                 if (outcome.Kind != RangeOutcomeKind.Complete)
                 {
                     throw new InvalidOperationException($"segment {segment}: {outcome.Kind} {outcome.Error}");
@@ -60,6 +60,10 @@ internal sealed class MeshReader : IDisposable
         {
             Interlocked.Add(ref _bytes, data.Length);
             return true;
+        }
+
+        public void Waiting()
+        {
         }
     }
 }

@@ -45,7 +45,9 @@ internal sealed class LabHost(string name, IPAddress address, NetworkNamespace o
     {
         // 5 ms of bytes may pass at once: less, and a processor that is busy elsewhere wastes the link. 25 ms may wait, as in a switch.
         var bytesPerSecond = rate / 8;
-        var (burst, queue) = (Math.Max(16_000, bytesPerSecond / 200), Math.Max(100_000, bytesPerSecond / 40));
+        // A burst holds the largest packet that the kernel passes on whole: cut into small ones they cost processor time that
+        // real network cards save.
+        var (burst, queue) = (Math.Max(70_000, bytesPerSecond / 100), Math.Max(200_000, bytesPerSecond / 25));
         var limit = $"root handle 1: tbf rate {rate}bit burst {burst} limit {queue}";
         await own.RunAsync($"tc qdisc replace dev {Device} {limit}");
         await @switch.RunAsync($"tc qdisc replace dev {port} {limit}");

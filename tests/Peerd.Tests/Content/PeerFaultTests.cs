@@ -38,7 +38,9 @@ public sealed class PeerFaultTests(PeerFaultTests.Pulls pulls) : IClassFixture<P
         result.Answer.ShouldBe(result.Sample.Bytes);
         Assert.True(fault == PeerFault.Refuse || result.RangesAsked > 0, "the peer was not asked at all");
         Assert.True(leastFailures == 0 ? result.IntegrityFailures == 0 : result.IntegrityFailures >= leastFailures, $"{result.IntegrityFailures} failures were counted");
-        Assert.True((fault == PeerFault.None) == (result.OriginBytes == 0), $"{result.OriginBytes} bytes from the origin");
+
+        // Where each attempt brings a frame before it fails, the next one goes on behind it, and the origin need not be read.
+        Assert.True(fault is PeerFault.StallMidRange or PeerFault.RepeatedFrame || (fault == PeerFault.None) == (result.OriginBytes == 0), $"{result.OriginBytes} bytes from the origin");
         Assert.True(result.IsVerified);
     }
 

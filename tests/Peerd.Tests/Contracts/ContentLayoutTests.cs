@@ -19,15 +19,18 @@ public sealed class ContentLayoutTests
     [Theory]
     [InlineData(0, 64 * KiB, 64 * KiB, 64 * KiB)]
     [InlineData(1, 64 * KiB, 64 * KiB, 64 * KiB)]
-    [InlineData(8 * MiB - 1, 64 * KiB, 64 * KiB, 64 * KiB)]
-    [InlineData(8 * MiB, 64 * KiB, 128 * KiB, 128 * KiB)]
-    [InlineData(32 * MiB, 64 * KiB, 512 * KiB, 512 * KiB)]
-    [InlineData(64 * MiB - 1, 64 * KiB, 512 * KiB, 512 * KiB)]
-    [InlineData(64 * MiB, 64 * KiB, MiB, MiB)]
-    [InlineData(256 * MiB - 1, 64 * KiB, MiB, MiB)]
+    [InlineData(16 * MiB, 64 * KiB, 64 * KiB, 64 * KiB)]
+    [InlineData(32 * MiB - 1, 64 * KiB, 64 * KiB, 64 * KiB)]
+    [InlineData(32 * MiB, 64 * KiB, 128 * KiB, 128 * KiB)]
+    [InlineData(64 * MiB - 1, 64 * KiB, 128 * KiB, 128 * KiB)]
+    [InlineData(64 * MiB, 64 * KiB, 256 * KiB, 256 * KiB)]
+    [InlineData(128 * MiB, 64 * KiB, 512 * KiB, 512 * KiB)]
+    [InlineData(256 * MiB - 1, 64 * KiB, 512 * KiB, 512 * KiB)]
     [InlineData(256 * MiB, 256 * KiB, MiB, MiB)]
+    [InlineData(512 * MiB - 1, 256 * KiB, MiB, MiB)]
     [InlineData(512 * MiB, 256 * KiB, MiB, 2 * MiB)]
     [InlineData(GiB, 256 * KiB, MiB, 4 * MiB)]
+    [InlineData(4 * GiB - 1, 256 * KiB, MiB, 8 * MiB)]
     [InlineData(4 * GiB, 256 * KiB, MiB, 16 * MiB)]
     [InlineData(TiB, 256 * KiB, MiB, 16 * MiB)]
     public void ContentLayout_Size_HasTheBlocksOfTheDesign(long size, long frame, long piece, long segment)
@@ -48,6 +51,25 @@ public sealed class ContentLayoutTests
                 && layout.PiecesPerSegment * layout.PieceSize == layout.SegmentSize
                 && layout.SegmentSize <= 16 * MiB && layout.PieceSize is >= 64 * 1024 and <= 1024 * 1024;
         });
+
+    [Fact]
+    public void ContentLayout_AnySize_SegmentIsThePowerOfTwoAtOrBelowA256thAndPieceIsNoLonger() =>
+        GenSize.Sample(size =>
+        {
+            var expected = 64 * KiB;
+            while (expected < 16 * MiB && expected * 2 <= size / 256)
+            {
+                expected *= 2;
+            }
+
+            var layout = new ContentLayout(size);
+            return layout.SegmentSize == expected && layout.PieceSize == Math.Min(expected, MiB);
+        });
+
+    /// <summary>Numbers of segments decide how many messages owners and requesters exchange.</summary>
+    [Fact]
+    public void ContentLayout_From16MiBTo4GiB_HasBetween256And512Segments() =>
+        Gen.Long[16 * MiB, 4 * GiB].Sample(size => new ContentLayout(size).SegmentCount is >= 256 and <= 512);
 
     [Fact]
     public void ContentLayout_AnySize_BlocksCoverTheContentOnce() =>

@@ -88,7 +88,40 @@ public sealed class PieceSetTests
     }
 
     [Fact]
+    public void CountOfAndElementOf_AnySets_AreThoseOfASortedList() =>
+        Gen.Select(GenCapacity, Gen.Int[0, 1 << 20], Gen.Bool, Gen.Bool).Sample((capacity, seed, hasWithin, hasExceptToo) =>
+        {
+            var random = new Random(seed);
+            var set = SomeOf(capacity, random);
+            var except = SomeOf(capacity, random);
+            var within = hasWithin ? SomeOf(capacity, random) : null;
+            var exceptToo = hasExceptToo ? SomeOf(capacity, random) : null;
+
+            var expected = Enumerable.Range(0, capacity)
+                .Where(number => set.Contains(number) && !except.Contains(number) && within?.Contains(number) != false && exceptToo?.Contains(number) != true)
+                .ToList();
+            Assert.Equal(expected.Count, set.CountOf(except, within, exceptToo));
+            Assert.Equal(expected, Enumerable.Range(0, expected.Count).Select(index => set.ElementOf(index, except, within, exceptToo)));
+            Assert.Equal(-1, set.ElementOf(expected.Count, except, within, exceptToo));
+        }, iter: 1000);
+
+    [Fact]
     public void PieceSet_NegativeCapacity_IsRefused() => Assert.Throws<ArgumentOutOfRangeException>(() => new PieceSet(-1));
+
+    private static PieceSet SomeOf(int capacity, Random random)
+    {
+        var set = new PieceSet(capacity);
+        var oneIn = random.Next(1, 5);
+        for (var number = 0; number < capacity; number++)
+        {
+            if (random.Next(oneIn) == 0)
+            {
+                set.Add(number);
+            }
+        }
+
+        return set;
+    }
 
     private static void Apply(Change change, int number, int count, PieceSet set, HashSet<int> expected)
     {

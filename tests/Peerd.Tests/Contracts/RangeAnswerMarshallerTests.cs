@@ -79,6 +79,16 @@ public sealed class RangeAnswerMarshallerTests
     }
 
     [Fact]
+    public void RoundTrip_Waiting_IsKeptAndNoFrame()
+    {
+        var waiting = new FetchRangeResponse { Id = 3, Waiting = new RangeWaiting() };
+        var receiver = new Receiver();
+        using var answer = Deserialize(Serialize(RangeAnswer.OfControl(waiting)), 2, receiver);
+        Assert.Equal(waiting, answer.Control);
+        Assert.Empty(receiver.Frames);
+    }
+
+    [Fact]
     public void Deserialize_Garbage_ThrowsAndNothingElse() =>
         Gen.Byte.Array[0, 60].Sample(bytes =>
         {

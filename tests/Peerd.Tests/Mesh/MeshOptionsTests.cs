@@ -11,7 +11,7 @@ public sealed class MeshOptionsTests
 
         Assert.True(new MeshOptionsValidator().Validate(null, options).Succeeded);
         Assert.Equal(
-            ("0.0.0.0:30001", 16, TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(5), TimeSpan.FromMinutes(1)),
+            ("0.0.0.0:30001", 64, TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(5), TimeSpan.FromMinutes(1)),
             (options.Listen, options.UploadsValue, options.ConnectTimeoutValue, options.IdleTimeoutValue, options.RangeDeadlineValue));
     }
 

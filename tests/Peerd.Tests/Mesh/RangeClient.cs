@@ -9,10 +9,12 @@ namespace Peerd.Tests.Mesh;
 internal sealed record AnsweredRange(uint Id, RangeHead? Head, byte[] Bytes, RangeEnd End);
 
 /// <summary>One FetchRange stream of the generated client: what any other implementation of the protocol sees.</summary>
-internal sealed class RangeClient(TestNode node) : IDisposable
+/// <param name="node">Who is asked.</param>
+/// <param name="name">The name of the node that asks; none: it does not say.</param>
+internal sealed class RangeClient(TestNode node, string? name = null) : IDisposable
 {
     private readonly AsyncDuplexStreamingCall<FetchRangeRequest, FetchRangeResponse> _call =
-        new PeerService.PeerServiceClient(node.Channel).FetchRange(deadline: DateTime.UtcNow + Wait.Longest);
+        new PeerService.PeerServiceClient(node.Channel).FetchRange(name is null ? [] : new Metadata { { "peerd-node", name } }, deadline: DateTime.UtcNow + Wait.Longest);
 
     public Task AskAsync(uint id, Digest digest, long offset = 0, long length = 0, uint deadlineMs = 0) => AskAsync(id, digest.ToString(), offset, length, deadlineMs);
 
@@ -27,6 +29,18 @@ internal sealed class RangeClient(TestNode node) : IDisposable
     {
         Assert.True(await _call.ResponseStream.MoveNext(CancellationToken.None), "the stream has ended");
         return _call.ResponseStream.Current;
+    }
+
+    /// <summary>The next answer that is not the word that the range waits, which comes whenever the node is quicker than its source.</summary>
+    public async Task<FetchRangeResponse> NextButWaitingAsync()
+    {
+        FetchRangeResponse answer;
+        do
+        {
+            answer = await NextAsync();
+        }
+        while (answer.Waiting is not null);
+        return answer;
     }
 
     /// <summary>Reads the answer to a range to its end; each frame is where it should be and matches its checksum.</summary>
@@ -51,6 +65,8 @@ internal sealed class RangeClient(TestNode node) : IDisposable
                     Assert.Equal(FrameChecksum.Compute(answer.Frame.Data.Span), answer.Frame.Checksum);
                     expected = answer.Frame.Offset + answer.Frame.Data.Length;
                     answer.Frame.Data.WriteTo(bytes);
+                    break;
+                case FetchRangeResponse.MessageOneofCase.Waiting:
                     break;
                 case FetchRangeResponse.MessageOneofCase.End:
                     return new AnsweredRange(id, head, bytes.ToArray(), answer.End);

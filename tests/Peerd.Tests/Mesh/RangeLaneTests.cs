@@ -115,5 +115,9 @@ public sealed class RangeLaneTests
             Frames.Add(frame);
             return true;
         }
+
+        public void Waiting()
+        {
+        }
     }
 }

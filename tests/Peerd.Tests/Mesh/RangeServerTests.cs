@@ -92,19 +92,20 @@ public sealed class RangeServerTests
             await client.AskAsync(1, sample.Digest, 0, MiB);
 
             // The registry has sent half of the first MiB and waits.
-            Assert.Equal(sample.Bytes.Length, (await client.NextAsync()).Head.Size);
+            Assert.Equal(sample.Bytes.Length, (await client.NextButWaitingAsync()).Head.Size);
             for (var frame = 0; frame < 8; frame++)
             {
-                Assert.Equal(sample.Frame(frame).ToArray(), (await client.NextAsync()).Frame.Data.ToByteArray());
+                Assert.Equal(sample.Frame(frame).ToArray(), (await client.NextButWaitingAsync()).Frame.Data.ToByteArray());
             }
 
+            Assert.NotNull((await client.NextAsync()).Waiting);
             held.Dispose();
             for (var frame = 8; frame < 16; frame++)
             {
-                Assert.Equal(sample.Frame(frame).ToArray(), (await client.NextAsync()).Frame.Data.ToByteArray());
+                Assert.Equal(sample.Frame(frame).ToArray(), (await client.NextButWaitingAsync()).Frame.Data.ToByteArray());
             }
 
-            Assert.Equal(RangeStatus.Complete, (await client.NextAsync()).End.Status);
+            Assert.Equal(RangeStatus.Complete, (await client.NextButWaitingAsync()).End.Status);
             pulled = await pulling;
         }
 
@@ -347,6 +348,69 @@ public sealed class RangeServerTests
         await client.SendAsync(new FetchRangeRequest());
 
         Assert.Equal(StatusCode.InvalidArgument, (await client.ReadToStatusAsync()).StatusCode);
+    }
+
+    [Fact]
+    public async Task FetchRange_WaitForContentThatIsBeingDownloaded_SendsItAll()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob((4 * MiB) + 7);
+        var answersNow = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        mesh.Registry.Before = _ => answersNow.Task;
+        using var client = new RangeClient(mesh.Node);
+        var pulling = mesh.Node.GetAsync(sample.Digest);
+        await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 1, "the download has begun");
+
+        await client.SendAsync(new FetchRangeRequest { Range = new FetchRange { Id = 1, Digest = sample.Digest.ToString(), Wait = true, TellPieces = true } });
+        Assert.NotNull((await client.NextAsync()).Waiting);
+        answersNow.SetResult();
+        var answer = await client.ReadAsync(1);
+
+        Assert.Equal(RangeStatus.Complete, answer.End.Status);
+        Assert.Equal(sample.Bytes, answer.Bytes);
+        Assert.Equal([new PieceRun { First = 0, Count = (uint)sample.Layout.PieceCount }], answer.End.Pieces);
+        (await pulling).ShouldBe(sample.Bytes);
+    }
+
+    [Fact]
+    public async Task FetchRange_WaitForWhatTheNodeReadsFromTheReader_IsNotHeld()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(MiB, mesh.Node.Name);
+        var asked = new TaskCompletionSource<FetchRange>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var answersNow = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        mesh.Peer.Answer = async (range, answers, _) =>
+        {
+            asked.TrySetResult(range);
+            await answersNow.Task;
+            foreach (var answer in FakePeer.Honest(range, sample))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+        await mesh.Peer.AnnounceAsync(mesh.Node, sample);
+        var pulling = mesh.Node.GetAsync(sample.Digest);
+        var same = new FetchRange(await asked.Task.WaitAsync(Wait.Longest)) { Wait = true, TellPieces = true };
+
+        using var reader = new RangeClient(mesh.Node, mesh.Peer.Name);
+        await reader.SendAsync(new FetchRangeRequest { Range = same });
+        var refused = await reader.ReadAsync(same.Id);
+        Assert.Equal(RangeStatus.NotHeld, refused.End.Status);
+        Assert.NotEmpty(refused.End.Pieces);
+
+        // For others it is on its way.
+        using var other = new RangeClient(mesh.Node, "other");
+        await other.SendAsync(new FetchRangeRequest { Range = same });
+        Assert.NotNull((await other.NextAsync()).Head);
+        Assert.NotNull((await other.NextAsync()).Waiting);
+        answersNow.SetResult();
+        FetchRangeResponse last;
+        while ((last = await other.NextAsync()).End is null)
+        {
+        }
+
+        Assert.Equal(RangeStatus.Complete, last.End.Status);
+        (await pulling).ShouldBe(sample.Bytes);
     }
 
     private static SampleContent Cached(TestMesh mesh, int size)

@@ -77,7 +77,7 @@ public sealed class PieceCacheCrashTests
         {
             using var folder = new CacheFolder();
             using var cache = folder.Open();
-            var sample = new SampleContent(1, 8 * MiB);
+            var sample = new SampleContent(1, 32 * MiB);
             using var lease = sample.OpenIn(cache);
             for (var frame = 0; frame < Math.Min(written, sample.Layout.FrameCount); frame++)
             {
@@ -151,7 +151,7 @@ public sealed class PieceCacheCrashTests
     public void Restart_DataIsGarbage_IndexAloneTellsPiecesAndReadsDropThem()
     {
         using var folder = new CacheFolder();
-        var sample = new SampleContent(1, 8 * MiB);
+        var sample = new SampleContent(1, 32 * MiB);
         using (var cache = folder.Open())
         {
             sample.WriteAll(cache);

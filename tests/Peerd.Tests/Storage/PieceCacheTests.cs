@@ -223,7 +223,7 @@ public sealed class PieceCacheTests
     {
         using var folder = new CacheFolder();
         using var cache = folder.Open();
-        var sample = new SampleContent(1, 8 * MiB);
+        var sample = new SampleContent(1, 32 * MiB);
         using var lease = sample.OpenIn(cache);
         sample.WriteFrame(lease.Content, 0);
         Assert.Empty(cache.Changes.Drain());

@@ -16,14 +16,18 @@ public sealed class CoordinationTests : IDisposable
 
     private static readonly Digest Content = Digest.OfSha256([1]);
 
+    /// <summary>News of this long go into one push.</summary>
+    private static readonly TimeSpan Coalesce = TimeSpan.FromMilliseconds(5);
+
     private readonly FakeTimeProvider _time = new();
+    private readonly AloneMesh _mesh = new();
     private readonly HolderDirectory _directory;
     private readonly Coordination _coordination;
 
     public CoordinationTests()
     {
         _directory = new HolderDirectory(_time);
-        _coordination = new Coordination(_directory, _time, NullLogger<Coordination>.Instance);
+        _coordination = new Coordination(_directory, _mesh, _time, NullLogger<Coordination>.Instance);
     }
 
     public void Dispose() => _coordination.Dispose();
@@ -37,10 +41,11 @@ public sealed class CoordinationTests : IDisposable
 
         Assert.Equal(new SegmentRun { Count = 40 }, Assert.Single(push.Granted));
         Assert.Equal((Size, LookupState.Available), (push.Size, push.State));
+        Assert.Equal(0, _mesh.Asked);
     }
 
     [Fact]
-    public async Task Open_DirectoryKnowsHolders_TheyAreToldAndNothingIsGranted()
+    public async Task Open_DirectoryKnowsHolders_IsAssignedThemAndGrantedNothing()
     {
         Announce("h");
         using var session = Open("a", size: 0);
@@ -49,6 +54,7 @@ public sealed class CoordinationTests : IDisposable
 
         Assert.Equal((Size, "type"), (push.Size, push.MediaType));
         Assert.Empty(push.Granted);
+        Assert.Equal("h", Assert.Single(push.Assigned).Node);
         var holder = Assert.Single(push.Holders);
         Assert.Equal(("h", true), (holder.Node, holder.Complete));
     }
@@ -68,8 +74,8 @@ public sealed class CoordinationTests : IDisposable
     public async Task Dispose_Reader_ItsGrantsGoToAnother()
     {
         using var a = Open("a");
+        Assert.Equal(40, ToldNodes.Segments((await NextAsync(a)).Granted).Count());
         using var b = Open("b");
-        await NextAsync(a);
         Assert.Empty((await NextAsync(b)).Granted);
 
         a.Dispose();
@@ -86,7 +92,7 @@ public sealed class CoordinationTests : IDisposable
         Assert.Equal(new SegmentRun { Count = 40 }, Assert.Single((await NextAsync(second)).Granted));
 
         // Neither what comes late on the first stream nor its end takes anything from the second.
-        first.Apply(new LookupRequest { Report = new GrantReport { GivenBack = { new SegmentRun { Count = 40 } }, OriginFailed = true } });
+        Report(first, new GrantReport { GivenBack = { new SegmentRun { Count = 40 } }, OriginFailed = true });
         first.Apply(new LookupRequest { Want = Want("a", Size) });
         first.Dispose();
         using var b = Open("b");
@@ -101,15 +107,14 @@ public sealed class CoordinationTests : IDisposable
     public async Task Apply_Report_OthersLearnSizeChecksumsAndPieces()
     {
         using var a = Open("a", size: 0);
-        using var b = Open("b", size: 0);
         Assert.Equal(new SegmentRun { Count = 1 }, Assert.Single((await NextAsync(a)).Granted));
+        using var b = Open("b", size: 0);
         await NextAsync(b);
 
-        a.Apply(new LookupRequest { Report = new GrantReport { Size = Size, MediaType = "type" } });
-        a.Apply(new LookupRequest
-        {
-            Report = new GrantReport { Arrived = { new PieceRun { Count = 1 } }, Checksums = { new PieceChecksums { Piece = 0, Frames = { 77 } } } },
-        });
+        Report(a, new GrantReport { Size = Size, MediaType = "type" });
+        Report(a, new GrantReport { Arrived = { new PieceRun { Count = 1 } }, Checksums = { new PieceChecksums { Piece = 0, Frames = { 77 } } } });
+        _time.Advance(TimeSpan.FromMilliseconds(250));
+        Report(a, new GrantReport { Arrived = { new PieceRun { First = 1, Count = 1 } } });
 
         var told = new ToldNode();
         while (told.Checksums.Count == 0)
@@ -119,8 +124,8 @@ public sealed class CoordinationTests : IDisposable
 
         Assert.Equal((Size, "type"), (told.Size, told.MediaType));
         Assert.Equal([77UL], told.Checksums[0]);
-        Assert.Contains(0, told.Holders["a"].Held);
-        Assert.Equal(1, _directory.Find(Content, "a")!.Pieces.Count);
+        Assert.Equal("a", told.Assigned[0]);
+        Assert.Equal(2, _directory.Find(Content, "a")!.Pieces.Count);
     }
 
     [Fact]
@@ -129,8 +134,8 @@ public sealed class CoordinationTests : IDisposable
         using var a = Open("a", size: 0);
         await NextAsync(a);
 
-        a.Apply(new LookupRequest { Report = new GrantReport { MediaType = "type" } });
-        a.Apply(new LookupRequest { Report = new GrantReport { Size = Size } });
+        Report(a, new GrantReport { MediaType = "type" });
+        Report(a, new GrantReport { Size = Size });
 
         Assert.Equal(Size, (await NextAsync(a)).Size);
     }
@@ -141,7 +146,7 @@ public sealed class CoordinationTests : IDisposable
         using var a = Open("a");
         await NextAsync(a);
 
-        a.Apply(new LookupRequest { Report = new GrantReport { GivenBack = { new SegmentRun { Count = 40 } }, OriginFailed = true } });
+        Report(a, new GrantReport { GivenBack = { new SegmentRun { Count = 40 } }, OriginFailed = true });
         Assert.Equal(LookupState.Unavailable, (await NextAsync(a)).State);
         a.Apply(new LookupRequest { Want = Want("a", Size) });
 
@@ -151,17 +156,191 @@ public sealed class CoordinationTests : IDisposable
     }
 
     [Fact]
-    public async Task HolderChanged_AfterAMoment_IsPushed()
+    public async Task Apply_FailedFetch_CountsWhatArrivedOfItFirst()
+    {
+        Announce("h");
+        using var a = Open("a");
+        var told = new ToldNode();
+        told.Apply(await NextAsync(a));
+
+        // Both in one report: whole, so there is nothing to complain of.
+        Report(a, new GrantReport { Arrived = { new PieceRun { Count = 1 } }, Failed = { new FailedFetch { Node = "h", Reason = FetchFailure.Unreachable } } });
+
+        var push = await NextAsync(a);
+        Assert.Empty(push.Granted);
+        Assert.Equal("h", Assert.Single(push.Assigned).Node);
+        Assert.Single(ToldNodes.Segments(push.Assigned));
+    }
+
+    [Fact]
+    public async Task HolderChanged_AfterAWhileOfRest_IsPushedAtOnce()
+    {
+        using var a = Open("a", canReachOrigin: false);
+        await NextAsync(a);
+        _time.Advance(Coalesce);
+        var next = NextPush(a);
+
+        Announce("h");
+
+        Assert.Equal("h", Assert.Single((await next).Assigned).Node);
+    }
+
+    [Fact]
+    public async Task HolderChanged_SeveralInAMoment_AreOnePush()
+    {
+        using var a = Open("a", canReachOrigin: false);
+        await NextAsync(a);
+        _time.Advance(Coalesce);
+        Announce("h", new PieceRun { First = 0, Count = 1 });
+        Assert.Single((await NextPush(a)).Assigned);
+        var next = NextPush(a);
+
+        for (var holder = 1; holder < 5; holder++)
+        {
+            Announce($"h{holder}", new PieceRun { First = (uint)holder, Count = 1 });
+            _time.Advance(Coalesce / 5);
+        }
+
+        Assert.False(next.IsCompleted);
+        _time.Advance(Coalesce / 5);
+
+        Assert.Equal([1, 2, 3, 4], ToldNodes.Segments((await next).Assigned).Select(assigned => assigned.Segment).Order());
+    }
+
+    [Fact]
+    public async Task Open_RingHasChanged_NothingIsGrantedBeforeTheOtherOwnerHasTold()
+    {
+        var answer = new TaskCompletionSource<LookupResponse?>();
+        _mesh.HasChangedLately = true;
+        _mesh.Answer = _ => answer.Task;
+        using var a = Open("a");
+        Assert.Empty((await NextAsync(a)).Granted);
+        using var b = Open("b");
+        Assert.Empty((await NextAsync(b)).Granted);
+
+        answer.SetResult(new LookupResponse
+        {
+            Size = Size,
+            Holders =
+            {
+                new Holder { Node = "h", Pieces = { new PieceRun { First = 0, Count = 10 } } },
+                new Holder { Node = "reader", Receiving = { new PieceRun { First = 10, Count = 10 } } },
+            },
+        });
+
+        var (toldA, toldB) = (new ToldNode(), new ToldNode());
+        while (toldA.Granted.Count == 0 || toldB.Granted.Count == 0)
+        {
+            toldA.Apply(toldA.Granted.Count == 0 ? await NextAsync(a) : new LookupResponse());
+            toldB.Apply(toldB.Granted.Count == 0 ? await NextAsync(b) : new LookupResponse());
+        }
+
+        Assert.Equal(20, toldA.Granted.Concat(toldB.Granted).Min());
+        Assert.Contains("h", toldA.Assigned.Values.Concat(toldB.Assigned.Values));
+        Assert.Contains("reader", toldA.Assigned.Values.Concat(toldB.Assigned.Values));
+        Assert.Equal(1, _mesh.Asked);
+    }
+
+    [Fact]
+    public async Task Open_ContinuedSession_TheOtherOwnerIsAskedToo()
+    {
+        var want = Want("a", Size);
+        want.Continued = true;
+        _mesh.Answer = _ => Task.FromResult<LookupResponse?>(new LookupResponse { Size = Size, Holders = { new Holder { Node = "h", Complete = true } } });
+        using var a = _coordination.Open(want);
+
+        Assert.Equal("h", Assert.Single((await NextAsync(a)).Assigned).Node);
+        Assert.Equal(1, _mesh.Asked);
+    }
+
+    [Fact]
+    public async Task Open_OtherOwnerIsSilent_IsGrantedAfter300Milliseconds()
+    {
+        _mesh.HasChangedLately = true;
+        _mesh.Answer = async cancellationToken =>
+        {
+            await Task.Delay(Timeout.Infinite, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            return null;
+        };
+        using var a = Open("a");
+        Assert.Empty((await NextPush(a)).Granted);
+        _time.Advance(TimeSpan.FromMilliseconds(299));
+
+        // Asked anew, it would be told by now.
+        a.Apply(new LookupRequest { Want = Want("a", Size) });
+        Assert.Empty((await NextPush(a)).Granted);
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+
+        Assert.Equal(new SegmentRun { Count = 40 }, Assert.Single((await NextAsync(a)).Granted));
+    }
+
+    [Fact]
+    public async Task Open_OtherOwnerCannotBeAsked_IsGrantedWithoutWaiting()
+    {
+        _mesh.HasChangedLately = true;
+        _mesh.Answer = _ => throw new InvalidOperationException("no such member");
+        using var a = Open("a");
+        var told = new ToldNode();
+        while (told.Granted.Count == 0)
+        {
+            told.Apply(await NextAsync(a));
+        }
+
+        Assert.Equal(Enumerable.Range(0, 40), told.Granted);
+    }
+
+    [Fact]
+    public async Task Open_Observer_IsToldOnceAndDisturbsNobody()
     {
         using var a = Open("a");
         await NextAsync(a);
-        var next = NextAsync(a);
+        Announce("h", new PieceRun { First = 3, Count = 2 });
+        var want = Want("owner", size: 0);
+        want.Observes = true;
+        using var observer = _coordination.Open(want);
 
-        Announce("h");
+        var told = await NextPush(observer);
+        Assert.Equal(Size, told.Size);
+        var reader = Assert.Single(told.Holders, holder => holder.Node == "a");
+        Assert.Contains(0, ToldNodes.Segments(reader.Receiving.Select(run => new SegmentRun { First = run.First, Count = run.Count })));
+        Assert.Equal(new PieceRun { First = 3, Count = 2 }, Assert.Single(Assert.Single(told.Holders, holder => holder.Node == "h").Pieces));
+        Assert.Empty(told.Granted);
+        Assert.Empty(told.Assigned);
+
+        var next = NextPush(observer);
+        Report(a, new GrantReport { Arrived = { new PieceRun { Count = 20 } } });
+        Report(observer, new GrantReport { Arrived = { new PieceRun { Count = 20 } } });
+        observer.Apply(new LookupRequest { Want = want });
+        observer.Dispose();
+        _time.Advance(new CoordinatorPolicy().HandOver);
+        Report(a, new GrantReport { GivenBack = { new SegmentRun { First = 30, Count = 10 } } });
+
+        // All that was given back is granted to it anew: it is still alone.
+        var toldA = new ToldNode();
+        while (toldA.Granted.Count < 10)
+        {
+            toldA.Apply(await NextAsync(a));
+        }
+
+        Assert.Equal(Enumerable.Range(30, 10), toldA.Granted);
+        Assert.Empty(toldA.Reclaimed);
         Assert.False(next.IsCompleted);
-        _time.Advance(TimeSpan.FromMilliseconds(10));
+        Assert.Null(_directory.Find(Content, "owner"));
+    }
 
-        Assert.Equal("h", Assert.Single((await next).Holders).Node);
+    [Fact]
+    public async Task Open_ObserverOfAContentThatNobodyAsksFor_IsToldWhatTheDirectoryKnows()
+    {
+        Announce("h");
+        var want = Want("owner", size: 0);
+        want.Observes = true;
+        using var observer = _coordination.Open(want);
+
+        var told = await NextPush(observer);
+
+        Assert.Equal(Size, told.Size);
+        var holder = Assert.Single(told.Holders);
+        Assert.Equal(("h", true), (holder.Node, holder.Complete));
     }
 
     [Fact]
@@ -169,25 +348,23 @@ public sealed class CoordinationTests : IDisposable
     {
         await _coordination.StartAsync(CancellationToken.None);
         using var a = Open("a");
-        using var b = Open("b");
         await NextAsync(a);
-        await NextAsync(b);
+        using var b = Open("b");
         var told = new ToldNode();
-        var next = NextAsync(b);
 
         // The ticking task runs on its own: time goes on until it has noticed.
-        while (told.Granted.Count == 0)
+        for (var next = NextPush(b); told.Granted.Count == 0;)
         {
             _time.Advance(TimeSpan.FromMilliseconds(250));
             await Task.Yield();
             if (next.IsCompleted)
             {
                 told.Apply(await next);
-                next = NextAsync(b);
+                next = NextPush(b);
             }
         }
 
-        Assert.Contains(0, told.Granted);
+        Assert.NotEmpty(told.Granted);
         await _coordination.StopAsync(CancellationToken.None);
     }
 
@@ -198,19 +375,16 @@ public sealed class CoordinationTests : IDisposable
         var slowest = new ToldNode();
         for (var i = 0; i < 100; i++)
         {
-            // Each round tells of a holder that comes and goes; asking anew pushes at once.
+            // Each round tells of a holder that comes and goes; after a moment of rest each is pushed at once.
+            _time.Advance(Coalesce);
             using var lease = Announce("h");
-            slow.Apply(new LookupRequest { Want = Want("slow", Size, canReachOrigin: false) });
+            _time.Advance(Coalesce);
             lease.Leave();
-            slow.Apply(new LookupRequest { Want = Want("slow", Size, canReachOrigin: false) });
         }
 
-        var pushes = 0;
-        for (var next = NextAsync(slow); next.IsCompleted; next = NextAsync(slow))
-        {
-            slowest.Apply(await next);
-            pushes++;
-        }
+        _time.Advance(Coalesce);
+        slow.Apply(new LookupRequest { Want = Want("slow", Size, canReachOrigin: false) });
+        var pushes = await TakeAllAsync(slow, slowest);
 
         Assert.InRange(pushes, 1, 64);
         Assert.Empty(slowest.Holders);
@@ -222,20 +396,16 @@ public sealed class CoordinationTests : IDisposable
     {
         using var slow = Open("slow");
         var told = new ToldNode();
-        var last = 0;
         for (var i = 0; i < 200; i++)
         {
-            last = i % 40;
-            slow.Apply(new LookupRequest { Report = new GrantReport { GivenBack = { new SegmentRun { First = (uint)last, Count = 1 } } } });
+            _time.Advance(Coalesce);
+            Report(slow, new GrantReport { GivenBack = { new SegmentRun { First = (uint)(i % 40), Count = 1 } } });
         }
 
         // Given back and granted anew each time; at the end all of it is granted.
-        var pushes = 0;
-        for (var next = NextAsync(slow); next.IsCompleted; next = NextAsync(slow))
-        {
-            told.Apply(await next);
-            pushes++;
-        }
+        _time.Advance(Coalesce);
+        slow.Apply(new LookupRequest { Want = Want("slow", Size) });
+        var pushes = await TakeAllAsync(slow, told);
 
         Assert.InRange(pushes, 1, 64);
         Assert.Equal(Enumerable.Range(0, 40), told.Granted);
@@ -247,13 +417,14 @@ public sealed class CoordinationTests : IDisposable
         using var slow = Open("slow");
         for (var i = 0; i < 100; i++)
         {
-            slow.Apply(new LookupRequest { Report = new GrantReport { GivenBack = { new SegmentRun { Count = 40 } } } });
+            _time.Advance(Coalesce);
+            Report(slow, new GrantReport { GivenBack = { new SegmentRun { Count = 40 } } });
         }
 
         using var other = Open("b");
         await _coordination.StartAsync(CancellationToken.None);
         var (toldSlow, toldOther) = (new ToldNode(), new ToldNode());
-        var next = NextAsync(other);
+        var next = NextPush(other);
         while (toldOther.Granted.Count == 0)
         {
             _time.Advance(TimeSpan.FromMilliseconds(250));
@@ -261,20 +432,17 @@ public sealed class CoordinationTests : IDisposable
             if (next.IsCompleted)
             {
                 toldOther.Apply(await next);
-                next = NextAsync(other);
+                next = NextPush(other);
             }
         }
 
         await _coordination.StopAsync(CancellationToken.None);
-        for (; next.IsCompleted; next = NextAsync(other))
+        for (; next.IsCompleted; next = NextPush(other))
         {
             toldOther.Apply(await next);
         }
 
-        for (next = NextAsync(slow); next.IsCompleted; next = NextAsync(slow))
-        {
-            toldSlow.Apply(await next);
-        }
+        await TakeAllAsync(slow, toldSlow);
 
         Assert.NotEmpty(toldSlow.Revoked);
         Assert.Empty(toldSlow.Granted.Intersect(toldOther.Granted));
@@ -285,8 +453,31 @@ public sealed class CoordinationTests : IDisposable
 
     private static Member Member(string node) => new() { Node = node, Incarnation = 1 };
 
-    private static async Task<LookupResponse> NextAsync(ILookupSession session) =>
-        await session.NextAsync(CancellationToken.None).AsTask().WaitAsync(TimeSpan.FromSeconds(30));
+    private static void Report(ILookupSession session, GrantReport report) => session.Apply(new LookupRequest { Report = report });
+
+    private static Task<LookupResponse> NextPush(ILookupSession session) =>
+        session.NextAsync(CancellationToken.None).AsTask().WaitAsync(TimeSpan.FromSeconds(30));
+
+    /// <summary>The next push, also one that waits for more news to come.</summary>
+    private Task<LookupResponse> NextAsync(ILookupSession session)
+    {
+        var next = NextPush(session);
+        _time.Advance(Coalesce);
+        return next;
+    }
+
+    /// <summary>Takes the pushes that are there and returns how many these were.</summary>
+    private static async Task<int> TakeAllAsync(ILookupSession session, ToldNode told)
+    {
+        var pushes = 0;
+        for (var next = NextPush(session); next.IsCompleted; next = NextPush(session))
+        {
+            told.Apply(await next);
+            pushes++;
+        }
+
+        return pushes;
+    }
 
     private ILookupSession Open(string node, long size = Size, bool canReachOrigin = true, PieceRun? have = null)
     {
@@ -295,10 +486,33 @@ public sealed class CoordinationTests : IDisposable
         return _coordination.Open(want);
     }
 
-    private HolderDirectory.Lease Announce(string node)
+    private HolderDirectory.Lease Announce(string node, PieceRun? pieces = null)
     {
         var lease = _directory.OpenLease(Member(node))!;
-        lease.Apply(new AnnounceRequest { Contents = { new Availability { Digest = Content.ToString(), Size = Size, MediaType = "type", Complete = true } } });
+        lease.Apply(new AnnounceRequest
+        {
+            Contents = { new Availability { Digest = Content.ToString(), Size = Size, MediaType = "type", Complete = pieces is null, Pieces = { pieces is null ? [] : [pieces] } } },
+        });
         return lease;
+    }
+
+    /// <summary>A mesh in which another owner answers what the test says; none by default.</summary>
+    private sealed class AloneMesh : ICoordinationMesh
+    {
+        public bool HasChangedLately { get; set; }
+
+        public Func<CancellationToken, Task<LookupResponse?>> Answer { get; set; } = _ => Task.FromResult<LookupResponse?>(null);
+
+        /// <summary>How often the other owner was asked.</summary>
+        public int Asked { get; private set; }
+
+        public string ZoneOf(string node) => string.Empty;
+
+        public Task<LookupResponse?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken)
+        {
+            Assert.Equal(Content, content);
+            Asked++;
+            return Answer(cancellationToken);
+        }
     }
 }

@@ -5,14 +5,17 @@ using Peerd.Node.Swarm;
 
 namespace Peerd.Tests.Swarm;
 
+/// <summary>What an owner grants, and what it tells of the content as a whole.</summary>
 public sealed class CoordinatorTests
 {
     private const int KiB64 = 64 * 1024;
 
+    private const long GiB = 1L << 30;
+
     /// <summary>A content of 40 pieces, each a segment of its own; the first 16 begin within the first MiB.</summary>
     private const long Size = 40 * KiB64;
 
-    private static readonly CoordinatorPolicy Policy = new() { Lease = TimeSpan.FromSeconds(2), Readers = 3, GrantsPerAsker = 2, LongestGrant = 4, HolderSample = 4 };
+    private static readonly CoordinatorPolicy Policy = new() { Readers = 3, HolderSample = 4, Lease = TimeSpan.FromSeconds(2) };
 
     private readonly Coordinator _coordinator = new(Policy, seed: 1);
     private readonly ToldNodes _told;
@@ -23,9 +26,9 @@ public sealed class CoordinatorTests
     public void Asked_LoneAsker_IsGrantedEverythingAtOnce()
     {
         _coordinator.SizeKnown(Size, "type", Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
+        Ask("a");
 
-        var push = Assert.Single(_told.Take()).Push;
+        var push = Assert.Single(Take()).Push;
         Assert.Equal(new SegmentRun { First = 0, Count = 40 }, Assert.Single(push.Granted));
         Assert.Equal((Size, "type", LookupState.Available), (push.Size, push.MediaType, push.State));
     }
@@ -33,32 +36,56 @@ public sealed class CoordinatorTests
     [Fact]
     public void Asked_SeveralAskers_SegmentsAreDealtInOrderToAFewReaders()
     {
-        AskAll(["a", "b", "c", "d", "e"]);
+        AskAll("a", "b", "c", "d", "e");
+        Take();
         var prober = Assert.Single(Grantees());
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _told.Take();
-        Arrived(prober, Enumerable.Range(0, 16));
-        _told.Take();
+        Take();
 
-        // 40 / (4 * 5) segments a grant, two grants for each of three readers: 12 segments beyond the probe.
-        var grants = _coordinator.Grants.Select(pair => pair.Key).Order().ToList();
-        Assert.Equal(Enumerable.Range(16, grants.Count), grants);
-        Assert.Equal(12, grants.Count);
+        // Three readers with two grants each: the probe of 16 segments, five of 256 KiB.
+        Assert.Equal(Enumerable.Range(0, 36), _coordinator.Grants.Select(pair => pair.Key).Order());
         Assert.Equal(3, Grantees().Count);
-        Assert.All(Grantees(), node => Assert.Equal(4, _told[node].Granted.Count(segment => segment >= 16)));
+        Assert.All(Grantees(), node => Assert.Equal(node == prober ? 20 : 8, _told[node].Granted.Count));
+
+        Arrived(prober, Enumerable.Range(0, 16));
+        Take();
+
+        Assert.Equal(Enumerable.Range(16, 24), _coordinator.Grants.Select(pair => pair.Key).Order());
+        Assert.Equal(Enumerable.Range(36, 4), _told[prober].Granted.Where(segment => segment >= 36));
+    }
+
+    [Fact]
+    public void Asked_SeveralAskersAndLongSegments_EachGrantIsOneSegmentAndTheNextComesWhenHalfOfItIsThere()
+    {
+        _coordinator.SizeKnown(GiB, string.Empty, Seconds(0));
+        AskAll("a", "b", "c", "d");
+        Take();
+
+        Assert.Equal(Enumerable.Range(0, 3), _coordinator.Grants.Select(pair => pair.Key).Order());
+        Assert.Equal(3, Grantees().Count);
+        var reader = _coordinator.Grants.Single(pair => pair.Key == 1).Value;
+        for (var piece = 1; piece <= 4; piece++)
+        {
+            // Pieces 4 to 7 are segment 1.
+            var held = new PieceSet(new ContentLayout(GiB).PieceCount);
+            held.AddRun(4, piece);
+            _coordinator.HolderChanged(reader, complete: false, held, Seconds(0));
+            Take();
+            Assert.Equal(piece < 2 ? [1] : [1, 3], _told[reader].Granted);
+        }
     }
 
     [Fact]
     public void Asked_NodesThatCannotReachTheOrigin_GetNoGrant()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("deaf", canReachOrigin: false, isContinued: false, [], Seconds(0));
+        Ask("deaf", canReachOrigin: false);
+        Take();
         Assert.Empty(_coordinator.Grants);
-        _told.Take();
         Assert.Equal(LookupState.Unavailable, _told["deaf"].State);
 
-        _coordinator.Asked("able", canReachOrigin: true, isContinued: false, [], Seconds(0));
-        _told.Take();
+        Ask("able");
+        Take();
 
         Assert.Equal(["able"], Grantees());
         Assert.Equal(LookupState.Available, _told["deaf"].State);
@@ -68,8 +95,8 @@ public sealed class CoordinatorTests
     [Fact]
     public void Asked_SizeUnknown_ExactlyOneProbes()
     {
-        AskAll(["a", "b", "c"]);
-        _told.Take();
+        AskAll("a", "b", "c");
+        Take();
 
         var (segment, prober) = Assert.Single(_coordinator.Grants);
         Assert.Equal(0, segment);
@@ -84,36 +111,55 @@ public sealed class CoordinatorTests
     [InlineData(40, 16)]
     public void SizeKnown_ProbeUnderWay_ItCoversWhatBeginsInTheFirstMebibyte(int segments, int covered)
     {
-        AskAll(["a", "b"]);
+        AskAll("a", "b");
+        Take();
         var prober = Assert.Single(Grantees());
 
         _coordinator.SizeKnown(segments * KiB64, string.Empty, Seconds(0));
+        Assert.Equal(Enumerable.Range(0, covered).Select(segment => KeyValuePair.Create(segment, prober)), _coordinator.Grants.OrderBy(pair => pair.Key));
+        Take();
 
-        Assert.Equal(Enumerable.Range(0, covered), _coordinator.Grants.Where(pair => pair.Value == prober && pair.Key < 16).Select(pair => pair.Key).Order());
+        Assert.Equal(Enumerable.Range(0, covered), _told[prober].Granted.Where(segment => segment < 16));
     }
 
     [Fact]
     public void SizeKnown_LargeSegments_ProbeCoversOne()
     {
-        AskAll(["a", "b", "c"]);
+        AskAll("a", "b", "c");
+        Take();
         var prober = Assert.Single(Grantees());
-        const long Large = 1L << 30;
 
-        _coordinator.SizeKnown(Large, string.Empty, Seconds(0));
+        _coordinator.SizeKnown(GiB, string.Empty, Seconds(0));
+        Take();
 
-        var layout = new ContentLayout(Large);
-        Assert.Equal(4, layout.PiecesPerSegment);
+        Assert.Equal(4, new ContentLayout(GiB).PiecesPerSegment);
         Assert.Equal(prober, _coordinator.Grants.Single(pair => pair.Key == 0).Value);
         Assert.NotEqual(prober, _coordinator.Grants.Single(pair => pair.Key == 1).Value);
     }
 
     [Fact]
+    public void Tick_ProberIsSilent_AnotherProbes()
+    {
+        AskAll("a", "b");
+        Take();
+        var prober = Assert.Single(Grantees());
+
+        _coordinator.Tick(2 * Policy.Lease);
+        Assert.Equal([prober], Grantees());
+        _coordinator.Tick((2 * Policy.Lease) + TimeSpan.FromTicks(1));
+        Take(5);
+
+        Assert.NotEqual(prober, Assert.Single(Grantees()));
+        Assert.Empty(_told[prober].Granted);
+    }
+
+    [Fact]
     public void SizeKnown_Twice_TheFirstWordCounts()
     {
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
+        Ask("a");
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         _coordinator.SizeKnown(2 * Size, "late", Seconds(0));
-        _told.Take();
+        Take();
 
         Assert.Equal((Size, Size, "late"), (_coordinator.Size, _told["a"].Size, _told["a"].MediaType));
     }
@@ -124,7 +170,7 @@ public sealed class CoordinatorTests
     [InlineData(long.MaxValue)]
     public void SizeKnown_NoSizeOfAContent_IsNotBelieved(long size)
     {
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
+        Ask("a");
 
         _coordinator.SizeKnown(size, string.Empty, Seconds(0));
 
@@ -134,76 +180,40 @@ public sealed class CoordinatorTests
     [Fact]
     public void SizeKnown_Nothing_NobodyReads()
     {
-        AskAll(["a", "b"]);
+        AskAll("a", "b");
         _coordinator.SizeKnown(0, string.Empty, Seconds(0));
-        _told.Take();
+        Take();
 
         Assert.Empty(_coordinator.Grants);
         Assert.Equal(LookupState.Available, _told["a"].State);
         _coordinator.Tick(Seconds(100));
-        Assert.Empty(_told.Take());
-    }
-
-    [Fact]
-    public void Asked_ReadingAlready_KeepsThatAndTheRestIsDealtWhenOthersHadTimeToCome()
-    {
-        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: true, [new SegmentRun { First = 3, Count = 2 }], Seconds(0));
-        _told.Take();
-        Assert.Equal([3, 4], _told["a"].Granted.Order());
-        _coordinator.Asked("b", canReachOrigin: true, isContinued: true, [new SegmentRun { First = 4, Count = 2 }], Seconds(0));
-        _told.Take();
-        Assert.Equal([5], _told["b"].Granted);
-
-        _coordinator.Tick(Policy.Settling);
-        _told.Take();
-
-        Assert.Contains(0, _told["a"].Granted.Concat(_told["b"].Granted));
-        Assert.Empty(_told["a"].Granted.Intersect(_told["b"].Granted));
-    }
-
-    [Fact]
-    public void Asked_ContinuedAndNotReading_WaitsForThoseWhoRead()
-    {
-        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: true, [], Seconds(0));
-        _told.Take();
-        Assert.Empty(_told["a"].Granted);
-
-        _coordinator.Asked("b", canReachOrigin: true, isContinued: true, [new SegmentRun { First = 0, Count = 5 }], Seconds(0));
-        _coordinator.Tick(Policy.Settling);
-        _told.Take();
-
-        Assert.NotEmpty(_told["a"].Granted);
-        Assert.Empty(_told["a"].Granted.Intersect(Enumerable.Range(0, 5)));
+        Assert.Empty(Take(100));
     }
 
     [Fact]
     public void Asked_HugeContentWithAllChecksumsKnown_ThePushFitsInAMessage()
     {
-        var layout = new ContentLayout(100L << 30);
+        var layout = new ContentLayout(100 * GiB);
         _coordinator.SizeKnown(layout.Size, string.Empty, Seconds(0));
         for (var piece = 0; piece < layout.PieceCount; piece++)
         {
             _coordinator.ChecksumsKnown(piece, [.. Enumerable.Repeat(ulong.MaxValue, layout.FramesIn(piece))]);
         }
 
-        _told.Take();
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
-
-        Assert.All(_coordinator.TakePushes(), push => Assert.InRange(push.Push.CalculateSize(), 1, 4 << 20));
+        Ask("a");
+        Assert.All(_coordinator.TakePushes(Seconds(0)), push => Assert.InRange(push.Push.CalculateSize(), 1, 4 << 20));
     }
 
     [Fact]
-    public void Reading_BytesArriveSlowly_TheLeaseLivesOn()
+    public void Reported_BytesArriveSlowly_TheLeaseLivesOn()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
-        _told.Take();
+        Ask("a");
+        Take();
 
-        _coordinator.Reading("a", [new SegmentRun { First = 0, Count = 1 }], Policy.Lease);
+        _coordinator.Reported("a", new GrantReport { Reading = { new SegmentRun { First = 0, Count = 1 } } }, Policy.Lease);
         _coordinator.Tick(Policy.Lease + TimeSpan.FromTicks(1));
-        _told.Take();
+        Take(Policy.Lease.TotalSeconds);
 
         Assert.Empty(_told["a"].Revoked);
     }
@@ -212,19 +222,27 @@ public sealed class CoordinatorTests
     public void Tick_NoProgressForTheLease_AnotherReads()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        AskAll(["a", "b"], canReachOrigin: ["a"]);
-        _coordinator.Asked("b", canReachOrigin: true, isContinued: false, [], Seconds(0));
-        _told.Take();
+        Ask("a");
+        Take();
+        Ask("b");
+        Take();
         Assert.Equal(40, _told["a"].Granted.Count);
 
         _coordinator.Tick(Policy.Lease);
-        Assert.Empty(_told.Take());
+        Assert.Empty(Take(Policy.Lease.TotalSeconds));
         _coordinator.Tick(Policy.Lease + TimeSpan.FromTicks(1));
-        _told.Take();
+        Take(2.1);
 
         Assert.Equal(40, _told["a"].Revoked.Count);
         Assert.Empty(_told["a"].Granted);
         Assert.Equal(["b"], Grantees());
+
+        // What it waits for at the stalled reader it may read itself as soon as it says so.
+        FailAll("b", FetchFailure.Starved, 2.2);
+        Take(2.2);
+        Assert.Equal(["b"], Grantees());
+        Arrived("b", _told["b"].Granted, 2.3);
+        Take(2.3);
         Assert.Contains(0, _told["b"].Granted);
     }
 
@@ -232,26 +250,44 @@ public sealed class CoordinatorTests
     public void Tick_LoneAskerStalls_ItIsGrantedAnewInTheSamePush()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
-        _told.Take();
+        Ask("a");
+        Take();
 
         _coordinator.Tick(Seconds(3));
 
-        var push = Assert.Single(_told.Take()).Push;
+        var push = Assert.Single(Take(3)).Push;
         Assert.Equal(push.Revoked, push.Granted);
         Assert.Equal(40, _told["a"].Granted.Count);
+    }
+
+    [Fact]
+    public void Tick_LeaseExpires_ItReadsAgainOnlyWhenNobodyElseCan()
+    {
+        _coordinator.SizeKnown(GiB, string.Empty, Seconds(0));
+        AskAll("a", "b");
+        Take();
+        _coordinator.Reported("b", new GrantReport { Reading = { new SegmentRun { Count = 100 } } }, Seconds(2));
+        _coordinator.Tick(Seconds(2.1));
+        Take(2.1);
+        Assert.Equal(["b"], Grantees());
+
+        _coordinator.Left("b", Seconds(2.2));
+        Take(2.2);
+
+        Assert.Equal(["a"], Grantees());
     }
 
     [Fact]
     public void HolderChanged_PieceByPiece_KeepsTheLease()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
+        Ask("a");
+        Take();
         for (var piece = 0; piece < 40; piece++)
         {
-            _coordinator.HolderChanged("a", complete: false, Set(Enumerable.Range(0, piece + 1)), Seconds(piece));
+            Arrived("a", Enumerable.Range(0, piece + 1), piece);
             _coordinator.Tick(Seconds(piece));
-            _told.Take();
+            Take(piece);
             Assert.Empty(_told["a"].Revoked);
             Assert.Equal(39 - piece, _coordinator.Grants.Count());
         }
@@ -260,10 +296,10 @@ public sealed class CoordinatorTests
     [Fact]
     public void HolderChanged_PiecesOfALargeSegmentOneByOne_KeepsTheLease()
     {
-        const long Large = 1L << 30;
-        var layout = new ContentLayout(Large);
-        _coordinator.SizeKnown(Large, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
+        var layout = new ContentLayout(GiB);
+        _coordinator.SizeKnown(GiB, string.Empty, Seconds(0));
+        Ask("a");
+        Take();
         for (var piece = 0; piece < 12; piece++)
         {
             var held = new PieceSet(layout.PieceCount);
@@ -273,7 +309,7 @@ public sealed class CoordinatorTests
             Assert.Equal(layout.SegmentCount - ((piece + 1) / 4), _coordinator.Grants.Count());
         }
 
-        _told.Take();
+        Take(20);
         Assert.Empty(_told["a"].Revoked);
     }
 
@@ -281,69 +317,203 @@ public sealed class CoordinatorTests
     public void HolderChanged_SameNewsAgain_IsNoProgress()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
-        _coordinator.HolderChanged("a", complete: false, Set([0]), Seconds(0));
-        _coordinator.HolderChanged("a", complete: false, Set([0]), Seconds(1.5));
+        Ask("a");
+        Take();
+        Arrived("a", [0]);
+        Arrived("a", [0], 1.5);
         _coordinator.Tick(Seconds(2.5));
-        _told.Take();
+        Take(2.5);
 
         Assert.Equal(39, _told["a"].Revoked.Count);
     }
 
     [Fact]
-    public void GivenBack_OriginFailed_NoGrantUntilItAsksAnew()
+    public void Reported_OriginFailed_NoGrantUntilItAsksAnew()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        AskAll(["a", "b"]);
-        _told.Take();
+        AskAll("a", "b");
+        Take();
         var first = Grantees()[0];
 
-        _coordinator.GivenBack(first, Runs(0, 40), originFailed: true, Seconds(0));
+        GiveBack(first, Enumerable.Range(0, 40), originFailed: true);
         for (var second = 0; second < 100; second++)
         {
             _coordinator.Tick(Seconds(second));
-            _told.Take();
+            Take(second);
             Assert.DoesNotContain(first, Grantees());
         }
 
         _coordinator.Left(first == "a" ? "b" : "a", Seconds(100));
+        Take(100);
         Assert.Empty(_coordinator.Grants);
-        _told.Take();
         Assert.Equal(LookupState.Unavailable, _told[first].State);
 
-        _coordinator.Asked(first, canReachOrigin: true, isContinued: false, [], Seconds(101));
-        _told.Take();
+        Ask(first, at: 101);
+        Take(101);
         Assert.Equal([first], Grantees());
         Assert.Equal(LookupState.Available, _told[first].State);
     }
 
     [Fact]
-    public void GivenBack_ProbeFailsEverywhere_AllAreToldThatItIsUnavailable()
+    public void Reported_ProbeFailsEverywhere_AllAreToldThatItIsUnavailable()
     {
-        AskAll(["a", "b", "c"]);
+        AskAll("a", "b", "c");
+        Take();
         var probed = new HashSet<string>(StringComparer.Ordinal);
         while (_coordinator.Grants.Any())
         {
             var prober = Assert.Single(_coordinator.Grants).Value;
             Assert.True(probed.Add(prober));
-            _coordinator.GivenBack(prober, Runs(0, 1), originFailed: true, Seconds(0));
+            GiveBack(prober, [0], originFailed: true);
+            Take();
         }
 
-        _told.Take();
         Assert.Equal(3, probed.Count);
         Assert.All(["a", "b", "c"], node => Assert.Equal(LookupState.Unavailable, _told[node].State));
     }
 
     [Fact]
-    public void GivenBack_RunBeyondTheContent_IsHarmless()
+    public void Reported_NumbersBeyondTheContent_AreHarmless()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
+        Ask("a");
+        Take();
+        var beyond = new SegmentRun { First = uint.MaxValue, Count = uint.MaxValue };
 
-        _coordinator.GivenBack("a", [new SegmentRun { First = uint.MaxValue, Count = uint.MaxValue }], originFailed: false, Seconds(0));
-        _coordinator.GivenBack("stranger", Runs(0, 40), originFailed: true, Seconds(0));
+        _coordinator.Reported(
+            "a",
+            new GrantReport
+            {
+                GivenBack = { beyond },
+                Reading = { beyond },
+                Failed = { new FailedFetch { Segment = uint.MaxValue, Node = "b", Reason = FetchFailure.Corrupt }, new FailedFetch { Segment = 40, Node = "a" } },
+            },
+            Seconds(0));
+        GiveBack("stranger", Enumerable.Range(0, 40), originFailed: true);
+        Take();
 
         Assert.Equal(40, _coordinator.Grants.Count());
+    }
+
+    [Fact]
+    public void Reported_OriginAsksForAPause_NobodyReadsBeforeItIsOver()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        AskAll("a", "b", "c");
+        Take();
+        var readers = Grantees();
+        foreach (var reader in readers)
+        {
+            _coordinator.Reported(
+                reader,
+                new GrantReport { GivenBack = { SegmentRuns.Of(_told[reader].Granted) }, OriginFailed = true, OriginPauseMs = 3000 },
+                Seconds(1));
+            _told[reader].Granted.Clear();
+        }
+
+        Take(1);
+        Assert.All(["a", "b", "c"], node => Assert.Equal(3000U, _told[node].OriginPauseMs));
+        for (var at = 1.0; at < 3.9; at += 0.1)
+        {
+            _coordinator.Tick(Seconds(at));
+            Take(at);
+            Assert.Empty(_coordinator.Grants);
+            // It is not that nobody could: who takes it for unavailable goes straight to the origin when the pause is over.
+            Assert.All(["a", "b", "c"], node => Assert.Equal(LookupState.Available, _told[node].State));
+        }
+
+        Ask("d", at: 3.9);
+        Take(3.9);
+        Assert.Equal(100U, _told["d"].OriginPauseMs);
+        Assert.Empty(_coordinator.Grants);
+        _coordinator.Tick(Seconds(4));
+        Take(4);
+        Assert.Equal(3, Grantees().Count);
+    }
+
+    [Fact]
+    public void Reported_ManyPauses_TheLongestCountsAndNoneIsForEver()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        Ask("a");
+        Take();
+        Pause("a", uint.MaxValue);
+        Pause("a", 10);
+        Take();
+        Assert.Equal(Policy.LongestOriginPause.TotalMilliseconds, _told["a"].OriginPauseMs);
+        var end = Policy.LongestOriginPause.TotalSeconds;
+
+        _coordinator.Tick(Seconds(end - 1));
+        Take(end - 1);
+        Assert.Empty(_coordinator.Grants);
+        _coordinator.Tick(Seconds(end));
+        Take(end);
+
+        Assert.Equal(["a"], Grantees());
+    }
+
+    [Fact]
+    public void Asked_CannotReachTheOriginAnyMoreDuringItsPause_IsGrantedNothingAfterIt()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        Ask("a");
+        Take();
+        Pause("a", 1000);
+        Ask("a", canReachOrigin: false, at: 0.5);
+
+        _coordinator.Tick(Seconds(2));
+        Take(2);
+
+        Assert.Empty(_coordinator.Grants);
+        Assert.Equal(LookupState.Unavailable, _told["a"].State);
+    }
+
+    [Fact]
+    public void Asked_WantsAPart_IsGrantedAndAssignedNothingElseWhileOthersAsk()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        Ask("whole", canReachOrigin: false);
+        Ask("part", wanted: [new PieceRun { First = 10, Count = 3 }, new PieceRun { First = 30, Count = 1 }]);
+        Ask("none", wanted: [new PieceRun()]);
+        Take();
+        Assert.Equal([10, 11, 12, 30], _told["part"].Granted);
+        Assert.Empty(_told["none"].Granted);
+
+        _coordinator.HolderChanged("h", complete: true, Set(Enumerable.Range(0, 40)), Seconds(0));
+        GiveBack("part", [12, 30], originFailed: true);
+        Take();
+
+        Assert.Equal([12, 30], _told["part"].Assigned.Keys);
+        Assert.Empty(_told["none"].Assigned);
+        Assert.NotEmpty(_told["whole"].Assigned);
+    }
+
+    [Fact]
+    public void Asked_WantsMoreThanBefore_IsGivenThatToo()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        Ask("whole", canReachOrigin: false);
+        Ask("part", wanted: [new PieceRun()]);
+        Take();
+        Assert.Empty(_coordinator.Grants);
+
+        Ask("part", wanted: [new PieceRun { First = 3, Count = 2 }]);
+        Take();
+        Assert.Equal([3, 4], _told["part"].Granted);
+        Ask("part");
+        Take();
+
+        Assert.Equal(Enumerable.Range(0, 5), _told["part"].Granted);
+    }
+
+    [Fact]
+    public void Asked_WantsNothingAndIsAlone_IsGrantedEverything()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        Ask("a", wanted: [new PieceRun()]);
+        Take();
+
+        Assert.Equal(40, _told["a"].Granted.Count);
     }
 
     [Fact]
@@ -351,17 +521,18 @@ public sealed class CoordinatorTests
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         _coordinator.HolderChanged("h", complete: true, Set(Enumerable.Range(0, 40)), Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: false, isContinued: false, [], Seconds(0));
-        _told.Take();
+        Ask("a", canReachOrigin: false);
+        Take();
         Assert.Equal(LookupState.Available, _told["a"].State);
+        Assert.True(_told["a"].Holders["h"].Complete);
 
         _coordinator.HolderChanged("h", complete: false, null, Seconds(1));
-        _told.Take();
+        Take(1);
         Assert.Equal(LookupState.Unavailable, _told["a"].State);
         Assert.Empty(_told["a"].Holders);
 
         _coordinator.HolderChanged("g", complete: true, Set(Enumerable.Range(0, 40)), Seconds(2));
-        _told.Take();
+        Take(2);
         Assert.Equal(LookupState.Available, _told["a"].State);
         Assert.True(_told["a"].Holders["g"].Complete);
     }
@@ -370,19 +541,25 @@ public sealed class CoordinatorTests
     public void Asked_LateComer_GetsWhatTheFirstHasNotBegun()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
-        _told.Take();
+        Ask("a");
+        Take();
 
-        _coordinator.Asked("b", canReachOrigin: true, isContinued: false, [], Seconds(0));
-        _told.Take();
-        Assert.Equal(Enumerable.Range(21, 19), _told["a"].Reclaimed);
+        Ask("b");
+        Take();
+        Assert.Equal(Enumerable.Range(0, 40), _told["a"].Reclaimed);
         Assert.Empty(_told["b"].Granted);
 
-        _coordinator.GivenBack("a", Runs(21, 19), originFailed: false, Seconds(0));
+        // It says what it has not begun; for the rest nobody asks again.
+        GiveBack("a", Enumerable.Range(21, 19), originFailed: false);
         _told["a"].Granted.RemoveWhere(segment => segment >= 21);
-        _told.Take();
-        Assert.Contains(21, _told["b"].Granted);
+        _told["a"].Reclaimed.Clear();
+        Take();
+        Assert.NotEmpty(_told["b"].Granted);
+        Assert.All(_told["b"].Granted, segment => Assert.InRange(segment, 21, 39));
         Assert.Empty(_told["a"].Granted.Intersect(_told["b"].Granted));
+        _coordinator.Tick(Seconds(1));
+        Take(1);
+        Assert.Empty(_told["a"].Reclaimed);
     }
 
     [Fact]
@@ -394,11 +571,11 @@ public sealed class CoordinatorTests
             _coordinator.HolderChanged(node, complete: true, Set(Enumerable.Range(0, 40)), Seconds(0));
         }
 
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
+        Ask("a");
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        for (var tick = 0; tick < 200; tick++)
+        for (var tick = 0; tick < 400; tick++)
         {
-            _told.Take();
+            Take(tick);
             Assert.InRange(_told["a"].Holders.Count, 1, Policy.HolderSample);
             Assert.DoesNotContain("a", _told["a"].Holders.Keys);
             seen.UnionWith(_told["a"].Holders.Keys);
@@ -409,51 +586,32 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
-    public void TakePushes_SomebodyReads_OthersAreToldWhatItIsReceiving()
+    public void TakePushes_SomebodyHolds_OthersAreToldWhatItHas()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
-        _coordinator.Asked("b", canReachOrigin: false, isContinued: false, [], Seconds(0));
-        _told.Take();
-        Assert.Equal(Enumerable.Range(0, 40), _told["b"].Holders["a"].Receiving);
-
+        Ask("a");
+        Ask("b", canReachOrigin: false);
+        Take();
         Arrived("a", [0, 1, 2]);
-        _told.Take();
+        Take(2);
         Assert.Equal([0, 1, 2], _told["b"].Holders["a"].Held);
 
-        _coordinator.HolderChanged("a", complete: false, Set([1]), Seconds(0));
-        _told.Take();
+        Arrived("a", [1], 2);
+        Take(4);
         Assert.Equal([1], _told["b"].Holders["a"].Held);
-    }
-
-    [Fact]
-    public void Left_ReaderThatHoldsNothing_IsNoHolderAnyMore()
-    {
-        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
-        _coordinator.Asked("b", canReachOrigin: true, isContinued: false, [], Seconds(0));
-        _told.Take();
-        Assert.Contains("a", _told["b"].Holders.Keys);
-
-        _coordinator.Left("a", Seconds(0));
-        _told.Forget("a");
-        _told.Take();
-
-        Assert.DoesNotContain("a", _told["b"].Holders.Keys);
-        Assert.Equal(["b"], Grantees());
     }
 
     [Fact]
     public void HolderChanged_GoneBeforeItWasPushed_IsNotPushedAsHolder()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.Asked("b", canReachOrigin: false, isContinued: false, [], Seconds(0));
-        _coordinator.HolderChanged("a", complete: false, Set([0]), Seconds(0));
-        _told.Take();
-        _coordinator.Asked("a", canReachOrigin: true, isContinued: false, [], Seconds(0));
+        Ask("b", canReachOrigin: false);
+        Take();
+        Arrived("a", [0]);
+        Ask("a");
         _coordinator.Left("a", Seconds(0));
         _coordinator.HolderChanged("a", complete: false, null, Seconds(0));
-        _told.Take();
+        Take(2);
 
         Assert.DoesNotContain("a", _told["b"].Holders.Keys);
     }
@@ -462,15 +620,15 @@ public sealed class CoordinatorTests
     public void ChecksumsKnown_AllAskersAreTold_LaterOnesToo()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        AskAll(["a", "b"]);
+        AskAll("a", "b");
         _coordinator.ChecksumsKnown(3, [33]);
         _coordinator.ChecksumsKnown(3, [44]);
         _coordinator.ChecksumsKnown(4, [1, 2]);
         _coordinator.ChecksumsKnown(40, [1]);
         _coordinator.ChecksumsKnown(-1, [1]);
-        _told.Take();
-        _coordinator.Asked("c", canReachOrigin: false, isContinued: false, [], Seconds(0));
-        _told.Take();
+        Take();
+        Ask("c", canReachOrigin: false);
+        Take();
 
         foreach (var node in new[] { "a", "b", "c" })
         {
@@ -478,6 +636,22 @@ public sealed class CoordinatorTests
             Assert.Equal(3, piece);
             Assert.Equal([33UL], frames);
         }
+    }
+
+    [Fact]
+    public void ChecksumsKnown_NothingElseToTell_AllAreToldNowAndThen()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        AskAll("a", "b");
+        Take();
+        for (var piece = 0; piece < 40; piece++)
+        {
+            _coordinator.ChecksumsKnown(piece, [1]);
+            Assert.Empty(Take(0.2));
+        }
+
+        Assert.Equal(2, Take(0.25).Count);
+        Assert.Equal(40, _told["a"].Checksums.Count);
     }
 
     private static TimeSpan Seconds(double seconds) => TimeSpan.FromSeconds(seconds);
@@ -493,17 +667,30 @@ public sealed class CoordinatorTests
         return set;
     }
 
-    private static SegmentRun[] Runs(uint first, uint count) => [new SegmentRun { First = first, Count = count }];
+    private List<(string Node, LookupResponse Push)> Take(double at = 0) => _told.Take(Seconds(at));
 
-    private void AskAll(string[] nodes, string[]? canReachOrigin = null)
+    private void Ask(string node, bool canReachOrigin = true, PieceRun[]? wanted = null, double at = 0) =>
+        _coordinator.Asked(node, new Want { CanReachOrigin = canReachOrigin, Wanted = { wanted ?? [] } }, Seconds(at));
+
+    private void AskAll(params string[] nodes) => Array.ForEach(nodes, node => Ask(node));
+
+    private void Arrived(string node, IEnumerable<int> pieces, double at = 0)
     {
-        foreach (var node in nodes)
-        {
-            _coordinator.Asked(node, (canReachOrigin ?? nodes).Contains(node), isContinued: false, [], Seconds(0));
-        }
+        var held = pieces.ToList();
+        _told[node].Granted.ExceptWith(held);
+        _coordinator.HolderChanged(node, complete: false, Set(held), Seconds(at));
     }
 
-    private void Arrived(string node, IEnumerable<int> pieces) => _coordinator.HolderChanged(node, complete: false, Set(pieces), Seconds(0));
+    private void GiveBack(string node, IEnumerable<int> segments, bool originFailed) =>
+        _coordinator.Reported(node, new GrantReport { GivenBack = { SegmentRuns.Of(segments) }, OriginFailed = originFailed }, Seconds(0));
+
+    private void Pause(string node, uint milliseconds) => _coordinator.Reported(
+        node, new GrantReport { GivenBack = { new SegmentRun { Count = 40 } }, OriginFailed = true, OriginPauseMs = milliseconds }, Seconds(0));
+
+    private void FailAll(string node, FetchFailure reason, double at) => _coordinator.Reported(
+        node,
+        new GrantReport { Failed = { _coordinator.Fetches.Where(fetch => fetch.To == node).Select(fetch => new FailedFetch { Segment = (uint)fetch.Segment, Node = fetch.From, Reason = reason }) } },
+        Seconds(at));
 
     private List<string> Grantees() => [.. _coordinator.Grants.Select(pair => pair.Value).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
 }

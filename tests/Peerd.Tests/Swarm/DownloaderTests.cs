@@ -11,21 +11,36 @@ public sealed class DownloaderTests
 
     private static readonly ContentLayout Layout = new(40 * KiB64);
 
+    /// <summary>Two pieces a segment.</summary>
+    private static readonly ContentLayout Large = new(512L << 20);
+
+    private static readonly DownloaderPolicy Policy = new();
+
     private static readonly Demand Whole = new(0, int.MaxValue, int.MaxValue);
 
-    private readonly Downloader _downloader = new(Layout, new PieceSet(40), new DownloaderPolicy(), seed: 1, TimeSpan.Zero);
+    private readonly Downloader _downloader = Create(Layout);
 
     [Fact]
     public void Pushed_Granted_ReadsItInOrderWithinTheLimits()
     {
         var layout = new ContentLayout(100L << 20);
-        var downloader = new Downloader(layout, new PieceSet(layout.PieceCount), new DownloaderPolicy(), seed: 1, TimeSpan.Zero);
+        var downloader = Create(layout);
         downloader.DemandsChanged([Whole], TimeSpan.Zero);
 
         downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { Count = uint.MaxValue } } }, TimeSpan.Zero);
 
+        // A MiB each at first, more from answer to answer as long as nobody else comes.
         var reads = downloader.TakeActions().Cast<DownloadAction.FetchFromOrigin>().ToList();
-        Assert.Equal([(0, 16), (16, 16)], reads.Select(read => (read.First, read.Count)));
+        var pieces = Policy.FirstOriginRead / layout.PieceSize;
+        Assert.Equal([(0, pieces), (pieces, pieces)], reads.Select(read => (read.First, read.Count)));
+        for (var next = reads[0]; next.Count * layout.PieceSize < Policy.LongestOriginRead;)
+        {
+            Arrive(downloader, next.First, next.Count);
+            downloader.OriginRequestEnded(next.Id, succeeded: true, TimeSpan.Zero, TimeSpan.Zero);
+            var longer = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(downloader.TakeActions()));
+            Assert.Equal(2 * next.Count, longer.Count);
+            next = longer;
+        }
     }
 
     [Fact]
@@ -35,21 +50,261 @@ public sealed class DownloaderTests
 
         Granted(0, 40);
 
-        var read = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
+        var read = Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
         Assert.Equal((3, 5), (read.First, read.Count));
+    }
+
+    [Fact]
+    public void Pushed_Assigned_IsFetchedAtOnceAndReportedByNothingWhenItIsWhole()
+    {
+        Demand(Whole);
+
+        Assign("p", 3, 7);
+
+        var fetches = Actions<DownloadAction.FetchFromPeer>();
+        Assert.Equal([("p", 3, 1, true), ("p", 7, 1, true)], fetches.Select(fetch => (fetch.Node, fetch.First, fetch.Count, fetch.IsAssigned)));
+        Assert.Equal([new Assignment { Node = "p", Segments = { SegmentRuns.Of([3, 7]) } }], _downloader.Fetching());
+        _downloader.PieceArrived(3, TimeSpan.Zero);
+        End(fetches[0], RangeOutcomeKind.Complete);
+
+        Assert.Empty(Take());
+        Assert.Equal([new Assignment { Node = "p", Segments = { SegmentRuns.Of([7]) } }], _downloader.Fetching());
+    }
+
+    [Fact]
+    public void Pushed_AssignedSegmentOfWhichAPartIsHere_OnlyTheRestIsFetched()
+    {
+        var layout = new ContentLayout(1L << 30);
+        var have = new PieceSet(layout.PieceCount);
+        have.Add(5);
+        var downloader = Create(layout, have);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+
+        downloader.Pushed(Assigned("p", 0, 1), TimeSpan.Zero);
+
+        Assert.Equal([(0, 4), (4, 1), (6, 2)], downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>().Select(fetch => (fetch.First, fetch.Count)));
+    }
+
+    [Fact]
+    public void Pushed_AssignedWhatIsHereOrNoSegmentAtAll_NothingIsFetched()
+    {
+        Demand(Whole);
+        _downloader.PieceArrived(3, TimeSpan.Zero);
+
+        _downloader.Pushed(
+            new LookupResponse { Assigned = { new Assignment { Node = "p", Segments = { new SegmentRun { First = 3, Count = 1 }, new SegmentRun { First = 40, Count = uint.MaxValue } } } } },
+            TimeSpan.Zero);
+
+        Assert.Empty(Take());
+        Assert.Empty(_downloader.Fetching());
+    }
+
+    [Fact]
+    public void Pushed_HoldersAreTold_NothingIsAskedOfThemWhileTheOwnerAssigns()
+    {
+        Demand(Whole);
+        Holders("p", "q");
+        Assert.Empty(Take());
+
+        Assign("p", 3);
+        Tick(Policy.AssignmentPatience);
+
+        Assert.Equal([3], PeerPieces(Take()));
+    }
+
+    [Fact]
+    public void Tick_NothingIsUnderWayForLong_WhatIsKnownIsAskedOfPeers()
+    {
+        Demand(Whole);
+        Holders("p", "q");
+        Tick(Policy.AssignmentPatience - TimeSpan.FromTicks(1));
+        Assert.Empty(Take());
+
+        Tick(Policy.AssignmentPatience);
+
+        var fetches = Actions<DownloadAction.FetchFromPeer>();
+        Assert.Equal(2 * Policy.RequestsPerPeer, fetches.Count);
+        Assert.All(fetches, fetch => Assert.False(fetch.IsAssigned));
+    }
+
+    [Theory]
+    [InlineData((int)RangeOutcomeKind.Failed, (int)FetchFailure.Unreachable)]
+    [InlineData((int)RangeOutcomeKind.NotAMember, (int)FetchFailure.Unreachable)]
+    [InlineData((int)RangeOutcomeKind.Busy, (int)FetchFailure.Busy)]
+    [InlineData((int)RangeOutcomeKind.NotHeld, (int)FetchFailure.NotHeld)]
+    [InlineData((int)RangeOutcomeKind.Corrupt, (int)FetchFailure.Corrupt)]
+    public void PeerRequestEnded_AssignedFetchFails_TheOwnerIsToldAndItIsLeftToIt(int outcome, int reason)
+    {
+        Demand(Whole);
+        Assign("p", 3);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+
+        End(fetch, (RangeOutcomeKind)outcome);
+
+        var failed = Assert.IsType<DownloadAction.ReportFailed>(Assert.Single(Take())).Failed;
+        Assert.Equal(new FailedFetch { Segment = 3, Node = "p", Reason = (FetchFailure)reason }, failed);
+        Assert.Empty(_downloader.Fetching());
+        Tick(TimeSpan.FromMilliseconds(100));
+        Assert.Empty(Take());
+        Assign("q", 3);
+        Assert.Equal("q", Assert.Single(Actions<DownloadAction.FetchFromPeer>()).Node);
+    }
+
+    [Fact]
+    public void PeerRequestEnded_SomeRangesOfASegmentFail_TheOwnerIsToldOnce()
+    {
+        var layout = new ContentLayout(1L << 30);
+        var have = new PieceSet(layout.PieceCount);
+        have.Add(1);
+        var downloader = Create(layout, have);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+        downloader.Pushed(Assigned("p", 0), TimeSpan.Zero);
+        var fetches = downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>().ToList();
+        Assert.Equal(2, fetches.Count);
+
+        downloader.PeerRequestEnded(fetches[0].Id, RangeOutcomeKind.Failed, [], [], TimeSpan.Zero);
+        downloader.PeerRequestEnded(fetches[1].Id, RangeOutcomeKind.Failed, [], [], TimeSpan.Zero);
+
+        Assert.IsType<DownloadAction.ReportFailed>(Assert.Single(downloader.TakeActions()));
+    }
+
+    [Fact]
+    public void Pushed_AssignedAnew_TheFormerFetchIsCancelledAndNotComplainedOf()
+    {
+        Demand(Whole);
+        Assign("p", 3);
+        var former = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+
+        Assign("q", 3);
+        Assert.Equal(new DownloadAction.Cancel(former.Id), Assert.Single(Take()));
+        End(former, RangeOutcomeKind.Cancelled);
+
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+        Assert.Equal(("q", 3), (fetch.Node, fetch.First));
+    }
+
+    [Fact]
+    public void Pushed_AssignedTwice_IsFetchedOnceAndItsFailureIsTold()
+    {
+        Demand(Whole);
+        Assign("p", 3);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+
+        Assign("p", 3);
+        Assert.Empty(Take());
+        End(fetch, RangeOutcomeKind.Busy);
+
+        Assert.IsType<DownloadAction.ReportFailed>(Assert.Single(Take()));
+    }
+
+    [Fact]
+    public void PeerRequestEnded_RestOfTheSegmentComesAnotherWay_NobodyIsBlamed()
+    {
+        var downloader = Create(Large);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+        downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "q", Pieces = { new PieceRun { First = 0, Count = 1 } } } } }, TimeSpan.Zero);
+        downloader.Tick(Policy.AssignmentPatience);
+        var first = Assert.Single(downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>());
+        Assert.Equal((0, 1), (first.First, first.Count));
+        downloader.Pushed(Assigned("p", 0), Policy.AssignmentPatience);
+        var second = Assert.Single(downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>());
+        Assert.Equal((1, 1), (second.First, second.Count));
+
+        downloader.PieceArrived(1, Policy.AssignmentPatience);
+        downloader.PeerRequestEnded(second.Id, RangeOutcomeKind.Complete, [], [], Policy.AssignmentPatience);
+        Assert.Empty(downloader.TakeActions());
+
+        // When that way ends without it, the one that was assigned brings the rest, too.
+        downloader.PeerRequestEnded(first.Id, RangeOutcomeKind.Failed, [], [], Policy.AssignmentPatience);
+        var rest = Assert.IsType<DownloadAction.FetchFromPeer>(Assert.Single(downloader.TakeActions()));
+        Assert.Equal(("p", 0, 1), (rest.Node, rest.First, rest.Count));
+    }
+
+    [Fact]
+    public void Tick_PeerHasBytesAndSendsNone_IsMovedAndCalledSlow()
+    {
+        Demand(Whole);
+        Assign("p", 3);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+        Tick(TimeSpan.FromSeconds(2));
+        Assert.Empty(Take());
+
+        Tick(TimeSpan.FromSeconds(2) + TimeSpan.FromTicks(1));
+        Assert.Equal(new DownloadAction.Cancel(fetch.Id), Assert.Single(Take()));
+        Tick(TimeSpan.FromSeconds(3));
+        Assert.Empty(Take());
+        End(fetch, RangeOutcomeKind.Cancelled);
+
+        Assert.Equal(FetchFailure.Slow, Assert.IsType<DownloadAction.ReportFailed>(Assert.Single(Take())).Failed.Reason);
+        Assert.Equal((1, 0), _downloader.Hedges);
+    }
+
+    [Fact]
+    public void Tick_PeerWaitsItself_IsCalledStarvedAndItIsNoHedge()
+    {
+        Demand(Whole);
+        Assign("p", [.. Enumerable.Range(0, 10)]);
+        var fetches = Actions<DownloadAction.FetchFromPeer>();
+        fetches.ForEach(fetch => _downloader.Waiting(fetch.Id));
+        Tick(Policy.StarvedPatience);
+        Assert.Empty(Take());
+
+        Tick(Policy.StarvedPatience + TimeSpan.FromTicks(1));
+        Assert.Equal(fetches.Select(fetch => fetch.Id), Actions<DownloadAction.Cancel>().Select(cancel => cancel.Id));
+        fetches.ForEach(fetch => End(fetch, RangeOutcomeKind.Cancelled));
+
+        Assert.All(Actions<DownloadAction.ReportFailed>(), failed => Assert.Equal(FetchFailure.Starved, failed.Failed.Reason));
+        Assert.Equal((0, 0), _downloader.Hedges);
+    }
+
+    [Fact]
+    public void BytesArrived_AfterWaiting_PatienceBeginsAnew()
+    {
+        var downloader = Create(Large);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+        downloader.Pushed(Assigned("p", 0), TimeSpan.Zero);
+        var fetch = Assert.Single(downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>());
+        downloader.Waiting(fetch.Id);
+
+        downloader.BytesArrived(0, TimeSpan.FromSeconds(1.9));
+        downloader.Tick(TimeSpan.FromSeconds(3.8));
+        Assert.Empty(downloader.TakeActions());
+        downloader.Tick(TimeSpan.FromSeconds(4));
+
+        Assert.IsType<DownloadAction.Cancel>(Assert.Single(downloader.TakeActions()));
+    }
+
+    [Fact]
+    public void Tick_EverythingIsSlow_OnlyAFewAreMoved()
+    {
+        var downloader = Create(Large);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+        for (var round = 0; round < 20; round++)
+        {
+            var start = TimeSpan.FromSeconds(6 * round);
+            downloader.Pushed(Assigned("p", [.. Enumerable.Range(8 * round, 8)]), start);
+            var fetches = downloader.TakeActions().OfType<DownloadAction.FetchFromPeer>().Where(fetch => fetch.IsAssigned).ToList();
+            downloader.Tick(start + TimeSpan.FromSeconds(5));
+            downloader.TakeActions();
+            Assert.InRange(downloader.Hedges.Moved, 1, Policy.LeastHedges + (0.05 * 8 * (round + 1)) + 1);
+            fetches.ForEach(fetch => Arrive(downloader, fetch.First, fetch.Count, start + TimeSpan.FromSeconds(5)));
+            fetches.ForEach(fetch => downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.Cancelled, [], [], start + TimeSpan.FromSeconds(5)));
+            downloader.TakeActions();
+        }
+
+        Assert.Equal(160, downloader.Hedges.Moved + downloader.Hedges.Refused);
     }
 
     [Fact]
     public void Tick_AllHoldersFailAgainAndAgain_TheOriginIsReadWithoutLongWaiting()
     {
-        var patience = new DownloaderPolicy().Patience;
         Holders("p");
         Demand(Whole);
         var now = TimeSpan.Zero;
         for (var piece = 0; ; now += TimeSpan.FromMilliseconds(20))
         {
             _downloader.Tick(now);
-            var actions = _downloader.TakeActions();
+            var actions = Take();
             if (actions.OfType<DownloadAction.FetchFromOrigin>().Any())
             {
                 break;
@@ -59,54 +314,101 @@ public sealed class DownloaderTests
             {
                 // It always sends a little before it fails: patience alone would start anew each time.
                 _downloader.PieceArrived(piece++, now);
-                _downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.Failed, [], now);
+                _downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.Failed, [], [], now);
             }
         }
 
-        Assert.InRange(now, TimeSpan.FromSeconds(5), patience);
+        Assert.InRange(now, TimeSpan.FromSeconds(5), Policy.Patience);
     }
 
     [Fact]
-    public void DemandsChanged_PartIsWanted_OnlyThatIsAskedOfPeers()
+    public void DemandsChanged_WithoutAnOwnerAPartIsWanted_OnlyThatIsAskedOfPeers()
     {
         Holders("p", "q");
-        Assert.Empty(_downloader.TakeActions());
+        _downloader.OwnerLost(TimeSpan.Zero);
+        Assert.Empty(Take());
 
         Demand(new Demand(10, 20, 3), new Demand(30, 32, int.MaxValue));
 
-        Assert.Equal([10, 11, 12, 30, 31], PeerPieces(_downloader.TakeActions()).Order());
+        Assert.Equal([10, 11, 12, 30, 31], PeerPieces(Take()).Order());
     }
 
     [Fact]
-    public void DemandsChanged_SeveralPeersAndLargeSegments_RangesStayShort()
+    public void OwnerLost_SeveralPeersAndLargeSegments_RangesStayShort()
     {
         var layout = new ContentLayout(4L << 30);
-        var policy = new DownloaderPolicy();
-        Assert.True(layout.SegmentSize > policy.LongestRange);
-        var downloader = new Downloader(layout, new PieceSet(layout.PieceCount), policy, seed: 1, TimeSpan.Zero);
+        Assert.True(layout.SegmentSize > Policy.LongestRange);
+        var downloader = Create(layout);
         downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Complete = true }, new Holder { Node = "q", Complete = true } } }, TimeSpan.Zero);
-
         downloader.DemandsChanged([new Demand(0, layout.PieceCount, int.MaxValue)], TimeSpan.Zero);
 
+        downloader.OwnerLost(TimeSpan.Zero);
+
         var fetches = downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>().ToList();
-        Assert.Equal(2 * policy.RequestsPerPeer, fetches.Count);
-        Assert.All(fetches, fetch => Assert.InRange((long)fetch.Count * layout.PieceSize, 1, policy.LongestRange));
+        Assert.Equal(2 * Policy.RequestsPerPeer, fetches.Count);
+        Assert.All(fetches, fetch => Assert.InRange((long)fetch.Count * layout.PieceSize, 1, Policy.LongestRange));
+    }
+
+    [Fact]
+    public void OwnerLost_ManyPeers_HalfIsInOrderAndHalfIsNot()
+    {
+        var downloader = Create(Large);
+        downloader.Pushed(new LookupResponse { Holders = { Enumerable.Range(0, 10).Select(i => new Holder { Node = $"p{i}", Complete = true }) } }, TimeSpan.Zero);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+
+        downloader.OwnerLost(TimeSpan.Zero);
+
+        var fetches = downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>().ToList();
+        Assert.Equal(Policy.Requests, fetches.Count);
+        Assert.InRange(fetches.Count(fetch => fetch.First < 2 * Policy.Requests), Policy.Requests / 2, Policy.Requests - 2);
+        Assert.All(fetches, fetch => Assert.InRange(fetch.First, 0, Policy.Window + (2 * Policy.Requests)));
+    }
+
+    [Fact]
+    public void OwnerLost_FetchesAreUnderWay_TheyGoOnAndAreToldToTheNextOwner()
+    {
+        Demand(Whole);
+        Assign("p", 3, 4, 9);
+        Granted(20, 2);
+        Take();
+
+        _downloader.OwnerLost(TimeSpan.Zero);
+        _downloader.SessionStarted();
+
+        Assert.Empty(Take());
+        var fetching = Assert.Single(_downloader.Fetching());
+        Assert.Equal(("p", "3,4,9"), (fetching.Node, string.Join(',', ToldNodes.Segments(fetching.Segments))));
+        Assert.Equal([20, 21], ToldNodes.Segments(_downloader.Reading()));
+    }
+
+    [Fact]
+    public void SessionStarted_GrantsThatAreNotBeingRead_AreVoid()
+    {
+        Demand(new Demand(0, 2, int.MaxValue));
+        Granted(0, 10);
+        Assert.Equal((0, 2), Actions<DownloadAction.FetchFromOrigin>().Select(read => (read.First, read.Count)).Single());
+
+        _downloader.SessionStarted();
+        Demand(Whole);
+
+        Assert.Empty(Take().OfType<DownloadAction.FetchFromOrigin>());
+        Assert.Equal([0, 1], ToldNodes.Segments(_downloader.Reading()));
     }
 
     [Fact]
     public void Pushed_RevokedAndGrantedInOnePush_IsReadAfterTheStalledReadHasEnded()
     {
         Demand(Whole);
-        Granted(0, 40);
-        var read = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
+        Granted(0, 10);
+        var read = Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
 
         _downloader.Pushed(
-            new LookupResponse { Revoked = { new SegmentRun { Count = 40 } }, Granted = { new SegmentRun { Count = 40 } } }, TimeSpan.FromSeconds(3));
+            new LookupResponse { Revoked = { new SegmentRun { Count = 10 } }, Granted = { new SegmentRun { Count = 10 } } }, TimeSpan.FromSeconds(3));
 
-        Assert.Equal(new DownloadAction.Cancel(read.Id), Assert.Single(_downloader.TakeActions()));
-        _downloader.OriginRequestEnded(read.Id, succeeded: true, TimeSpan.FromSeconds(3));
-        var again = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
-        Assert.Equal((0, 40), (again.First, again.Count));
+        Assert.Equal(new DownloadAction.Cancel(read.Id), Assert.Single(Take()));
+        _downloader.OriginRequestEnded(read.Id, succeeded: true, TimeSpan.Zero, TimeSpan.FromSeconds(3));
+        var again = Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
+        Assert.Equal((0, 10), (again.First, again.Count));
     }
 
     [Fact]
@@ -114,21 +416,20 @@ public sealed class DownloaderTests
     {
         Demand(Whole);
         Granted(0, 4);
-        var read = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
+        var read = Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
         _downloader.Pushed(new LookupResponse { Revoked = { new SegmentRun { First = 1, Count = 2 } } }, TimeSpan.Zero);
-        Assert.Equal(new DownloadAction.Cancel(read.Id), Assert.Single(_downloader.TakeActions()));
+        Assert.Equal(new DownloadAction.Cancel(read.Id), Assert.Single(Take()));
 
-        _downloader.OriginRequestEnded(read.Id, succeeded: true, TimeSpan.Zero);
+        _downloader.OriginRequestEnded(read.Id, succeeded: true, TimeSpan.Zero, TimeSpan.Zero);
 
-        var rest = _downloader.TakeActions().Cast<DownloadAction.FetchFromOrigin>();
-        Assert.Equal([(0, 1), (3, 1)], rest.Select(next => (next.First, next.Count)));
+        Assert.Equal([(0, 1), (3, 1)], Actions<DownloadAction.FetchFromOrigin>().Select(next => (next.First, next.Count)));
     }
 
     [Fact]
-    public void Pushed_Reclaimed_OnlyWhatIsNotBeingReadIsGivenBack()
+    public void Pushed_Reclaimed_AllThatIsNotBeingReadIsGivenBack()
     {
-        var policy = new DownloaderPolicy { LongestOriginRead = 4 * KiB64, OriginRequests = 1 };
-        var downloader = new Downloader(Layout, new PieceSet(40), policy, seed: 1, TimeSpan.Zero);
+        var policy = new DownloaderPolicy { FirstOriginRead = 4 * KiB64, OriginRequests = 1 };
+        var downloader = Create(Layout, policy: policy);
         downloader.DemandsChanged([Whole], TimeSpan.Zero);
         downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { Count = 10 } } }, TimeSpan.Zero);
         Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(downloader.TakeActions()));
@@ -141,41 +442,144 @@ public sealed class DownloaderTests
     }
 
     [Fact]
+    public void Pushed_Reclaimed_RequestsToTheOriginAreShortAgain()
+    {
+        var layout = new ContentLayout(100L << 20);
+        var downloader = Create(layout, policy: new DownloaderPolicy { OriginRequests = 1 });
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+        downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { Count = uint.MaxValue } } }, TimeSpan.Zero);
+        var read = Assert.Single(downloader.TakeActions().Cast<DownloadAction.FetchFromOrigin>());
+        for (var i = 0; i < 3; i++)
+        {
+            Arrive(downloader, read.First, read.Count);
+            downloader.OriginRequestEnded(read.Id, succeeded: true, TimeSpan.Zero, TimeSpan.Zero);
+            read = Assert.Single(downloader.TakeActions().Cast<DownloadAction.FetchFromOrigin>());
+        }
+
+        downloader.Pushed(new LookupResponse { Reclaimed = { new SegmentRun { First = 0, Count = 1 } } }, TimeSpan.Zero);
+        Arrive(downloader, read.First, read.Count);
+        downloader.OriginRequestEnded(read.Id, succeeded: true, TimeSpan.Zero, TimeSpan.Zero);
+
+        var next = Assert.Single(downloader.TakeActions().OfType<DownloadAction.FetchFromOrigin>());
+        Assert.InRange(next.Count * layout.PieceSize, 1, 2 * Policy.FirstOriginRead);
+    }
+
+    [Fact]
     public void OriginRequestEnded_Failed_AllGrantsAreGivenBack()
     {
         Demand(Whole);
-        Granted(0, 40);
-        var read = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
+        Granted(0, 10);
+        var read = Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
         _downloader.PieceArrived(0, TimeSpan.Zero);
 
-        _downloader.OriginRequestEnded(read.Id, succeeded: false, TimeSpan.Zero);
+        _downloader.OriginRequestEnded(read.Id, succeeded: false, TimeSpan.Zero, TimeSpan.Zero);
 
-        var giveBack = Assert.IsType<DownloadAction.GiveBack>(Assert.Single(_downloader.TakeActions()));
-        Assert.True(giveBack.OriginFailed);
-        Assert.Equal(Enumerable.Range(1, 39), ToldNodes.Segments(giveBack.Segments));
+        var giveBack = Assert.IsType<DownloadAction.GiveBack>(Assert.Single(Take()));
+        Assert.Equal((true, TimeSpan.Zero), (giveBack.OriginFailed, giveBack.OriginPause));
+        Assert.Equal(Enumerable.Range(1, 9), ToldNodes.Segments(giveBack.Segments));
+    }
+
+    [Fact]
+    public void OriginRequestEnded_OriginAsksForAPause_TheOwnerIsToldAndNothingIsReadMeanwhile()
+    {
+        Demand(Whole);
+        Granted(0, 40);
+        var reads = Actions<DownloadAction.FetchFromOrigin>();
+        var pause = TimeSpan.FromSeconds(9);
+
+        _downloader.OriginRequestEnded(reads[0].Id, succeeded: false, pause, TimeSpan.Zero);
+
+        var giveBack = Assert.Single(Actions<DownloadAction.GiveBack>());
+        Assert.Equal((true, pause), (giveBack.OriginFailed, giveBack.OriginPause));
+        Assert.Equal(Enumerable.Range(0, 40), ToldNodes.Segments(giveBack.Segments));
+        reads.Skip(1).ToList().ForEach(read => _downloader.OriginRequestEnded(read.Id, succeeded: false, pause, TimeSpan.Zero));
+        Actions<DownloadAction.GiveBack>();
+        Tick(pause);
+        Assert.Empty(Take());
+
+        _downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { Count = 1 } } }, pause);
+        Assert.True(Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).IsGranted);
+    }
+
+    [Fact]
+    public void Pushed_OriginPaused_WhatIsGrantedAndNotBegunIsGivenBack()
+    {
+        var policy = new DownloaderPolicy { FirstOriginRead = 4 * KiB64, OriginRequests = 1 };
+        var downloader = Create(Layout, policy: policy);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+        downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { Count = 10 } } }, TimeSpan.Zero);
+        var read = Assert.Single(downloader.TakeActions().Cast<DownloadAction.FetchFromOrigin>());
+
+        downloader.Pushed(new LookupResponse { OriginPauseMs = 3000 }, TimeSpan.Zero);
+
+        var giveBack = Assert.IsType<DownloadAction.GiveBack>(Assert.Single(downloader.TakeActions()));
+        Assert.False(giveBack.OriginFailed);
+        Assert.Equal(Enumerable.Range(4, 6), ToldNodes.Segments(giveBack.Segments));
+        Arrive(downloader, read.First, read.Count);
+        downloader.OriginRequestEnded(read.Id, succeeded: true, TimeSpan.Zero, TimeSpan.Zero);
+        Assert.Empty(downloader.TakeActions());
+    }
+
+    /// <summary>All nodes of a herd would read the same at the same moment: the owner deals first.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Tick_PauseOfTheOriginIsOver_ThereIsTimeForTheOwnerToGrant(bool isUnavailable)
+    {
+        Demand(Whole);
+        var pause = TimeSpan.FromSeconds(19);
+        _downloader.Pushed(new LookupResponse { OriginPauseMs = (uint)pause.TotalMilliseconds, State = isUnavailable ? LookupState.Unavailable : LookupState.Available }, TimeSpan.Zero);
+        for (var now = TimeSpan.FromSeconds(9.5); now <= pause; now += TimeSpan.FromMilliseconds(20))
+        {
+            Tick(now);
+        }
+
+        Tick(pause);
+        Assert.Empty(Take());
+        Assert.False(_downloader.HasFailed);
+
+        Tick(pause + Policy.Patience);
+        Assert.False(Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).IsGranted);
+    }
+
+    [Fact]
+    public void Tick_OriginPausesForLongerThanPatience_GivesUp()
+    {
+        Demand(Whole);
+        _downloader.Pushed(new LookupResponse { OriginPauseMs = 60_000 }, TimeSpan.Zero);
+        Tick(Policy.Patience - TimeSpan.FromTicks(1));
+        Assert.Empty(Take());
+
+        Tick(Policy.Patience);
+
+        Assert.IsType<DownloadAction.Fail>(Assert.Single(Take()));
     }
 
     [Fact]
     public void StartOver_PeersHaveAll_OnlyTheOriginIsUsed()
     {
-        Holders("p", "q");
         Demand(new Demand(0, 40, int.MaxValue));
-        var requests = _downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>().ToList();
-        Assert.NotEmpty(requests);
+        Assign("p", 0, 1, 2);
+        Assign("q", 3, 4);
+        var requests = Actions<DownloadAction.FetchFromPeer>();
+        Assert.Equal(5, requests.Count);
 
         _downloader.StartOver(TimeSpan.Zero);
-        Assert.Equal(requests.Select(request => request.Id).Order(), _downloader.TakeActions().Cast<DownloadAction.Cancel>().Select(cancel => cancel.Id).Order());
+        var actions = _downloader.TakeActions();
+        Assert.Equal(requests.Select(request => request.Id).Order(), actions.OfType<DownloadAction.Cancel>().Select(cancel => cancel.Id).Order());
+        Assert.Single(actions.OfType<DownloadAction.AskAgain>());
+        Assert.Equal([new PieceRun()], _downloader.TakeWanted());
         foreach (var request in requests)
         {
-            _downloader.PeerRequestEnded(request.Id, RangeOutcomeKind.Cancelled, [], TimeSpan.Zero);
+            End(request, RangeOutcomeKind.Cancelled);
         }
 
         var now = TimeSpan.Zero;
-        var layout = Layout;
         while (!_downloader.IsComplete)
         {
             Holders("p", "r");
-            var actions = _downloader.TakeActions();
+            Assign("p", 5);
+            actions = _downloader.TakeActions();
             if (actions.Count == 0)
             {
                 now += TimeSpan.FromMilliseconds(50);
@@ -184,107 +588,132 @@ public sealed class DownloaderTests
             }
 
             var read = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(actions));
-            Assert.InRange(read.Count, 1, layout.PiecesPerSegment);
-            for (var piece = read.First; piece < read.First + read.Count; piece++)
-            {
-                _downloader.PieceArrived(piece, now);
-            }
-
-            _downloader.OriginRequestEnded(read.Id, succeeded: true, now);
+            Assert.InRange(read.Count, 1, Layout.PiecesPerSegment);
+            Arrive(_downloader, read.First, read.Count, now);
+            _downloader.OriginRequestEnded(read.Id, succeeded: true, TimeSpan.Zero, now);
         }
 
         Assert.Equal(TimeSpan.FromMilliseconds(50), now);
     }
 
     [Fact]
-    public void PeerRequestEnded_NotHeld_WhatIsHeldBehindIsStillAskedForAndTheRestIsNot()
+    public void PeerRequestEnded_WithoutAnOwnerNotHeld_WhatIsHeldBehindIsStillAskedForAndTheRestIsNot()
     {
         _downloader.Pushed(
             new LookupResponse { Holders = { new Holder { Node = "p", Pieces = { Run(0, 2), Run(3, 1) }, Receiving = { Run(2, 1), Run(4, 2) } } } }, TimeSpan.Zero);
         Demand(new Demand(0, 40, int.MaxValue));
-        var fetch = Assert.IsType<DownloadAction.FetchFromPeer>(Assert.Single(_downloader.TakeActions()));
+        _downloader.OwnerLost(TimeSpan.Zero);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
         Assert.Equal((0, 6), (fetch.First, fetch.Count));
         _downloader.PieceArrived(0, TimeSpan.Zero);
         _downloader.PieceArrived(1, TimeSpan.Zero);
 
-        _downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.NotHeld, [], TimeSpan.Zero);
+        End(fetch, RangeOutcomeKind.NotHeld);
 
-        Assert.Equal([3], PeerPieces(_downloader.TakeActions()));
+        Assert.Equal([3], PeerPieces(Take()));
     }
 
     [Fact]
-    public void PeerRequestEnded_NotHeldButToldAsHeldSince_IsAskedForAgain()
+    public void PeerRequestEnded_WithoutAnOwnerNotHeldButToldAsHeldSince_IsAskedForAgain()
     {
         _downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Receiving = { Run(3, 1) } } } }, TimeSpan.Zero);
         Demand(new Demand(0, 40, int.MaxValue));
-        var fetch = Assert.IsType<DownloadAction.FetchFromPeer>(Assert.Single(_downloader.TakeActions()));
+        _downloader.OwnerLost(TimeSpan.Zero);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
         _downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Pieces = { Run(2, 2) } } } }, TimeSpan.Zero);
-        var other = Assert.IsType<DownloadAction.FetchFromPeer>(Assert.Single(_downloader.TakeActions()));
+        _downloader.OwnerLost(TimeSpan.Zero);
+        var other = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
         Assert.Equal((2, 1), (other.First, other.Count));
 
-        _downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.NotHeld, [], TimeSpan.Zero);
+        End(fetch, RangeOutcomeKind.NotHeld);
 
-        Assert.Equal([3], PeerPieces(_downloader.TakeActions()));
+        Assert.Equal([3], PeerPieces(Take()));
+    }
+
+    [Fact]
+    public void PeerRequestEnded_WithoutAnOwnerThePeerTellsWhatItHas_ThatIsAskedFor()
+    {
+        _downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Pieces = { Run(0, 1) } } } }, TimeSpan.Zero);
+        Demand(new Demand(0, 40, int.MaxValue));
+        _downloader.OwnerLost(TimeSpan.Zero);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+        _downloader.PieceArrived(0, TimeSpan.Zero);
+
+        _downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.Complete, [], [Run(0, 1), Run(7, 2)], TimeSpan.Zero);
+
+        Assert.Equal([7, 8], PeerPieces(Take()).Order());
     }
 
     [Fact]
     public void Pushed_HolderGoesAndComesBack_ItsRequestsStillCount()
     {
         var policy = new DownloaderPolicy { RequestsPerPeer = 2, LongestRange = KiB64 };
-        var downloader = new Downloader(Layout, new PieceSet(40), policy, seed: 1, TimeSpan.Zero);
+        var downloader = Create(Layout, policy: policy);
         var told = new LookupResponse { Holders = { new Holder { Node = "p", Complete = true } } };
         downloader.Pushed(told, TimeSpan.Zero);
         downloader.DemandsChanged([new Demand(0, 40, int.MaxValue)], TimeSpan.Zero);
+        downloader.OwnerLost(TimeSpan.Zero);
         var requests = downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>().ToList();
         Assert.Equal(2, requests.Count);
 
         downloader.Pushed(new LookupResponse { Gone = { "p" } }, TimeSpan.Zero);
         downloader.Pushed(told, TimeSpan.Zero);
+        downloader.OwnerLost(TimeSpan.Zero);
         Assert.Empty(downloader.TakeActions());
-        downloader.PeerRequestEnded(requests[0].Id, RangeOutcomeKind.Cancelled, [], TimeSpan.Zero);
+        downloader.PeerRequestEnded(requests[0].Id, RangeOutcomeKind.Cancelled, [], [], TimeSpan.Zero);
 
         Assert.Single(downloader.TakeActions());
     }
 
     [Fact]
-    public void Tick_BusyPeer_IsAskedAgainAfterThePause()
+    public void Tick_WithoutAnOwnerBusyPeer_IsAskedAgainAfterThePause()
     {
         _downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Pieces = { Run(0, 1) } } } }, TimeSpan.Zero);
         Demand(new Demand(0, 40, int.MaxValue));
-        var fetch = Assert.IsType<DownloadAction.FetchFromPeer>(Assert.Single(_downloader.TakeActions()));
+        _downloader.OwnerLost(TimeSpan.Zero);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
 
-        _downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.Busy, [], TimeSpan.Zero);
-        _downloader.Tick(TimeSpan.FromMilliseconds(19));
-        Assert.Empty(_downloader.TakeActions());
-        _downloader.Tick(TimeSpan.FromMilliseconds(20));
+        End(fetch, RangeOutcomeKind.Busy);
+        Tick(Policy.BusyPause - TimeSpan.FromTicks(1));
+        Assert.Empty(Take());
+        Tick(Policy.BusyPause);
 
-        Assert.IsType<DownloadAction.FetchFromPeer>(Assert.Single(_downloader.TakeActions()));
+        Assert.Single(Actions<DownloadAction.FetchFromPeer>());
     }
 
     [Fact]
-    public void OwnerLost_NobodyHasIt_TheOriginIsReadAfterAMoment()
+    public void OwnerLost_NobodyHasIt_TheOriginIsReadAfterAMomentThatIsNotTheSameForAll()
     {
-        Demand(new Demand(0, 40, int.MaxValue));
-        _downloader.OwnerLost(TimeSpan.Zero);
-        _downloader.Tick(TimeSpan.FromMilliseconds(49));
-        Assert.Empty(_downloader.TakeActions());
+        var moments = new HashSet<TimeSpan>();
+        for (var seed = 0; seed < 20; seed++)
+        {
+            var downloader = new Downloader(Layout, new PieceSet(40), Policy, seed, TimeSpan.Zero);
+            downloader.DemandsChanged([new Demand(0, 40, int.MaxValue)], TimeSpan.Zero);
+            downloader.OwnerLost(TimeSpan.Zero);
+            var now = TimeSpan.Zero;
+            for (var actions = downloader.TakeActions(); actions.Count == 0; actions = downloader.TakeActions())
+            {
+                now += TimeSpan.FromMilliseconds(1);
+                downloader.Tick(now);
+            }
 
-        _downloader.Tick(TimeSpan.FromMilliseconds(50));
+            Assert.InRange(now, Policy.OwnerlessPatience, Policy.OwnerlessPatience + Policy.OwnerlessSpread);
+            moments.Add(now);
+        }
 
-        Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
+        Assert.InRange(moments.Count, 10, 20);
     }
 
     [Fact]
     public void Tick_OwnerThereAndNothingArrives_TheOriginIsTheLastResort()
     {
         Demand(new Demand(0, 40, int.MaxValue));
-        var patience = new DownloaderPolicy().Patience;
-        _downloader.Tick(patience - TimeSpan.FromTicks(1));
-        Assert.Empty(_downloader.TakeActions());
+        Tick(Policy.Patience - TimeSpan.FromTicks(1));
+        Assert.Empty(Take());
 
-        _downloader.Tick(patience);
+        Tick(Policy.Patience);
 
-        Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
+        Assert.False(Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).IsGranted);
     }
 
     [Fact]
@@ -292,24 +721,90 @@ public sealed class DownloaderTests
     {
         Demand(new Demand(0, 40, int.MaxValue));
         _downloader.Pushed(new LookupResponse { State = LookupState.Unavailable }, TimeSpan.Zero);
-        _downloader.Tick(TimeSpan.FromSeconds(1));
-        var read = Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
-        _downloader.OriginRequestEnded(read.Id, succeeded: false, TimeSpan.FromSeconds(1));
-        Assert.Contains(_downloader.TakeActions(), action => action is DownloadAction.Fail);
+        Tick(TimeSpan.FromSeconds(1));
+        var read = Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
+        _downloader.OriginRequestEnded(read.Id, succeeded: false, TimeSpan.Zero, TimeSpan.FromSeconds(1));
+        Assert.Contains(Take(), action => action is DownloadAction.Fail);
         Assert.True(_downloader.HasFailed);
 
         _downloader.OriginChanged(TimeSpan.FromSeconds(2));
 
-        Assert.IsType<DownloadAction.FetchFromOrigin>(Assert.Single(_downloader.TakeActions()));
+        Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
         Assert.False(_downloader.HasFailed);
     }
 
+    [Fact]
+    public void RequestAbandoned_EndWasNotTold_IsReportedAndAnotherWayIsFree()
+    {
+        Demand(Whole);
+        Assign("p", 3);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+
+        _downloader.RequestAbandoned(fetch.Id, TimeSpan.Zero);
+        _downloader.RequestAbandoned(fetch.Id, TimeSpan.Zero);
+
+        Assert.IsType<DownloadAction.ReportFailed>(Assert.Single(Take()));
+        Assign("q", 3);
+        Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+    }
+
+    [Fact]
+    public void TakeWanted_DemandsChange_TheOwnerIsToldWhatIsNew()
+    {
+        var downloader = new Downloader(Layout, new PieceSet(40), Policy, seed: 1, TimeSpan.Zero, isWholeTold: false);
+        downloader.DemandsChanged([], TimeSpan.Zero);
+        Assert.Empty(downloader.TakeActions());
+        downloader.DemandsChanged([new Demand(10, 20, 5)], TimeSpan.Zero);
+        Assert.IsType<DownloadAction.AskAgain>(Assert.Single(downloader.TakeActions()));
+        Assert.Equal([Run(10, 5)], downloader.TakeWanted());
+
+        // Less than it was told is no news; more is, and all is said by nothing.
+        downloader.PieceArrived(10, TimeSpan.Zero);
+        downloader.DemandsChanged([new Demand(11, 20, 4)], TimeSpan.Zero);
+        Assert.Empty(downloader.TakeActions());
+        downloader.DemandsChanged([new Demand(11, 20, 5)], TimeSpan.Zero);
+        Assert.IsType<DownloadAction.AskAgain>(Assert.Single(downloader.TakeActions()));
+        Assert.Equal([Run(11, 5)], downloader.TakeWanted());
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+        Assert.IsType<DownloadAction.AskAgain>(Assert.Single(downloader.TakeActions()));
+        Assert.Empty(downloader.TakeWanted());
+        downloader.DemandsChanged([], TimeSpan.Zero);
+        Assert.IsType<DownloadAction.AskAgain>(Assert.Single(downloader.TakeActions()));
+        Assert.Equal([new PieceRun()], downloader.TakeWanted());
+    }
+
+    private static Downloader Create(ContentLayout layout, PieceSet? have = null, DownloaderPolicy? policy = null) =>
+        new(layout, have ?? new PieceSet(layout.PieceCount), policy ?? Policy, seed: 1, TimeSpan.Zero);
+
     private static PieceRun Run(uint first, uint count) => new() { First = first, Count = count };
+
+    private static LookupResponse Assigned(string node, params int[] segments) =>
+        new() { Assigned = { new Assignment { Node = node, Segments = { SegmentRuns.Of(segments) } } } };
 
     private static IEnumerable<int> PeerPieces(IEnumerable<DownloadAction> actions) =>
         actions.Cast<DownloadAction.FetchFromPeer>().SelectMany(fetch => Enumerable.Range(fetch.First, fetch.Count));
 
+    private static void Arrive(Downloader downloader, int first, int count, TimeSpan now = default)
+    {
+        for (var piece = first; piece < first + count; piece++)
+        {
+            downloader.PieceArrived(piece, now);
+        }
+    }
+
+    /// <summary>The actions that are due; that the owner is to be told of a change in what is wanted has tests of its own.</summary>
+    private List<DownloadAction> Take() => [.. _downloader.TakeActions().Where(action => action is not DownloadAction.AskAgain)];
+
+    /// <summary>The same, all of one kind.</summary>
+    private List<TAction> Actions<TAction>() => [.. Take().Cast<TAction>()];
+
+    private void Tick(TimeSpan now) => _downloader.Tick(now);
+
+    private void End(DownloadAction.FetchFromPeer fetch, RangeOutcomeKind outcome) => _downloader.PeerRequestEnded(fetch.Id, outcome, [], [], TimeSpan.Zero);
+
     private void Demand(params Demand[] demands) => _downloader.DemandsChanged(demands, TimeSpan.Zero);
+
+    private void Assign(string node, params int[] segments) => _downloader.Pushed(Assigned(node, segments), TimeSpan.Zero);
 
     private void Granted(uint first, uint count) =>
         _downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { First = first, Count = count } } }, TimeSpan.Zero);

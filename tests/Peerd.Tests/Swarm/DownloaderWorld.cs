@@ -5,12 +5,29 @@ using Peerd.Node.Swarm;
 
 namespace Peerd.Tests.Swarm;
 
+/// <summary>What becomes of the owner.</summary>
+internal enum OwnerPlan
+{
+    /// <summary>It assigns and grants to the end.</summary>
+    Stays,
+
+    /// <summary>It vanishes, and with it all that it would have told.</summary>
+    IsLost,
+
+    /// <summary>It vanishes, and another one takes over.</summary>
+    ComesBack,
+
+    /// <summary>It grants and tells of holders, but assigns nothing.</summary>
+    AssignsNothing,
+}
+
 /// <summary>What can go wrong around one downloader; all of it follows from one seed.</summary>
-internal sealed record WorldPlan(int Seed, int Pieces, int Holders, bool OriginWorks, bool CoverAll, bool OwnerIsLost, bool CorruptPeers, int FailuresPerHolder, int Grants);
+internal sealed record WorldPlan(
+    int Seed, long Size, int Holders, bool OriginWorks, bool CoverAll, OwnerPlan Owner, bool CorruptPeers, int FailuresPerHolder, int Grants, int Stalls, int SpreadMs = 3000);
 
 /// <summary>
-/// A downloader in a world of virtual time: holders that grow and fail, an owner that grants and revokes, an origin.
-/// Checks each action against the rules when it comes.
+/// A downloader in a world of virtual time: holders that grow, fail and stall, an owner that assigns, grants and revokes,
+/// an origin. Checks each action against the rules when it comes.
 /// </summary>
 internal sealed class DownloaderWorld
 {
@@ -19,12 +36,14 @@ internal sealed class DownloaderWorld
         Requests = 5,
         RequestsPerPeer = 2,
         OriginRequests = 2,
-        LongestOriginRead = 8 * PieceSize,
-        LongestRange = 4 * PieceSize,
         Window = 16,
     };
 
-    private const int PieceSize = 64 * 1024;
+    /// <summary>What the owner lets the downloader fetch at a time.</summary>
+    private const int Credits = 4;
+
+    /// <summary>The mesh takes a peer for dead that has sent nothing for so long.</summary>
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(15);
 
     private readonly WorldPlan _plan;
     private readonly Random _random;
@@ -34,12 +53,24 @@ internal sealed class DownloaderWorld
     private readonly Dictionary<string, World> _holders = new(StringComparer.Ordinal);
     private readonly Dictionary<int, Open> _open = [];
     private readonly HashSet<int> _cancelled = [];
+
+    /// <summary>Granted pieces.</summary>
     private readonly HashSet<int> _granted = [];
+
+    /// <summary>Assigned segments, with the node that each is to come from.</summary>
+    private readonly Dictionary<int, string> _assigned = [];
+
+    /// <summary>The owner assigns it from another node when it has failed.</summary>
+    private readonly Dictionary<int, string> _lastFailed = [];
     private readonly PieceSet _have;
     private readonly Demand _demand;
     private TimeSpan _now;
+    private TimeSpan _lastInquiry = TimeSpan.FromSeconds(-1);
     private TimeSpan _lastArrival;
     private long _sequence;
+    private int _stalls;
+    private int _asked;
+    private int _slow;
     private bool _originFailed;
     private bool _ownerIsLost;
 
@@ -47,15 +78,17 @@ internal sealed class DownloaderWorld
     {
         _plan = plan;
         _random = new Random(plan.Seed);
-        _layout = new ContentLayout(plan.Pieces * PieceSize);
-        _have = new PieceSet(plan.Pieces);
+        _stalls = plan.Stalls;
+        _layout = new ContentLayout(plan.Size);
+        _have = new PieceSet(_layout.PieceCount);
         for (var i = _random.Next(3); i > 0; i--)
         {
-            _have.Add(_random.Next(plan.Pieces));
+            _have.Add(_random.Next(_layout.PieceCount));
         }
 
+        MissingAtFirst = [.. Enumerable.Range(0, _layout.PieceCount).Where(piece => !_have.Contains(piece))];
         _downloader = new Downloader(_layout, _have, Policy, plan.Seed, TimeSpan.Zero);
-        _demand = new Demand(0, plan.Pieces, int.MaxValue);
+        _demand = new Demand(0, _layout.PieceCount, int.MaxValue);
     }
 
     public bool IsComplete => _downloader.IsComplete;
@@ -63,6 +96,11 @@ internal sealed class DownloaderWorld
     public bool HasFailed => _downloader.HasFailed;
 
     public TimeSpan Now => _now;
+
+    public IReadOnlyList<int> MissingAtFirst { get; }
+
+    /// <summary>Pieces that were asked of peers, each time.</summary>
+    public List<int> AskedOfPeers { get; } = [];
 
     /// <summary>Runs until the content is complete or given up, or until this much virtual time has passed.</summary>
     public void Run(TimeSpan limit)
@@ -94,54 +132,59 @@ internal sealed class DownloaderWorld
     {
         for (var i = 0; i < _plan.Holders; i++)
         {
-            _holders.Add($"h{i}", new World(new PieceSet(_plan.Pieces), _plan.FailuresPerHolder));
+            _holders.Add($"h{i}", new World(new PieceSet(_layout.PieceCount), _plan.FailuresPerHolder));
         }
 
         foreach (var (name, holder) in _holders)
         {
-            for (var piece = 0; piece < _plan.Pieces; piece++)
+            for (var segment = 0; segment < _layout.SegmentCount; segment++)
             {
                 if (_random.Next(3) == 0)
                 {
-                    Gain(name, holder, piece);
+                    Gain(name, holder, segment);
                 }
             }
         }
 
         if (_plan.CoverAll && _plan.Holders > 0)
         {
-            for (var piece = 0; piece < _plan.Pieces; piece++)
+            for (var segment = 0; segment < _layout.SegmentCount; segment++)
             {
                 var (name, holder) = _holders.ElementAt(_random.Next(_plan.Holders));
-                Gain(name, holder, piece);
+                Gain(name, holder, segment);
             }
         }
     }
 
-    private void Gain(string name, World holder, int piece)
+    /// <summary>The holder gets a segment some time within the plan's spread, and the downloader is told, now and then before it is true.</summary>
+    private void Gain(string name, World holder, int segment)
     {
-        // Told at once when the owner vanishes later, else some time within three seconds, now and then before it is true.
-        var told = _plan.OwnerIsLost ? TimeSpan.Zero : Soon(3000);
-        var early = _random.Next(4) == 0;
+        // At once when the owner vanishes later: what it has not told then nobody else does.
+        var spread = _plan.Owner is OwnerPlan.IsLost or OwnerPlan.ComesBack ? 0 : _plan.SpreadMs;
+        var told = Soon(spread);
+        var isEarly = spread > 0 && _random.Next(4) == 0;
+        var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
+        var run = new PieceRun { First = (uint)first, Count = (uint)(end - first) };
         At(told, () =>
         {
-            var run = new PieceRun { First = (uint)piece, Count = 1 };
-            if (early && !_plan.OwnerIsLost)
+            if (isEarly)
             {
-                holder.Told.Add(piece);
+                holder.Incoming.Add(segment);
+                holder.Told.UnionWith(Enumerable.Range(first, end - first));
                 Push(new LookupResponse { Holders = { new Holder { Node = name, Receiving = { run } } } });
-                At(_now + TimeSpan.FromMilliseconds(200), () => Hold(run));
+                At(_now + TimeSpan.FromMilliseconds(200), Hold);
             }
             else
             {
-                Hold(run);
+                Hold();
             }
         });
 
-        void Hold(PieceRun run)
+        void Hold()
         {
-            holder.Pieces.Add(piece);
-            holder.Told.Add(piece);
+            holder.Incoming.Remove(segment);
+            holder.Pieces.AddRun(first, end - first);
+            holder.Told.UnionWith(Enumerable.Range(first, end - first));
             Push(new LookupResponse { Holders = { new Holder { Node = name, Pieces = { run } } } });
         }
     }
@@ -150,39 +193,15 @@ internal sealed class DownloaderWorld
     {
         for (var i = 0; i < _plan.Grants; i++)
         {
-            var run = new SegmentRun { First = (uint)_random.Next(_plan.Pieces), Count = (uint)_random.Next(1, 12) };
-            var granted = TimeSpan.FromMilliseconds(_random.Next(2000));
-            At(granted, () =>
-            {
-                if (_ownerIsLost)
-                {
-                    return;
-                }
-
-                _granted.UnionWith(ToldNodes.Segments([run]).Where(piece => piece < _plan.Pieces));
-                Push(new LookupResponse { Granted = { run } });
-            });
-            switch (_random.Next(4))
-            {
-                case 0:
-                    At(granted + Soon(1000), () =>
-                    {
-                        if (_ownerIsLost)
-                        {
-                            return;
-                        }
-
-                        _granted.ExceptWith(ToldNodes.Segments([run]));
-                        Push(new LookupResponse { Revoked = { run } });
-                    });
-                    break;
-                case 1:
-                    At(granted + Soon(1000), () => Push(new LookupResponse { Reclaimed = { run } }));
-                    break;
-            }
+            PlanGrant(new SegmentRun { First = (uint)_random.Next(_layout.SegmentCount), Count = (uint)_random.Next(1, 12) });
         }
 
-        if (_plan.OwnerIsLost)
+        if (_plan.Owner is not OwnerPlan.AssignsNothing)
+        {
+            At(Soon(100), Assign);
+        }
+
+        if (_plan.Owner is OwnerPlan.IsLost or OwnerPlan.ComesBack)
         {
             At(TimeSpan.FromMilliseconds(_random.Next(4000)), () =>
             {
@@ -190,6 +209,112 @@ internal sealed class DownloaderWorld
                 _ownerIsLost = true;
                 _downloader.OwnerLost(_now);
             });
+        }
+
+        if (_plan.Owner is OwnerPlan.ComesBack)
+        {
+            At(TimeSpan.FromMilliseconds(4000 + _random.Next(4000)), TakeOver);
+        }
+    }
+
+    private void PlanGrant(SegmentRun run)
+    {
+        var segments = ToldNodes.Segments([run]).Where(segment => segment < _layout.SegmentCount).ToList();
+        At(TimeSpan.FromMilliseconds(_random.Next(2000)), () =>
+        {
+            // An owner grants nothing that it has assigned.
+            segments.RemoveAll(_assigned.ContainsKey);
+            if (_ownerIsLost)
+            {
+                return;
+            }
+
+            _granted.UnionWith(segments.SelectMany(PiecesOf));
+            Push(new LookupResponse { Granted = { SegmentRuns.Of(segments) } });
+        });
+        switch (_random.Next(4))
+        {
+            case 0:
+                At(TimeSpan.FromMilliseconds(2000 + _random.Next(1000)), () =>
+                {
+                    if (!_ownerIsLost)
+                    {
+                        _granted.ExceptWith(segments.SelectMany(PiecesOf));
+                        Push(new LookupResponse { Revoked = { SegmentRuns.Of(segments) } });
+                    }
+                });
+                break;
+            case 1:
+                At(TimeSpan.FromMilliseconds(2000 + _random.Next(1000)), () => Push(new LookupResponse { Reclaimed = { SegmentRuns.Of(segments) } }));
+                break;
+        }
+    }
+
+    /// <summary>A session with a new owner: it is told what is under way, and knows all holders.</summary>
+    private void TakeOver()
+    {
+        _ownerIsLost = false;
+        _downloader.SessionStarted();
+        _assigned.Clear();
+        foreach (var (segment, node) in ToldNodes.Segments(_downloader.Fetching()))
+        {
+            _assigned.Add(segment, node);
+        }
+
+        _granted.Clear();
+        var reading = _downloader.Reading();
+        _granted.UnionWith(ToldNodes.Segments(reading).SelectMany(PiecesOf).Where(piece => !_have.Contains(piece)));
+        Push(new LookupResponse { Granted = { reading } });
+        foreach (var (name, holder) in _holders)
+        {
+            Push(new LookupResponse { Holders = { new Holder { Node = name, Replace = true, Pieces = { holder.Pieces.ToPieceRuns() } } } });
+            holder.Told.UnionWith(SegmentRuns.Numbers(holder.Pieces));
+        }
+    }
+
+    /// <summary>The owner assigns what fits in the credits, as a matcher would: also what a holder is only about to have.</summary>
+    private void Assign()
+    {
+        At(_now + TimeSpan.FromMilliseconds(_random.Next(1, 50)), Assign);
+        if (_ownerIsLost)
+        {
+            return;
+        }
+
+        if (_assigned.Count > 0 && _plan.FailuresPerHolder > 0 && _random.Next(100) == 0)
+        {
+            // It changes its mind.
+            var moved = _assigned.Keys.Order().ElementAt(_random.Next(_assigned.Count));
+            AssignFrom(moved, HoldersFor(moved));
+        }
+
+        for (var i = 0; i < 10 && _assigned.Count < Credits; i++)
+        {
+            var segment = _random.Next(2) == 0 ? FirstToAssign() : _random.Next(_layout.SegmentCount);
+            if (segment >= 0 && CanAssign(segment))
+            {
+                AssignFrom(segment, HoldersFor(segment));
+            }
+        }
+    }
+
+    private int FirstToAssign() => Enumerable.Range(0, _layout.SegmentCount).Where(segment => CanAssign(segment) && HoldersFor(segment).Count > 0).DefaultIfEmpty(-1).First();
+
+    private bool CanAssign(int segment) => !_assigned.ContainsKey(segment) && PiecesOf(segment).Any(piece => !_have.Contains(piece)) && !PiecesOf(segment).Any(_granted.Contains);
+
+    private List<string> HoldersFor(int segment)
+    {
+        var holders = _holders.Where(pair => pair.Value.BannedUntil <= _now && (pair.Value.Incoming.Contains(segment) || PiecesOf(segment).All(pair.Value.Pieces.Contains))).Select(pair => pair.Key).ToList();
+        return holders.Count > 1 && _lastFailed.TryGetValue(segment, out var failed) ? [.. holders.Where(holder => holder != failed)] : holders;
+    }
+
+    private void AssignFrom(int segment, List<string> holders)
+    {
+        if (holders.Count > 0)
+        {
+            _assigned[segment] = holders[_random.Next(holders.Count)];
+            _holders[_assigned[segment]].Told.UnionWith(PiecesOf(segment));
+            Push(new LookupResponse { Assigned = { new Assignment { Node = _assigned[segment], Segments = { new SegmentRun { First = (uint)segment, Count = 1 } } } } });
         }
     }
 
@@ -201,23 +326,36 @@ internal sealed class DownloaderWorld
         }
     }
 
+    private IEnumerable<int> PiecesOf(int segment)
+    {
+        var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
+        return Enumerable.Range(first, end - first);
+    }
+
+    private int SegmentOf(int piece) => piece / _layout.PiecesPerSegment;
+
     private void CarryOut()
     {
         for (var actions = _downloader.TakeActions(); actions.Count > 0; actions = _downloader.TakeActions())
         {
+            var openBefore = _open.Count;
             foreach (var action in actions)
             {
-                CarryOut(action);
+                CarryOut(action, openBefore);
             }
         }
+
+        Assert.InRange(_downloader.Hedges.Moved, _slow, Policy.LeastHedges + (Policy.HedgeBudget * _asked) + 1);
     }
 
-    private void CarryOut(DownloadAction action)
+    private void CarryOut(DownloadAction action, int openBefore)
     {
         switch (action)
         {
             case DownloadAction.FetchFromPeer fetch:
-                CheckPeerRequest(fetch);
+                CheckPeerRequest(fetch, openBefore);
+                _asked++;
+                AskedOfPeers.AddRange(Enumerable.Range(fetch.First, fetch.Count));
                 _open.Add(fetch.Id, new Open(fetch.Node, fetch.First, fetch.Count, IsLastResort: false));
                 Serve(fetch);
                 break;
@@ -227,17 +365,21 @@ internal sealed class DownloaderWorld
                 Read(read.Id, read.First, read.Count, read.First);
                 break;
             case DownloadAction.Cancel cancel:
+                Assert.True(_open.ContainsKey(cancel.Id), "a request was cancelled that is not under way");
                 _cancelled.Add(cancel.Id);
                 break;
             case DownloadAction.GiveBack giveBack:
-                var back = ToldNodes.Segments(giveBack.Segments).ToList();
+                var back = ToldNodes.Segments(giveBack.Segments).SelectMany(PiecesOf).ToList();
                 if (!giveBack.OriginFailed)
                 {
                     Assert.DoesNotContain(back, piece => _open.Values.Any(open => open.Contains(piece)));
                 }
 
-                Assert.All(back, piece => Assert.Contains(piece, _granted));
+                Assert.All(ToldNodes.Segments(giveBack.Segments), segment => Assert.Contains(PiecesOf(segment), _granted.Contains));
                 _granted.ExceptWith(back);
+                break;
+            case DownloadAction.ReportFailed { Failed: var failed }:
+                Fail((int)failed.Segment, failed.Node, failed.Reason);
                 break;
             case DownloadAction.Fail:
                 Assert.Empty(_open);
@@ -245,23 +387,66 @@ internal sealed class DownloaderWorld
         }
     }
 
-    private void CheckPeerRequest(DownloadAction.FetchFromPeer fetch)
+    private void Fail(int segment, string node, FetchFailure reason)
     {
-        Assert.InRange(fetch.Count * PieceSize, 1, Policy.LongestRange);
+        _slow += reason == FetchFailure.Slow ? 1 : 0;
+        if (_ownerIsLost)
+        {
+            // Nobody hears it.
+            _assigned.Remove(segment);
+            return;
+        }
+
+        Assert.Equal(node, _assigned.GetValueOrDefault(segment));
+        Assert.Contains(PiecesOf(segment), piece => !_have.Contains(piece));
+        _assigned.Remove(segment);
+        _lastFailed[segment] = node;
+        if (reason is FetchFailure.Unreachable or FetchFailure.Corrupt or FetchFailure.Slow)
+        {
+            _holders[node].BannedUntil = _now + TimeSpan.FromMilliseconds(500);
+        }
+    }
+
+    private void CheckPeerRequest(DownloadAction.FetchFromPeer fetch, int openBefore)
+    {
+        var pieces = Enumerable.Range(fetch.First, fetch.Count).ToList();
+        Assert.NotEmpty(pieces);
+        Assert.DoesNotContain(pieces, _have.Contains);
+
+        // The rule without exception: only the last resort asks for what is under way.
+        Assert.DoesNotContain(pieces, piece => _open.Values.Any(open => open.Contains(piece)));
+        if (fetch.IsAssigned)
+        {
+            Assert.Equal(SegmentOf(fetch.First), SegmentOf(fetch.First + fetch.Count - 1));
+            Assert.Equal(fetch.Node, _assigned.GetValueOrDefault(SegmentOf(fetch.First)));
+            return;
+        }
+
+        if (!_ownerIsLost)
+        {
+            // With an owner only when nothing has been under way for a while.
+            Assert.Equal(0, openBefore);
+            Assert.True(_now - _lastArrival >= Policy.AssignmentPatience, "a peer was asked without being assigned while something arrived");
+        }
+
+        Assert.InRange((long)fetch.Count * _layout.PieceSize, 1, Policy.LongestRange);
         Assert.InRange(_open.Values.Count(open => open.Node is not null), 0, Policy.Requests - 1);
         Assert.InRange(_open.Values.Count(open => open.Node == fetch.Node), 0, Policy.RequestsPerPeer - 1);
-        for (var piece = fetch.First; piece < fetch.First + fetch.Count; piece++)
+        if (fetch.Count == 1 && !_holders[fetch.Node].Told.Contains(fetch.First))
         {
-            Assert.False(_have.Contains(piece), "a piece that is here was asked for");
-            Assert.DoesNotContain(piece, _granted);
-            Assert.Contains(piece, _holders[fetch.Node].Told);
-            Assert.DoesNotContain(_open.Values, open => open.Contains(piece));
+            // Nobody is known to have it: some peer is asked all the same, now and then, for it tells what it has.
+            Assert.True(_now - _lastInquiry >= Policy.InquiryInterval, "peers were asked for what they are not known to have again and again");
+            _lastInquiry = _now;
+            return;
         }
+
+        Assert.All(pieces, piece => Assert.Contains(piece, _holders[fetch.Node].Told));
+        Assert.DoesNotContain(pieces, _granted.Contains);
     }
 
     private void CheckOriginRequest(DownloadAction.FetchFromOrigin read)
     {
-        Assert.InRange(read.Count * PieceSize, 1, Policy.LongestOriginRead);
+        Assert.InRange((long)read.Count * _layout.PieceSize, 1, Policy.LongestOriginRead);
         Assert.InRange(_open.Values.Count(open => open.Node is null), 0, Policy.OriginRequests - 1);
         var pieces = Enumerable.Range(read.First, read.Count).ToList();
         Assert.DoesNotContain(pieces, _have.Contains);
@@ -276,7 +461,7 @@ internal sealed class DownloaderWorld
         var waited = _now - _lastArrival;
         Assert.False(_originFailed, "the origin was asked again after it had failed, without a grant");
         Assert.True(waited >= Policy.OwnerlessPatience, "the origin was read without a grant while something arrived");
-        if (_open.Count > 0 || !(_ownerIsLost || IsHeldByFailingOnly(read.First)))
+        if (_open.Count > 0 || !(_ownerIsLost || IsHeldByFailingOnly(_have.NextClear(0))))
         {
             Assert.True(waited >= Policy.Patience, "the origin was read without a grant before patience was over");
         }
@@ -293,6 +478,13 @@ internal sealed class DownloaderWorld
     private void Serve(DownloadAction.FetchFromPeer fetch)
     {
         var holder = _holders[fetch.Node];
+        if (_stalls > 0 && _random.Next(10) == 0)
+        {
+            _stalls--;
+            Stall(fetch);
+            return;
+        }
+
         var roll = holder.Failures > 0 ? _random.Next(6) : 5;
         if (roll < 3)
         {
@@ -307,45 +499,87 @@ internal sealed class DownloaderWorld
             return;
         }
 
-        var stop = fetch.First;
-        while (stop < fetch.First + fetch.Count && holder.Pieces.Contains(stop))
-        {
-            stop++;
-        }
+        Deliver(fetch, fetch.First + fetch.Count, fetch.First, RangeOutcomeKind.Complete);
+    }
 
-        Deliver(fetch, stop, fetch.First, stop == fetch.First + fetch.Count ? RangeOutcomeKind.Complete : RangeOutcomeKind.NotHeld);
+    /// <summary>Nothing comes until the downloader gives it up, or the mesh does.</summary>
+    private void Stall(DownloadAction.FetchFromPeer fetch)
+    {
+        var start = _now;
+        Poll();
+
+        void Poll() => At(_now + TimeSpan.FromMilliseconds(50), () =>
+        {
+            if (_cancelled.Remove(fetch.Id))
+            {
+                End(fetch, RangeOutcomeKind.Cancelled);
+            }
+            else if (_now - start >= Silence)
+            {
+                End(fetch, RangeOutcomeKind.Failed);
+            }
+            else
+            {
+                Poll();
+            }
+        });
     }
 
     private void Deliver(DownloadAction.FetchFromPeer fetch, int stop, int piece, RangeOutcomeKind outcome) => At(Soon(30), () =>
     {
-        var isCancelled = _cancelled.Remove(fetch.Id);
-        if (!isCancelled && piece < stop)
+        var holder = _holders[fetch.Node];
+        if (_cancelled.Remove(fetch.Id))
+        {
+            End(fetch, RangeOutcomeKind.Cancelled);
+        }
+        else if (piece == stop)
+        {
+            End(fetch, outcome);
+        }
+        else if (holder.Pieces.Contains(piece))
         {
             Arrive(piece);
             Deliver(fetch, stop, piece + 1, outcome);
-            return;
         }
+        else if (fetch.IsAssigned && holder.Incoming.Contains(SegmentOf(piece)))
+        {
+            _downloader.Waiting(fetch.Id);
+            Deliver(fetch, stop, piece, outcome);
+        }
+        else
+        {
+            End(fetch, RangeOutcomeKind.NotHeld);
+        }
+    });
 
+    private void End(DownloadAction.FetchFromPeer fetch, RangeOutcomeKind outcome)
+    {
         _open.Remove(fetch.Id);
         var holder = _holders[fetch.Node];
-        if (!isCancelled && outcome is RangeOutcomeKind.Corrupt or RangeOutcomeKind.Failed)
+        if (outcome is RangeOutcomeKind.Corrupt or RangeOutcomeKind.Failed or RangeOutcomeKind.Cancelled)
         {
             // At most: those that were under way together count as one.
             holder.FailuresInARow++;
         }
-        else if (!isCancelled && outcome == RangeOutcomeKind.Complete)
+        else if (outcome == RangeOutcomeKind.Complete)
         {
             holder.FailuresInARow = 0;
         }
 
-        if (outcome == RangeOutcomeKind.Corrupt)
+        if (outcome == RangeOutcomeKind.NotHeld)
         {
-            // All that it was known for is forgotten until it is told anew.
+            holder.Told.RemoveWhere(piece => piece >= fetch.First && piece < fetch.First + fetch.Count && !holder.Pieces.Contains(piece));
+        }
+        else if (outcome == RangeOutcomeKind.Corrupt)
+        {
+            // All that it was known for is forgotten until it is told anew, by an owner or by itself.
             holder.Told.Clear();
         }
 
-        _downloader.PeerRequestEnded(fetch.Id, isCancelled ? RangeOutcomeKind.Cancelled : outcome, [], _now);
-    });
+        var pieces = fetch.IsAssigned ? [] : holder.Pieces.ToPieceRuns().ToList();
+        holder.Told.UnionWith(pieces.SelectMany(run => Enumerable.Range((int)run.First, (int)run.Count)));
+        _downloader.PeerRequestEnded(fetch.Id, outcome, [], pieces, _now);
+    }
 
     private void Read(int id, int first, int count, int piece) => At(Soon(60), () =>
     {
@@ -360,13 +594,18 @@ internal sealed class DownloaderWorld
         _open.Remove(id);
         var succeeded = isCancelled || _plan.OriginWorks;
         _originFailed |= !succeeded;
-        _downloader.OriginRequestEnded(id, succeeded, _now);
+        _downloader.OriginRequestEnded(id, succeeded, TimeSpan.Zero, _now);
     });
 
     private void Arrive(int piece)
     {
         _have.Add(piece);
         _granted.Remove(piece);
+        if (PiecesOf(SegmentOf(piece)).All(_have.Contains))
+        {
+            _assigned.Remove(SegmentOf(piece));
+        }
+
         if (!_open.Values.Any(open => open.IsLastResort && open.Contains(piece)))
         {
             _lastArrival = _now;
@@ -384,11 +623,18 @@ internal sealed class DownloaderWorld
     {
         public PieceSet Pieces { get; } = pieces;
 
+        /// <summary>Segments that it is about to hold.</summary>
+        public HashSet<int> Incoming { get; } = [];
+
+        /// <summary>Pieces that the downloader was told it holds, or is to.</summary>
         public HashSet<int> Told { get; } = [];
 
         /// <summary>How often it still fails.</summary>
         public int Failures { get; set; } = failures;
 
         public int FailuresInARow { get; set; }
+
+        /// <summary>The owner assigns nothing from it before.</summary>
+        public TimeSpan BannedUntil { get; set; }
     }
 }

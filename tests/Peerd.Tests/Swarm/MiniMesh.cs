@@ -6,7 +6,16 @@ using Peerd.Node.Swarm;
 namespace Peerd.Tests.Swarm;
 
 /// <summary>How a mesh of some requesters and one owner runs; all of it follows from the seed.</summary>
-internal sealed record MeshPlan(int Seed, int Nodes, long Size, int DelayMs, int StartSpreadMs, int Kills, int PieceMs = 4);
+/// <param name="Seed">Of all that is random.</param>
+/// <param name="Nodes">Requesters.</param>
+/// <param name="Size">Of the content.</param>
+/// <param name="DelayMs">Of each message.</param>
+/// <param name="StartSpreadMs">They come within this time.</param>
+/// <param name="Kills">How many of them die while they download.</param>
+/// <param name="PieceMs">The origin sends one reader a piece in this time.</param>
+/// <param name="PauseAtMs">From this moment on the origin asks for a pause; never when negative.</param>
+/// <param name="PauseMs">Of this length.</param>
+internal sealed record MeshPlan(int Seed, int Nodes, long Size, int DelayMs, int StartSpreadMs, int Kills, int PieceMs = 4, int PauseAtMs = -1, int PauseMs = 0);
 
 /// <summary>
 /// Both state machines together in virtual time: requesters, their owner, an origin that counts, messages in order and
@@ -14,27 +23,32 @@ internal sealed record MeshPlan(int Seed, int Nodes, long Size, int DelayMs, int
 /// </summary>
 internal sealed class MiniMesh
 {
-    private const int Uploads = 16;
+    /// <summary>News of this long go into one push, and into one report.</summary>
+    private const int CoalesceMs = 5;
 
     /// <summary>Until the directory forgets a dead node: well before requesters lose patience.</summary>
     private const int GraceMs = 1000;
 
+    private static readonly CoordinatorPolicy Policy = new();
+
     private readonly MeshPlan _plan;
     private readonly Random _random;
     private readonly Coordinator _coordinator;
-    private readonly List<Requester> _nodes = [];
+    private readonly Dictionary<string, Requester> _nodes = new(StringComparer.Ordinal);
     private readonly PriorityQueue<Action, (TimeSpan, long)> _events = new();
     private long _sequence;
+    private bool _isFlushScheduled;
 
     public MiniMesh(MeshPlan plan)
     {
         _plan = plan;
         _random = new Random(plan.Seed);
         Layout = new ContentLayout(plan.Size);
-        _coordinator = new Coordinator(new CoordinatorPolicy(), plan.Seed);
+        _coordinator = new Coordinator(Policy, plan.Seed);
         for (var i = 0; i < plan.Nodes; i++)
         {
-            _nodes.Add(new Requester(this, $"n{i:d2}", plan.Seed + i));
+            var name = $"n{i:d2}";
+            _nodes.Add(name, new Requester(this, name, plan.Seed + i));
         }
     }
 
@@ -42,22 +56,20 @@ internal sealed class MiniMesh
 
     public TimeSpan Now { get; private set; }
 
-    public IEnumerable<Requester> Living => _nodes.Where(node => !node.IsDead);
+    public IEnumerable<Requester> Living => All.Where(node => !node.IsDead);
 
-    public IEnumerable<Requester> Dead => _nodes.Where(node => node.IsDead);
-
-    public IEnumerable<Requester> All => _nodes;
+    public IEnumerable<Requester> All => _nodes.Values;
 
     public void Run(TimeSpan limit)
     {
-        foreach (var node in _nodes)
+        foreach (var node in All)
         {
             After(_random.Next(_plan.StartSpreadMs + 1), node.Start);
         }
 
-        for (var kill = 0; kill < Math.Min(_plan.Kills, _plan.Nodes - 1); kill++)
+        foreach (var node in All.Take(Math.Min(_plan.Kills, _plan.Nodes - 1)))
         {
-            After(_random.Next(400), _nodes[kill].Die);
+            After(_random.Next(400), node.Die);
         }
 
         After(250, TickOwner);
@@ -81,16 +93,22 @@ internal sealed class MiniMesh
     private void ToOwner(Action action) => After(_plan.DelayMs, () =>
     {
         action();
-        Flush();
+        if (!_isFlushScheduled)
+        {
+            _isFlushScheduled = true;
+            After(CoalesceMs, Flush);
+        }
     });
 
     private void Flush()
     {
-        foreach (var (name, push) in _coordinator.TakePushes())
+        _isFlushScheduled = false;
+        foreach (var (name, push) in _coordinator.TakePushes(Now))
         {
-            var node = _nodes.Find(node => node.Name == name)!;
-            After(_plan.DelayMs, () => node.Pushed(push));
+            After(_plan.DelayMs, () => _nodes[name].Pushed(push));
         }
+
+        FetchRules.Check(_coordinator, Policy, Layout);
     }
 
     internal sealed class Requester(MiniMesh mesh, string name, int seed)
@@ -99,10 +117,12 @@ internal sealed class MiniMesh
         private readonly HashSet<int> _cancelled = [];
         private readonly PieceSet _have = new(mesh.Layout.PieceCount);
         private readonly HashSet<int> _incoming = [];
+        private readonly List<Upload> _uploads = [];
         private Downloader? _downloader;
         private bool _isProbing;
         private bool _hasLeft;
-        private int _uploads;
+        private bool _isReportScheduled;
+        private TimeSpan _toldPauseUntil;
 
         public string Name { get; } = name;
 
@@ -113,18 +133,25 @@ internal sealed class MiniMesh
         /// <summary>Pieces that it read from the origin, each time.</summary>
         public List<int> ReadFromOrigin { get; } = [];
 
+        /// <summary>Pieces that it asked of peers, each time.</summary>
+        public List<int> AskedOfPeers { get; } = [];
+
+        /// <summary>Messages from the owner to it.</summary>
+        public int Pushes { get; private set; }
+
+        /// <summary>Messages from it to the owner.</summary>
+        public int Reports { get; private set; }
+
+        /// <summary>How often it had to turn somebody away.</summary>
+        public int TurnedAway { get; private set; }
+
+        public (int Moved, int Refused) Hedges => _downloader?.Hedges ?? default;
+
         private bool IsRunning => !IsDead && !_hasLeft;
 
         public void Start() => Do(() =>
         {
-            mesh.ToOwner(() =>
-            {
-                // Its connection breaks with it: nothing that it had sent counts then.
-                if (!IsDead)
-                {
-                    mesh._coordinator.Asked(Name, canReachOrigin: true, isContinued: false, [], mesh.Now);
-                }
-            });
+            ToOwner(() => mesh._coordinator.Asked(Name, new Want { CanReachOrigin = true }, mesh.Now));
             mesh.After(20, Tick);
         });
 
@@ -136,16 +163,15 @@ internal sealed class MiniMesh
             }
 
             IsDead = true;
+            _uploads.ToList().ForEach(upload => mesh.After(100, () => upload.End(RangeOutcomeKind.Failed)));
             mesh.ToOwner(() => mesh._coordinator.Left(Name, mesh.Now));
-            mesh.After(GraceMs, () =>
-            {
-                mesh._coordinator.HolderChanged(Name, complete: false, null, mesh.Now);
-                mesh.Flush();
-            });
+            mesh.After(GraceMs, () => mesh.ToOwner(() => mesh._coordinator.HolderChanged(Name, complete: false, null, mesh.Now)));
         }
 
         public void Pushed(LookupResponse push) => Do(() =>
         {
+            Pushes++;
+            _toldPauseUntil = push.OriginPauseMs > 0 ? mesh.Now + TimeSpan.FromMilliseconds(push.OriginPauseMs) : _toldPauseUntil;
             if (_downloader is not null)
             {
                 _downloader.Pushed(push, mesh.Now);
@@ -155,7 +181,7 @@ internal sealed class MiniMesh
             _early.Add(push);
             if (push.Size > 0)
             {
-                Begin();
+                Begin(probed: 0);
             }
             else if (push.Granted.Count > 0 && !_isProbing)
             {
@@ -179,9 +205,23 @@ internal sealed class MiniMesh
 
             if (IsComplete && !_hasLeft)
             {
+                Report();
                 _hasLeft = true;
                 mesh.ToOwner(() => mesh._coordinator.Left(Name, mesh.Now));
             }
+        }
+
+        /// <summary>Its connection breaks with it: nothing that it had sent counts then.</summary>
+        private void ToOwner(Action action)
+        {
+            Reports++;
+            mesh.ToOwner(() =>
+            {
+                if (!IsDead)
+                {
+                    action();
+                }
+            });
         }
 
         private void Tick() => Do(() =>
@@ -190,9 +230,24 @@ internal sealed class MiniMesh
             mesh.After(20, Tick);
         });
 
-        private void Begin()
+        private void Probed() => Do(() =>
+        {
+            if (_downloader is null)
+            {
+                var layout = mesh.Layout;
+                ToOwner(() => mesh._coordinator.SizeKnown(layout.Size, string.Empty, mesh.Now));
+                Begin(layout.Size <= ProtocolConstants.ProbeBytes ? layout.PieceCount : layout.PieceAt(ProtocolConstants.ProbeBytes));
+            }
+        });
+
+        private void Begin(int probed)
         {
             _downloader = new Downloader(mesh.Layout, _have, new DownloaderPolicy(), seed, mesh.Now);
+            if (probed > 0)
+            {
+                Read(_downloader.OriginRequestStarted(0, probed, mesh.Now), 0, probed, 0);
+            }
+
             foreach (var push in _early)
             {
                 _downloader.Pushed(push, mesh.Now);
@@ -201,129 +256,202 @@ internal sealed class MiniMesh
             _downloader.DemandsChanged([new Demand(0, mesh.Layout.PieceCount, int.MaxValue)], mesh.Now);
         }
 
-        private void Probed() => Do(() =>
-        {
-            if (_downloader is not null)
-            {
-                return;
-            }
-
-            var layout = mesh.Layout;
-            var pieces = layout.Size <= ProtocolConstants.ProbeBytes ? layout.PieceCount : layout.PieceAt(ProtocolConstants.ProbeBytes);
-            _downloader = new Downloader(layout, _have, new DownloaderPolicy(), seed, mesh.Now);
-            var id = _downloader.OriginRequestStarted(0, pieces, mesh.Now);
-            _incoming.UnionWith(Enumerable.Range(0, pieces));
-            mesh.ToOwner(() => mesh._coordinator.SizeKnown(layout.Size, string.Empty, mesh.Now));
-            foreach (var push in _early)
-            {
-                _downloader.Pushed(push, mesh.Now);
-            }
-
-            _downloader.DemandsChanged([new Demand(0, layout.PieceCount, int.MaxValue)], mesh.Now);
-            Read(id, 0, pieces, 0);
-        });
-
         private void CarryOut(DownloadAction action)
         {
             switch (action)
             {
                 case DownloadAction.FetchFromPeer fetch:
-                    mesh.After(mesh._plan.DelayMs, () => mesh._nodes.Find(node => node.Name == fetch.Node)!.Serve(this, fetch));
+                    AskedOfPeers.AddRange(Enumerable.Range(fetch.First, fetch.Count));
+                    mesh.After(mesh._plan.DelayMs, () => mesh._nodes[fetch.Node].Serve(this, fetch));
                     break;
                 case DownloadAction.FetchFromOrigin read:
+                    Assert.True(mesh.Now >= _toldPauseUntil, "the origin was read though it had asked for a pause");
                     _incoming.UnionWith(Enumerable.Range(read.First, read.Count));
                     mesh.After(10, () => Read(read.Id, read.First, read.Count, read.First));
                     break;
                 case DownloadAction.Cancel cancel:
                     _cancelled.Add(cancel.Id);
                     break;
-                case DownloadAction.GiveBack giveBack:
-                    mesh.ToOwner(() => mesh._coordinator.GivenBack(Name, giveBack.Segments, giveBack.OriginFailed, mesh.Now));
+                case DownloadAction.GiveBack { Segments: var segments, OriginFailed: var failed, OriginPause: var pause }:
+                    ToOwner(() => mesh._coordinator.Reported(
+                        Name, new GrantReport { GivenBack = { segments }, OriginFailed = failed, OriginPauseMs = (uint)pause.TotalMilliseconds }, mesh.Now));
                     break;
-                case DownloadAction.Fail:
-                    throw new InvalidOperationException($"{Name} gave up at {mesh.Now}");
+                case DownloadAction.ReportFailed failed:
+                    Report(failed.Failed);
+                    break;
+                case DownloadAction.AskAgain or DownloadAction.Fail:
+                    throw new InvalidOperationException($"{Name} came to {action} at {mesh.Now}");
             }
         }
 
-        private void Read(int id, int first, int count, int piece) => mesh.After(mesh._plan.PieceMs, () => Do(() =>
+        private void Read(int id, int first, int count, int piece)
         {
-            if (_cancelled.Contains(id) || piece == first + count)
+            var pause = TimeSpan.FromMilliseconds(mesh._plan.PauseAtMs + mesh._plan.PauseMs) - mesh.Now;
+            if (piece == first && pause > TimeSpan.Zero && mesh.Now >= TimeSpan.FromMilliseconds(mesh._plan.PauseAtMs))
             {
-                _incoming.ExceptWith(Enumerable.Range(first, count));
-                _downloader!.OriginRequestEnded(id, succeeded: true, mesh.Now);
+                Do(() =>
+                {
+                    _incoming.ExceptWith(Enumerable.Range(first, count));
+                    _toldPauseUntil = mesh.Now + pause;
+                    _downloader!.OriginRequestEnded(id, succeeded: false, pause, mesh.Now);
+                });
                 return;
             }
 
-            if (!_have.Contains(piece))
+            mesh.After(mesh._plan.PieceMs, () => Do(() =>
             {
-                ReadFromOrigin.Add(piece);
-            }
+                if (_cancelled.Contains(id) || piece == first + count)
+                {
+                    _incoming.ExceptWith(Enumerable.Range(first, count));
+                    _downloader!.OriginRequestEnded(id, succeeded: true, TimeSpan.Zero, mesh.Now);
+                    return;
+                }
 
-            Arrived(piece);
-            Read(id, first, count, piece + 1);
-        }));
+                if (!_have.Contains(piece))
+                {
+                    ReadFromOrigin.Add(piece);
+                }
+
+                Arrived(piece);
+                Read(id, first, count, piece + 1);
+            }));
+        }
 
         private void Arrived(int piece)
         {
             _have.Add(piece);
             _downloader!.PieceArrived(piece, mesh.Now);
-            var held = _have.Clone();
-            mesh.ToOwner(() =>
+            _uploads.ToList().ForEach(upload => upload.Arrived(piece));
+            if (!_isReportScheduled)
             {
-                if (!IsDead)
-                {
-                    mesh._coordinator.HolderChanged(Name, held.IsFull, held, mesh.Now);
-                }
+                _isReportScheduled = true;
+                mesh.After(CoalesceMs, () => Do(() => Report()));
+            }
+        }
+
+        private void Report(FailedFetch? failed = null)
+        {
+            if (failed is null && !_isReportScheduled)
+            {
+                return;
+            }
+
+            _isReportScheduled &= failed is not null;
+            var held = _have.Clone();
+            ToOwner(() =>
+            {
+                mesh._coordinator.HolderChanged(Name, held.IsFull, held, mesh.Now);
+                mesh._coordinator.Reported(Name, new GrantReport { Failed = { failed is null ? [] : [failed] } }, mesh.Now);
             });
         }
 
         private void Serve(Requester reader, DownloadAction.FetchFromPeer fetch)
         {
+            var upload = new Upload(this, reader, fetch);
             if (IsDead)
             {
-                mesh.After(100, () => reader.PeerEnded(fetch.Id, RangeOutcomeKind.Failed));
+                mesh.After(100, () => upload.End(RangeOutcomeKind.Failed));
             }
-            else if (_uploads == Uploads)
+            else if (_uploads.Count == Policy.CreditsOfShortSegments)
             {
-                mesh.After(mesh._plan.DelayMs, () => reader.PeerEnded(fetch.Id, RangeOutcomeKind.Busy));
+                TurnedAway++;
+                upload.End(RangeOutcomeKind.Busy);
             }
             else
             {
-                _uploads++;
-                Send(reader, fetch, fetch.First);
+                _uploads.Add(upload);
+                upload.Send();
             }
         }
 
-        private void Send(Requester reader, DownloadAction.FetchFromPeer fetch, int piece)
+        private void PeerEnded(int id, RangeOutcomeKind outcome, IReadOnlyList<PieceRun> pieces) =>
+            Do(() => _downloader!.PeerRequestEnded(id, outcome, [], pieces, mesh.Now));
+
+        /// <summary>One range that a node sends another.</summary>
+        private sealed class Upload(Requester holder, Requester reader, DownloadAction.FetchFromPeer fetch)
         {
-            if (IsDead || piece == fetch.First + fetch.Count)
+            private int _next = fetch.First;
+            private bool _isSending;
+            private bool _isOver;
+
+            /// <summary>A piece has come to the holder.</summary>
+            public void Arrived(int piece)
             {
-                End(IsDead ? RangeOutcomeKind.Failed : RangeOutcomeKind.Complete);
-            }
-            else if (_have.Contains(piece))
-            {
-                mesh.After(mesh._plan.DelayMs + 1, () =>
+                if (piece == _next && !_isSending)
                 {
-                    reader.Do(() => reader.Arrived(piece));
-                    Send(reader, fetch, piece + 1);
-                });
-            }
-            else if (_incoming.Contains(piece))
-            {
-                mesh.After(1, () => Send(reader, fetch, piece));
-            }
-            else
-            {
-                End(RangeOutcomeKind.NotHeld);
+                    Send();
+                }
             }
 
-            void End(RangeOutcomeKind outcome)
+            public void Send()
             {
-                _uploads--;
-                mesh.After(mesh._plan.DelayMs, () => reader.PeerEnded(fetch.Id, outcome));
+                if (_isOver || holder.IsDead)
+                {
+                    return;
+                }
+
+                if (reader._cancelled.Contains(fetch.Id))
+                {
+                    End(RangeOutcomeKind.Cancelled);
+                }
+                else if (_next == fetch.First + fetch.Count)
+                {
+                    End(RangeOutcomeKind.Complete);
+                }
+                else if (holder._have.Contains(_next))
+                {
+                    _isSending = true;
+                    var piece = _next++;
+                    Mesh.After(Mesh._plan.DelayMs + 1, () =>
+                    {
+                        _isSending = false;
+                        reader.Do(() => reader.Arrived(piece));
+                        Send();
+                    });
+                }
+                else if (holder.IsRunning && (fetch.IsAssigned || holder._incoming.Contains(_next)))
+                {
+                    // Goes on when the piece arrives; looks now and then whether anybody waits for it still.
+                    Mesh.After(Mesh._plan.DelayMs, () => reader.Do(() => reader._downloader!.Waiting(fetch.Id)));
+                    Watch();
+                }
+                else
+                {
+                    End(RangeOutcomeKind.NotHeld);
+                }
             }
+
+            public void End(RangeOutcomeKind outcome)
+            {
+                if (!_isOver)
+                {
+                    _isOver = true;
+                    holder._uploads.Remove(this);
+                    var pieces = fetch.IsAssigned ? [] : holder._have.ToPieceRuns().ToList();
+                    Mesh.After(Mesh._plan.DelayMs, () => reader.PeerEnded(fetch.Id, outcome, pieces));
+                }
+            }
+
+            private MiniMesh Mesh => holder.Owner;
+
+            private void Watch() => Mesh.After(20, () =>
+            {
+                if (_isOver || _isSending)
+                {
+                    return;
+                }
+
+                if (reader._cancelled.Contains(fetch.Id) || !reader.IsRunning)
+                {
+                    End(RangeOutcomeKind.Cancelled);
+                }
+                else
+                {
+                    Watch();
+                }
+            });
         }
 
-        private void PeerEnded(int id, RangeOutcomeKind outcome) => Do(() => _downloader!.PeerRequestEnded(id, outcome, [], mesh.Now));
+        private MiniMesh Owner => mesh;
     }
 }

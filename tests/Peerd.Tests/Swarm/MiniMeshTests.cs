@@ -1,4 +1,5 @@
 using CsCheck;
+using Peerd.Node.Swarm;
 
 namespace Peerd.Tests.Swarm;
 
@@ -15,14 +16,14 @@ public sealed class MiniMeshTests
     private static Gen<int> OneOf(params int[] values) => Gen.Int[0, values.Length - 1].Select(index => values[index]);
 
     [Fact]
-    public void Run_NobodyDies_EachPieceIsReadFromTheOriginOnce() => GenPlan.Sample(
+    public void Run_NobodyDies_EachPieceIsReadFromTheOriginOnceAndFetchedOnceByEach() => GenPlan.Sample(
         plan =>
         {
-            var mesh = new MiniMesh(plan);
-            mesh.Run(Limit);
-
-            Assert.All(mesh.All, node => Assert.True(node.IsComplete, $"{node.Name} is not complete after {mesh.Now}"));
-            Assert.Equal(Enumerable.Range(0, mesh.Layout.PieceCount), mesh.All.SelectMany(node => node.ReadFromOrigin).Order());
+            var mesh = Completed(plan);
+            AssertReadOnce(mesh);
+            Assert.All(mesh.All, node => Assert.Equal(
+                Enumerable.Range(0, mesh.Layout.PieceCount), node.AskedOfPeers.Concat(node.ReadFromOrigin).Order()));
+            Assert.All(mesh.All, node => Assert.Equal((0, 0), (node.TurnedAway, node.Hedges.Moved)));
         },
         iter: 60);
 
@@ -30,15 +31,14 @@ public sealed class MiniMeshTests
     public void Run_NodesDie_TheOthersCompleteAndReadOnlyTheirPiecesAgain() => Gen.Select(GenPlan, Gen.Int[1, 4]).Sample(
         (plan, kills) =>
         {
-            var mesh = new MiniMesh(plan with { Kills = kills });
-            mesh.Run(Limit);
+            var mesh = Completed(plan with { Kills = kills });
 
             // What the dead had read may have died with them; nothing else is read twice.
-            Assert.All(mesh.Living, node => Assert.True(node.IsComplete, $"{node.Name} is not complete after {mesh.Now}"));
             var read = mesh.Living.SelectMany(node => node.ReadFromOrigin).ToList();
             Assert.Equal(read.Distinct().Count(), read.Count);
             Assert.InRange(read.Count, 0, mesh.Layout.PieceCount);
             Assert.Empty(Enumerable.Range(0, mesh.Layout.PieceCount).Except(mesh.All.SelectMany(node => node.ReadFromOrigin)));
+            Assert.All(mesh.Living, node => Assert.InRange(node.Hedges.Moved, 0, new DownloaderPolicy().LeastHedges + (0.05 * node.AskedOfPeers.Count) + 1));
         },
         iter: 25);
 
@@ -46,23 +46,53 @@ public sealed class MiniMeshTests
     [InlineData(1, 0)]
     [InlineData(5, 0)]
     [InlineData(5, 400)]
-    public void Run_LargeSegments_EachPieceIsReadFromTheOriginOnce(int nodes, int spread)
-    {
-        var mesh = new MiniMesh(new MeshPlan(3, nodes, 600L << 20, DelayMs: 1, spread, Kills: 0));
-        mesh.Run(Limit);
+    public void Run_LargeSegments_EachPieceIsReadFromTheOriginOnce(int nodes, int spread) =>
+        AssertReadOnce(Completed(new MeshPlan(3, nodes, 600L << 20, DelayMs: 1, spread, Kills: 0)));
 
-        Assert.All(mesh.All, node => Assert.True(node.IsComplete));
-        Assert.Equal(Enumerable.Range(0, mesh.Layout.PieceCount), mesh.All.SelectMany(node => node.ReadFromOrigin).Order());
-    }
-
-    /// <summary>One piece in three seconds: each is progress, though none comes in a hurry.</summary>
+    /// <summary>One piece in a second and a half: each is progress, though none comes in a hurry.</summary>
     [Fact]
-    public void Run_SlowOrigin_NoLeaseExpires()
-    {
-        var mesh = new MiniMesh(new MeshPlan(3, Nodes: 3, 40 * KiB64, DelayMs: 1, StartSpreadMs: 0, Kills: 0, PieceMs: 3000));
-        mesh.Run(5 * Limit);
+    public void Run_SlowOrigin_NoLeaseExpires() =>
+        AssertReadOnce(Completed(new MeshPlan(3, Nodes: 3, 40 * KiB64, DelayMs: 1, StartSpreadMs: 0, Kills: 0, PieceMs: 1500)));
 
-        Assert.All(mesh.All, node => Assert.True(node.IsComplete));
-        Assert.Equal(Enumerable.Range(0, 40), mesh.All.SelectMany(node => node.ReadFromOrigin).Order());
+    /// <summary>While the origin asks for a pause nobody reads there, and after it all goes on as before it.</summary>
+    [Theory]
+    [InlineData(1, 0)]
+    [InlineData(1, 50)]
+    [InlineData(4, 50)]
+    [InlineData(16, 50)]
+    [InlineData(16, 100)]
+    public void Run_OriginAsksForAPause_NothingIsReadTwice(int nodes, int pauseAt)
+    {
+        var plan = new MeshPlan(3, nodes, (16L << 20) - 100, DelayMs: 1, StartSpreadMs: 0, Kills: 0, PauseAtMs: pauseAt, PauseMs: 9000);
+        var mesh = Completed(pauseAt == 0 ? plan with { PauseAtMs = 20 } : plan);
+
+        Assert.True(mesh.Now > TimeSpan.FromMilliseconds(plan.PauseMs));
+        AssertReadOnce(mesh);
     }
+
+    /// <summary>What owner and requesters say to each other grows with the segments of each, never with how many they are.</summary>
+    [Theory]
+    [InlineData(4)]
+    [InlineData(16)]
+    [InlineData(48)]
+    public void Run_ManyNodes_MessagesOfEachAreBoundedByTheSegments(int nodes)
+    {
+        var mesh = Completed(new MeshPlan(7, nodes, (16L << 20) - 100, DelayMs: 1, StartSpreadMs: 0, Kills: 0));
+
+        AssertReadOnce(mesh);
+        Assert.Equal(256, mesh.Layout.SegmentCount);
+        Assert.All(mesh.All, node => Assert.InRange(node.Reports, 1, 1.25 * mesh.Layout.SegmentCount));
+        Assert.All(mesh.All, node => Assert.InRange(node.Pushes, 1, 1.25 * mesh.Layout.SegmentCount));
+    }
+
+    private static MiniMesh Completed(MeshPlan plan)
+    {
+        var mesh = new MiniMesh(plan);
+        mesh.Run(Limit);
+        Assert.All(mesh.Living, node => Assert.True(node.IsComplete, $"{node.Name} is not complete after {mesh.Now}"));
+        return mesh;
+    }
+
+    private static void AssertReadOnce(MiniMesh mesh) =>
+        Assert.Equal(Enumerable.Range(0, mesh.Layout.PieceCount), mesh.All.SelectMany(node => node.ReadFromOrigin).Order());
 }

@@ -27,9 +27,9 @@ internal sealed class ToldNodes(Coordinator coordinator)
     public void Forget(string node) => _nodes.Remove(node);
 
     /// <summary>Takes the pushes that are due and returns them.</summary>
-    public List<(string Node, LookupResponse Push)> Take()
+    public List<(string Node, LookupResponse Push)> Take(TimeSpan now)
     {
-        var pushes = coordinator.TakePushes().ToList();
+        var pushes = coordinator.TakePushes(now).ToList();
         foreach (var (node, push) in pushes)
         {
             this[node].Apply(push);
@@ -37,6 +37,10 @@ internal sealed class ToldNodes(Coordinator coordinator)
 
         return pushes;
     }
+
+    /// <summary>The segments of an assignment, each with the node that it is to come from.</summary>
+    public static IEnumerable<(int Segment, string Node)> Segments(IEnumerable<Assignment> assigned) =>
+        assigned.SelectMany(assignment => Segments(assignment.Segments).Select(segment => (segment, assignment.Node)));
 
     public static IEnumerable<int> Segments(IEnumerable<SegmentRun> runs) => runs.SelectMany(run => Enumerable.Range((int)run.First, (int)run.Count));
 }
@@ -49,6 +53,12 @@ internal sealed class ToldNode
     public SortedSet<int> Revoked { get; } = [];
 
     public SortedSet<int> Reclaimed { get; } = [];
+
+    /// <summary>From whom it was last told to fetch which segment.</summary>
+    public SortedDictionary<int, string> Assigned { get; } = [];
+
+    /// <summary>The last pause of the origin that it was told of, in milliseconds.</summary>
+    public uint OriginPauseMs { get; private set; }
 
     public long? Size { get; private set; }
 
@@ -86,6 +96,12 @@ internal sealed class ToldNode
         Revoked.UnionWith(ToldNodes.Segments(push.Revoked));
         Granted.UnionWith(ToldNodes.Segments(push.Granted));
         Reclaimed.UnionWith(ToldNodes.Segments(push.Reclaimed));
+        OriginPauseMs = push.OriginPauseMs > 0 ? push.OriginPauseMs : OriginPauseMs;
+        foreach (var (segment, node) in ToldNodes.Segments(push.Assigned))
+        {
+            Assigned[segment] = node;
+        }
+
         foreach (var checksums in push.Checksums)
         {
             Checksums[(int)checksums.Piece] = [.. checksums.Frames];

@@ -1,0 +1,109 @@
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>The session of a node that asks for the content: what it wants, and what it is to be told next. Not thread-safe.</summary>
+internal sealed class Asker
+{
+    private LookupResponse _pending = new();
+
+    public bool CanReachOrigin { get; set; }
+
+    /// <summary>Its origin asked for a pause: it can reach it again when that is over.</summary>
+    public bool IsPaused { get; set; }
+
+    /// <summary>What it said last.</summary>
+    public Want Want { get; set; } = new();
+
+    /// <summary>When it came, roughly: who came earlier is served first, those who came together by chance.</summary>
+    public long Wave { get; init; }
+
+    /// <summary>Segments that it wants; null for all.</summary>
+    public PieceSet? Wanted { get; set; }
+
+    /// <summary>Leases that it let expire since it last made progress: who has shown that it reads comes before.</summary>
+    public int Expired { get; set; }
+
+    /// <summary>It is granted nothing before, while others can read.</summary>
+    public TimeSpan NoGrantsUntil { get; set; } = TimeSpan.MinValue;
+
+    /// <summary>Segments that it was ever granted.</summary>
+    public int GrantedEver { get; set; }
+
+    /// <summary>How many segments it had open when it was last asked to give some back: once is enough for each state.</summary>
+    public int AskedBackAt { get; set; }
+
+    /// <summary>Fetches that failed one after the other.</summary>
+    public int Failures { get; set; }
+
+    /// <summary>It is assigned nothing before.</summary>
+    public TimeSpan NotBefore { get; set; } = TimeSpan.MinValue;
+
+    /// <summary>Since when it has nothing to fetch; null when it has.</summary>
+    public TimeSpan? StarvingSince { get; set; }
+
+    /// <summary>From whom it could not fetch a segment last.</summary>
+    public Dictionary<int, string> LastFailed { get; } = [];
+
+    public LookupState ToldState { get; set; }
+
+    /// <summary>How many of the known checksums it was told.</summary>
+    public int ToldChecksums { get; set; }
+
+    public TimeSpan? LastPush { get; set; }
+
+    public TimeSpan? LastSample { get; set; }
+
+    /// <summary>What it was told of a few holders.</summary>
+    public Dictionary<string, PieceSet> Sample { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>What it is told with the next push.</summary>
+    public LookupResponse Pending => _pending;
+
+    public void Assign(string node, int segment)
+    {
+        foreach (var assignment in _pending.Assigned)
+        {
+            if (assignment.Node == node)
+            {
+                assignment.Segments.Add(new SegmentRun { First = (uint)segment, Count = 1 });
+                return;
+            }
+        }
+
+        _pending.Assigned.Add(new Assignment { Node = node, Segments = { new SegmentRun { First = (uint)segment, Count = 1 } } });
+    }
+
+    /// <summary>The node holds nothing any more, not even for what has not been pushed yet.</summary>
+    public void Forget(string holder)
+    {
+        if (!Sample.Remove(holder))
+        {
+            return;
+        }
+
+        for (var i = _pending.Holders.Count - 1; i >= 0; i--)
+        {
+            if (_pending.Holders[i].Node == holder)
+            {
+                _pending.Holders.RemoveAt(i);
+            }
+        }
+
+        _pending.Gone.Add(holder);
+    }
+
+    /// <summary>There is something to tell.</summary>
+    public bool HasPending =>
+        _pending.Assigned.Count > 0 || _pending.Granted.Count > 0 || _pending.Revoked.Count > 0 || _pending.Reclaimed.Count > 0 || _pending.Holders.Count > 0
+        || _pending.Gone.Count > 0 || _pending.Checksums.Count > 0 || _pending.Size > 0 || _pending.MediaType.Length > 0
+        || _pending.State != LookupState.Unspecified || _pending.OriginPauseMs > 0;
+
+    public LookupResponse TakePending()
+    {
+        var pending = _pending;
+        _pending = new LookupResponse();
+        return pending;
+    }
+}

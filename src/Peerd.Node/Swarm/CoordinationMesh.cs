@@ -1,0 +1,100 @@
+using Grpc.Core;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Membership;
+using Peerd.Node.Mesh;
+using Peerd.Node.Ring;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>What coordinating needs of the mesh around it.</summary>
+internal interface ICoordinationMesh
+{
+    /// <summary>Zone of a node; empty when unknown.</summary>
+    string ZoneOf(string node);
+
+    /// <summary>The ring has changed a short time ago: another member may know more of a content than its owner does.</summary>
+    bool HasChangedLately { get; }
+
+    /// <summary>Asks the other member that is responsible for the content what it knows; null when it does not answer in time.</summary>
+    Task<LookupResponse?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken);
+}
+
+/// <inheritdoc cref="ICoordinationMesh"/>
+/// <remarks>Thread-safe.</remarks>
+internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity self, PeerConnections peers, TimeProvider time, ILogger<CoordinationMesh> logger) : ICoordinationMesh
+{
+    /// <summary>For so long after a ring change former owners may know more; after it all holders have announced themselves.</summary>
+    private static readonly TimeSpan Lately = TimeSpan.FromSeconds(30);
+
+    private readonly Lock _lock = new();
+    private string? _version;
+    private long _since;
+
+    public bool HasChangedLately
+    {
+        get
+        {
+            var version = rings.Current.Version;
+            lock (_lock)
+            {
+                if (_version != version)
+                {
+                    _version = version;
+                    _since = time.GetTimestamp();
+                }
+
+                return time.GetElapsedTime(_since) < Lately;
+            }
+        }
+    }
+
+    public string ZoneOf(string node)
+    {
+        var ring = rings.Current;
+        var index = ring.IndexOf(node);
+        return index < 0 ? string.Empty : ring[index].Zone;
+    }
+
+    public async Task<LookupResponse?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken)
+    {
+        if (OtherOwner(content) is not { } name || peers.Find(name) is not { IsSilent: false } peer)
+        {
+            return null;
+        }
+
+        try
+        {
+            using var call = peer.Lookup(cancellationToken);
+            var member = new Contracts.V1.Member { Node = self.Name, Incarnation = self.Incarnation };
+            await call.RequestStream.WriteAsync(new LookupRequest { Want = new Want { Member = member, Digest = content.ToString(), Observes = true } }, cancellationToken);
+            return await call.ResponseStream.MoveNext(cancellationToken) ? call.ResponseStream.Current : null;
+        }
+        catch (Exception e) when (e is RpcException or IOException or InvalidOperationException or OperationCanceledException)
+        {
+            Log.NotTold(logger, name, content, e is RpcException rpc ? rpc.Status.Detail : e.Message);
+            return null;
+        }
+    }
+
+    private string? OtherOwner(Digest content)
+    {
+        var ring = rings.Current;
+        Span<int> responsible = stackalloc int[ProtocolConstants.Replicas];
+        foreach (var index in responsible[..ring.FindResponsible(content, responsible)])
+        {
+            if (ring[index].Name != self.Name)
+            {
+                return ring[index].Name;
+            }
+        }
+
+        return null;
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Debug, "{Node} does not tell what it knows of {Digest}: {Reason}")]
+        public static partial void NotTold(ILogger logger, string node, Digest digest, string reason);
+    }
+}

@@ -1,0 +1,95 @@
+namespace Peerd.Node.Swarm;
+
+/// <summary>Constants of the owner's policy.</summary>
+internal sealed record CoordinatorPolicy
+{
+    /// <summary>Askers that read from the origin at the same moment. Fewer leave the origin idle, more spread its bytes too late.</summary>
+    public int Readers { get; init; } = 8;
+
+    /// <summary>Grants that one asker may have open, so that it asks the origin for the next while it reads one.</summary>
+    public int GrantsPerAsker { get; init; } = 2;
+
+    /// <summary>Bytes of a grant at least, where that is more than a segment: requests to the origin have their price.</summary>
+    public int LeastGrant { get; init; } = 256 * 1024;
+
+    /// <summary>
+    /// Segments that one asker fetches from others at a time, and that one holder serves at a time. One number for both:
+    /// more uploads than downloads let everybody crowd those who have fresh segments while others have nothing to do.
+    /// </summary>
+    public int Credits { get; init; } = 8;
+
+    /// <summary>The same for contents whose segments are so short that news of them take as long as themselves.</summary>
+    public int CreditsOfShortSegments { get; init; } = 16;
+
+    /// <summary>Bytes of a segment up to which it is short.</summary>
+    public int ShortSegment { get; init; } = 256 * 1024;
+
+    /// <summary>Nodes that fetch the same segment from one holder at a time.</summary>
+    public int Children { get; init; } = 4;
+
+    /// <summary>The same for a content of one segment: a tree of two children per node is the quickest.</summary>
+    public int ChildrenOfOnlySegment { get; init; } = 2;
+
+    /// <summary>Askers that come within this time are equals; who came before others is served first.</summary>
+    public TimeSpan Wave { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>Holders that are looked at for one assignment.</summary>
+    public int HoldersLookedAt { get; init; } = 16;
+
+    /// <summary>The same when nothing was found among them.</summary>
+    public int HoldersLookedAtLonger { get; init; } = 64;
+
+    /// <summary>An asker that fetches nothing for this long because nobody in its zone can serve it may fetch from another zone.</summary>
+    public TimeSpan ZonePatience { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>A grant without new bytes for this long is dealt again.</summary>
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>A node that others cannot fetch from is left alone for this long, doubling up to <see cref="LongestBan"/>.</summary>
+    public TimeSpan FirstBan { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>The longest of these times; who let a lease expire is granted nothing for as long while others can read.</summary>
+    public TimeSpan LongestBan { get; init; } = TimeSpan.FromSeconds(8);
+
+    /// <summary>A holder that said it is busy, and serves nobody here, is asked again after this long.</summary>
+    public TimeSpan BusyPause { get; init; } = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>An asker whose fetches fail one after the other is assigned the next after this long, doubling up to <see cref="LongestFailurePause"/>.</summary>
+    public TimeSpan FirstFailurePause { get; init; } = TimeSpan.FromMilliseconds(10);
+
+    /// <summary>The longest of these times.</summary>
+    public TimeSpan LongestFailurePause { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>
+    /// A new owner that a download goes on with grants nothing for this long: the others of the same herd come, too, and
+    /// tell what they are reading.
+    /// </summary>
+    public TimeSpan Settling { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>A former owner that was asked by the new one deals nothing for this long. Longer than the new one takes to ask again.</summary>
+    public TimeSpan HandOver { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How often the new owner asks again while the former one has askers: views of the ring differ for a while.</summary>
+    public TimeSpan HandOverInterval { get; init; } = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>What another owner told of a holder is believed for this long without a word of the holder itself.</summary>
+    public TimeSpan Hearsay { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Holders and runs of pieces that another owner is told at most: no message is too long for gRPC.</summary>
+    public int RunsTold { get; init; } = 200_000;
+
+    /// <summary>Pieces whose checksums an asker is told in one push: no message is too long for gRPC.</summary>
+    public int ChecksumsAtOnce { get; init; } = 32 * 1024;
+
+    /// <summary>An asker that is told nothing else is told new checksums after this long.</summary>
+    public TimeSpan ChecksumInterval { get; init; } = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>Holders that one asker is told of, so that it has somebody to ask should its owners die.</summary>
+    public int HolderSample { get; init; } = 8;
+
+    /// <summary>How often it is told anew what these hold.</summary>
+    public TimeSpan SampleInterval { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Longest pause that an origin can ask for.</summary>
+    public TimeSpan LongestOriginPause { get; init; } = TimeSpan.FromMinutes(5);
+}

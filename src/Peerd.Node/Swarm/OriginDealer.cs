@@ -1,0 +1,132 @@
+using Peerd.Contracts;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>
+/// Deals the segments that nobody holds to those who can read them from the origin: in order, a few readers at a time,
+/// each segment to one of them. Not thread-safe.
+/// </summary>
+internal sealed class OriginDealer(CoordinatorPolicy policy)
+{
+    /// <summary>Who is to find out the size: null when nobody can.</summary>
+    public Participant? ChooseProber(IReadOnlyCollection<Participant> askers, TimeSpan now) => Choose(askers, null, now);
+
+    /// <summary>Grants what can be granted now.</summary>
+    public void Deal(IReadOnlyCollection<Participant> askers, SegmentTable table, TimeSpan now, Action<Participant, List<int>> grant)
+    {
+        if (table.Covered.IsFull)
+        {
+            return;
+        }
+
+        var isAlone = askers.Count == 1;
+        var length = GrantLength(askers.Count, table.Layout);
+        while (Choose(askers, table, now) is { } reader)
+        {
+            var segments = new List<int> { NextFor(reader, table, isAlone) };
+            while (segments.Count < length && segments[^1] + 1 < table.Layout.SegmentCount && IsFor(reader, table, segments[^1] + 1, isAlone))
+            {
+                segments.Add(segments[^1] + 1);
+            }
+
+            grant(reader, segments);
+        }
+    }
+
+    /// <summary>Segments in one grant: all for who is alone, for that is a direct pull.</summary>
+    public int GrantLength(int askers, ContentLayout layout) =>
+        askers == 1 ? layout.SegmentCount : Math.Max(1, policy.LeastGrant / layout.SegmentSize);
+
+    /// <summary>
+    /// Somebody could read from the origin and all is granted: who has more than its share is to give back what it has not
+    /// begun. Null when there is nobody.
+    /// </summary>
+    public Participant? ChooseRichest(IReadOnlyCollection<Participant> askers, SegmentTable table)
+    {
+        var share = policy.GrantsPerAsker * GrantLength(askers.Count, table.Layout);
+        Participant? richest = null;
+        var isSomebodyPoor = false;
+        foreach (var asker in askers)
+        {
+            var open = Open(asker);
+            isSomebodyPoor |= open == 0 && asker.Asker!.CanReachOrigin;
+            if (open > share && open != asker.Asker!.AskedBackAt && (richest is null || open > Open(richest)))
+            {
+                richest = asker;
+            }
+        }
+
+        return isSomebodyPoor ? richest : null;
+    }
+
+    /// <summary>Segments that are granted and have not arrived.</summary>
+    public static int Open(Participant participant)
+    {
+        var open = 0;
+        foreach (var grant in participant.Grants)
+        {
+            open += grant.Segments.Count;
+        }
+
+        return open;
+    }
+
+    private Participant? Choose(IReadOnlyCollection<Participant> askers, SegmentTable? table, TimeSpan now)
+    {
+        var reading = askers.Count(asker => asker.Grants.Count > 0);
+        var isAnybodyFree = askers.Any(asker => asker.Asker!.CanReachOrigin && IsTrusted(asker, now));
+        Participant? best = null;
+        foreach (var asker in askers)
+        {
+            if (!asker.Asker!.CanReachOrigin || (isAnybodyFree && !IsTrusted(asker, now))
+                || !HasRoom(asker, table) || (asker.Grants.Count == 0 && reading >= policy.Readers)
+                || (table is not null && NextFor(asker, table, isAlone: askers.Count == 1) < 0))
+            {
+                continue;
+            }
+
+            if (best is null || Compare(asker, best) < 0)
+            {
+                best = asker;
+            }
+        }
+
+        return best;
+    }
+
+    // The next only when the one before is half there: what many read at the same time, slowly, all others wait for.
+    private bool HasRoom(Participant asker, SegmentTable? table) =>
+        asker.Grants.Count < policy.GrantsPerAsker
+        && (asker.Grants.Count == 0 || table is null || asker.Grants[^1].Arrived * 2 >= asker.Grants[^1].Segments.Count * table.Layout.PiecesPerSegment || table.Layout.PiecesPerSegment == 1);
+
+    private static bool IsTrusted(Participant asker, TimeSpan now) => asker.Asker!.NoGrantsUntil <= now && !asker.IsBanned;
+
+    // Who has least to do reads next: who has much to fetch from others has no room for it,
+    // and who is slow to serve is a bad first holder.
+    private static int Compare(Participant a, Participant b)
+    {
+        var byExpired = a.Asker!.Expired.CompareTo(b.Asker!.Expired);
+        var byLoad = Load(a).CompareTo(Load(b));
+        return byExpired != 0 ? byExpired : byLoad != 0 ? byLoad : a.Asker.GrantedEver.CompareTo(b.Asker.GrantedEver);
+
+        static int Load(Participant participant) => participant.Fetches.Count + (4 * participant.Grants.Count) - participant.Tokens;
+    }
+
+    private static int NextFor(Participant reader, SegmentTable table, bool isAlone)
+    {
+        var covered = table.Covered;
+        for (var segment = covered.NextClear(0); segment >= 0; segment = covered.NextClear(segment + 1))
+        {
+            if (IsFor(reader, table, segment, isAlone))
+            {
+                return segment;
+            }
+        }
+
+        return -1;
+    }
+
+    // Who is alone gets also what it does not want yet: then it has it without asking, and gives it back when others come.
+    private static bool IsFor(Participant reader, SegmentTable table, int segment, bool isAlone) =>
+        !table.Covered.Contains(segment) && !reader.Available.Contains(segment) && (isAlone || reader.Asker!.Wanted?.Contains(segment) != false);
+}

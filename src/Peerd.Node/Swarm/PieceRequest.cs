@@ -1,0 +1,37 @@
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>A run of pieces that a downloader has asked of a peer, or of the origin.</summary>
+/// <param name="Id">Under which its end is told.</param>
+/// <param name="Node">The peer; null for the origin.</param>
+/// <param name="First">First piece.</param>
+/// <param name="Count">How many pieces.</param>
+/// <param name="Started">When.</param>
+internal sealed record PieceRequest(int Id, string? Node, int First, int Count, TimeSpan Started)
+{
+    public const int Unassigned = -1;
+
+    /// <summary>The segment that the owner assigned; <see cref="Unassigned"/> when it did not.</summary>
+    public int Segment { get; init; } = Unassigned;
+
+    /// <summary>Asked of the origin without a grant.</summary>
+    public bool IsLastResort { get; init; }
+
+    /// <summary>When its last byte came.</summary>
+    public TimeSpan LastBytes { get; set; } = Started;
+
+    /// <summary>Frames that have arrived.</summary>
+    public int Frames { get; set; }
+
+    /// <summary>The peer waits for the next bytes itself.</summary>
+    public bool IsWaiting { get; set; }
+
+    /// <summary>It was found slow when the budget was spent.</summary>
+    public bool WasRefused { get; set; }
+
+    /// <summary>Why it is being cancelled; null while it is not.</summary>
+    public FetchFailure? Verdict { get; set; }
+
+    public bool Contains(int piece) => piece >= First && piece < First + Count;
+}

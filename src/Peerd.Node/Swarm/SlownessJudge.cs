@@ -1,0 +1,71 @@
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>
+/// Tells which ranges are too slow, by what is usual for this content on this node, and keeps to a budget: a range that
+/// is moved loses a little of what is on its way. Not thread-safe.
+/// </summary>
+internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy policy)
+{
+    private const double WeightOfNews = 0.2;
+
+    // What is unknown is not judged quickly.
+    private static readonly TimeSpan FirstPatience = TimeSpan.FromSeconds(2);
+
+    private TimeSpan? _usual;
+    private int _began;
+
+    /// <summary>Ranges that were found slow and are moved.</summary>
+    public int Moved { get; private set; }
+
+    /// <summary>Ranges that were found slow, with the budget spent.</summary>
+    public int Refused { get; private set; }
+
+    /// <summary>A range was asked of a peer.</summary>
+    public void Began() => _began++;
+
+    /// <summary>A range has come to its end.</summary>
+    public void Ended(PieceRequest request, TimeSpan now)
+    {
+        var perPiece = (now - request.Started) / request.Count;
+        _usual = _usual is { } usual ? usual + ((perPiece - usual) * WeightOfNews) : perPiece;
+    }
+
+    /// <summary>Why the range should be given up; null when it should not.</summary>
+    public FetchFailure? Judge(PieceRequest request, TimeSpan now)
+    {
+        var silent = now - request.LastBytes;
+        var expected = _usual * request.Count;
+        if (request.IsWaiting)
+        {
+            return silent > Longer(policy.StarvedPatience, 2 * (expected ?? TimeSpan.Zero)) ? FetchFailure.Starved : null;
+        }
+
+        if (silent <= Longer(policy.StallPatience, expected ?? FirstPatience) && !IsSlow(request, expected, now))
+        {
+            return null;
+        }
+
+        if (Moved >= policy.LeastHedges + (policy.HedgeBudget * _began))
+        {
+            Refused += request.WasRefused ? 0 : 1;
+            request.WasRefused = true;
+            return null;
+        }
+
+        Moved++;
+        return FetchFailure.Slow;
+    }
+
+    private bool IsSlow(PieceRequest request, TimeSpan? expected, TimeSpan now)
+    {
+        var age = now - request.Started;
+        // Short ranges vary a lot: what takes less than the patience is not worth moving.
+        return expected is { } usual && age > Longer(policy.StallPatience, usual) && request.Frames > 0
+            && age * ((double)request.Count * layout.FramesPerPiece / request.Frames) > policy.SlowFactor * usual;
+    }
+
+    private static TimeSpan Longer(TimeSpan a, TimeSpan b) => a > b ? a : b;
+}

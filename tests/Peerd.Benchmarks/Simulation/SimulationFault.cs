@@ -1,0 +1,67 @@
+using Peerd.Simulation.Mesh;
+
+namespace Peerd.Benchmarks.Simulation;
+
+/// <summary>What happens to a simulated herd on the way.</summary>
+internal enum SimulationFault
+{
+    /// <summary>Nothing.</summary>
+    Healthy,
+
+    /// <summary>One node sends at 5 % of its rate.</summary>
+    Slow,
+
+    /// <summary>A tenth of the nodes is killed.</summary>
+    Killed10,
+
+    /// <summary>Three of ten nodes are killed.</summary>
+    Killed30,
+
+    /// <summary>Another member becomes the owner.</summary>
+    RingChange,
+
+    /// <summary>Other members become owners, one after another.</summary>
+    RollingRing,
+
+    /// <summary>Nodes see different owners for three seconds.</summary>
+    RingViews,
+
+    /// <summary>Nodes begin within half the time that one needs.</summary>
+    Staggered,
+
+    /// <summary>The owner is killed.</summary>
+    OwnerLost,
+
+    /// <summary>Owner and replica are killed at once.</summary>
+    OwnersLost,
+
+    /// <summary>Two zones with a link between them that is not faster than a node's.</summary>
+    Zones,
+
+    /// <summary>Four contents at once, each a quarter of the size.</summary>
+    Contents,
+}
+
+/// <summary>Makes scenarios of what happens.</summary>
+internal static class SimulationFaults
+{
+    private const int Contents = 4;
+    private const int RingChanges = 4;
+
+    public static Scenario Apply(this SimulationFault fault, Scenario scenario) => fault switch
+    {
+        SimulationFault.Healthy => scenario,
+        SimulationFault.Slow => scenario with { SlowNodes = 1 },
+        SimulationFault.Killed10 => scenario with { Killed = 0.1 },
+        SimulationFault.Killed30 => scenario with { Killed = 0.3 },
+        SimulationFault.RingChange => scenario with { RingChanges = 1 },
+        SimulationFault.RollingRing => scenario with { RingChanges = RingChanges },
+        SimulationFault.RingViews => scenario with { RingChanges = 1, FirstRingChange = 0, RingSpread = TimeSpan.FromSeconds(6) },
+        SimulationFault.Staggered => scenario with { Stagger = 0.5 },
+        SimulationFault.OwnerLost => scenario with { OwnerFate = OwnerFate.OwnerDies },
+        SimulationFault.OwnersLost => scenario with { OwnerFate = OwnerFate.BothDie },
+        SimulationFault.Zones => scenario with { Zones = 2, ZoneUplink = 1 },
+        SimulationFault.Contents => scenario with { Contents = Contents, Size = scenario.Size / Contents },
+        _ => throw new ArgumentOutOfRangeException(nameof(fault), fault, "unknown"),
+    };
+}

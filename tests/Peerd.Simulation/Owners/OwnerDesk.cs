@@ -1,0 +1,321 @@
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Swarm;
+using Peerd.Simulation.Mesh;
+
+namespace Peerd.Simulation.Owners;
+
+/// <summary>
+/// What a node knows of one content that it is, or was, responsible for, and how it coordinates it, as the node's own
+/// Coordination does: a coordinator lives as long as it has sessions, the directory longer.
+/// </summary>
+internal sealed class OwnerDesk
+{
+    private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan PushInterval = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan HandOverInterval = new CoordinatorPolicy().HandOverInterval;
+
+    private readonly SimulatedMesh _mesh;
+    private readonly SimulatedContent _content;
+    private readonly NodeDirectory _directory;
+    private readonly Dictionary<string, LookupSession> _sessions = new(StringComparer.Ordinal);
+    private Coordinator? _machine;
+    private TimeSpan _lastFlush = TimeSpan.MinValue;
+    private bool _isFlushDue;
+    private bool _hasAskedOther;
+    private int _ticking;
+
+    public OwnerDesk(SimulatedMesh mesh, SimulatedNode node, SimulatedContent content)
+    {
+        _mesh = mesh;
+        _content = content;
+        _directory = new NodeDirectory(content.Layout.PieceCount);
+        Node = node;
+    }
+
+    public SimulatedNode Node { get; }
+
+    public void Opened(LookupSession session, Want want)
+    {
+        var name = session.Requester.Name;
+        var begun = _mesh.Counts.Begin();
+        if (_machine is null)
+        {
+            OpenMachine();
+        }
+        else if (_sessions.ContainsKey(name))
+        {
+            // A node that asks on a second stream has lost the first one.
+            _machine.Left(name, _mesh.Now);
+        }
+
+        _sessions[name] = session;
+        if (want.Size > 0)
+        {
+            _machine!.SizeKnown(want.Size, string.Empty, _mesh.Now);
+        }
+
+        AskOtherOwner(want);
+        Enter(session.Requester, SetOf(want.Have), isComplete: false);
+        _machine!.Asked(name, want, _mesh.Now);
+        End(begun);
+    }
+
+    public void Asked(LookupSession session, Want want)
+    {
+        if (IsCurrent(session))
+        {
+            var begun = _mesh.Counts.Begin();
+            _machine!.Asked(session.Requester.Name, want, _mesh.Now);
+            End(begun);
+        }
+    }
+
+    public void Reported(LookupSession session, GrantReport report)
+    {
+        if (!IsCurrent(session))
+        {
+            return;
+        }
+
+        var begun = _mesh.Counts.Begin();
+        if (report.Size > 0)
+        {
+            _machine!.SizeKnown(report.Size, string.Empty, _mesh.Now);
+        }
+
+        foreach (var checksums in report.Checksums)
+        {
+            _machine!.ChecksumsKnown((int)checksums.Piece, [.. checksums.Frames]);
+        }
+
+        Enter(session.Requester, SetOf(report.Arrived), isComplete: false);
+        _machine!.Reported(session.Requester.Name, report, _mesh.Now);
+        End(begun);
+    }
+
+    /// <summary>The session has ended: the requester has all, has turned to another owner, or is dead.</summary>
+    public void Left(LookupSession session)
+    {
+        if (!Node.IsAlive || !IsCurrent(session))
+        {
+            return;
+        }
+
+        var begun = _mesh.Counts.Begin();
+        _sessions.Remove(session.Requester.Name);
+        _machine!.Left(session.Requester.Name, _mesh.Now);
+        End(begun);
+        if (_sessions.Count == 0)
+        {
+            _machine = null;
+        }
+    }
+
+    public void Announced(SimulatedNode holder, PieceSet pieces, bool isComplete)
+    {
+        var begun = _mesh.Counts.Begin();
+        Enter(holder, pieces, isComplete);
+        End(begun);
+    }
+
+    /// <summary>The node holds nothing any more, or announces it to others.</summary>
+    public void Withdrawn(SimulatedNode holder)
+    {
+        if (_directory.Remove(holder.Number))
+        {
+            var begun = _mesh.Counts.Begin();
+            _machine?.HolderChanged(holder.Name, complete: false, null, _mesh.Now);
+            End(begun);
+        }
+    }
+
+    /// <summary>The node is dead: its requesters notice that their sessions are broken.</summary>
+    public void Die()
+    {
+        foreach (var session in _sessions.Values)
+        {
+            _mesh.Timeline.After(_mesh.About(_mesh.Scenario.DeathNoticed), session.Broken);
+        }
+    }
+
+    /// <summary>Just after the ring has changed another member may know who holds and reads what.</summary>
+    private void AskOtherOwner(Want want)
+    {
+        if (_hasAskedOther || !(want.Continued || Node.HasRingChangedLately(_mesh.Now)))
+        {
+            return;
+        }
+
+        _hasAskedOther = true;
+        var machine = _machine!;
+        machine.Settle(_mesh.Now + OtherOwnerPatience);
+        _mesh.Timeline.After(OtherOwnerPatience, () => Heard(machine, null));
+        Ask(machine);
+    }
+
+    private void Ask(Coordinator machine)
+    {
+        foreach (var number in _mesh.Responsible(Node, _content).Where(number => number != Node.Number).Take(1))
+        {
+            var other = _mesh.Nodes[number];
+            _mesh.Send(Node, other, () =>
+            {
+                if (other.IsAlive)
+                {
+                    var known = _mesh.DeskOf(other, _content).Tell();
+                    _mesh.Send(other, Node, () => Heard(machine, known));
+                }
+            });
+        }
+    }
+
+    private LookupResponse Tell()
+    {
+        var known = (_machine ?? NewMachine()).Tell(_mesh.Now);
+        _mesh.Counts.CoordinatorMessages++;
+        return known;
+    }
+
+    private void Heard(Coordinator machine, LookupResponse? known)
+    {
+        if (machine != _machine || !Node.IsAlive)
+        {
+            return;
+        }
+
+        var begun = _mesh.Counts.Begin();
+        if (known is not null)
+        {
+            machine.Heard(known, _mesh.Now);
+            if (known.State == LookupState.Available)
+            {
+                // Others still ask there: they see an older ring.
+                _mesh.Timeline.After(HandOverInterval, () =>
+                {
+                    if (machine == _machine && Node.IsAlive)
+                    {
+                        Ask(machine);
+                    }
+                });
+            }
+        }
+
+        machine.Settled();
+        End(begun);
+    }
+
+    private void OpenMachine()
+    {
+        _machine = NewMachine();
+        _hasAskedOther = false;
+        var number = ++_ticking;
+        _mesh.Timeline.After(TickInterval, () => Tick(number));
+    }
+
+    /// <summary>A new coordinator begins with what the directory knows.</summary>
+    private Coordinator NewMachine()
+    {
+        var machine = new Coordinator(new CoordinatorPolicy(), _content.SeedOfOwner, name => _mesh.NodeOf(name).Zone);
+        if (!_directory.IsEmpty)
+        {
+            machine.SizeKnown(_content.Layout.Size, string.Empty, _mesh.Now);
+            foreach (var (holder, holding) in _directory.Holdings)
+            {
+                machine.HolderChanged(_mesh.Nodes[holder].Name, holding.IsComplete, holding.Pieces.Clone(), _mesh.Now);
+            }
+        }
+
+        return machine;
+    }
+
+    private void Enter(SimulatedNode holder, PieceSet pieces, bool isComplete)
+    {
+        if (pieces.Count > 0 && _directory.Enter(holder.Number, pieces, isComplete) is { } holding && _machine is not null)
+        {
+            if (_machine.Size is null)
+            {
+                _machine.SizeKnown(_content.Layout.Size, string.Empty, _mesh.Now);
+            }
+
+            _machine.HolderChanged(holder.Name, holding.IsComplete, holding.Pieces.Clone(), _mesh.Now);
+        }
+    }
+
+    private void Tick(int number)
+    {
+        if (!Node.IsAlive || _machine is null || number != _ticking)
+        {
+            return;
+        }
+
+        var begun = _mesh.Counts.Begin();
+        _machine.Tick(_mesh.Now);
+        _mesh.Counts.End(begun);
+        ScheduleFlush();
+        _mesh.Timeline.After(TickInterval, () => Tick(number));
+    }
+
+    private bool IsCurrent(LookupSession session) => _sessions.TryGetValue(session.Requester.Name, out var current) && current == session;
+
+    private void End(long begun)
+    {
+        _mesh.Counts.End(begun);
+        _mesh.Counts.CoordinatorMessages++;
+        ScheduleFlush();
+    }
+
+    /// <summary>Pushes are made at once after a quiet moment, and else together.</summary>
+    private void ScheduleFlush()
+    {
+        if (_machine is null || _isFlushDue)
+        {
+            return;
+        }
+
+        var due = _lastFlush + PushInterval;
+        if (due <= _mesh.Now)
+        {
+            Flush();
+        }
+        else
+        {
+            _isFlushDue = true;
+            _mesh.Timeline.At(due, () =>
+            {
+                _isFlushDue = false;
+                Flush();
+            });
+        }
+    }
+
+    private void Flush()
+    {
+        if (_machine is null || !Node.IsAlive)
+        {
+            return;
+        }
+
+        _lastFlush = _mesh.Now;
+        var begun = _mesh.Counts.Begin();
+        var pushes = _machine.TakePushes(_mesh.Now).ToList();
+        _mesh.Counts.End(begun);
+        foreach (var (name, push) in pushes)
+        {
+            if (_sessions.TryGetValue(name, out var session))
+            {
+                _mesh.Counts.OwnerMessages++;
+                _mesh.Counts.CoordinatorMessages++;
+                _mesh.Send(Node, session.Requester, () => session.Pushed(push));
+            }
+        }
+    }
+
+    private PieceSet SetOf(IEnumerable<PieceRun> runs)
+    {
+        var pieces = new PieceSet(_content.Layout.PieceCount);
+        pieces.AddRuns(runs);
+        return pieces;
+    }
+}

@@ -1,0 +1,19 @@
+using Peerd.Simulation.Mesh;
+
+namespace Peerd.Simulation.Results;
+
+/// <summary>The least possible time to give all contents to all nodes, headers and delays not counted.</summary>
+internal static class Bound
+{
+    public static TimeSpan Of(Scenario scenario)
+    {
+        var size = (double)scenario.Contents * scenario.Size;
+        var origin = scenario.OriginUplink * scenario.NodeRate;
+        var uplinks = scenario.NodeRate * (scenario.Nodes - scenario.SlowNodes + (scenario.SlowNodes * scenario.SlowRate));
+        return TimeSpan.FromSeconds(Math.Max(Math.Max(size / origin, size / scenario.NodeRate), scenario.Nodes * size / (origin + uplinks)));
+    }
+
+    /// <summary>What one node needs at least when nobody else wants anything.</summary>
+    public static TimeSpan Alone(Scenario scenario) =>
+        TimeSpan.FromSeconds(scenario.Contents * scenario.Size / (scenario.NodeRate * Math.Min(1, scenario.OriginUplink)));
+}

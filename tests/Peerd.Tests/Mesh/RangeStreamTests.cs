@@ -1,0 +1,247 @@
+using System.Diagnostics.Metrics;
+using System.Net;
+using Grpc.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Mesh;
+using Peerd.Tests.Hosting;
+using Peerd.Tests.Storage;
+using Peer = Peerd.Node.Mesh.Peer;
+
+namespace Peerd.Tests.Mesh;
+
+/// <summary>Reading from a peer that waits, or says so; the clock of the reader is the test's.</summary>
+public sealed class RangeStreamTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
+
+    private readonly FakeTimeProvider _time = new();
+    private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
+    private readonly SampleContent _sample = TestMesh.NewSample(200_000);
+    private readonly Sink _sink = new();
+    private FakePeer? _fake;
+    private Peer? _peer;
+
+    public async ValueTask InitializeAsync()
+    {
+        _fake = await FakePeer.StartAsync("fake");
+        _peer = new Peer(
+            new Peerd.Node.Membership.Member("fake", new DnsEndPoint("127.0.0.1", _fake.EndPoint.Port), string.Empty),
+            "self",
+            new MeshOptions(),
+            new PeerTraffic.Counters(),
+            new MeshMetrics(_services.GetRequiredService<IMeterFactory>()),
+            _time);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _peer!.Dispose();
+        await _fake!.DisposeAsync();
+        await _services.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Fetch_PeerWaitsLongAndSaysSo_SinkIsToldAndTheRangeGoesOn()
+    {
+        using var says = new SemaphoreSlim(0);
+        _fake!.Answer = async (range, answers, call) =>
+        {
+            await SayAsync(40, says, range, answers, call);
+            foreach (var answer in FakePeer.Honest(range, _sample))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+        var fetching = FetchAsync();
+
+        await PassAsync(40, says);
+
+        Assert.Equal(RangeOutcomeKind.Complete, (await fetching.WaitAsync(Wait.Longest)).Kind);
+        Assert.Equal(40, _sink.Waits);
+        Assert.Equal([0, 1, 2, 3], _sink.Frames);
+    }
+
+    [Fact]
+    public async Task Fetch_PeerOnlyEverSaysThatItWaits_FailsAtTheDeadline()
+    {
+        using var says = new SemaphoreSlim(0);
+        _fake!.Answer = (range, answers, call) => SayAsync(int.MaxValue, says, range, answers, call);
+        var fetching = FetchAsync();
+
+        await PassAsync(59, says);
+        Assert.False(fetching.IsCompleted);
+        await PassAsync(1, says);
+
+        var outcome = await fetching.WaitAsync(Wait.Longest);
+        Assert.Equal((RangeOutcomeKind.Failed, "not finished within 60 s"), (outcome.Kind, outcome.Error));
+    }
+
+    [Fact]
+    public async Task Fetch_PeerSaysThatItWaitsAndNothingMore_FailsAfterTheIdleTimeout()
+    {
+        using var says = new SemaphoreSlim(0);
+        _fake!.Answer = (range, answers, call) => SayAsync(int.MaxValue, says, range, answers, call);
+        var fetching = FetchAsync();
+
+        await PassAsync(3, says);
+        _time.Advance(TimeSpan.FromSeconds(3.9));
+        Assert.False(fetching.IsCompleted);
+        _time.Advance(TimeSpan.FromSeconds(0.2));
+
+        var outcome = await fetching.WaitAsync(Wait.Longest);
+        Assert.Equal((RangeOutcomeKind.Failed, "nothing received for 5 s"), (outcome.Kind, outcome.Error));
+    }
+
+    [Fact]
+    public async Task Fetch_HeadRepeatedForEver_FailsAfterTheIdleTimeout()
+    {
+        using var says = new SemaphoreSlim(0);
+        _fake!.Answer = async (range, answers, call) =>
+        {
+            await SayAsync(1, says, range, answers, call);
+            while (await TakeAsync(says, call))
+            {
+                await answers.WriteAsync(FakePeer.Honest(range, _sample).First());
+            }
+        };
+        var fetching = FetchAsync();
+        await PassAsync(1, says);
+
+        for (var second = 0; second < 4; second++)
+        {
+            says.Release();
+            _time.Advance(Second);
+        }
+
+        Assert.Equal(RangeOutcomeKind.Failed, (await fetching.WaitAsync(Wait.Longest)).Kind);
+    }
+
+    [Fact]
+    public async Task Fetch_WaitingOfAnotherRange_IsCorrupt()
+    {
+        _fake!.Answer = (range, answers, _) => answers.WriteAsync(new FetchRangeResponse { Id = range.Id + 1, Waiting = new RangeWaiting() });
+
+        Assert.Equal(RangeOutcomeKind.Corrupt, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+        Assert.Equal(0, _sink.Waits);
+    }
+
+    [Theory]
+    [InlineData(RangeStatus.Complete, nameof(RangeOutcomeKind.Complete))]
+    [InlineData(RangeStatus.NotHeld, nameof(RangeOutcomeKind.NotHeld))]
+    [InlineData(RangeStatus.Busy, nameof(RangeOutcomeKind.Busy))]
+    [InlineData(RangeStatus.DeadlineExceeded, nameof(RangeOutcomeKind.Failed))]
+    public async Task Fetch_PeerTellsPieces_OutcomeHasThem(RangeStatus status, string kind)
+    {
+        FetchRange? asked = null;
+        _fake!.Answer = async (range, answers, _) =>
+        {
+            asked = range;
+            foreach (var answer in FakePeer.Honest(range, _sample).SkipLast(1))
+            {
+                await answers.WriteAsync(answer);
+            }
+
+            var end = FakePeer.End(range, status);
+            end.End.Pieces.Add(new PieceRun { First = 1, Count = 2 });
+            await answers.WriteAsync(end);
+        };
+
+        var outcome = await FetchAsync(tellPieces: true).WaitAsync(Wait.Longest);
+
+        Assert.Equal(kind, outcome.Kind.ToString());
+        Assert.Equal([new PieceRun { First = 1, Count = 2 }], outcome.Pieces);
+        Assert.Equal((true, true), (asked!.Wait, asked.TellPieces));
+    }
+
+    [Fact]
+    public async Task Fetch_PeerTellsMoreAndImpossiblePieces_SomeAreTakenAndNoneIsAdded()
+    {
+        _fake!.Answer = (range, answers, _) =>
+        {
+            var end = FakePeer.End(range, RangeStatus.NotHeld);
+            end.End.Pieces.Add(Enumerable.Range(0, 5000).Select(_ => new PieceRun { First = uint.MaxValue, Count = uint.MaxValue }));
+            return answers.WriteAsync(end);
+        };
+
+        var outcome = await FetchAsync(tellPieces: true).WaitAsync(Wait.Longest);
+
+        Assert.Equal(RangeOutcome.MaxPieceRuns, outcome.Pieces.Count);
+        var pieces = new PieceSet(_sample.Layout.PieceCount);
+        pieces.AddRuns(outcome.Pieces);
+        Assert.Equal(0, pieces.Count);
+    }
+
+    [Fact]
+    public async Task Fetch_NothingExtraAskedFor_IsNotInTheRequest()
+    {
+        FetchRange? asked = null;
+        _fake!.Answer = (range, answers, _) =>
+        {
+            asked = range;
+            return answers.WriteAsync(FakePeer.End(range, RangeStatus.NotHeld));
+        };
+
+        var outcome = await _peer!.FetchAsync(new RangeRequest(_sample.Digest, _sample.Layout, Whole()), _sink, CancellationToken.None).WaitAsync(Wait.Longest);
+
+        Assert.Empty(outcome.Pieces);
+        Assert.Equal((false, false), (asked!.Wait, asked.TellPieces));
+    }
+
+    private Task<RangeOutcome> FetchAsync(bool tellPieces = false) =>
+        _peer!.FetchAsync(new RangeRequest(_sample.Digest, _sample.Layout, Whole(), Wait: true, tellPieces), _sink, CancellationToken.None);
+
+    private ByteRange Whole() => ByteRange.FromBounds(0, _sample.Bytes.Length);
+
+    /// <summary>Lets the peer say that it waits and a second pass, so many times.</summary>
+    private async Task PassAsync(int seconds, SemaphoreSlim says)
+    {
+        for (var second = 0; second < seconds; second++)
+        {
+            var heard = _sink.Waits + 1;
+            says.Release();
+            await Wait.UntilAsync(() => _sink.Waits == heard, $"the sink hears 'waiting' {heard} times");
+            _time.Advance(Second);
+        }
+    }
+
+    private static async Task SayAsync(int times, SemaphoreSlim says, FetchRange range, IServerStreamWriter<FetchRangeResponse> answers, ServerCallContext call)
+    {
+        for (var i = 0; i < times && await TakeAsync(says, call); i++)
+        {
+            await answers.WriteAsync(new FetchRangeResponse { Id = range.Id, Waiting = new RangeWaiting() });
+        }
+    }
+
+    private static async Task<bool> TakeAsync(SemaphoreSlim says, ServerCallContext call)
+    {
+        try
+        {
+            await says.WaitAsync(call.CancellationToken);
+            return true;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    private sealed class Sink : IRangeSink
+    {
+        private int _waits;
+
+        public int Waits => Volatile.Read(ref _waits);
+
+        public List<int> Frames { get; } = [];
+
+        public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum)
+        {
+            Frames.Add(frame);
+            return true;
+        }
+
+        public void Waiting() => Interlocked.Increment(ref _waits);
+    }
+}

@@ -1,0 +1,68 @@
+using Peerd.Simulation.Mesh;
+using Peerd.Simulation.Results;
+
+namespace Peerd.Tests.Simulation;
+
+public sealed class SimulatedMeshTests
+{
+    private const long MiB = 1 << 20;
+
+    public static TheoryData<string> Scenarios => [.. Named.Keys];
+
+    private static Dictionary<string, Scenario> Named { get; } = new()
+    {
+        ["healthy"] = new Scenario { Nodes = 8, Size = 64 * MiB },
+        ["origin like a node"] = new Scenario { Nodes = 8, Size = 64 * MiB, OriginUplink = 1 },
+        ["two nodes"] = new Scenario { Nodes = 2, Size = 64 * MiB },
+        ["alone"] = new Scenario { Nodes = 1, Size = 64 * MiB },
+        ["one piece"] = new Scenario { Nodes = 20, Size = 64 << 10 },
+        ["empty but for a byte"] = new Scenario { Nodes = 5, Size = 1 },
+        ["odd size"] = new Scenario { Nodes = 5, Size = (5 * MiB) + 12_345 },
+        ["staggered"] = new Scenario { Nodes = 8, Size = 64 * MiB, Stagger = 0.5 },
+        ["a slow node"] = new Scenario { Nodes = 8, Size = 64 * MiB, SlowNodes = 1 },
+        ["some killed"] = new Scenario { Nodes = 10, Size = 64 * MiB, Killed = 0.3 },
+        ["owner killed"] = new Scenario { Nodes = 10, Size = 64 * MiB, OwnerFate = OwnerFate.OwnerDies },
+        ["owner and replica killed"] = new Scenario { Nodes = 10, Size = 64 * MiB, OwnerFate = OwnerFate.BothDie },
+        ["two zones"] = new Scenario { Nodes = 10, Size = 64 * MiB, Zones = 2, ZoneUplink = 1 },
+        ["several contents"] = new Scenario { Nodes = 8, Size = 32 * MiB, Contents = 4 },
+        ["ring change"] = new Scenario { Nodes = 10, Size = 64 * MiB, RingChanges = 1, RingSpread = TimeSpan.FromSeconds(0.3) },
+        ["ring changes"] = new Scenario { Nodes = 10, Size = 64 * MiB, RingChanges = 4, RingSpread = TimeSpan.FromSeconds(0.2) },
+        ["views of the ring differ"] = new Scenario { Nodes = 10, Size = 64 * MiB, RingChanges = 1, FirstRingChange = 0, RingSpread = TimeSpan.FromSeconds(3) },
+    };
+
+    [Theory]
+    [MemberData(nameof(Scenarios))]
+    public void Run_AnyScenario_EveryNodeThatLivesGetsAll(string name)
+    {
+        for (var seed = 1; seed <= 3; seed++)
+        {
+            var outcome = Run(Named[name] with { Seed = seed });
+
+            Assert.Equal(0, outcome.Unfinished);
+            Assert.InRange(outcome.LastShare, 0, 1);
+            Assert.True(outcome.Amplification >= 1, "less was read than there is");
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Scenarios))]
+    public void Run_TheSameSeedAgain_HasTheSameOutcome(string name) =>
+        Assert.Equal(Run(Named[name]), Run(Named[name]));
+
+    [Fact]
+    public void Run_OtherSeeds_HaveOtherOutcomes() =>
+        Assert.NotEqual(Run(Named["healthy"]).Longest, Run(Named["healthy"] with { Seed = 2 }).Longest);
+
+    [Fact]
+    public void Bound_Of_IsTheTightestOfThree()
+    {
+        var scenario = new Scenario { Nodes = 8, Size = 1000, NodeRate = 100, OriginUplink = 0.5 };
+
+        Assert.Equal(20, Bound.Of(scenario).TotalSeconds);
+        Assert.Equal(10, Bound.Of(scenario with { OriginUplink = 4 }).TotalSeconds);
+        Assert.Equal(8000.0 / (100 + 405), Bound.Of(scenario with { OriginUplink = 1, SlowNodes = 4, SlowRate = 0.0125 }).TotalSeconds, 1e-6);
+        Assert.Equal(30, Bound.Of(scenario with { OriginUplink = 4, Contents = 3 }).TotalSeconds);
+    }
+
+    private static Outcome Run(Scenario scenario) => new SimulatedMesh(scenario).Run();
+}

@@ -1,0 +1,285 @@
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Swarm;
+
+namespace Peerd.Tests.Swarm;
+
+/// <summary>A new owner takes over a herd: from what another owner tells, and from what those who come tell themselves.</summary>
+public sealed class CoordinatorHandoverTests
+{
+    private const int KiB64 = 64 * 1024;
+
+    private const long Size = 40 * KiB64;
+
+    private readonly Herd _old = new(Size);
+    private readonly Herd _new = new(Size);
+
+    [Fact]
+    public void Heard_WhatAnotherTells_HoldersAndReadersAreKnown()
+    {
+        _old.Hold("complete", _old.AllSegments.Take(10));
+        _old.Hold("part", 3, 4, 12);
+        _old.Ask("reader", canReachOrigin: true);
+        _old.Push();
+        var reading = _old.GrantedTo("reader").ToList();
+        Assert.NotEmpty(reading);
+
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Ask("a", canReachOrigin: true);
+        _new.Push();
+
+        Assert.Equal(reading, _new.GrantedTo("reader"));
+        Assert.Equal(_old.AllSegments.Except(reading).Except(Enumerable.Range(0, 10)).Except([12]).Order(), _new.GrantedTo("a"));
+        Assert.Empty(_new.Told["a"].Assigned.Keys.Except(reading).Except(Enumerable.Range(0, 10)).Except([12]));
+        Assert.Contains(3, _new.Told["a"].Assigned.Keys);
+        Assert.Equal(Size, _new.Told["a"].Size);
+    }
+
+    [Fact]
+    public void Heard_CompleteHolder_IsKnownAsComplete()
+    {
+        _old.Hold("h", _old.AllSegments);
+
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Ask("a", canReachOrigin: true);
+        _new.Push();
+
+        Assert.Empty(_new.Owner.Grants);
+        Assert.True(_new.Told["a"].Holders["h"].Complete);
+        Assert.Equal(16, _new.CountFetches("a", "h"));
+    }
+
+    [Fact]
+    public void Heard_NothingIsKnown_NothingChanges()
+    {
+        _new.Owner.Heard(new Herd(Size).Owner.Tell(TimeSpan.Zero), _new.Now);
+        Assert.Null(_new.Owner.Size);
+        _new.Ask("a", canReachOrigin: true);
+        _new.Push();
+
+        Assert.Equal(_new.AllSegments, _new.GrantedTo("a"));
+    }
+
+    [Fact]
+    public void Heard_OfWhoHasSpokenItself_ItsOwnWordCounts()
+    {
+        _old.Hold("h", _old.AllSegments);
+        _new.Hold("h", 5);
+
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Ask("a", canReachOrigin: true);
+        _new.Push();
+
+        Assert.Equal([5], _new.Fetches.Where(fetch => fetch.From == "h").Select(fetch => fetch.Segment));
+    }
+
+    [Fact]
+    public void Tick_HolderThatWasHeardOfSaysNothing_IsForgotten()
+    {
+        _old.Hold("h", _old.AllSegments);
+        _old.Hold("g", 0, 1);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Ask("a");
+        _new.Push();
+        Assert.Equal(["g", "h"], _new.Told["a"].Holders.Keys.Order(StringComparer.Ordinal));
+        _new.Hold("g", 0, 1);
+
+        _new.Wait(_new.Policy.Hearsay);
+        Assert.NotEqual(0, _new.CountFetches(from: "h"));
+        _new.Wait(TimeSpan.FromMilliseconds(10));
+
+        Assert.Equal(0, _new.CountFetches(from: "h"));
+        Assert.Equal(["g"], _new.Told["a"].Holders.Keys);
+        Assert.Equal(LookupState.Unavailable, _new.Told["a"].State);
+    }
+
+    [Fact]
+    public void Tick_ReaderThatWasHeardOfDoesNotCome_AnotherReads()
+    {
+        _old.Ask("reader", canReachOrigin: true);
+        _old.Push();
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Ask("a", canReachOrigin: true);
+        _new.Push();
+        Assert.Empty(_new.GrantedTo("a"));
+
+        _new.Wait(_new.Policy.Lease + TimeSpan.FromMilliseconds(10));
+        _new.Fetches.ForEach(fetch => _new.Fail(fetch, FetchFailure.Starved));
+        _new.Push();
+
+        Assert.NotEmpty(_new.GrantedTo("a"));
+        Assert.Empty(_new.GrantedTo("reader"));
+    }
+
+    [Fact]
+    public void Tell_ManyHoldersWithHoles_FitsInAMessage()
+    {
+        var layout = new ContentLayout(100L << 30);
+        var owner = new Coordinator(new CoordinatorPolicy(), seed: 1);
+        owner.SizeKnown(layout.Size, string.Empty, TimeSpan.Zero);
+        for (var node = 0; node < 20; node++)
+        {
+            var pieces = new PieceSet(layout.PieceCount);
+            for (var piece = node % 2; piece < layout.PieceCount; piece += 2)
+            {
+                pieces.Add(piece);
+            }
+
+            owner.HolderChanged($"h{node}", complete: false, pieces, TimeSpan.Zero);
+        }
+
+        Assert.InRange(owner.Tell(TimeSpan.Zero).CalculateSize(), 1 << 20, 4 << 20);
+    }
+
+    [Fact]
+    public void Tell_ToTheNewOwner_DealsNothingForAWhile()
+    {
+        _old.Ask("a", canReachOrigin: true);
+        Assert.Equal(LookupState.Available, _old.Owner.Tell(_old.Now).State);
+
+        _old.Push();
+        Assert.Empty(_old.Owner.Grants);
+        _old.Wait(_old.Policy.HandOver);
+        _old.Push();
+
+        Assert.NotEmpty(_old.GrantedTo("a"));
+        Assert.Equal(LookupState.Unavailable, _new.Owner.Tell(_new.Now).State);
+    }
+
+    [Fact]
+    public void Heard_Again_ReadersAreThoseOfTheLastWord()
+    {
+        _old.Ask("reader", canReachOrigin: true);
+        _old.Push();
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        Assert.NotEmpty(_new.GrantedTo("reader"));
+        _old.Owner.Left("reader", _old.Now);
+        _old.Hold("reader", 0, 1);
+
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+
+        Assert.Empty(_new.GrantedTo("reader"));
+    }
+
+    [Fact]
+    public void Settle_UntilSettled_NothingIsGranted()
+    {
+        _new.Owner.Settle(TimeSpan.FromMilliseconds(300));
+        _new.Ask("a", canReachOrigin: true);
+        _new.Hold("h", 7);
+        _new.Push();
+        Assert.Empty(_new.Owner.Grants);
+        Assert.Equal([7], _new.Told["a"].Assigned.Keys);
+
+        _new.Owner.Settled();
+        _new.Push();
+
+        Assert.NotEmpty(_new.GrantedTo("a"));
+    }
+
+    [Fact]
+    public void Settle_NobodyAnswers_GrantsWhenTheTimeIsOver()
+    {
+        _new.Owner.Settle(TimeSpan.FromMilliseconds(300));
+        _new.Ask("a", canReachOrigin: true);
+        _new.Wait(TimeSpan.FromMilliseconds(299));
+        Assert.Empty(_new.Owner.Grants);
+
+        _new.Wait(TimeSpan.FromMilliseconds(1));
+
+        Assert.Equal(_new.AllSegments, _new.GrantedTo("a"));
+    }
+
+    [Fact]
+    public void Asked_ReadingAlready_KeepsThatAndTheRestIsDealtWhenOthersHadTimeToCome()
+    {
+        _new.Ask("a", Continued(reading: new SegmentRun { First = 3, Count = 2 }));
+        _new.Push();
+        Assert.Equal([3, 4], _new.Told["a"].Granted);
+        _new.Ask("b", Continued(reading: new SegmentRun { First = 4, Count = 2 }));
+        _new.Push();
+        Assert.Equal([5], _new.Told["b"].Granted);
+
+        _new.Wait(_new.Policy.Settling);
+
+        Assert.Contains(0, _new.Told["a"].Granted.Concat(_new.Told["b"].Granted));
+        Assert.Empty(_new.Told["a"].Granted.Intersect(_new.Told["b"].Granted));
+    }
+
+    [Fact]
+    public void Asked_ContinuedAndNotReading_WaitsForThoseWhoRead()
+    {
+        _new.Ask("a", Continued());
+        _new.Push();
+        Assert.Empty(_new.Told["a"].Granted);
+
+        _new.Ask("b", Continued(reading: new SegmentRun { First = 0, Count = 5 }));
+        _new.Wait(_new.Policy.Settling);
+
+        Assert.NotEmpty(_new.Told["a"].Granted);
+        Assert.Empty(_new.Told["a"].Granted.Intersect(Enumerable.Range(0, 5)));
+    }
+
+    [Fact]
+    public void Asked_ContinuedAndHeardOfAsReader_ItsOwnWordCounts()
+    {
+        _old.Ask("a", canReachOrigin: true);
+        _old.Push();
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        Assert.Equal(40, _new.GrantedTo("a").Count());
+
+        _new.Ask("a", Continued(reading: new SegmentRun { First = 3, Count = 2 }));
+        Assert.Equal([3, 4], _new.GrantedTo("a"));
+        _new.Wait(_new.Policy.Settling);
+        _new.Push();
+
+        // It is told what the owner believes, whatever another owner had told it.
+        Assert.Equal(_new.GrantedTo("a"), _new.Told["a"].Granted);
+        Assert.Equal(Enumerable.Range(0, 5), _new.Told["a"].Granted);
+    }
+
+    [Fact]
+    public void Asked_FetchingAlready_CountsAsAssigned()
+    {
+        _new.Hold("h", _new.AllSegments);
+        _new.Ask("a", Continued(fetching: new Assignment { Node = "h", Segments = { new SegmentRun { First = 20, Count = 3 } } }));
+        Assert.Equal([("a", "h", 20), ("a", "h", 21), ("a", "h", 22)], _new.Fetches.OrderBy(fetch => fetch.Segment));
+        _new.Push();
+
+        Assert.Equal(16, _new.CountFetches("a", "h"));
+        Assert.DoesNotContain(_new.Told["a"].Assigned.Keys, segment => segment is >= 20 and < 23);
+    }
+
+    [Fact]
+    public void Asked_FetchingFromAReaderThatIsToCome_IsNotGrantedMeanwhile()
+    {
+        _new.Ask("a", Continued(fetching: new Assignment { Node = "reader", Segments = { new SegmentRun { First = 0, Count = 3 } } }));
+        _new.Wait(_new.Policy.Settling);
+        Assert.Equal(Enumerable.Range(3, 37), _new.GrantedTo("a"));
+
+        // It says so when the reader does not come.
+        _new.FailAll("a", "reader", FetchFailure.Starved);
+        _new.Hold("a", Enumerable.Range(3, 37));
+        _new.Push();
+
+        Assert.Equal([0, 1, 2], _new.GrantedTo("a"));
+    }
+
+    [Fact]
+    public void Asked_NodesThatFetchFromEachOtherAsTheySay_WaitForNobodyForEver()
+    {
+        _new.Ask("a", Continued(fetching: new Assignment { Node = "b", Segments = { new SegmentRun { Count = 3 } } }));
+        _new.Ask("b", Continued(fetching: new Assignment { Node = "c", Segments = { new SegmentRun { Count = 2 } } }));
+        _new.Ask("c", Continued(fetching: new Assignment { Node = "a", Segments = { new SegmentRun { Count = 1 } } }));
+        FetchRules.Check(_new.Owner, _new.Policy, _new.Layout);
+        Assert.Equal(5, _new.CountFetches());
+    }
+
+    private static Want Continued(SegmentRun? reading = null, Assignment? fetching = null) => new()
+    {
+        CanReachOrigin = true,
+        Continued = true,
+        Reading = { reading is null ? [] : [reading] },
+        Fetching = { fetching is null ? [] : [fetching] },
+    };
+}
