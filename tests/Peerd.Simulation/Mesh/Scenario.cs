@@ -1,3 +1,5 @@
+using Peerd.Node.Swarm;
+
 namespace Peerd.Simulation.Mesh;
 
 /// <summary>What becomes of those who coordinate.</summary>
@@ -72,4 +74,10 @@ internal sealed record Scenario
 
     /// <summary>How often holders announce what has changed to those who are responsible.</summary>
     public TimeSpan AnnounceInterval { get; init; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Constants of the owners.</summary>
+    public CoordinatorPolicy Coordination { get; init; } = new();
+
+    /// <summary>Constants of the requesters.</summary>
+    public DownloaderPolicy Downloading { get; init; } = new();
 }

@@ -12,17 +12,14 @@ namespace Peerd.Simulation.Owners;
 internal sealed class OwnerDesk
 {
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
-    private static readonly TimeSpan PushInterval = TimeSpan.FromMilliseconds(5);
     private static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
-    private static readonly TimeSpan HandOverInterval = new CoordinatorPolicy().HandOverInterval;
 
     private readonly SimulatedMesh _mesh;
     private readonly SimulatedContent _content;
     private readonly NodeDirectory _directory;
     private readonly Dictionary<string, LookupSession> _sessions = new(StringComparer.Ordinal);
+    private readonly PushPace _pushes;
     private Coordinator? _machine;
-    private TimeSpan _lastFlush = TimeSpan.MinValue;
-    private bool _isFlushDue;
     private bool _hasAskedOther;
     private int _ticking;
 
@@ -31,6 +28,7 @@ internal sealed class OwnerDesk
         _mesh = mesh;
         _content = content;
         _directory = new NodeDirectory(content.Layout.PieceCount);
+        _pushes = new PushPace(mesh.Timeline, Push);
         Node = node;
     }
 
@@ -192,7 +190,7 @@ internal sealed class OwnerDesk
             if (known.State == LookupState.Available)
             {
                 // Others still ask there: they see an older ring.
-                _mesh.Timeline.After(HandOverInterval, () =>
+                _mesh.Timeline.After(_mesh.Scenario.Coordination.HandOverInterval, () =>
                 {
                     if (machine == _machine && Node.IsAlive)
                     {
@@ -217,7 +215,7 @@ internal sealed class OwnerDesk
     /// <summary>A new coordinator begins with what the directory knows.</summary>
     private Coordinator NewMachine()
     {
-        var machine = new Coordinator(new CoordinatorPolicy(), _content.SeedOfOwner, name => _mesh.NodeOf(name).Zone);
+        var machine = new Coordinator(_mesh.Scenario.Coordination, _content.SeedOfOwner, name => _mesh.NodeOf(name).Zone);
         if (!_directory.IsEmpty)
         {
             machine.SizeKnown(_content.Layout.Size, string.Empty, _mesh.Now);
@@ -253,7 +251,7 @@ internal sealed class OwnerDesk
         var begun = _mesh.Counts.Begin();
         _machine.Tick(_mesh.Now);
         _mesh.Counts.End(begun);
-        ScheduleFlush();
+        _pushes.Request();
         _mesh.Timeline.After(TickInterval, () => Tick(number));
     }
 
@@ -263,41 +261,16 @@ internal sealed class OwnerDesk
     {
         _mesh.Counts.End(begun);
         _mesh.Counts.CoordinatorMessages++;
-        ScheduleFlush();
+        _pushes.Request();
     }
 
-    /// <summary>Pushes are made at once after a quiet moment, and else together.</summary>
-    private void ScheduleFlush()
-    {
-        if (_machine is null || _isFlushDue)
-        {
-            return;
-        }
-
-        var due = _lastFlush + PushInterval;
-        if (due <= _mesh.Now)
-        {
-            Flush();
-        }
-        else
-        {
-            _isFlushDue = true;
-            _mesh.Timeline.At(due, () =>
-            {
-                _isFlushDue = false;
-                Flush();
-            });
-        }
-    }
-
-    private void Flush()
+    private void Push()
     {
         if (_machine is null || !Node.IsAlive)
         {
             return;
         }
 
-        _lastFlush = _mesh.Now;
         var begun = _mesh.Counts.Begin();
         var pushes = _machine.TakePushes(_mesh.Now).ToList();
         _mesh.Counts.End(begun);

@@ -86,24 +86,21 @@ internal sealed class OriginRead(SimulatedMesh mesh, SimulatedDownload reader, i
             return;
         }
 
-        if (IsHere())
+        (var firstFrame, _endFrame) = reader.Frames.MissingOf(first, count);
+        if (firstFrame == _endFrame)
         {
             End();
             return;
         }
 
-        var layout = reader.Content.Layout;
-        _endFrame = EndFrame();
-        _flow = mesh.Network.Open(this, mesh.Origin, reader.Node.Downlink, Flow.None, layout, reader.FirstMissingFrame(first, count), _endFrame);
+        _flow = mesh.Network.Open(this, mesh.Origin, reader.Node.Downlink, Flow.None, reader.Content.Layout, firstFrame, _endFrame);
         mesh.Network.Wake(_flow);
     }
 
-    private bool IsHere() => reader.FirstMissingFrame(first, count) >= EndFrame();
-
-    private int EndFrame()
+    private bool IsHere()
     {
-        var layout = reader.Content.Layout;
-        return layout.FirstFrameOf(first + count - 1) + layout.FramesIn(first + count - 1);
+        var (firstFrame, endFrame) = reader.Frames.MissingOf(first, count);
+        return firstFrame == endFrame;
     }
 
     private void End()

@@ -74,7 +74,7 @@ internal sealed class RangeRead(SimulatedMesh mesh, SimulatedDownload reader, Si
         }
     }
 
-    bool ITransfer.HasFrame(int frame) => Source!.HasFrame(frame);
+    bool ITransfer.HasFrame(int frame) => Source!.Frames.Contains(frame);
 
     void ITransfer.Starved(int frame)
     {
@@ -120,7 +120,7 @@ internal sealed class RangeRead(SimulatedMesh mesh, SimulatedDownload reader, Si
         {
             Answer(RangeOutcomeKind.NotHeld);
         }
-        else if (!source.TryServe(this))
+        else if (!source.Uploads.TryAdd(this))
         {
             mesh.Counts.Refused++;
             Answer(RangeOutcomeKind.Busy);
@@ -134,16 +134,14 @@ internal sealed class RangeRead(SimulatedMesh mesh, SimulatedDownload reader, Si
     private void Serve()
     {
         _isServed = true;
-        var layout = reader.Content.Layout;
-        var firstFrame = reader.FirstMissingFrame(Request.First, Request.Count);
-        _endFrame = layout.FirstFrameOf(Request.First + Request.Count - 1) + layout.FramesIn(Request.First + Request.Count - 1);
-        if (firstFrame >= _endFrame)
+        (var firstFrame, _endFrame) = reader.Frames.MissingOf(Request.First, Request.Count);
+        if (firstFrame == _endFrame)
         {
             Answer(RangeOutcomeKind.Complete);
             return;
         }
 
-        _flow = mesh.Network.Open(this, holder.Number, reader.Node.Downlink, mesh.TrunkBetween(holder, reader.Node), layout, firstFrame, _endFrame);
+        _flow = mesh.Network.Open(this, holder.Number, reader.Node.Downlink, mesh.TrunkBetween(holder, reader.Node), reader.Content.Layout, firstFrame, _endFrame);
         mesh.Network.Wake(_flow);
         TellWaiting();
     }
@@ -222,7 +220,7 @@ internal sealed class RangeRead(SimulatedMesh mesh, SimulatedDownload reader, Si
         if (_isServed)
         {
             _isServed = false;
-            Source!.Served(this);
+            Source!.Uploads.Remove(this);
         }
     }
 }

@@ -12,20 +12,11 @@ namespace Peerd.Simulation.Requesters;
 /// </summary>
 internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, SimulatedContent content)
 {
-    private const int Uploads = 16;
     private const int MaxHolders = 16;
 
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
 
     private readonly Dictionary<int, RequesterRead> _reads = [];
-    private readonly List<RangeRead> _serving = [];
-    private readonly PieceSet _frames = new(content.Layout.FrameCount);
-
-    // The layout computes what it tells each time, which is too slow for each frame.
-    private readonly int _framesPerPiece = content.Layout.FramesPerPiece;
-    private readonly int _lastPiece = content.Layout.PieceCount - 1;
-    private readonly int _framesOfLastPiece = content.Layout.FramesIn(content.Layout.PieceCount - 1);
-    private readonly byte[] _framesOfPieces = new byte[content.Layout.PieceCount];
     private SimulatedOwnerLink? _link;
     private DownloadReport? _report;
     private Announcements? _announcements;
@@ -49,10 +40,12 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
 
     public bool IsComplete { get; private set; }
 
-    public bool HasFailed { get; private set; }
+    public ReceivedFrames Frames { get; } = new(content.Layout);
 
     /// <summary>The pieces that are here.</summary>
-    public PieceSet Pieces { get; } = new(content.Layout.PieceCount);
+    public PieceSet Pieces => Frames.Pieces;
+
+    public Uploads Uploads { get; } = new();
 
     private bool IsRunning => IsStarted && !IsComplete && Node.IsAlive;
 
@@ -84,11 +77,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
         }
 
         _probe?.Drop();
-        foreach (var served in _serving.ToArray())
-        {
-            served.Break();
-        }
-
+        Uploads.Break();
         _link?.Die();
     }
 
@@ -159,76 +148,43 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
             return;
         }
 
-        var piece = frame / _framesPerPiece;
-        if (!_frames.Add(frame))
+        var piece = Frames.PieceOf(frame);
+        switch (Frames.Add(frame))
         {
-            mesh.Counts.Repeated++;
-            _machine!.BytesArrived(piece, mesh.Now);
-            return;
+            case FrameNews.Repeated:
+                mesh.Counts.Repeated++;
+                _machine!.BytesArrived(piece, mesh.Now);
+                return;
+            case FrameNews.Part:
+                _machine!.BytesArrived(piece, mesh.Now);
+                if (isFromOrigin)
+                {
+                    _report!.Reading(piece);
+                }
+
+                break;
+            case FrameNews.Piece:
+                _report!.Arrived(piece, isFromOrigin);
+                _machine!.PieceArrived(piece, mesh.Now);
+                CarryOut();
+                _announcements!.Changed();
+                break;
         }
 
-        if (++_framesOfPieces[piece] < (piece == _lastPiece ? _framesOfLastPiece : _framesPerPiece))
-        {
-            _machine!.BytesArrived(piece, mesh.Now);
-            if (isFromOrigin)
-            {
-                _report!.Reading(piece);
-            }
-        }
-        else
-        {
-            Pieces.Add(piece);
-            _report!.Arrived(piece, isFromOrigin);
-            _machine!.PieceArrived(piece, mesh.Now);
-            CarryOut();
-            _announcements!.Changed();
-        }
-
-        // From behind: what is sent now may be the last of its range, which leaves the list then.
-        for (var i = _serving.Count - 1; i >= 0; i--)
-        {
-            if (i < _serving.Count)
-            {
-                _serving[i].FrameHere(frame);
-            }
-        }
-
+        Uploads.FrameHere(frame);
         CompleteIfAllIsHere();
-    }
-
-    public bool HasFrame(int frame) => _frames.Contains(frame);
-
-    public int FirstMissingFrame(int firstPiece, int pieces)
-    {
-        var end = Content.Layout.FirstFrameOf(firstPiece + pieces);
-        var missing = _frames.NextClear(Content.Layout.FirstFrameOf(firstPiece));
-        return missing < 0 || missing > end ? end : missing;
     }
 
     /// <summary>What becomes of a frame that is not here, as seen by a reader that must not wait for itself.</summary>
     public PieceArrival ArrivalOf(int frame, string reader)
     {
-        var piece = frame / _framesPerPiece;
+        var piece = Frames.PieceOf(frame);
         return !IsRunning ? PieceArrival.None
             : _machine is null ? PieceArrival.Expected
             : _machine.IsIncoming(piece, reader) ? PieceArrival.Coming
             : _machine.IsIncoming(piece, exceptFrom: null) ? PieceArrival.FromReader
             : PieceArrival.Expected;
     }
-
-    /// <summary>Takes a range to serve; false when it serves as many as it may.</summary>
-    public bool TryServe(RangeRead read)
-    {
-        if (_serving.Count >= Uploads)
-        {
-            return false;
-        }
-
-        _serving.Add(read);
-        return true;
-    }
-
-    public void Served(RangeRead read) => _serving.Remove(read);
 
     /// <summary>A range has ended with an answer of the holder, or with a broken stream.</summary>
     public void RangeEnded(RangeRead read, RangeOutcomeKind outcome, SimulatedDownload? holder) => Do(() =>
@@ -293,7 +249,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
                     _link!.AskAgain(NewWant());
                     break;
                 case DownloadAction.Fail:
-                    HasFailed = true;
+                    // It stays as it is, and counts as unfinished.
                     break;
                 default:
                     throw new InvalidOperationException($"a simulated download does not know how to carry out {action}");
@@ -308,11 +264,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
             return;
         }
 
-        foreach (var served in _serving)
-        {
-            served.TellWaiting();
-        }
-
+        Uploads.TellWaiting();
         if (IsRunning)
         {
             _machine?.Tick(mesh.Now);
@@ -367,7 +319,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
 
     private void Begin(OriginRead? arriving = null)
     {
-        _machine = new Downloader(Content.Layout, Pieces, new DownloaderPolicy(), Content.SeedOf(Node.Name), mesh.Now);
+        _machine = new Downloader(Content.Layout, Pieces, mesh.Scenario.Downloading, Content.SeedOf(Node.Name), mesh.Now);
         if (arriving is not null)
         {
             // Before the grant for it is heard of, or the same would be asked for twice.

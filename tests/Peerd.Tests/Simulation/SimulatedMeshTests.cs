@@ -49,6 +49,32 @@ public sealed class SimulatedMeshTests
     public void Run_TheSameSeedAgain_HasTheSameOutcome(string name) =>
         Assert.Equal(Run(Named[name]), Run(Named[name]));
 
+    // The clock is virtual: these are the same on any machine, and change with the policy only.
+    [Theory]
+    [InlineData(8, 64, 4, 0.960)]
+    [InlineData(8, 64, 1, 0.927)]
+    [InlineData(8, 1024, 4, 0.994)]
+    [InlineData(8, 1024, 1, 0.983)]
+    [InlineData(50, 256, 4, 0.968)]
+    [InlineData(50, 256, 1, 0.870)]
+    public void Run_HealthyHerd_IsAsCloseToTheBoundAsItWas(int nodes, int mebibytes, int uplink, double share)
+    {
+        var outcome = Run(new Scenario { Nodes = nodes, Size = mebibytes * MiB, OriginUplink = uplink });
+
+        Assert.InRange(outcome.LastShare, share - 0.01, share + 0.01);
+        Assert.Equal(1, outcome.Amplification);
+        Assert.Equal(0, outcome.LastResorts);
+        Assert.InRange(outcome.BusiestUpload, 0.5, 1.25);
+    }
+
+    [Fact]
+    public void Run_TwoZones_CrossesTheBorderOnce()
+    {
+        var outcome = Run(Named["two zones"]);
+
+        Assert.InRange(outcome.Crossed, 1, 1.05);
+    }
+
     [Fact]
     public void Run_OtherSeeds_HaveOtherOutcomes() =>
         Assert.NotEqual(Run(Named["healthy"]).Longest, Run(Named["healthy"] with { Seed = 2 }).Longest);
