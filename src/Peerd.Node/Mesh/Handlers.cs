@@ -41,13 +41,13 @@ internal enum PieceArrival
     /// <summary>This node is not downloading the content.</summary>
     None,
 
-    /// <summary>The content is being downloaded; nothing has been asked for the piece yet.</summary>
+    /// <summary>The content is being downloaded: the piece is to come from another node, or has not been asked for yet.</summary>
     Expected,
 
     /// <summary>It is on its way, from the very node that asks and from nowhere else.</summary>
     FromReader,
 
-    /// <summary>It is on its way: from the origin, or from another node than the one that asks.</summary>
+    /// <summary>It is on its way from the origin.</summary>
     Coming,
 }
 
@@ -63,7 +63,7 @@ internal interface IIncomingPieces
     /// <summary>What becomes of a piece that is not here, as seen by <paramref name="reader"/>, who must not wait for itself.</summary>
     PieceArrival ArrivalOf(Digest content, int piece, string? reader);
 
-    /// <summary>Adds the pieces that are on their way to this node.</summary>
+    /// <summary>Adds the pieces that are on their way from the origin to this node.</summary>
     void AddIncoming(Digest content, PieceSet pieces);
 
     /// <summary>A few other nodes that have the piece, as far as this node knows.</summary>

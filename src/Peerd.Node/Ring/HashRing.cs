@@ -123,6 +123,32 @@ internal sealed class HashRing
         return index >= 0 && responsible[..FindResponsible(content, responsible)].Contains(index);
     }
 
+    /// <summary>
+    /// True when <paramref name="name"/> comes before <paramref name="other"/> in the order of those responsible for the
+    /// content, in every ring that holds both.
+    /// </summary>
+    public static bool IsNearer(Digest content, string name, string other)
+    {
+        var byDistance = Distance(content, name).CompareTo(Distance(content, other));
+        return byDistance != 0 ? byDistance < 0 : string.CompareOrdinal(name, other) < 0;
+    }
+
+    private static ulong Distance(Digest content, string name)
+    {
+        var (from, to) = (Hash(content), Hash(name));
+        var shortest = ulong.MaxValue;
+        for (var probe = 0; probe < ProbesPerContent; probe++)
+        {
+            var start = Position(from, probe);
+            for (var point = 0; point < PointsPerMember; point++)
+            {
+                shortest = Math.Min(shortest, unchecked(Position(to, point) - start));
+            }
+        }
+
+        return shortest;
+    }
+
     /// <summary>The index of the first point at or after a position, around the circle.</summary>
     private int FirstPointFrom(ulong position)
     {

@@ -16,9 +16,6 @@ internal sealed class Asker
     /// <summary>What it said last.</summary>
     public Want Want { get; set; } = new();
 
-    /// <summary>When it came, roughly: who came earlier is served first, those who came together by chance.</summary>
-    public long Wave { get; init; }
-
     /// <summary>Segments that it wants; null for all.</summary>
     public PieceSet? Wanted { get; set; }
 

@@ -67,6 +67,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 try
                 {
                     content.Tick();
+                    CloseIfIdle(content);
                 }
                 catch (Exception e)
                 {
@@ -109,7 +110,8 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 lock (_lock)
                 {
-                    return _sessions.Count == 0;
+                    // Those who come soon must not find a coordinator that does not know that another one deals.
+                    return _sessions.Count == 0 && !_coordinator.Yields(owner.Now);
                 }
             }
         }
@@ -130,7 +132,12 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
                 if (want.Observes)
                 {
-                    session.Push(_coordinator.Tell(now));
+                    session.Push(_coordinator.Tell());
+                    if (owner._mesh.IsNearer(Digest, session.Node))
+                    {
+                        _coordinator.Yield(now);
+                    }
+
                     return;
                 }
 
@@ -264,20 +271,28 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         private async Task AskOtherOwnerAsync()
         {
-            // Again while others still ask there: they see an older ring.
-            for (var known = await HearAsync(); known is { State: LookupState.Available } && !IsIdle; known = await HearAsync())
+            // Again while others ask there, or may do so because they see an older ring.
+            for (var other = await HearAsync(); IsAsked() && (other is { Known.State: LookupState.Available } || owner._mesh.HasChangedLately); other = await HearAsync())
             {
                 await Task.Delay(owner._policy.HandOverInterval, owner._time);
             }
         }
 
-        private async Task<LookupResponse?> HearAsync()
+        private bool IsAsked()
+        {
+            lock (_lock)
+            {
+                return _sessions.Count > 0;
+            }
+        }
+
+        private async Task<OtherOwner?> HearAsync()
         {
             using var patience = new CancellationTokenSource(OtherOwnerPatience, owner._time);
-            LookupResponse? known = null;
+            OtherOwner? other = null;
             try
             {
-                known = await owner._mesh.AskOtherOwnerAsync(Digest, patience.Token);
+                other = await owner._mesh.AskOtherOwnerAsync(Digest, patience.Token);
             }
             catch (Exception e) when (e is not OperationCanceledException)
             {
@@ -286,16 +301,20 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
             lock (_lock)
             {
-                if (known is not null)
+                if (other is not null)
                 {
-                    _coordinator.Heard(known, owner.Now);
+                    _coordinator.Heard(other.Known, owner.Now);
+                    if (other is { IsNearer: true, Known.State: LookupState.Available })
+                    {
+                        _coordinator.Yield(owner.Now);
+                    }
                 }
 
                 _coordinator.Settled();
                 ScheduleFlush();
             }
 
-            return known;
+            return other;
         }
 
         /// <summary>At once after a while of rest, else with what else comes soon.</summary>

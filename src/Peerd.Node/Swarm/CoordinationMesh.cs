@@ -16,9 +16,17 @@ internal interface ICoordinationMesh
     /// <summary>The ring has changed a short time ago: another member may know more of a content than its owner does.</summary>
     bool HasChangedLately { get; }
 
+    /// <summary>The node comes before this one in the order of those responsible for the content, whatever ring they see.</summary>
+    bool IsNearer(Digest content, string node);
+
     /// <summary>Asks the other member that is responsible for the content what it knows; null when it does not answer in time.</summary>
-    Task<LookupResponse?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken);
+    Task<OtherOwner?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken);
 }
+
+/// <summary>What another responsible member answered.</summary>
+/// <param name="Known">What it knows.</param>
+/// <param name="IsNearer">It comes before this node in the order of those responsible.</param>
+internal sealed record OtherOwner(LookupResponse Known, bool IsNearer);
 
 /// <inheritdoc cref="ICoordinationMesh"/>
 /// <remarks>Thread-safe.</remarks>
@@ -49,6 +57,8 @@ internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity se
         }
     }
 
+    public bool IsNearer(Digest content, string node) => HashRing.IsNearer(content, node, self.Name);
+
     public string ZoneOf(string node)
     {
         var ring = rings.Current;
@@ -56,9 +66,9 @@ internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity se
         return index < 0 ? string.Empty : ring[index].Zone;
     }
 
-    public async Task<LookupResponse?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken)
+    public async Task<OtherOwner?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken)
     {
-        if (OtherOwner(content) is not { } name || peers.Find(name) is not { IsSilent: false } peer)
+        if (FindOtherOwner(content) is not { } name || peers.Find(name) is not { IsSilent: false } peer)
         {
             return null;
         }
@@ -68,7 +78,7 @@ internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity se
             using var call = peer.Lookup(cancellationToken);
             var member = new Contracts.V1.Member { Node = self.Name, Incarnation = self.Incarnation };
             await call.RequestStream.WriteAsync(new LookupRequest { Want = new Want { Member = member, Digest = content.ToString(), Observes = true } }, cancellationToken);
-            return await call.ResponseStream.MoveNext(cancellationToken) ? call.ResponseStream.Current : null;
+            return await call.ResponseStream.MoveNext(cancellationToken) ? new OtherOwner(call.ResponseStream.Current, IsNearer(content, name)) : null;
         }
         catch (Exception e) when (e is RpcException or IOException or InvalidOperationException or OperationCanceledException)
         {
@@ -77,7 +87,7 @@ internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity se
         }
     }
 
-    private string? OtherOwner(Digest content)
+    private string? FindOtherOwner(Digest content)
     {
         var ring = rings.Current;
         Span<int> responsible = stackalloc int[ProtocolConstants.Replicas];

@@ -37,7 +37,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private TimeSpan _herdComesUntil = TimeSpan.MinValue;
     private TimeSpan _unsettledUntil = TimeSpan.MinValue;
     private TimeSpan _pausedUntil = TimeSpan.MinValue;
-    private TimeSpan _handedOverUntil = TimeSpan.MinValue;
+    private TimeSpan _yieldsUntil = TimeSpan.MinValue;
 
     /// <summary>Nobody asks.</summary>
     public bool IsIdle => _askers.Count == 0;
@@ -63,7 +63,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         var participant = GetOrAdd(node);
         if (participant.Asker is not { } asker)
         {
-            participant.Asker = asker = new Asker { Wave = (long)(now / policy.Wave) };
+            participant.Asker = asker = new Asker();
             _askers.Add(participant);
             if (_table is { } known)
             {
@@ -142,12 +142,18 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     }
 
     /// <summary>
-    /// What this owner knows, for another that asks because it is the owner now: that one deals from here on, and this one
-    /// deals nothing for a while, or both would deal the same.
+    /// Another owner deals: this one deals nothing for a while, or both would deal the same. It does all the same when it
+    /// can't help an asker otherwise.
     /// </summary>
-    public LookupResponse Tell(TimeSpan now)
+    public void Yield(TimeSpan now) => _yieldsUntil = now + policy.HandOver;
+
+    /// <summary>Another owner deals.</summary>
+    public bool Yields(TimeSpan now) =>
+        now < _yieldsUntil && !_askers.Exists(asker => asker.Asker!.StarvingSince is { } since && now - since >= policy.HandOver);
+
+    /// <summary>What this owner knows, for another that asks.</summary>
+    public LookupResponse Tell()
     {
-        _handedOverUntil = now + policy.HandOver;
         var told = new LookupResponse { Size = Size ?? 0, MediaType = _mediaType, State = _askers.Count > 0 ? LookupState.Available : LookupState.Unavailable };
         var runs = 0;
         foreach (var participant in _participants.Values.Where(participant => participant.Pieces is not null || participant.Grants.Count > 0))
@@ -374,7 +380,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>Decides what can be decided now and returns what is to be pushed to whom since the last call.</summary>
     public IEnumerable<(string Node, LookupResponse Push)> TakePushes(TimeSpan now)
     {
-        if (now >= _herdComesUntil && now >= _unsettledUntil && now >= _pausedUntil && now >= _handedOverUntil)
+        if (now >= _herdComesUntil && now >= _unsettledUntil && now >= _pausedUntil && !Yields(now))
         {
             Deal(now);
         }
@@ -382,6 +388,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         if (_table is { } table)
         {
             _matcher.Match(_askers, _everybody, table, now, fetch => fetch.To.Asker!.Assign(fetch.From.Node, fetch.Segment));
+        }
+
+        else
+        {
+            _askers.ForEach(asker => asker.Asker!.StarvingSince = asker == _prober ? null : asker.Asker.StarvingSince ?? now);
         }
 
         var state = StateOf();

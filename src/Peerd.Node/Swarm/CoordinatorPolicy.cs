@@ -30,8 +30,11 @@ internal sealed record CoordinatorPolicy
     /// <summary>The same for a content of one segment: a tree of two children per node is the quickest.</summary>
     public int ChildrenOfOnlySegment { get; init; } = 2;
 
-    /// <summary>Askers that come within this time are equals; who came before others is served first.</summary>
-    public TimeSpan Wave { get; init; } = TimeSpan.FromMilliseconds(500);
+    /// <summary>
+    /// How much less a holder is preferred that has all of a content to an asker that has nothing of it, where 8 is the
+    /// difference between an idle and a fully used one. What makes latecomers fetch from each other.
+    /// </summary>
+    public double CostOfBeingAhead { get; init; } = 512;
 
     /// <summary>Holders that are looked at for one assignment.</summary>
     public int HoldersLookedAt { get; init; } = 16;

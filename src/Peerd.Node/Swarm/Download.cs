@@ -195,11 +195,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    public bool IsIncoming(int piece, string? reader)
+    /// <summary>What becomes of a piece that is not here, as seen by another node, who must not wait for itself.</summary>
+    public PieceArrival ArrivalOf(int piece, string? reader)
     {
         lock (_lock)
         {
-            return (_fromOrigin?.Contains(piece) ?? false) || (_machine?.IsIncoming(piece, reader) ?? false);
+            return (_fromOrigin?.Contains(piece) ?? false) ? PieceArrival.Coming
+                : _machine?.ArrivalOf(piece, reader) is { } arrival and not PieceArrival.Expected ? arrival
+                : IsOver ? PieceArrival.None
+                : PieceArrival.Expected;
         }
     }
 
@@ -867,7 +871,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 _read.Add(piece);
             }
 
-            if (!_reportScheduled)
+            // The owner waits for segments from peers, and for every sign of life from the origin.
+            if (!_reportScheduled && (fromOrigin || _machine.HasSegmentOf(piece)))
             {
                 _reportScheduled = true;
                 Own(ReportLaterAsync(_stop.Token));

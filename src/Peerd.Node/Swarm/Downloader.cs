@@ -224,16 +224,36 @@ internal sealed class Downloader
         }
     }
 
-    /// <summary>The piece is on its way here: from the origin, or from a peer other than this one.</summary>
-    public bool IsIncoming(int piece, string? exceptFrom) =>
-        _inFlight.Contains(piece) && _requests.Values.Any(request => request.Contains(piece) && (request.Node is null || request.Node != exceptFrom));
+    /// <summary>
+    /// What becomes of a piece that is not here, as seen by <paramref name="reader"/>. Only what comes from the origin is
+    /// sure to come: what comes from peers an owner has arranged without a circle, or nobody has.
+    /// </summary>
+    public PieceArrival ArrivalOf(int piece, string? reader)
+    {
+        var (isFromReader, isFromOthers) = (false, false);
+        foreach (var request in _requests.Values.Where(request => request.Contains(piece)))
+        {
+            if (request.Node is null)
+            {
+                return PieceArrival.Coming;
+            }
 
-    /// <summary>Adds the pieces that are on their way here.</summary>
+            isFromReader |= request.Node == reader;
+            isFromOthers |= request.Node != reader;
+        }
+
+        return isFromReader && !isFromOthers ? PieceArrival.FromReader : PieceArrival.Expected;
+    }
+
+    /// <summary>Adds the pieces that are on their way here from the origin.</summary>
     public void AddIncoming(PieceSet pieces)
     {
-        foreach (var (first, count) in _inFlight.Runs())
+        foreach (var request in _requests.Values)
         {
-            pieces.AddRun(first, count);
+            if (request.Node is null)
+            {
+                pieces.AddRun(request.First, request.Count);
+            }
         }
     }
 
@@ -254,6 +274,9 @@ internal sealed class Downloader
 
     /// <summary>The piece is here, as far as was told.</summary>
     public bool Has(int piece) => _have.Contains(piece);
+
+    /// <summary>All pieces of the segment that this piece belongs to are here, as far as was told.</summary>
+    public bool HasSegmentOf(int piece) => IsWhole(piece / _layout.PiecesPerSegment);
 
     /// <summary>A piece that was here is gone: evicted or corrupt.</summary>
     /// <param name="piece">Number of the piece.</param>
@@ -800,9 +823,12 @@ internal sealed class Downloader
         }
 
         var isIdle = _requests.Count == 0;
+
+        // Without an owner, those who wait for each other wait for nothing.
+        var isStuck = isIdle || (_ownerLost && _requests.Values.All(request => request.IsWaiting));
         var isAlone = _ownerLost || _unavailable || !_peersAllowed || _peers.IsHeldByFailingOnly(missing);
         var patience = isAlone ? _policy.OwnerlessPatience + _ownerlessSpread : _policy.Patience;
-        if (waited < patience || (!isIdle && waited < _policy.Patience))
+        if (waited < patience || (!isStuck && waited < _policy.Patience))
         {
             return;
         }

@@ -80,16 +80,7 @@ internal sealed class Downloads : IIncomingPieces, IAsyncDisposable
     {
         lock (_lock)
         {
-            if (!_entries.TryGetValue(content, out var entry))
-            {
-                return PieceArrival.None;
-            }
-
-            var download = entry.Download;
-            return download.IsIncoming(piece, reader) ? PieceArrival.Coming
-                : download.IsIncoming(piece, reader: null) ? PieceArrival.FromReader
-                : download.IsOver ? PieceArrival.None
-                : PieceArrival.Expected;
+            return _entries.TryGetValue(content, out var entry) ? entry.Download.ArrivalOf(piece, reader) : PieceArrival.None;
         }
     }
 

@@ -19,12 +19,13 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         _hungry.Clear();
         foreach (var asker in askers)
         {
-            if (asker.Fetches.Count + asker.Grants.Count > 0)
+            var lacksNothing = asker.Asker!.Wanted is { } wanted ? wanted.CountOf(asker.Available, within: null) == 0 : asker.Available.IsFull;
+            if (lacksNothing || asker.Fetches.Count + asker.Grants.Count > 0)
             {
-                asker.Asker!.StarvingSince = null;
+                asker.Asker.StarvingSince = null;
             }
 
-            if (asker.Fetches.Count < table.Credits && asker.Asker!.NotBefore <= now && asker.Available.Count < table.Layout.SegmentCount)
+            if (!lacksNothing && asker.Fetches.Count < table.Credits && asker.Asker.NotBefore <= now)
             {
                 _hungry.Add(asker);
             }
@@ -53,7 +54,6 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         while (_hungry.Count > 0)
         {
             Shuffle(_hungry);
-            _hungry.Sort(static (a, b) => b.Fetches.Count != a.Fetches.Count ? b.Fetches.Count.CompareTo(a.Fetches.Count) : b.Asker!.Wave.CompareTo(a.Asker!.Wave));
             for (var i = _hungry.Count - 1; i >= 0; i--)
             {
                 var asker = _hungry[i];
@@ -181,6 +181,9 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
 
             var depth = holder.Held.Contains(segment) ? 0 : 1 + (holder.Fetches.TryGetValue(segment, out var above) ? above.Depth : 0);
             var cost = (8.0 * holder.Serving.Count / holder.Tokens) + depth + random.NextDouble();
+
+            // Who has much more than the asker has what others can get from nobody else: its uploads are for them.
+            cost += policy.CostOfBeingAhead * Math.Max(0, holder.Available.Count - asker.Available.Count) / table.Layout.SegmentCount;
             if (asker.Asker!.LastFailed.TryGetValue(segment, out var failed) && failed == holder.Node)
             {
                 cost += 1000;

@@ -148,7 +148,9 @@ internal sealed class SimulatedMesh
             var share = Scenario.FirstRingChange is { } first && change == 1 ? first : change / (double)_rings.Count;
             foreach (var node in _nodes)
             {
-                var (ring, time) = (change, (share * _bound) + (Scenario.RingSpread * (_random.NextDouble() - 0.5)));
+                // Who joins knows so first.
+                var isJoining = node.Number == Scenario.Nodes + change - 1;
+                var (ring, time) = (change, (share * _bound) + (Scenario.RingSpread * ((isJoining ? 0 : _random.NextDouble()) - 0.5)));
                 Timeline.At(time > TimeSpan.Zero ? time : TimeSpan.Zero, () => node.SeeRing(ring, Now));
             }
         }

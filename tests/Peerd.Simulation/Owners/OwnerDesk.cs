@@ -1,5 +1,6 @@
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Ring;
 using Peerd.Node.Swarm;
 using Peerd.Simulation.Mesh;
 
@@ -21,6 +22,7 @@ internal sealed class OwnerDesk
     private readonly PushPace _pushes;
     private Coordinator? _machine;
     private bool _hasAskedOther;
+    private TimeSpan? _yieldedAt;
     private int _ticking;
 
     public OwnerDesk(SimulatedMesh mesh, SimulatedNode node, SimulatedContent content)
@@ -149,7 +151,11 @@ internal sealed class OwnerDesk
         _hasAskedOther = true;
         var machine = _machine!;
         machine.Settle(_mesh.Now + OtherOwnerPatience);
-        _mesh.Timeline.After(OtherOwnerPatience, () => Heard(machine, null));
+        _mesh.Timeline.After(OtherOwnerPatience, () =>
+        {
+            machine.Settled();
+            _pushes.Request();
+        });
         Ask(machine);
     }
 
@@ -162,21 +168,29 @@ internal sealed class OwnerDesk
             {
                 if (other.IsAlive)
                 {
-                    var known = _mesh.DeskOf(other, _content).Tell();
-                    _mesh.Send(other, Node, () => Heard(machine, known));
+                    var known = _mesh.DeskOf(other, _content).Tell(Node);
+                    _mesh.Send(other, Node, () => Heard(machine, new OtherOwner(known, IsNearer(other))));
                 }
             });
         }
     }
 
-    private LookupResponse Tell()
+    private bool IsNearer(SimulatedNode other) => HashRing.IsNearer(_content.Digest, other.Name, Node.Name);
+
+    private LookupResponse Tell(SimulatedNode other)
     {
-        var known = (_machine ?? NewMachine()).Tell(_mesh.Now);
+        var known = (_machine ?? NewMachine()).Tell();
+        if (IsNearer(other))
+        {
+            _yieldedAt = _mesh.Now;
+            _machine?.Yield(_mesh.Now);
+        }
+
         _mesh.Counts.CoordinatorMessages++;
         return known;
     }
 
-    private void Heard(Coordinator machine, LookupResponse? known)
+    private void Heard(Coordinator machine, OtherOwner other)
     {
         if (machine != _machine || !Node.IsAlive)
         {
@@ -184,20 +198,23 @@ internal sealed class OwnerDesk
         }
 
         var begun = _mesh.Counts.Begin();
-        if (known is not null)
+        var isAsked = other.Known.State == LookupState.Available;
+        machine.Heard(other.Known, _mesh.Now);
+        if (isAsked && other.IsNearer)
         {
-            machine.Heard(known, _mesh.Now);
-            if (known.State == LookupState.Available)
+            machine.Yield(_mesh.Now);
+        }
+
+        if (_sessions.Count > 0 && (isAsked || Node.HasRingChangedLately(_mesh.Now)))
+        {
+            // Others ask there, or may do so because they see an older ring.
+            _mesh.Timeline.After(_mesh.Scenario.Coordination.HandOverInterval, () =>
             {
-                // Others still ask there: they see an older ring.
-                _mesh.Timeline.After(_mesh.Scenario.Coordination.HandOverInterval, () =>
+                if (machine == _machine && Node.IsAlive)
                 {
-                    if (machine == _machine && Node.IsAlive)
-                    {
-                        Ask(machine);
-                    }
-                });
-            }
+                    Ask(machine);
+                }
+            });
         }
 
         machine.Settled();
@@ -207,6 +224,11 @@ internal sealed class OwnerDesk
     private void OpenMachine()
     {
         _machine = NewMachine();
+        if (_yieldedAt is { } yieldedAt)
+        {
+            _machine.Yield(yieldedAt);
+        }
+
         _hasAskedOther = false;
         var number = ++_ticking;
         _mesh.Timeline.After(TickInterval, () => Tick(number));

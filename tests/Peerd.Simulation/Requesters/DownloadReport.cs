@@ -4,7 +4,7 @@ using Peerd.Simulation.Mesh;
 
 namespace Peerd.Simulation.Requesters;
 
-/// <summary>Tells the owner what has arrived: pieces of a few milliseconds together, and now and then what takes long.</summary>
+/// <summary>Tells the owner what has arrived: segments of a few milliseconds together, and now and then what takes long.</summary>
 internal sealed class DownloadReport(SimulatedMesh mesh, ContentLayout layout, SimulatedOwnerLink link)
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(5);
@@ -16,7 +16,8 @@ internal sealed class DownloadReport(SimulatedMesh mesh, ContentLayout layout, S
     private TimeSpan _lastReading;
     private bool _isScheduled;
 
-    public void Arrived(int piece, bool isFromOrigin)
+    /// <summary>A piece is here; with it the last of its segment, or not.</summary>
+    public void Arrived(int piece, bool isFromOrigin, bool isSegmentWhole)
     {
         _arrived.Add(piece);
         if (isFromOrigin)
@@ -24,7 +25,7 @@ internal sealed class DownloadReport(SimulatedMesh mesh, ContentLayout layout, S
             _read.Add(piece);
         }
 
-        if (!_isScheduled)
+        if (!_isScheduled && (isFromOrigin || isSegmentWhole))
         {
             _isScheduled = true;
             mesh.Timeline.After(Interval, () => Flush());

@@ -164,8 +164,8 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
 
                 break;
             case FrameNews.Piece:
-                _report!.Arrived(piece, isFromOrigin);
                 _machine!.PieceArrived(piece, mesh.Now);
+                _report!.Arrived(piece, isFromOrigin, _machine.HasSegmentOf(piece));
                 CarryOut();
                 _announcements!.Changed();
                 break;
@@ -181,9 +181,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
         var piece = Frames.PieceOf(frame);
         return !IsRunning ? PieceArrival.None
             : _machine is null ? PieceArrival.Expected
-            : _machine.IsIncoming(piece, reader) ? PieceArrival.Coming
-            : _machine.IsIncoming(piece, exceptFrom: null) ? PieceArrival.FromReader
-            : PieceArrival.Expected;
+            : _machine.ArrivalOf(piece, reader);
     }
 
     /// <summary>A range has ended with an answer of the holder, or with a broken stream.</summary>

@@ -60,6 +60,15 @@ public sealed class HashRingTests
         });
 
     [Fact]
+    public void IsNearer_AnyTwoMembers_AgreesWithTheRing() =>
+        Gen.Select(GenNames, Gen.Int).Sample((names, content) =>
+        {
+            var digest = Digest.OfSha256(BitConverter.GetBytes(content));
+            string[] inOrder = [.. Responsible(RingOf(names), digest, names.Length)];
+            return inOrder.Index().All(a => inOrder.Index().All(b => HashRing.IsNearer(digest, a.Item, b.Item) == a.Index < b.Index));
+        });
+
+    [Fact]
     public void FindResponsible_MemberComesOrGoes_MovesNothingBetweenThoseThatStay() =>
         Gen.Select(GenNames, Gen.Int, Gen.String[Gen.Char["cd"], 1, 4]).Sample((names, content, other) =>
         {

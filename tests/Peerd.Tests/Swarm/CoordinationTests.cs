@@ -210,7 +210,7 @@ public sealed class CoordinationTests : IDisposable
     [Fact]
     public async Task Open_RingHasChanged_NothingIsGrantedBeforeTheOtherOwnerHasTold()
     {
-        var answer = new TaskCompletionSource<LookupResponse?>();
+        var answer = new TaskCompletionSource<OtherOwner?>();
         _mesh.HasChangedLately = true;
         _mesh.Answer = _ => answer.Task;
         using var a = Open("a");
@@ -218,7 +218,7 @@ public sealed class CoordinationTests : IDisposable
         using var b = Open("b");
         Assert.Empty((await NextAsync(b)).Granted);
 
-        answer.SetResult(new LookupResponse
+        var known = new LookupResponse
         {
             Size = Size,
             Holders =
@@ -226,7 +226,8 @@ public sealed class CoordinationTests : IDisposable
                 new Holder { Node = "h", Pieces = { new PieceRun { First = 0, Count = 10 } } },
                 new Holder { Node = "reader", Receiving = { new PieceRun { First = 10, Count = 10 } } },
             },
-        });
+        };
+        answer.SetResult(new OtherOwner(known, IsNearer: true));
 
         var (toldA, toldB) = (new ToldNode(), new ToldNode());
         while (toldA.Granted.Count == 0 || toldB.Granted.Count == 0)
@@ -246,11 +247,51 @@ public sealed class CoordinationTests : IDisposable
     {
         var want = Want("a", Size);
         want.Continued = true;
-        _mesh.Answer = _ => Task.FromResult<LookupResponse?>(new LookupResponse { Size = Size, Holders = { new Holder { Node = "h", Complete = true } } });
+        _mesh.Answer = _ => Task.FromResult<OtherOwner?>(new OtherOwner(new LookupResponse { Size = Size, Holders = { new Holder { Node = "h", Complete = true } } }, IsNearer: true));
         using var a = _coordination.Open(want);
 
         Assert.Equal("h", Assert.Single((await NextAsync(a)).Assigned).Node);
         Assert.Equal(1, _mesh.Asked);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Open_OthersStillAskTheOtherOwner_TheNearerOfTheTwoGrants(bool isOtherNearer)
+    {
+        var isAsked = true;
+        _mesh.HasChangedLately = true;
+        _mesh.Answer = _ => Task.FromResult<OtherOwner?>(new OtherOwner(
+            new LookupResponse { Size = Size, State = isAsked ? LookupState.Available : LookupState.Unavailable }, isOtherNearer));
+        using var a = Open("a");
+        var told = new ToldNode();
+        told.Apply(await NextAsync(a));
+        for (; _mesh.Asked < 3; await Task.Yield())
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(50));
+        }
+
+        isAsked = false;
+        a.Apply(new LookupRequest { Want = Want("a", Size) });
+        told.Apply(await NextAsync(a));
+        Assert.Equal(isOtherNearer ? 0 : 40, told.Granted.Count);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Open_Observer_OnlyANearerOneStopsTheGranting(bool isNearer)
+    {
+        using var b = Open("b", canReachOrigin: false);
+        _mesh.Nearer.UnionWith(isNearer ? ["owner"] : []);
+        var want = Want("owner", size: 0);
+        want.Observes = true;
+        using var observer = _coordination.Open(want);
+        await NextPush(observer);
+
+        using var a = Open("a");
+
+        Assert.Equal(isNearer ? 0 : 1, Math.Min(1, (await NextAsync(a)).Granted.Count));
     }
 
     [Fact]
@@ -501,14 +542,19 @@ public sealed class CoordinationTests : IDisposable
     {
         public bool HasChangedLately { get; set; }
 
-        public Func<CancellationToken, Task<LookupResponse?>> Answer { get; set; } = _ => Task.FromResult<LookupResponse?>(null);
+        public Func<CancellationToken, Task<OtherOwner?>> Answer { get; set; } = _ => Task.FromResult<OtherOwner?>(null);
 
         /// <summary>How often the other owner was asked.</summary>
         public int Asked { get; private set; }
 
+        /// <summary>Names of nodes that come before this one.</summary>
+        public HashSet<string> Nearer { get; } = new(StringComparer.Ordinal);
+
         public string ZoneOf(string node) => string.Empty;
 
-        public Task<LookupResponse?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken)
+        public bool IsNearer(Digest content, string node) => Nearer.Contains(node);
+
+        public Task<OtherOwner?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken)
         {
             Assert.Equal(Content, content);
             Asked++;

@@ -56,9 +56,8 @@ public sealed class CoordinatorGrantTests
 
         private HashSet<(string To, string From, int Segment)> _fetches = [];
 
-        /// <summary>What a node that comes again is reading and fetching already.</summary>
+        /// <summary>What a node that comes again is reading already.</summary>
         private HashSet<int> _reading = [];
-        private HashSet<(string To, string From, int Segment)> _fetching = [];
         private bool _isSizeKnown;
         private TimeSpan _pausedUntil;
         private TimeSpan _now;
@@ -78,13 +77,11 @@ public sealed class CoordinatorGrantTests
             foreach (var (kind, index, choice) in events)
             {
                 _reading = [];
-                _fetching = [];
                 Step(kind, Names[index], new Random(choice));
                 Check();
             }
 
             _reading = [];
-            _fetching = [];
             Settle();
         }
 
@@ -142,14 +139,14 @@ public sealed class CoordinatorGrantTests
                 case 12 when _asking.TryGetValue(node, out var able):
                     // Its stream breaks and it comes again.
                     _reading = [.. _told[node].Granted.Where(_ => _isSizeKnown && random.Next(2) == 0)];
-                    _fetching = [.. _fetches.Where(fetch => fetch.To == node && random.Next(2) == 0)];
+                    var fetching = _fetches.Where(fetch => fetch.To == node && random.Next(2) == 0).ToList();
                     Leave(node);
                     Ask(node, new Want
                     {
                         CanReachOrigin = able,
                         Continued = true,
                         Reading = { SegmentRuns.Of(_reading) },
-                        Fetching = { _fetching.Select(fetch => new Assignment { Node = fetch.From, Segments = { new SegmentRun { First = (uint)fetch.Segment, Count = 1 } } }) },
+                        Fetching = { fetching.Select(fetch => new Assignment { Node = fetch.From, Segments = { new SegmentRun { First = (uint)fetch.Segment, Count = 1 } } }) },
                     });
                     break;
                 case > 12 when _fetches.Count > 0:
@@ -263,6 +260,8 @@ public sealed class CoordinatorGrantTests
 
         private void Check()
         {
+            // What has ended and was assigned anew is new, too.
+            var before = _coordinator.Fetches.ToHashSet();
             foreach (var (node, push) in _told.Take(_now))
             {
                 Assert.True(_asking.TryGetValue(node, out var able), "a node that does not ask is told nothing");
@@ -276,7 +275,7 @@ public sealed class CoordinatorGrantTests
             }
 
             CheckGrants();
-            CheckFetches();
+            CheckFetches(before);
             CheckStates();
         }
 
@@ -289,11 +288,12 @@ public sealed class CoordinatorGrantTests
             Assert.All(Names, node => Assert.InRange(_coordinator.CountGrants(node), 0, _policy.GrantsPerAsker));
         }
 
-        private void CheckFetches()
+        private void CheckFetches(HashSet<(string To, string From, int Segment)> before)
         {
             FetchRules.Check(_coordinator, _policy, _layout);
             var now = _coordinator.Fetches.ToHashSet();
-            foreach (var (to, from, segment) in now.Except(_fetches).Except(_fetching))
+            var fresh = now.Except(before).ToList();
+            foreach (var (to, from, segment) in fresh)
             {
                 Assert.True(_asking.ContainsKey(to), "who does not ask was assigned something");
                 Assert.True(Wants(to, segment), "what is not wanted was assigned");
@@ -305,7 +305,7 @@ public sealed class CoordinatorGrantTests
                 Assert.Equal(from, _told[to].Assigned.GetValueOrDefault(segment));
             }
 
-            CheckCrossings([.. now.Except(_fetches).Except(_fetching)], now);
+            CheckCrossings(fresh, now);
             _fetches = now;
         }
 

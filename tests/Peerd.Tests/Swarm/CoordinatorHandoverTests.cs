@@ -24,7 +24,7 @@ public sealed class CoordinatorHandoverTests
         var reading = _old.GrantedTo("reader").ToList();
         Assert.NotEmpty(reading);
 
-        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
         _new.Ask("a", canReachOrigin: true);
         _new.Push();
 
@@ -40,7 +40,7 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Hold("h", _old.AllSegments);
 
-        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
         _new.Ask("a", canReachOrigin: true);
         _new.Push();
 
@@ -52,7 +52,7 @@ public sealed class CoordinatorHandoverTests
     [Fact]
     public void Heard_NothingIsKnown_NothingChanges()
     {
-        _new.Owner.Heard(new Herd(Size).Owner.Tell(TimeSpan.Zero), _new.Now);
+        _new.Owner.Heard(new Herd(Size).Owner.Tell(), _new.Now);
         Assert.Null(_new.Owner.Size);
         _new.Ask("a", canReachOrigin: true);
         _new.Push();
@@ -66,7 +66,7 @@ public sealed class CoordinatorHandoverTests
         _old.Hold("h", _old.AllSegments);
         _new.Hold("h", 5);
 
-        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
         _new.Ask("a", canReachOrigin: true);
         _new.Push();
 
@@ -78,7 +78,7 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Hold("h", _old.AllSegments);
         _old.Hold("g", 0, 1);
-        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
         _new.Ask("a");
         _new.Push();
         Assert.Equal(["g", "h"], _new.Told["a"].Holders.Keys.Order(StringComparer.Ordinal));
@@ -98,7 +98,7 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Ask("reader", canReachOrigin: true);
         _old.Push();
-        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
         _new.Ask("a", canReachOrigin: true);
         _new.Push();
         Assert.Empty(_new.GrantedTo("a"));
@@ -128,22 +128,54 @@ public sealed class CoordinatorHandoverTests
             owner.HolderChanged($"h{node}", complete: false, pieces, TimeSpan.Zero);
         }
 
-        Assert.InRange(owner.Tell(TimeSpan.Zero).CalculateSize(), 1 << 20, 4 << 20);
+        Assert.InRange(owner.Tell().CalculateSize(), 1 << 20, 4 << 20);
     }
 
     [Fact]
-    public void Tell_ToTheNewOwner_DealsNothingForAWhile()
+    public void Tell_StateIsWhetherOthersAsk()
     {
-        _old.Ask("a", canReachOrigin: true);
-        Assert.Equal(LookupState.Available, _old.Owner.Tell(_old.Now).State);
+        _old.Ask("a");
 
+        Assert.Equal(LookupState.Available, _old.Owner.Tell().State);
+        Assert.Equal(LookupState.Unavailable, _new.Owner.Tell().State);
+    }
+
+    [Fact]
+    public void Yield_NothingIsGrantedForAWhileAndWhatOthersHoldIsAssigned()
+    {
+        _old.Hold("h", 5);
+        _old.Owner.Yield(_old.Now);
+        _old.Ask("a", canReachOrigin: true);
         _old.Push();
         Assert.Empty(_old.Owner.Grants);
+        Assert.Equal([5], _old.Told["a"].Assigned.Keys);
+
         _old.Wait(_old.Policy.HandOver);
         _old.Push();
 
         Assert.NotEmpty(_old.GrantedTo("a"));
-        Assert.Equal(LookupState.Unavailable, _new.Owner.Tell(_new.Now).State);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Yield_AgainAndAgain_WhoStarvesIsGrantedAllTheSame(bool isSizeKnown)
+    {
+        var owner = new Coordinator(_old.Policy, seed: 1);
+        if (isSizeKnown)
+        {
+            owner.SizeKnown(Size, string.Empty, TimeSpan.Zero);
+        }
+
+        var now = TimeSpan.Zero;
+        owner.Asked("a", new Want { CanReachOrigin = true }, now);
+        for (; !owner.Grants.Any(); now += _old.Policy.HandOverInterval)
+        {
+            owner.Yield(now);
+            _ = owner.TakePushes(now).ToList();
+        }
+
+        Assert.Equal(_old.Policy.HandOver + _old.Policy.HandOverInterval, now);
     }
 
     [Fact]
@@ -151,12 +183,12 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Ask("reader", canReachOrigin: true);
         _old.Push();
-        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
         Assert.NotEmpty(_new.GrantedTo("reader"));
         _old.Owner.Left("reader", _old.Now);
         _old.Hold("reader", 0, 1);
 
-        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
 
         Assert.Empty(_new.GrantedTo("reader"));
     }
@@ -225,7 +257,7 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Ask("a", canReachOrigin: true);
         _old.Push();
-        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
         Assert.Equal(40, _new.GrantedTo("a").Count());
 
         _new.Ask("a", Continued(reading: new SegmentRun { First = 3, Count = 2 }));

@@ -682,6 +682,41 @@ public sealed class DownloaderTests
     }
 
     [Fact]
+    public void ArrivalOf_OnlyWhatComesFromTheOriginIsSureToCome()
+    {
+        Demand(Whole);
+        Granted(0, 1);
+        Assign("p", 3);
+        Take();
+
+        Assert.Equal(PieceArrival.Coming, _downloader.ArrivalOf(0, "p"));
+        Assert.Equal(PieceArrival.FromReader, _downloader.ArrivalOf(3, "p"));
+        Assert.Equal(PieceArrival.Expected, _downloader.ArrivalOf(3, "other"));
+        Assert.Equal(PieceArrival.Expected, _downloader.ArrivalOf(3, null));
+        Assert.Equal(PieceArrival.Expected, _downloader.ArrivalOf(5, "p"));
+        var incoming = new PieceSet(Layout.PieceCount);
+        _downloader.AddIncoming(incoming);
+        Assert.Equal([(0, 1)], incoming.Runs());
+    }
+
+    [Fact]
+    public void Tick_WithoutAnOwnerAllThatIsAskedForWaits_TheOriginIsRead()
+    {
+        _downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Pieces = { Run(5, 1) } } } }, TimeSpan.Zero);
+        Demand(new Demand(0, 40, int.MaxValue));
+        _downloader.OwnerLost(TimeSpan.Zero);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+        var now = Policy.OwnerlessPatience + Policy.OwnerlessSpreadAmongPeers;
+        Tick(now);
+        Assert.Empty(Take());
+
+        _downloader.Waiting(fetch.Id);
+        Tick(now);
+
+        Assert.False(Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).IsGranted);
+    }
+
+    [Fact]
     public void OwnerLost_NobodyHasIt_TheOriginIsReadAfterAMomentThatIsNotTheSameForAll()
     {
         var moments = new HashSet<TimeSpan>();
