@@ -173,7 +173,7 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         var bestCost = double.MaxValue;
         foreach (var holder in _looked)
         {
-            if (!holder.Available.Contains(segment) || holder.ChildrenOf(segment) >= table.Children || holder.Serving.Count >= holder.Tokens
+            if (!holder.Available.Contains(segment) || !MayServe(holder, table, segment) || holder.Serving.Count >= holder.Tokens
                 || (nearby is not null && holder.Zone != asker.Zone && nearby.Contains(segment)) || holder.WaitsFor(asker, segment))
             {
                 continue;
@@ -198,6 +198,14 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         return best;
     }
 
+    private static bool MayServe(Participant holder, SegmentTable table, int segment)
+    {
+        // Who reads a small content serves each of its segments at once, and leaves what else its places allow to those
+        // who have got them from it: or some of them would come a round later than the others.
+        var isFirst = table.ChildrenOfReader < table.Children && !holder.Held.Contains(segment) && !holder.Fetches.ContainsKey(segment);
+        return holder.ChildrenOf(segment) < (isFirst ? table.ChildrenOfReader : table.Children);
+    }
+
     /// <summary>The chosen segment has too many children already: any other that somebody can serve.</summary>
     private Fetch? AnyPair(Participant asker, SegmentTable table, PieceSet? nearby, bool isInOrder)
     {
@@ -211,7 +219,7 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
                     break;
                 }
 
-                if (holder.ChildrenOf(segment) < table.Children && !holder.WaitsFor(asker, segment))
+                if (MayServe(holder, table, segment) && !holder.WaitsFor(asker, segment))
                 {
                     return table.Begin(asker, holder, segment, isInOrder);
                 }

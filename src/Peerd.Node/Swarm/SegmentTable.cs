@@ -21,10 +21,15 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
     public ContentLayout Layout => layout;
 
     /// <summary>Fetches that one asker, and one holder, may have at a time.</summary>
-    public int Credits { get; } = layout.SegmentSize <= policy.ShortSegment ? policy.CreditsOfShortSegments : policy.Credits;
+    public int Credits { get; } = CreditsOf(policy, layout);
 
     /// <summary>Nodes that may fetch the same segment from one holder at a time.</summary>
-    public int Children { get; } = layout.SegmentCount == 1 ? policy.ChildrenOfOnlySegment : policy.Children;
+    public int Children { get; } = ChildrenOf(policy, layout);
+
+    /// <summary>The same for who is reading it from the origin: fewer when all segments of the content can be served at once.</summary>
+    public int ChildrenOfReader { get; } = layout.SegmentCount <= 1 || layout.SegmentCount > CreditsOf(policy, layout)
+        ? ChildrenOf(policy, layout)
+        : Math.Clamp(CreditsOf(policy, layout) / layout.SegmentCount, 1, policy.Children);
 
     /// <summary>Segments that somebody holds, or reads from the origin.</summary>
     public PieceSet Covered => _covered;
@@ -260,6 +265,12 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
 
         zone.Count(segment, isAvailable ? 1 : -1);
     }
+
+    private static int CreditsOf(CoordinatorPolicy policy, ContentLayout layout) =>
+        layout.SegmentSize <= policy.ShortSegment ? policy.CreditsOfShortSegments : policy.Credits;
+
+    private static int ChildrenOf(CoordinatorPolicy policy, ContentLayout layout) =>
+        layout.SegmentCount == 1 ? policy.ChildrenOfOnlySegment : policy.Children;
 
     private sealed class Zone(int segmentCount)
     {

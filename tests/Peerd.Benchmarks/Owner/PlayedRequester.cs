@@ -185,7 +185,10 @@ internal sealed class PlayedRequester
             _readNow.Add(piece);
         }
 
-        ReportWithin(ReportInterval);
+        if (isRead || (piece + 1) % _content.Layout.PiecesPerSegment == 0 || _pieces.IsFull)
+        {
+            ReportWithin(ReportInterval);
+        }
     }
 
     private void ReportWithin(TimeSpan time)

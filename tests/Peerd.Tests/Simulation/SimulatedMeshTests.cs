@@ -57,6 +57,7 @@ public sealed class SimulatedMeshTests
     [InlineData(8, 1024, 1, 0.983)]
     [InlineData(50, 256, 4, 0.968)]
     [InlineData(50, 256, 1, 0.923)]
+    [InlineData(50, 1, 4, 0.267)]
     public void Run_HealthyHerd_IsAsCloseToTheBoundAsItWas(int nodes, int mebibytes, int uplink, double share)
     {
         var outcome = Run(new Scenario { Nodes = nodes, Size = mebibytes * MiB, OriginUplink = uplink });

@@ -110,6 +110,23 @@ public sealed class CoordinatorAssignmentTests
     }
 
     [Fact]
+    public void Push_AllSegmentsCanBeServedAtOnce_WhoReadsThemServesEachToOne()
+    {
+        var herd = new Herd(16 * 64 * 1024);
+        herd.Ask("reader", canReachOrigin: true);
+        herd.Push();
+        for (var i = 0; i < 20; i++)
+        {
+            herd.Ask($"a{i}");
+        }
+
+        herd.Push();
+
+        Assert.Equal(herd.AllSegments, herd.Fetches.Where(fetch => fetch.From == "reader").Select(fetch => fetch.Segment).Order());
+        Assert.Equal(20 * 16, herd.Fetches.Count);
+    }
+
+    [Fact]
     public void Push_FewSegments_EachHasFourChildrenAtMost()
     {
         var herd = new Herd(2 * KiB64);
