@@ -31,7 +31,7 @@ internal interface ILookupSession : IDisposable
 {
     void Apply(LookupRequest request);
 
-    /// <summary>Completes with the next push; pushes that were not taken yet are merged into one.</summary>
+    /// <summary>Completes with the next push; when too many have not been taken yet, the later ones are merged into one.</summary>
     ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken);
 }
 

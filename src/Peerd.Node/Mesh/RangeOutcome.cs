@@ -41,7 +41,7 @@ internal readonly record struct RangeOutcome(RangeOutcomeKind Kind, IReadOnlyLis
     public static RangeOutcome Corrupt(string error) => new(RangeOutcomeKind.Corrupt, [], error);
 
     /// <summary>
-    /// Pieces that the peer has or is receiving, as far as it said so: only when asked, and not always. Not checked
+    /// Pieces that the peer has or is reading from the origin, as far as it said so: only when asked, and not always. Not checked
     /// against the content.
     /// </summary>
     public IReadOnlyList<PieceRun> Pieces { get => field ?? []; private init; }

@@ -5,9 +5,10 @@ namespace Peerd.Node.Ring;
 /// <summary>
 /// The ring of the moment, rebuilt whenever the membership source tells a new list. One writer, any number of readers.
 /// </summary>
-internal sealed partial class RingSource(IMembershipSource membership, ILogger<RingSource> logger) : BackgroundService
+internal sealed partial class RingSource(IMembershipSource membership, TimeProvider time, ILogger<RingSource> logger) : BackgroundService
 {
     private readonly Latest<HashRing> _rings = new(HashRing.Empty);
+    private long _changedAt;
 
     /// <summary>The newest ring; <see cref="HashRing.Empty"/> before the first list.</summary>
     public HashRing Current => _rings.Current;
@@ -15,11 +16,19 @@ internal sealed partial class RingSource(IMembershipSource membership, ILogger<R
     /// <summary>The newest ring, then each one that replaces it, until cancelled; slow readers miss rings in between, never the last.</summary>
     public IAsyncEnumerable<HashRing> WatchAsync(CancellationToken cancellationToken) => _rings.WatchAsync(cancellationToken);
 
+    /// <summary>Whether members have come or gone, the first list counted, within this time.</summary>
+    public bool HasChangedWithin(TimeSpan age) => time.GetElapsedTime(Interlocked.Read(ref _changedAt)) < age;
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await foreach (var members in membership.WatchAsync(stoppingToken))
         {
             var ring = new HashRing(members);
+            if (ring.Version != Current.Version)
+            {
+                Interlocked.Exchange(ref _changedAt, time.GetTimestamp());
+            }
+
             _rings.Publish(ring);
             Log.RingChanged(logger, ring.Version, ring.Count);
         }

@@ -27,6 +27,8 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     private readonly CoordinatorPolicy _policy = new();
     private readonly ConcurrentDictionary<Digest, CoordinatedContent> _contents = new();
     private readonly Lock _opening = new();
+    private readonly CancellationTokenSource _stop = new();
+    private int _disposed;
 
     public Coordination(HolderDirectory directory, ICoordinationMesh mesh, TimeProvider time, ILogger<Coordination> logger)
     {
@@ -40,12 +42,41 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     public ILookupSession Open(Want want)
     {
         var digest = Digest.Parse(want.Digest);
+        CoordinatedContent content;
         lock (_opening)
         {
-            var content = _contents.GetOrAdd(digest, key => new CoordinatedContent(this, key));
-            var session = new LookupSession(content, want.Member, _directory);
+            content = _contents.GetOrAdd(digest, key => new CoordinatedContent(this, key));
+            content.IsJoining(1);
+        }
+
+        var session = new LookupSession(content, want.Member, _directory);
+        try
+        {
             content.Join(session, want);
-            return session;
+        }
+        finally
+        {
+            content.IsJoining(-1);
+        }
+
+        return session;
+    }
+
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await _stop.CancelAsync();
+        await Task.WhenAll(_contents.Values.Select(content => content.Asking)).WaitAsync(cancellationToken);
+        await base.StopAsync(cancellationToken);
+    }
+
+    public override void Dispose()
+    {
+        // Registered under several types, it is disposed as often.
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            _stop.Cancel();
+            _stop.Dispose();
+            base.Dispose();
         }
     }
 
@@ -67,7 +98,10 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 try
                 {
                     content.Tick();
-                    CloseIfIdle(content);
+                    if (content.IsIdle)
+                    {
+                        CloseIfIdle(content);
+                    }
                 }
                 catch (Exception e)
                 {
@@ -98,11 +132,14 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         private readonly Coordinator _coordinator = new(owner._policy, StableSeed.Of(digest), owner._mesh.ZoneOf);
         private readonly Dictionary<string, LookupSession> _sessions = new(StringComparer.Ordinal);
         private Task _flushing = Task.CompletedTask;
-        private Task _asking = Task.CompletedTask;
         private TimeSpan? _lastFlush;
         private bool _hasAskedOther;
+        private int _joining;
 
         public Digest Digest { get; } = digest;
+
+        /// <summary>Asks the other owner as long as that is of use; never fails.</summary>
+        public Task Asking { get; private set; } = Task.CompletedTask;
 
         public bool IsIdle
         {
@@ -111,8 +148,17 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 lock (_lock)
                 {
                     // Those who come soon must not find a coordinator that does not know that another one deals.
-                    return _sessions.Count == 0 && !_coordinator.Yields(owner.Now);
+                    return _sessions.Count == 0 && _joining == 0 && !_coordinator.Yields(owner.Now);
                 }
+            }
+        }
+
+        /// <summary>Keeps the content while somebody opens a session.</summary>
+        public void IsJoining(int change)
+        {
+            lock (_lock)
+            {
+                _joining += change;
             }
         }
 
@@ -136,6 +182,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     if (owner._mesh.IsNearer(Digest, session.Node))
                     {
                         _coordinator.Yield(now);
+                        BeginAsking();
                     }
 
                     return;
@@ -265,16 +312,30 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 _hasAskedOther = true;
                 _coordinator.Settle(now + OtherOwnerPatience);
-                _asking = AskOtherOwnerAsync();
+                BeginAsking();
             }
         }
 
-        private async Task AskOtherOwnerAsync()
+        /// <summary>What the other owner's requesters read and hold counts here, too.</summary>
+        private void BeginAsking()
+        {
+            if (_sessions.Count > 0 && Asking.IsCompleted)
+            {
+                Asking = AskOtherOwnerAsync(owner._stop.Token);
+            }
+        }
+
+        private async Task AskOtherOwnerAsync(CancellationToken stop)
         {
             // Again while others ask there, or may do so because they see an older ring.
-            for (var other = await HearAsync(); IsAsked() && (other is { Known.State: LookupState.Available } || owner._mesh.HasChangedLately); other = await HearAsync())
+            for (var other = await HearAsync(stop); IsAsked() && (other is { Known.State: LookupState.Available } || owner._mesh.HasChangedLately); other = await HearAsync(stop))
             {
-                await Task.Delay(owner._policy.HandOverInterval, owner._time);
+                var pause = other is { Known.State: LookupState.Available } ? owner._policy.HandOverInterval : owner._policy.HandOver;
+                await Task.Delay(pause, owner._time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (stop.IsCancellationRequested)
+                {
+                    return;
+                }
             }
         }
 
@@ -286,13 +347,14 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             }
         }
 
-        private async Task<OtherOwner?> HearAsync()
+        private async Task<OtherOwner?> HearAsync(CancellationToken stop)
         {
             using var patience = new CancellationTokenSource(OtherOwnerPatience, owner._time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, patience.Token);
             OtherOwner? other = null;
             try
             {
-                other = await owner._mesh.AskOtherOwnerAsync(Digest, patience.Token);
+                other = await owner._mesh.AskOtherOwnerAsync(Digest, either.Token);
             }
             catch (Exception e) when (e is not OperationCanceledException)
             {

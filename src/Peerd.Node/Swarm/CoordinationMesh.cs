@@ -30,32 +30,12 @@ internal sealed record OtherOwner(LookupResponse Known, bool IsNearer);
 
 /// <inheritdoc cref="ICoordinationMesh"/>
 /// <remarks>Thread-safe.</remarks>
-internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity self, PeerConnections peers, TimeProvider time, ILogger<CoordinationMesh> logger) : ICoordinationMesh
+internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity self, PeerConnections peers, ILogger<CoordinationMesh> logger) : ICoordinationMesh
 {
     /// <summary>For so long after a ring change former owners may know more; after it all holders have announced themselves.</summary>
     private static readonly TimeSpan Lately = TimeSpan.FromSeconds(30);
 
-    private readonly Lock _lock = new();
-    private string? _version;
-    private long _since;
-
-    public bool HasChangedLately
-    {
-        get
-        {
-            var version = rings.Current.Version;
-            lock (_lock)
-            {
-                if (_version != version)
-                {
-                    _version = version;
-                    _since = time.GetTimestamp();
-                }
-
-                return time.GetElapsedTime(_since) < Lately;
-            }
-        }
-    }
+    public bool HasChangedLately => rings.HasChangedWithin(Lately);
 
     public bool IsNearer(Digest content, string node) => HashRing.IsNearer(content, node, self.Name);
 

@@ -38,6 +38,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private TimeSpan _unsettledUntil = TimeSpan.MinValue;
     private TimeSpan _pausedUntil = TimeSpan.MinValue;
     private TimeSpan _yieldsUntil = TimeSpan.MinValue;
+    private TimeSpan _lease = policy.Lease;
+    private bool _hasLeaseExpired;
+    private bool _isAskedElsewhere;
 
     /// <summary>Nobody asks.</summary>
     public bool IsIdle => _askers.Count == 0;
@@ -104,6 +107,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>What another owner of the content knew when it was asked.</summary>
     public void Heard(LookupResponse known, TimeSpan now)
     {
+        _isAskedElsewhere = known.State == LookupState.Available;
         SizeKnown(known.Size > 0 ? known.Size : -1, known.MediaType, now);
         if (_table is not { } table)
         {
@@ -135,43 +139,45 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             var segments = Enumerable.Range(0, table.Layout.SegmentCount).Where(segment => !table.Covered.Contains(segment) && Intersects(reading, segment, table.Layout)).ToList();
             if (segments.Count > 0)
             {
-                participant.HeardAt ??= now;
-                table.AddGrant(participant, segments, now);
+                table.AddGrant(participant, segments, now).IsHeard = true;
             }
         }
     }
 
     /// <summary>
-    /// Another owner deals: this one deals nothing for a while, or both would deal the same. It does all the same when it
-    /// can't help an asker otherwise.
+    /// Another owner deals: this one deals nothing for a while, or both would deal the same, except to who has got nothing
+    /// for as long.
     /// </summary>
     public void Yield(TimeSpan now) => _yieldsUntil = now + policy.HandOver;
 
     /// <summary>Another owner deals.</summary>
-    public bool Yields(TimeSpan now) =>
-        now < _yieldsUntil && !_askers.Exists(asker => asker.Asker!.StarvingSince is { } since && now - since >= policy.HandOver);
+    public bool Yields(TimeSpan now) => now < _yieldsUntil;
 
     /// <summary>What this owner knows, for another that asks.</summary>
     public LookupResponse Tell()
     {
         var told = new LookupResponse { Size = Size ?? 0, MediaType = _mediaType, State = _askers.Count > 0 ? LookupState.Available : LookupState.Unavailable };
         var runs = 0;
-        foreach (var participant in _participants.Values.Where(participant => participant.Pieces is not null || participant.Grants.Count > 0))
+
+        // First-hand only, or two owners would tell each other for ever what has long ended; readers first.
+        var telling = _participants.Values.Where(participant => (participant.Pieces is not null && participant.HeardAt is null) || participant.Grants.Exists(grant => !grant.IsHeard));
+        foreach (var participant in telling.OrderBy(participant => participant.Grants.Count == 0))
         {
             if (runs > policy.RunsTold)
             {
                 break;
             }
 
-            var holder = new Holder { Node = participant.Node, Complete = participant.Complete };
-            if (participant is { Complete: false, Pieces: { } pieces })
+            var isPieceTold = participant.HeardAt is null;
+            var holder = new Holder { Node = participant.Node, Complete = participant.Complete && isPieceTold };
+            if (isPieceTold && participant is { Complete: false, Pieces: { } pieces })
             {
                 holder.Pieces.AddRange(pieces.ToPieceRuns());
             }
 
             if (_table is { } table)
             {
-                foreach (var run in SegmentRuns.Of(participant.Grants.SelectMany(grant => grant.Segments)))
+                foreach (var run in SegmentRuns.Of(participant.Grants.Where(grant => !grant.IsHeard).SelectMany(grant => grant.Segments)))
                 {
                     holder.Receiving.Add(new PieceRun { First = run.First * (uint)table.Layout.PiecesPerSegment, Count = run.Count * (uint)table.Layout.PiecesPerSegment });
                 }
@@ -241,7 +247,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
         foreach (var participant in _askers)
         {
-            participant.Asker!.Pending.Size = size;
+            participant.Asker!.StarvingSince = null;
+            participant.Asker.Pending.Size = size;
             participant.Asker.Wanted = WantedOf(participant.Asker.Want, table.Layout);
         }
 
@@ -314,9 +321,13 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             return;
         }
 
-        foreach (var grant in participant.Grants.Where(grant => report.Reading.Any(run => grant.Segments.Exists(segment => segment >= run.First && segment - run.First < run.Count))))
+        if (report.Reading.Count > 0 && _table is { } table)
         {
-            grant.LastProgress = now;
+            var reading = SegmentRuns.ToSet(report.Reading, table.Layout);
+            foreach (var grant in participant.Grants.Where(grant => grant.Segments.Exists(reading.Contains)))
+            {
+                grant.LastProgress = now;
+            }
         }
 
         GiveBack(participant, report);
@@ -353,13 +364,21 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 participant.Pieces = null;
                 participant.HeardAt = null;
                 _askers.ForEach(asker => asker.Asker!.Forget(participant.Node));
-                RemoveIfUseless(participant);
             }
             else
             {
                 EndStalledGrants(participant, now);
             }
+
+            if (participant.Serving.Count == 0)
+            {
+                // One that an asker fetches from, as it says, may still announce itself.
+                RemoveIfUseless(participant);
+            }
         }
+
+        _lease = _hasLeaseExpired ? Doubled(_lease, 1, policy.LongestLease) : _lease;
+        _hasLeaseExpired = false;
 
         if (_prober is { } prober && now - _proberSince > 2 * policy.Lease && _askers.Count > 1)
         {
@@ -380,16 +399,15 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>Decides what can be decided now and returns what is to be pushed to whom since the last call.</summary>
     public IEnumerable<(string Node, LookupResponse Push)> TakePushes(TimeSpan now)
     {
-        if (now >= _herdComesUntil && now >= _unsettledUntil && now >= _pausedUntil && !Yields(now))
+        if (now >= _herdComesUntil && now >= _unsettledUntil && now >= _pausedUntil)
         {
-            Deal(now);
+            Deal(Yields(now) ? _askers.FindAll(asker => now - asker.Asker!.StarvingSince >= policy.HandOver) : _askers, now);
         }
 
         if (_table is { } table)
         {
             _matcher.Match(_askers, _everybody, table, now, fetch => fetch.To.Asker!.Assign(fetch.From.Node, fetch.Segment));
         }
-
         else
         {
             _askers.ForEach(asker => asker.Asker!.StarvingSince = asker == _prober ? null : asker.Asker.StarvingSince ?? now);
@@ -444,7 +462,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
     private void RemoveIfUseless(Participant participant)
     {
-        if (participant.Asker is null && participant.Pieces is null && participant.HeardAt is null)
+        if (participant is { Asker: null, Pieces: null, Grants.Count: 0 })
         {
             _table?.Leave(participant);
             _participants.Remove(participant.Node);
@@ -497,7 +515,13 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         {
             foreach (var segment in SegmentRuns.Numbers(SegmentRuns.ToSet(assignment.Segments, table.Layout)).Where(segment => !participant.Available.Contains(segment)))
             {
-                if (GetOrAdd(assignment.Node) is var holder && !holder.WaitsFor(participant, segment))
+                if (participant.Fetches.Count >= table.Credits)
+                {
+                    // More was never assigned.
+                    return;
+                }
+
+                if (!participant.Fetches.ContainsKey(segment) && GetOrAdd(assignment.Node) is var holder && !holder.WaitsFor(participant, segment))
                 {
                     table.Begin(participant, holder, segment, isInOrder: false);
                 }
@@ -505,18 +529,19 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
     }
 
-    private void Deal(TimeSpan now)
+    private void Deal(List<Participant> askers, TimeSpan now)
     {
         if (_table is { } table)
         {
-            _dealer.Deal(_askers, table, now, (reader, segments) => Grant(reader, segments, now));
-            if (_askers.Count > 1 && _dealer.ChooseRichest(_askers, table) is { } richest)
+            var isAlone = _askers.Count == 1 && !_isAskedElsewhere;
+            _dealer.Deal(askers, table, isAlone, now, (reader, segments) => Grant(reader, segments, now));
+            if (!isAlone && _dealer.ChooseRichest(askers, table) is { } richest)
             {
                 richest.Asker!.AskedBackAt = OriginDealer.Open(richest);
                 richest.Asker.Pending.Reclaimed.AddRange(SegmentRuns.Of(richest.Grants.SelectMany(grant => grant.Segments)));
             }
         }
-        else if (_prober is null && _dealer.ChooseProber(_askers, now) is { } prober)
+        else if (_prober is null && _dealer.ChooseProber(askers, now) is { } prober)
         {
             _prober = prober;
             _proberSince = now;
@@ -669,11 +694,19 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
     private void EndStalledGrants(Participant participant, TimeSpan now)
     {
-        foreach (var stalled in participant.Grants.Where(grant => now - grant.LastProgress > policy.Lease).ToList())
+        // Who is the only one that could read goes on: it has its own patience with the origin.
+        if (participant.Asker is not null && !_askers.Exists(other => other != participant && other.Asker!.CanReachOrigin))
+        {
+            return;
+        }
+
+        foreach (var stalled in participant.Grants.Where(grant => now - grant.LastProgress > _lease).ToList())
         {
             var segments = stalled.Segments.ToList();
             if (participant.Asker is { } asker)
             {
+                // An origin that lets everybody wait is not made quicker by asking it again and again.
+                _hasLeaseExpired = true;
                 asker.Expired++;
                 asker.NoGrantsUntil = now + policy.LongestBan;
             }

@@ -45,8 +45,11 @@ internal sealed record CoordinatorPolicy
     /// <summary>An asker that fetches nothing for this long because nobody in its zone can serve it may fetch from another zone.</summary>
     public TimeSpan ZonePatience { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>A grant without new bytes for this long is dealt again.</summary>
+    /// <summary>A grant without new bytes for this long is dealt again, if somebody else can read it.</summary>
     public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>Up to which it doubles whenever one expires: an origin may be slow to begin.</summary>
+    public TimeSpan LongestLease { get; init; } = TimeSpan.FromSeconds(12);
 
     /// <summary>A node that others cannot fetch from is left alone for this long, doubling up to <see cref="LongestBan"/>.</summary>
     public TimeSpan FirstBan { get; init; } = TimeSpan.FromSeconds(1);

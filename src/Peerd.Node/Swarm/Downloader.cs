@@ -301,6 +301,12 @@ internal sealed class Downloader
     {
         _have.Clear();
         _peersAllowed = false;
+        foreach (var (segment, assigned) in _assigned)
+        {
+            // Nobody's fault, but the holder has a place again.
+            _actions.Add(new DownloadAction.ReportFailed(new FailedFetch { Segment = (uint)segment, Node = assigned.Node, Reason = FetchFailure.Starved }));
+        }
+
         _assigned.Clear();
         _lastProgress = now;
         foreach (var id in _requests.Keys)
@@ -763,7 +769,7 @@ internal sealed class Downloader
         foreach (var demand in _demands)
         {
             var end = Math.Min(Math.Min(demand.End, _layout.PieceCount), demand.Ahead > _layout.PieceCount ? int.MaxValue : demand.Position + demand.Ahead);
-            for (var piece = _have.NextClear(demand.Position); piece >= 0 && piece < end && candidates.Count < _policy.Window; piece = _have.NextClear(piece + 1))
+            for (var piece = _have.NextClear(demand.Position); piece >= 0 && piece < end && candidates.Count < _policy.Window * _layout.PiecesPerSegment; piece = _have.NextClear(piece + 1))
             {
                 if (IsIdle(piece) && usable.Exists(peer => peer.Pieces.Contains(piece)))
                 {
@@ -824,8 +830,9 @@ internal sealed class Downloader
 
         var isIdle = _requests.Count == 0;
 
-        // Without an owner, those who wait for each other wait for nothing.
-        var isStuck = isIdle || (_ownerLost && _requests.Values.All(request => request.IsWaiting));
+        // Without an owner, those who wait for each other wait for nothing. What was not assigned is waited for only by who
+        // reads it from the origin.
+        var isStuck = isIdle || (_ownerLost && _requests.Values.All(request => request.IsWaiting && (request.Segment >= 0 || waited >= _policy.StarvedPatience)));
         var isAlone = _ownerLost || _unavailable || !_peersAllowed || _peers.IsHeldByFailingOnly(missing);
         var patience = isAlone ? _policy.OwnerlessPatience + _ownerlessSpread : _policy.Patience;
         if (waited < patience || (!isStuck && waited < _policy.Patience))

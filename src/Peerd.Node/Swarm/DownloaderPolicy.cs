@@ -21,8 +21,8 @@ internal sealed record DownloaderPolicy
     /// <summary>Bytes of one range asked of a peer at most.</summary>
     public int LongestRange { get; init; } = 4 * 1024 * 1024;
 
-    /// <summary>Without an owner: pieces among which the random half of the requests is chosen, from the first missing one on.</summary>
-    public int Window { get; init; } = 256;
+    /// <summary>Without an owner: segments among which the random half of the requests is chosen, from the first missing one on.</summary>
+    public int Window { get; init; } = 128;
 
     /// <summary>A busy peer is not asked again for this long.</summary>
     public TimeSpan BusyPause { get; init; } = TimeSpan.FromMilliseconds(50);

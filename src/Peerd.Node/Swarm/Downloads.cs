@@ -147,7 +147,7 @@ internal sealed class Downloads : IIncomingPieces, IAsyncDisposable
 
         lock (_lock)
         {
-            if (entry.Users > 0 && !entry.Download.IsOver)
+            if (entry.Users > 0)
             {
                 return;
             }

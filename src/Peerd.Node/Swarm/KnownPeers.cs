@@ -23,8 +23,6 @@ internal sealed class KnownPeers(ContentLayout layout, DownloaderPolicy policy)
         return peer;
     }
 
-    public void Remove(string node) => _peers.Remove(node);
-
     /// <summary>An owner told this of a holder.</summary>
     public void Learn(Holder holder)
     {

@@ -9,19 +9,23 @@ namespace Peerd.Node.Swarm;
 internal sealed class OriginDealer(CoordinatorPolicy policy)
 {
     /// <summary>Who is to find out the size: null when nobody can.</summary>
-    public Participant? ChooseProber(IReadOnlyCollection<Participant> askers, TimeSpan now) => Choose(askers, null, now);
+    public Participant? ChooseProber(IReadOnlyCollection<Participant> askers, TimeSpan now) => Choose(askers, null, isAlone: false, now);
 
     /// <summary>Grants what can be granted now.</summary>
-    public void Deal(IReadOnlyCollection<Participant> askers, SegmentTable table, TimeSpan now, Action<Participant, List<int>> grant)
+    /// <param name="askers">To whom.</param>
+    /// <param name="table">What there is to deal.</param>
+    /// <param name="isAlone">Nobody else asks, here or elsewhere.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="grant">Takes each grant.</param>
+    public void Deal(IReadOnlyCollection<Participant> askers, SegmentTable table, bool isAlone, TimeSpan now, Action<Participant, List<int>> grant)
     {
         if (table.Covered.IsFull)
         {
             return;
         }
 
-        var isAlone = askers.Count == 1;
-        var length = GrantLength(askers.Count, table.Layout);
-        while (Choose(askers, table, now) is { } reader)
+        var length = isAlone ? table.Layout.SegmentCount : GrantLength(table.Layout);
+        while (Choose(askers, table, isAlone, now) is { } reader)
         {
             var segments = new List<int> { NextFor(reader, table, isAlone) };
             while (segments.Count < length && segments[^1] + 1 < table.Layout.SegmentCount && IsFor(reader, table, segments[^1] + 1, isAlone))
@@ -33,17 +37,13 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         }
     }
 
-    /// <summary>Segments in one grant: all for who is alone, for that is a direct pull.</summary>
-    public int GrantLength(int askers, ContentLayout layout) =>
-        askers == 1 ? layout.SegmentCount : Math.Max(1, policy.LeastGrant / layout.SegmentSize);
-
     /// <summary>
     /// Somebody could read from the origin and all is granted: who has more than its share is to give back what it has not
     /// begun. Null when there is nobody.
     /// </summary>
     public Participant? ChooseRichest(IReadOnlyCollection<Participant> askers, SegmentTable table)
     {
-        var share = policy.GrantsPerAsker * GrantLength(askers.Count, table.Layout);
+        var share = policy.GrantsPerAsker * GrantLength(table.Layout);
         Participant? richest = null;
         var isSomebodyPoor = false;
         foreach (var asker in askers)
@@ -71,7 +71,9 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         return open;
     }
 
-    private Participant? Choose(IReadOnlyCollection<Participant> askers, SegmentTable? table, TimeSpan now)
+    private int GrantLength(ContentLayout layout) => Math.Max(1, policy.LeastGrant / layout.SegmentSize);
+
+    private Participant? Choose(IReadOnlyCollection<Participant> askers, SegmentTable? table, bool isAlone, TimeSpan now)
     {
         var reading = askers.Count(asker => asker.Grants.Count > 0);
         var isAnybodyFree = askers.Any(asker => asker.Asker!.CanReachOrigin && IsTrusted(asker, now));
@@ -80,7 +82,7 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         {
             if (!asker.Asker!.CanReachOrigin || (isAnybodyFree && !IsTrusted(asker, now))
                 || !HasRoom(asker, table) || (asker.Grants.Count == 0 && reading >= policy.Readers)
-                || (table is not null && NextFor(asker, table, isAlone: askers.Count == 1) < 0))
+                || (table is not null && NextFor(asker, table, isAlone) < 0))
             {
                 continue;
             }
@@ -114,16 +116,18 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
 
     private static int NextFor(Participant reader, SegmentTable table, bool isAlone)
     {
-        var covered = table.Covered;
-        for (var segment = covered.NextClear(0); segment >= 0; segment = covered.NextClear(segment + 1))
+        if (!isAlone && reader.Asker!.Wanted is { } wanted)
         {
-            if (IsFor(reader, table, segment, isAlone))
-            {
-                return segment;
-            }
+            return wanted.ElementOf(0, table.Covered, within: null, reader.Available);
         }
 
-        return -1;
+        var next = table.Covered.NextClear(0);
+        while (next >= 0 && reader.Available.Contains(next))
+        {
+            next = table.Covered.NextClear(next + 1);
+        }
+
+        return next;
     }
 
     // Who is alone gets also what it does not want yet: then it has it without asking, and gives it back when others come.

@@ -23,7 +23,7 @@ internal sealed class Participant(string node, string zone)
     /// <summary>It holds the whole content, checked.</summary>
     public bool Complete { get; set; }
 
-    /// <summary>When another owner told of it; null when it has spoken itself.</summary>
+    /// <summary>When another owner told of its pieces; null when it has spoken itself.</summary>
     public TimeSpan? HeardAt { get; set; }
 
     /// <summary>Segments that it holds. Changed by the <see cref="SegmentTable"/> only.</summary>
@@ -109,6 +109,9 @@ internal sealed class Grant(Participant reader, List<int> segments)
     public List<int> Segments { get; } = segments;
 
     public TimeSpan LastProgress { get; set; }
+
+    /// <summary>Another owner has told of it.</summary>
+    public bool IsHeard { get; set; }
 
     /// <summary>Pieces of its segments that have arrived.</summary>
     public int Arrived { get; set; }

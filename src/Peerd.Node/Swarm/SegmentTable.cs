@@ -40,8 +40,6 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
     /// <summary>Who reads what from the origin.</summary>
     public IEnumerable<KeyValuePair<int, Grant>> Granted => _granted;
 
-    public bool IsGranted(int segment) => _granted.ContainsKey(segment);
-
     /// <summary>Segments that can be fetched from somebody in this zone.</summary>
     public bool TryGetAvailable(string zone, [NotNullWhen(true)] out PieceSet? available)
     {

@@ -7,7 +7,7 @@ namespace Peerd.Benchmarks.Herd;
 internal sealed class HerdMeter
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(300);
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     // What is seen within one pause at rest.
     private const long QuietBytes = 20_000;

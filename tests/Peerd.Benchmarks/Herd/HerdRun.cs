@@ -11,6 +11,7 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
 {
     private const int SlowPart = 20;
     private const double KilledAt = 0.4;
+    private const long WarmUpRate = 10_000_000_000;
     private const int PatienceFactor = 4;
 
     private readonly long _imageSize = site.ImageSize(herd.Layers);
@@ -62,7 +63,7 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
         try
         {
             await PeerdNode.StartAllAsync(nodes, nodes, site.Registry.Upstream);
-            await site.WarmUpAsync(hosts, nodes, cancellationToken);
+            await WarmUpAsync(hosts, nodes, cancellationToken);
             await (slow?.LimitAsync(site.Settings.Rate / SlowPart) ?? Task.CompletedTask);
             return await PullAsync(hosts, [.. nodes.Select(node => node.Facade)], hosts, [.. nodes.Select(node => node.Process)], special, DisturbAsync, cancellationToken);
         }
@@ -80,6 +81,16 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
                 await nodes[special.Value].Process.KillAsync();
             }
         }
+    }
+
+    private async Task WarmUpAsync(IReadOnlyList<LabHost> hosts, IReadOnlyList<PeerdNode> nodes, CancellationToken cancellationToken)
+    {
+        // As quickly as the processors allow: what the links are is of no interest yet.
+        LabHost[] all = [site.RegistryHost, .. hosts];
+        await Task.WhenAll(all.Select(host => host.LimitAsync(WarmUpRate)));
+        await site.WarmUpAsync(hosts, nodes, cancellationToken);
+        await Task.WhenAll(hosts.Select(host => host.LimitAsync(site.Settings.Rate)));
+        await site.RegistryHost.LimitAsync(site.Settings.Rate * herd.Uplink);
     }
 
     // The pull of the special node is ended when all others are done, and does not count.

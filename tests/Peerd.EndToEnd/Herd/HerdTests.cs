@@ -62,7 +62,7 @@ public sealed class HerdTests : LabTest
         using var deadline = new CancellationTokenSource(PullTimeout);
         var pulls = StartPulls(deadline.Token);
 
-        await HasAThirdAsync(victim);
+        await HasATenthAsync(victim);
         Assert.All(pulls, pull => Assert.False(pull.IsCompleted));
         await _nodes[victim].Process.KillAsync();
 
@@ -78,7 +78,7 @@ public sealed class HerdTests : LabTest
         var others = StartPulls(deadline.Token, except: victim);
         var cutOff = _pullers[victim].PullUntilDoneAsync(deadline.Token);
 
-        await HasAThirdAsync(victim);
+        await HasATenthAsync(victim);
         await _hosts[victim].UnplugAsync();
         await DemandAsync(others);
         Assert.False(cutOff.IsCompleted);
@@ -106,10 +106,10 @@ public sealed class HerdTests : LabTest
     private Task<string?>[] StartPulls(CancellationToken cancellationToken, int? except = null) =>
         [.. _pullers.Where((_, i) => i != except).Select(puller => puller.PullAsync(cancellationToken))];
 
-    private Task HasAThirdAsync(int node) => Wait.UntilAsync(
-        $"{_nodes[node].Name} has received a third of the image",
+    private Task HasATenthAsync(int node) => Wait.UntilAsync(
+        $"{_nodes[node].Name} has received a tenth of the image",
         _nodes[node].Process,
-        async () => (await _hosts[node].ReadTrafficAsync()).ReceivedBytes > _image.All.Sum(part => part.Size) / 3,
+        async () => (await _hosts[node].ReadTrafficAsync()).ReceivedBytes > _image.All.Sum(part => part.Size) / 10,
         PullTimeout);
 
     private static async Task DemandAsync(IEnumerable<Task<string?>> pulls) => Assert.All(await Task.WhenAll(pulls), Assert.Null);

@@ -22,6 +22,7 @@ internal sealed class OwnerDesk
     private readonly PushPace _pushes;
     private Coordinator? _machine;
     private bool _hasAskedOther;
+    private bool _isAsking;
     private TimeSpan? _yieldedAt;
     private int _ticking;
 
@@ -161,6 +162,7 @@ internal sealed class OwnerDesk
 
     private void Ask(Coordinator machine)
     {
+        _isAsking = true;
         foreach (var number in _mesh.Responsible(Node, _content).Where(number => number != Node.Number).Take(1))
         {
             var other = _mesh.Nodes[number];
@@ -184,6 +186,10 @@ internal sealed class OwnerDesk
         {
             _yieldedAt = _mesh.Now;
             _machine?.Yield(_mesh.Now);
+            if (_machine is { } machine && _sessions.Count > 0 && !_isAsking)
+            {
+                Ask(machine);
+            }
         }
 
         _mesh.Counts.CoordinatorMessages++;
@@ -198,6 +204,7 @@ internal sealed class OwnerDesk
         }
 
         var begun = _mesh.Counts.Begin();
+        _isAsking = false;
         var isAsked = other.Known.State == LookupState.Available;
         machine.Heard(other.Known, _mesh.Now);
         if (isAsked && other.IsNearer)
@@ -208,7 +215,8 @@ internal sealed class OwnerDesk
         if (_sessions.Count > 0 && (isAsked || Node.HasRingChangedLately(_mesh.Now)))
         {
             // Others ask there, or may do so because they see an older ring.
-            _mesh.Timeline.After(_mesh.Scenario.Coordination.HandOverInterval, () =>
+            _isAsking = true;
+            _mesh.Timeline.After(isAsked ? _mesh.Scenario.Coordination.HandOverInterval : _mesh.Scenario.Coordination.HandOver, () =>
             {
                 if (machine == _machine && Node.IsAlive)
                 {
@@ -229,7 +237,7 @@ internal sealed class OwnerDesk
             _machine.Yield(yieldedAt);
         }
 
-        _hasAskedOther = false;
+        (_hasAskedOther, _isAsking) = (false, false);
         var number = ++_ticking;
         _mesh.Timeline.After(TickInterval, () => Tick(number));
     }

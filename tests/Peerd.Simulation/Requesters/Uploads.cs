@@ -1,17 +1,16 @@
+using Peerd.Node.Mesh;
+
 namespace Peerd.Simulation.Requesters;
 
 /// <summary>The ranges of one content that a node serves to others at the moment.</summary>
 internal sealed class Uploads
 {
-    // As many as the server of ranges allows.
-    private const int Most = 16;
-
     private readonly List<RangeRead> _ranges = [];
 
     /// <summary>Takes a range to serve; false when as many are served as may be.</summary>
     public bool TryAdd(RangeRead range)
     {
-        if (_ranges.Count >= Most)
+        if (_ranges.Count >= RangeServer.UploadsPerContent)
         {
             return false;
         }

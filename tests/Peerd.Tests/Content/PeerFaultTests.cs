@@ -36,12 +36,41 @@ public sealed class PeerFaultTests(PeerFaultTests.Pulls pulls) : IClassFixture<P
         var result = await pulls.Of(fault);
 
         result.Answer.ShouldBe(result.Sample.Bytes);
-        Assert.True(fault == PeerFault.Refuse || result.RangesAsked > 0, "the peer was not asked at all");
+        Assert.True(fault == PeerFault.Refuse || result.OffsetsAsked.Count > 0, "the peer was not asked at all");
         Assert.True(leastFailures == 0 ? result.IntegrityFailures == 0 : result.IntegrityFailures >= leastFailures, $"{result.IntegrityFailures} failures were counted");
 
         // Where each attempt brings a frame before it fails, the next one goes on behind it, and the origin need not be read.
         Assert.True(fault is PeerFault.StallMidRange or PeerFault.RepeatedFrame || (fault == PeerFault.None) == (result.OriginBytes == 0), $"{result.OriginBytes} bytes from the origin");
         Assert.True(result.IsVerified);
+    }
+
+    [Fact]
+    public async Task Pull_RangeBreaksAfterAFrame_TheNextBeginsBehindThatFrame()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(32 << 20, mesh.Node.Name);
+        Assert.Equal(2, sample.Layout.FramesPerPiece);
+        var ranges = 0;
+        mesh.Peer.Answer = async (range, answers, _) =>
+        {
+            var isFirst = Interlocked.Increment(ref ranges) == 1;
+            foreach (var answer in FakePeer.Honest(range, sample).Take(isFirst ? 2 : int.MaxValue))
+            {
+                await answers.WriteAsync(answer);
+            }
+
+            if (isFirst)
+            {
+                throw new RpcException(new Status(StatusCode.Unavailable, "broken"));
+            }
+        };
+        await mesh.Peer.AnnounceAsync(mesh.Node, sample);
+
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+
+        var asked = mesh.Peer.OffsetsAsked;
+        Assert.Contains(asked[0] + sample.Layout.FrameSize, asked);
+        Assert.Equal(asked.Count, asked.Distinct().Count());
     }
 
     private static IEnumerable<FetchRangeResponse> Answers(PeerFault fault, FetchRange range, SampleContent sample)
@@ -137,7 +166,7 @@ public sealed class PeerFaultTests(PeerFaultTests.Pulls pulls) : IClassFixture<P
             return new Result(
                 sample,
                 answer,
-                mesh.Peer.RangesAsked,
+                mesh.Peer.OffsetsAsked,
                 mesh.Node.IntegrityFailures,
                 registry.BytesOf(sample.Digest),
                 mesh.Node.Cache.TryPeek(sample.Digest, out var content) && content.IsVerified);
@@ -164,5 +193,5 @@ public sealed class PeerFaultTests(PeerFaultTests.Pulls pulls) : IClassFixture<P
     }
 
     /// <summary>How one pull went.</summary>
-    internal sealed record Result(SampleContent Sample, FacadeAnswer Answer, int RangesAsked, long IntegrityFailures, long OriginBytes, bool IsVerified);
+    internal sealed record Result(SampleContent Sample, FacadeAnswer Answer, IReadOnlyList<long> OffsetsAsked, long IntegrityFailures, long OriginBytes, bool IsVerified);
 }

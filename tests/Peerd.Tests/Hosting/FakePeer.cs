@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using Google.Protobuf;
 using Grpc.Core;
@@ -22,7 +23,7 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     private readonly WebApplication _app;
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<IDisposable> _calls = [];
-    private int _ranges;
+    private readonly ConcurrentQueue<long> _offsets = [];
     private int _lookups;
 
     private FakePeer(string name)
@@ -46,7 +47,10 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     public AnswerRange Answer { get; set; } = (range, answers, _) => answers.WriteAsync(End(range, RangeStatus.NotHeld));
 
     /// <summary>Ranges that were asked for.</summary>
-    public int RangesAsked => Volatile.Read(ref _ranges);
+    public int RangesAsked => _offsets.Count;
+
+    /// <summary>Where the ranges began that were asked for, in order.</summary>
+    public IReadOnlyList<long> OffsetsAsked => [.. _offsets];
 
     /// <summary>Lookups that were begun and never get an answer.</summary>
     public int LookupsAsked => Volatile.Read(ref _lookups);
@@ -148,7 +152,7 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
         {
             if (request.Range is { } range)
             {
-                Interlocked.Increment(ref _ranges);
+                _offsets.Enqueue(range.Offset);
                 await Answer(range, responseStream, context);
             }
         }

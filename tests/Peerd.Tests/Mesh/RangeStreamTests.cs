@@ -99,12 +99,14 @@ public sealed class RangeStreamTests : IAsyncLifetime
     public async Task Fetch_HeadRepeatedForEver_FailsAfterTheIdleTimeout()
     {
         using var says = new SemaphoreSlim(0);
+        using var said = new SemaphoreSlim(0);
         _fake!.Answer = async (range, answers, call) =>
         {
             await SayAsync(1, says, range, answers, call);
             while (await TakeAsync(says, call))
             {
                 await answers.WriteAsync(FakePeer.Honest(range, _sample).First());
+                said.Release();
             }
         };
         var fetching = FetchAsync();
@@ -113,6 +115,10 @@ public sealed class RangeStreamTests : IAsyncLifetime
         for (var second = 0; second < 4; second++)
         {
             says.Release();
+            await said.WaitAsync(Wait.Longest);
+
+            // Nothing tells that the reader has seen it: on a machine that is slower the test is only easier to pass.
+            await Task.Delay(TimeSpan.FromMilliseconds(50));
             _time.Advance(Second);
         }
 

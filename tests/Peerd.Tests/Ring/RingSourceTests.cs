@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using Peerd.Node.Membership;
 using Peerd.Node.Ring;
 using Peerd.Tests.Membership;
@@ -13,7 +14,7 @@ public sealed class RingSourceTests
     public async Task WatchAsync_ListChanges_TellsTheNewRing()
     {
         var membership = new TestMembership(TestMembership.ListOf("a"));
-        using var source = new RingSource(membership, NullLogger<RingSource>.Instance);
+        using var source = new RingSource(membership, TimeProvider.System, NullLogger<RingSource>.Instance);
         using var timeout = new CancellationTokenSource(Patience);
         Assert.Same(HashRing.Empty, source.Current);
         await using var rings = source.WatchAsync(timeout.Token).GetAsyncEnumerator(timeout.Token);
@@ -38,7 +39,7 @@ public sealed class RingSourceTests
     {
         var old = TestMembership.MemberOf("a");
         var lists = new Latest<MemberList>(new MemberList([old]));
-        using var source = new RingSource(new LatestMembership(lists), NullLogger<RingSource>.Instance);
+        using var source = new RingSource(new LatestMembership(lists), TimeProvider.System, NullLogger<RingSource>.Instance);
         using var timeout = new CancellationTokenSource(Patience);
         await source.StartAsync(timeout.Token);
         await using var rings = source.WatchAsync(timeout.Token).GetAsyncEnumerator(timeout.Token);
@@ -49,6 +50,31 @@ public sealed class RingSourceTests
         await MoveUntilAsync(rings, ring => ring[0].Zone == "elsewhere");
 
         Assert.Equal(version, rings.Current.Version);
+        await source.StopAsync(timeout.Token);
+    }
+
+    [Fact]
+    public async Task HasChangedWithin_CountsFromTheChangeOfNamesOn()
+    {
+        var time = new FakeTimeProvider();
+        var old = TestMembership.MemberOf("a");
+        var lists = new Latest<MemberList>(new MemberList([old]));
+        using var source = new RingSource(new LatestMembership(lists), time, NullLogger<RingSource>.Instance);
+        using var timeout = new CancellationTokenSource(Patience);
+        time.Advance(TimeSpan.FromHours(1));
+        await source.StartAsync(timeout.Token);
+        await using var rings = source.WatchAsync(timeout.Token).GetAsyncEnumerator(timeout.Token);
+        await MoveUntilAsync(rings, ring => ring.Count == 1);
+        Assert.True(source.HasChangedWithin(TimeSpan.FromSeconds(1)));
+
+        time.Advance(TimeSpan.FromSeconds(2));
+        lists.Publish(new MemberList([old with { Zone = "elsewhere" }]));
+        await MoveUntilAsync(rings, ring => ring[0].Zone == "elsewhere");
+        Assert.False(source.HasChangedWithin(TimeSpan.FromSeconds(1)));
+
+        lists.Publish(new MemberList([old, TestMembership.MemberOf("b")]));
+        await MoveUntilAsync(rings, ring => ring.Count == 2);
+        Assert.True(source.HasChangedWithin(TimeSpan.FromSeconds(1)));
         await source.StopAsync(timeout.Token);
     }
 

@@ -132,6 +132,37 @@ public sealed class CoordinatorHandoverTests
     }
 
     [Fact]
+    public void Tell_WhatWasOnlyHeard_IsNotToldOn()
+    {
+        _old.Hold("h", 5);
+        _old.Ask("reader", canReachOrigin: true);
+        _old.Push();
+
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+
+        Assert.NotEmpty(_new.GrantedTo("reader"));
+        Assert.Empty(_new.Owner.Tell().Holders);
+        _new.Hold("h", 5);
+        Assert.Equal("h", Assert.Single(_new.Owner.Tell().Holders).Node);
+    }
+
+    [Fact]
+    public void Heard_OthersAskThere_WhoAsksHereAloneIsGrantedOnlyWhatItWants()
+    {
+        _old.Ask("a");
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Ask("b", new Want { CanReachOrigin = true, Wanted = { new PieceRun { First = 39, Count = 1 } } });
+        _new.Push();
+        Assert.Equal([39], _new.GrantedTo("b"));
+
+        _old.Leave("a");
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Push();
+
+        Assert.Equal(_new.AllSegments, _new.GrantedTo("b"));
+    }
+
+    [Fact]
     public void Tell_StateIsWhetherOthersAsk()
     {
         _old.Ask("a");
@@ -154,6 +185,23 @@ public sealed class CoordinatorHandoverTests
         _old.Push();
 
         Assert.NotEmpty(_old.GrantedTo("a"));
+    }
+
+    [Fact]
+    public void Yield_OneOfTwoStarves_OnlyThatOneIsGranted()
+    {
+        _old.Hold("h", _old.AllSegments.Take(30));
+        _old.Ask("a", canReachOrigin: true);
+        _old.Ask("b", new Want { CanReachOrigin = true, Wanted = { new PieceRun { First = 39, Count = 1 } } });
+        for (var waited = TimeSpan.Zero; !_old.Owner.Grants.Any(); waited += _old.Policy.HandOverInterval)
+        {
+            Assert.InRange(waited, TimeSpan.Zero, 2 * _old.Policy.HandOver);
+            _old.Owner.Yield(_old.Now);
+            _old.Wait(_old.Policy.HandOverInterval);
+        }
+
+        Assert.Equal([39], _old.GrantedTo("b"));
+        Assert.Empty(_old.GrantedTo("a"));
     }
 
     [Theory]

@@ -247,16 +247,41 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
-    public void Tick_LoneAskerStalls_ItIsGrantedAnewInTheSamePush()
+    public void Tick_OneLeaseAfterTheOtherExpires_TheyBecomeLonger()
+    {
+        var herd = new Herd(1);
+        herd.Ask("a", canReachOrigin: true);
+        herd.Push();
+        herd.Ask("b", canReachOrigin: true);
+        herd.Ask("c", canReachOrigin: true);
+        herd.Push();
+        var (reader, since) = (herd.Owner.Grants.Single().Value, TimeSpan.Zero);
+        var leases = new List<double>();
+        while (leases.Count < 5)
+        {
+            herd.Wait(TimeSpan.FromMilliseconds(100));
+            herd.Fetches.ForEach(fetch => herd.Fail(fetch, FetchFailure.Starved));
+            herd.Push();
+            if (herd.Owner.Grants.Single().Value is var next && next != reader)
+            {
+                leases.Add(Math.Round((herd.Now - since).TotalSeconds));
+                (reader, since) = (next, herd.Now);
+            }
+        }
+
+        Assert.Equal([3, 6, 12, 12, 12], leases);
+    }
+
+    [Fact]
+    public void Tick_LoneAskerStalls_ItGoesOn()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         Ask("a");
         Take();
 
-        _coordinator.Tick(Seconds(3));
+        _coordinator.Tick(Seconds(30));
 
-        var push = Assert.Single(Take(3)).Push;
-        Assert.Equal(push.Revoked, push.Granted);
+        Assert.Empty(Take(30));
         Assert.Equal(40, _told["a"].Granted.Count);
     }
 
@@ -283,6 +308,7 @@ public sealed class CoordinatorTests
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         Ask("a");
         Take();
+        Ask("b");
         for (var piece = 0; piece < 40; piece++)
         {
             Arrived("a", Enumerable.Range(0, piece + 1), piece);
@@ -300,6 +326,7 @@ public sealed class CoordinatorTests
         _coordinator.SizeKnown(GiB, string.Empty, Seconds(0));
         Ask("a");
         Take();
+        Ask("b");
         for (var piece = 0; piece < 12; piece++)
         {
             var held = new PieceSet(layout.PieceCount);
@@ -319,6 +346,7 @@ public sealed class CoordinatorTests
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
         Ask("a");
         Take();
+        Ask("b");
         Arrived("a", [0]);
         Arrived("a", [0], 1.5);
         _coordinator.Tick(Seconds(2.5));

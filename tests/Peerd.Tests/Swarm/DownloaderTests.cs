@@ -286,7 +286,7 @@ public sealed class DownloaderTests
             var fetches = downloader.TakeActions().OfType<DownloadAction.FetchFromPeer>().Where(fetch => fetch.IsAssigned).ToList();
             downloader.Tick(start + TimeSpan.FromSeconds(5));
             downloader.TakeActions();
-            Assert.InRange(downloader.Hedges.Moved, 1, Policy.LeastHedges + (0.05 * 8 * (round + 1)) + 1);
+            Assert.InRange(downloader.Hedges.Moved, 1, Policy.LeastHedges + (Policy.HedgeBudget * 8 * (round + 1)) + 1);
             fetches.ForEach(fetch => Arrive(downloader, fetch.First, fetch.Count, start + TimeSpan.FromSeconds(5)));
             fetches.ForEach(fetch => downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.Cancelled, [], [], start + TimeSpan.FromSeconds(5)));
             downloader.TakeActions();
@@ -361,7 +361,7 @@ public sealed class DownloaderTests
         var fetches = downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>().ToList();
         Assert.Equal(Policy.Requests, fetches.Count);
         Assert.InRange(fetches.Count(fetch => fetch.First < 2 * Policy.Requests), Policy.Requests / 2, Policy.Requests - 2);
-        Assert.All(fetches, fetch => Assert.InRange(fetch.First, 0, Policy.Window + (2 * Policy.Requests)));
+        Assert.All(fetches, fetch => Assert.InRange(fetch.First, 0, (Policy.Window * Large.PiecesPerSegment) + (2 * Policy.Requests)));
     }
 
     [Fact]
@@ -567,6 +567,7 @@ public sealed class DownloaderTests
         _downloader.StartOver(TimeSpan.Zero);
         var actions = _downloader.TakeActions();
         Assert.Equal(requests.Select(request => request.Id).Order(), actions.OfType<DownloadAction.Cancel>().Select(cancel => cancel.Id).Order());
+        Assert.Equal([0, 1, 2, 3, 4], actions.OfType<DownloadAction.ReportFailed>().Select(failed => (int)failed.Failed.Segment));
         Assert.Single(actions.OfType<DownloadAction.AskAgain>());
         Assert.Equal([new PieceRun()], _downloader.TakeWanted());
         foreach (var request in requests)
@@ -706,12 +707,27 @@ public sealed class DownloaderTests
         Demand(new Demand(0, 40, int.MaxValue));
         _downloader.OwnerLost(TimeSpan.Zero);
         var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
-        var now = Policy.OwnerlessPatience + Policy.OwnerlessSpreadAmongPeers;
-        Tick(now);
-        Assert.Empty(Take());
-
         _downloader.Waiting(fetch.Id);
-        Tick(now);
+
+        // The peer reads it from the origin: that may take a while.
+        Tick(Policy.StarvedPatience - TimeSpan.FromTicks(1));
+        Assert.Empty(Take());
+        Tick(Policy.StarvedPatience);
+
+        Assert.Contains(Take().OfType<DownloadAction.FetchFromOrigin>(), read => !read.IsGranted);
+    }
+
+    [Fact]
+    public void Tick_WithoutAnOwnerAllThatWasAssignedWaits_TheOriginIsRead()
+    {
+        Demand(new Demand(0, 40, int.MaxValue));
+        Assign("p", 5);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+        _downloader.OwnerLost(TimeSpan.Zero);
+        Take();
+        _downloader.Waiting(fetch.Id);
+
+        Tick(Policy.OwnerlessPatience + Policy.OwnerlessSpreadAmongPeers);
 
         Assert.False(Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).IsGranted);
     }
