@@ -214,6 +214,7 @@ internal sealed class RangeServer(
             // Asked for before the looks, so that what comes after them completes it.
             var isExpected = range.Request.Wait && incoming.IsDownloading(range.Digest);
             var opened = isExpected ? incoming.OpenedAsync(range.Digest) : Task.CompletedTask;
+            var wasOpened = opened.IsCompleted;
             if (isExpected ? cache.TryJoin(range.Digest, out var lease) : cache.TryOpen(range.Digest, out lease))
             {
                 return lease;
@@ -225,7 +226,7 @@ internal sealed class RangeServer(
             }
 
             await range.Answers.WaitingAsync();
-            await WaitABitAsync(stop => opened.IsCompleted ? Task.Delay(Timeout.InfiniteTimeSpan, time, stop) : opened.WaitAsync(stop), range.Stop);
+            await WaitABitAsync(stop => wasOpened ? Task.Delay(Timeout.InfiniteTimeSpan, time, stop) : opened.WaitAsync(stop), range.Stop);
         }
     }
 

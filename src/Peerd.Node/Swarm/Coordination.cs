@@ -84,7 +84,15 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     {
         if (_contents.TryGetValue(content, out var coordinated))
         {
-            coordinated.HolderChanged(node);
+            try
+            {
+                coordinated.HolderChanged(node);
+            }
+            catch (Exception e)
+            {
+                // Nor must it end the stream, or the task, that the news comes from.
+                Log.TickFailed(_logger, e, content);
+            }
         }
     }
 

@@ -91,7 +91,7 @@ internal sealed class HerdSite
                 new ImagePuller(host, node.Facade, Registry.Upstream, WarmUpRepository, Tag).PullAsync(cancellationToken)));
             if (Array.Find(errors, error => error is not null) is { } error)
             {
-                throw new InvalidOperationException($"the nodes cannot pull: {error}");
+                throw new InvalidOperationException($"the nodes cannot pull: {error}\n{string.Join('\n', nodes.Where(node => node.Process.HasExited).Select(node => node.Process.Tail()))}");
             }
         }
     }

@@ -44,35 +44,6 @@ public sealed class PeerFaultTests(PeerFaultTests.Pulls pulls) : IClassFixture<P
         Assert.True(result.IsVerified);
     }
 
-    [Fact]
-    public async Task Pull_RangeBreaksAfterAFrame_TheNextBeginsBehindThatFrame()
-    {
-        await using var mesh = await TestMesh.StartAsync(peers: 1);
-        var sample = mesh.BlobOwnedBy(32 << 20, mesh.Node.Name);
-        Assert.Equal(2, sample.Layout.FramesPerPiece);
-        var ranges = 0;
-        mesh.Peer.Answer = async (range, answers, _) =>
-        {
-            var isFirst = Interlocked.Increment(ref ranges) == 1;
-            foreach (var answer in FakePeer.Honest(range, sample).Take(isFirst ? 2 : int.MaxValue))
-            {
-                await answers.WriteAsync(answer);
-            }
-
-            if (isFirst)
-            {
-                throw new RpcException(new Status(StatusCode.Unavailable, "broken"));
-            }
-        };
-        await mesh.Peer.AnnounceAsync(mesh.Node, sample);
-
-        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
-
-        var asked = mesh.Peer.OffsetsAsked;
-        Assert.Contains(asked[0] + sample.Layout.FrameSize, asked);
-        Assert.Equal(asked.Count, asked.Distinct().Count());
-    }
-
     private static IEnumerable<FetchRangeResponse> Answers(PeerFault fault, FetchRange range, SampleContent sample)
     {
         var honest = FakePeer.Honest(range, sample).ToList();

@@ -204,6 +204,18 @@ public sealed class CoordinatorHandoverTests
         Assert.Empty(_old.GrantedTo("a"));
     }
 
+    [Fact]
+    public void Push_WhoReadLeavesWhatNobodyAsksForAnyMore_NothingIsGranted()
+    {
+        _old.Ask("a", canReachOrigin: true);
+        _old.Push();
+        _old.Owner.Heard(new LookupResponse { State = LookupState.Available }, _old.Now);
+        _old.Leave("a");
+
+        Assert.Empty(_old.Push());
+        Assert.Empty(_old.Owner.Grants);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
