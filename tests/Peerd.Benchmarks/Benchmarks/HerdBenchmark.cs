@@ -25,7 +25,7 @@ internal sealed class HerdBenchmark : IBenchmark
 
     public string Description => "Nodes with shaped links that pull an image at once, beside direct pulls and a pull-through proxy.";
 
-    public string UsualDuration => "8 min";
+    public string UsualDuration => "25 min";
 
     public int UsualMebibytes => 100;
 
