@@ -40,7 +40,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private TimeSpan _yieldsUntil = TimeSpan.MinValue;
     private TimeSpan _lease = policy.Lease;
     private bool _hasLeaseExpired;
-    private bool _isAskedElsewhere;
+    private TimeSpan _askedElsewhereUntil = TimeSpan.MinValue;
 
     /// <summary>Nobody asks.</summary>
     public bool IsIdle => _askers.Count == 0;
@@ -107,7 +107,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>What another owner of the content knew when it was asked.</summary>
     public void Heard(LookupResponse known, TimeSpan now)
     {
-        _isAskedElsewhere = known.State == LookupState.Available;
+        // Not for ever: the other one may die without another word.
+        _askedElsewhereUntil = known.State == LookupState.Available ? now + policy.HandOver : TimeSpan.MinValue;
         SizeKnown(known.Size > 0 ? known.Size : -1, known.MediaType, now);
         if (_table is not { } table)
         {
@@ -533,7 +534,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     {
         if (_table is { } table)
         {
-            var isAlone = _askers.Count == 1 && !_isAskedElsewhere;
+            var isAlone = _askers.Count == 1 && now >= _askedElsewhereUntil;
             _dealer.Deal(askers, table, isAlone, now, (reader, segments) => Grant(reader, segments, now));
             if (!isAlone && _dealer.ChooseRichest(askers, table) is { } richest)
             {
@@ -695,7 +696,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private void EndStalledGrants(Participant participant, TimeSpan now)
     {
         // Who is the only one that could read goes on: it has its own patience with the origin.
-        if (participant.Asker is not null && !_askers.Exists(other => other != participant && other.Asker!.CanReachOrigin))
+        if (participant.Grants.Count == 0 || (participant.Asker is not null && !_askers.Exists(other => other != participant && other.Asker!.CanReachOrigin)))
         {
             return;
         }

@@ -19,7 +19,7 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     /// <param name="grant">Takes each grant.</param>
     public void Deal(IReadOnlyCollection<Participant> askers, SegmentTable table, bool isAlone, TimeSpan now, Action<Participant, List<int>> grant)
     {
-        if (table.Covered.IsFull || askers.Count == 0)
+        if (table.Covered.IsFull)
         {
             return;
         }

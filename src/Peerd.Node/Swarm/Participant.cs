@@ -102,11 +102,11 @@ internal sealed class Participant(string node, string zone)
 internal sealed record Fetch(Participant To, Participant From, int Segment, int Depth, bool IsInOrder);
 
 /// <summary>Segments that a participant is to read from the origin. The lease lives as long as bytes arrive.</summary>
-internal sealed class Grant(Participant reader, List<int> segments)
+internal sealed class Grant(Participant reader)
 {
     public Participant Reader { get; } = reader;
 
-    public List<int> Segments { get; } = segments;
+    public List<int> Segments { get; } = [];
 
     public TimeSpan LastProgress { get; set; }
 

@@ -127,22 +127,18 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
 
     public Grant AddGrant(Participant reader, List<int> segments, TimeSpan now)
     {
-        var grant = new Grant(reader, []) { LastProgress = now };
+        var grant = new Grant(reader) { LastProgress = now };
         reader.Grants.Add(grant);
-        Extend(grant, segments);
-        return grant;
-    }
-
-    public void Extend(Grant grant, IEnumerable<int> segments)
-    {
-        NotStarving(grant.Reader);
+        NotStarving(reader);
         foreach (var segment in segments)
         {
             _granted.Add(segment, grant);
             grant.Segments.Add(segment);
             RefreshCover(segment);
-            Refresh(grant.Reader, segment);
+            Refresh(reader, segment);
         }
+
+        return grant;
     }
 
     /// <summary>The participant does not read this segment from the origin any more.</summary>

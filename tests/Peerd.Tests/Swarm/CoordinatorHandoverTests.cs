@@ -205,15 +205,17 @@ public sealed class CoordinatorHandoverTests
     }
 
     [Fact]
-    public void Push_WhoReadLeavesWhatNobodyAsksForAnyMore_NothingIsGranted()
+    public void Heard_OthersAskThereAndThenNothingMore_WhoAsksHereIsAloneAfterAWhile()
     {
-        _old.Ask("a", canReachOrigin: true);
-        _old.Push();
-        _old.Owner.Heard(new LookupResponse { State = LookupState.Available }, _old.Now);
-        _old.Leave("a");
+        _old.Ask("a");
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Ask("b", new Want { CanReachOrigin = true, Wanted = { new PieceRun { First = 39, Count = 1 } } });
+        _new.Push();
+        Assert.Equal([39], _new.GrantedTo("b"));
 
-        Assert.Empty(_old.Push());
-        Assert.Empty(_old.Owner.Grants);
+        _new.Wait(_new.Policy.HandOver);
+
+        Assert.Equal(_new.AllSegments, _new.GrantedTo("b"));
     }
 
     [Theory]
