@@ -9,6 +9,18 @@ internal sealed record CoordinatorPolicy
     /// <summary>Grants that one asker may have open, so that it asks the origin for the next while it reads one.</summary>
     public int GrantsPerAsker { get; init; } = 2;
 
+    /// <summary>The same for all askers together when they are few and segments are short.</summary>
+    public int LeastOpenGrants { get; init; } = 16;
+
+    /// <summary>
+    /// Share of the content by which an asker is far behind the foremost: a late one, or one with a thin link, through which
+    /// others would have to get what it reads.
+    /// </summary>
+    public double FarBehind { get; init; } = 1 / 16.0;
+
+    /// <summary>Askers that are not far behind: while so many read from the origin, those who are read nothing.</summary>
+    public int ForemostReaders { get; init; } = 3;
+
     /// <summary>Bytes of a grant at least, where that is more than a segment: requests to the origin have their price.</summary>
     public int LeastGrant { get; init; } = 256 * 1024;
 

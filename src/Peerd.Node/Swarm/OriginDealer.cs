@@ -43,7 +43,7 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     /// </summary>
     public Participant? ChooseRichest(IReadOnlyCollection<Participant> askers, SegmentTable table)
     {
-        var share = policy.GrantsPerAsker * GrantLength(table.Layout);
+        var share = GrantsPerAsker(askers.Count, table) * GrantLength(table.Layout);
         Participant? richest = null;
         var isSomebodyPoor = false;
         foreach (var asker in askers)
@@ -77,17 +77,19 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     {
         var reading = askers.Count(asker => asker.Grants.Count > 0);
         var isAnybodyFree = askers.Any(asker => asker.Asker!.CanReachOrigin && IsTrusted(asker, now));
+        var least = table is null ? 0 : askers.Select(asker => asker.Held.Count).DefaultIfEmpty().Max() - (int)Math.Ceiling(policy.FarBehind * table.Layout.SegmentCount);
+        var isForemostEnough = askers.Count(asker => asker.Grants.Count > 0 && asker.Held.Count >= least) >= policy.ForemostReaders;
         Participant? best = null;
         foreach (var asker in askers)
         {
-            if (!asker.Asker!.CanReachOrigin || (isAnybodyFree && !IsTrusted(asker, now))
-                || !HasRoom(asker, table) || (asker.Grants.Count == 0 && reading >= policy.Readers)
+            if (!asker.Asker!.CanReachOrigin || (isForemostEnough && IsBehind(asker, least)) || (isAnybodyFree && !IsTrusted(asker, now))
+                || !HasRoom(asker, table, askers.Count) || (asker.Grants.Count == 0 && reading >= policy.Readers)
                 || (table is not null && NextFor(asker, table, isAlone) < 0))
             {
                 continue;
             }
 
-            if (best is null || Compare(asker, best) < 0)
+            if (best is null || Compare(asker, best, least) < 0)
             {
                 best = asker;
             }
@@ -96,20 +98,28 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         return best;
     }
 
+    // The origin would have nothing to do until a few askers are told of the next of their short segments.
+    private int GrantsPerAsker(int askers, SegmentTable? table) =>
+        table?.Layout.SegmentSize <= policy.ShortSegment ? Math.Max(policy.GrantsPerAsker, (int)Math.Ceiling(policy.LeastOpenGrants / (double)askers)) : policy.GrantsPerAsker;
+
     // The next only when the one before is half there: what many read at the same time, slowly, all others wait for.
-    private bool HasRoom(Participant asker, SegmentTable? table) =>
-        asker.Grants.Count < policy.GrantsPerAsker
+    private bool HasRoom(Participant asker, SegmentTable? table, int askers) =>
+        asker.Grants.Count < GrantsPerAsker(askers, table)
         && (asker.Grants.Count == 0 || table is null || asker.Grants[^1].Arrived * 2 >= asker.Grants[^1].Segments.Count * table.Layout.PiecesPerSegment || table.Layout.PiecesPerSegment == 1);
+
+    // Who wants only some of the content has little of it for another reason.
+    private static bool IsBehind(Participant asker, int least) => asker.Asker!.Wanted is null && asker.Held.Count < least;
 
     private static bool IsTrusted(Participant asker, TimeSpan now) => asker.Asker!.NoGrantsUntil <= now && !asker.IsBanned;
 
-    // Who has least to do reads next: who has much to fetch from others has no room for it,
-    // and who is slow to serve is a bad first holder.
-    private static int Compare(Participant a, Participant b)
+    // Who has least to do reads next: who has much to fetch from others has no room for it, and who is slow to serve is a bad
+    // first holder, as is who is far behind the others: it may have a thin link that all would wait for.
+    private static int Compare(Participant a, Participant b, int least)
     {
         var byExpired = a.Asker!.Expired.CompareTo(b.Asker!.Expired);
+        var byProgress = IsBehind(a, least).CompareTo(IsBehind(b, least));
         var byLoad = Load(a).CompareTo(Load(b));
-        return byExpired != 0 ? byExpired : byLoad != 0 ? byLoad : a.Asker.GrantedEver.CompareTo(b.Asker.GrantedEver);
+        return byExpired != 0 ? byExpired : byProgress != 0 ? byProgress : byLoad != 0 ? byLoad : a.Asker.GrantedEver.CompareTo(b.Asker.GrantedEver);
 
         static int Load(Participant participant) => participant.Fetches.Count + (4 * participant.Grants.Count) - participant.Tokens;
     }

@@ -11,6 +11,9 @@ internal enum SimulationFault
     /// <summary>One node sends at 5 % of its rate.</summary>
     Slow,
 
+    /// <summary>One node sends and receives at 5 % of its rate; the others are what counts.</summary>
+    Thin,
+
     /// <summary>A tenth of the nodes is killed.</summary>
     Killed10,
 
@@ -52,6 +55,7 @@ internal static class SimulationFaults
     {
         SimulationFault.Healthy => scenario,
         SimulationFault.Slow => scenario with { SlowNodes = 1 },
+        SimulationFault.Thin => scenario with { SlowNodes = 1, SlowBothWays = true },
         SimulationFault.Killed10 => scenario with { Killed = 0.1 },
         SimulationFault.Killed30 => scenario with { Killed = 0.3 },
         SimulationFault.RingChange => scenario with { RingChanges = 1 },

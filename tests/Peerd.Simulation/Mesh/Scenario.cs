@@ -48,6 +48,9 @@ internal sealed record Scenario
 
     public double SlowRate { get; init; } = 0.05;
 
+    /// <summary>The slow nodes receive as slowly as they send; nobody waits for them then.</summary>
+    public bool SlowBothWays { get; init; }
+
     /// <summary>Share of the nodes that are killed at <see cref="FaultAt"/>, none of them responsible for the first content as long as there are others.</summary>
     public double Killed { get; init; }
 

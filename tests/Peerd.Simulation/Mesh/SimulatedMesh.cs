@@ -101,14 +101,16 @@ internal sealed class SimulatedMesh
         return OutcomeReader.Read(this);
     }
 
-    /// <summary>A node has a whole content, or died before.</summary>
-    public void DownloadIsOver() => _left--;
+    /// <summary>The node has a whole content, or died before.</summary>
+    public void DownloadIsOver(SimulatedNode node) => _left -= node.IsThin ? 0 : 1;
 
     private SimulatedNode AddNode(string name, int number, bool isSlow)
     {
-        var downlink = Network.AddNode(Scenario.NodeRate * (isSlow ? Scenario.SlowRate : 1), Scenario.NodeRate);
+        var slowRate = Scenario.NodeRate * (isSlow ? Scenario.SlowRate : 1);
+        var isThin = isSlow && Scenario.SlowBothWays;
+        var downlink = Network.AddNode(slowRate, isThin ? slowRate : Scenario.NodeRate);
         var zone = Scenario.Zones == 1 ? string.Empty : $"zone-{number % Scenario.Zones}";
-        return new SimulatedNode(number, name, zone, downlink, Contents.Length);
+        return new SimulatedNode(number, name, zone, downlink, Contents.Length) { IsThin = isThin };
     }
 
     private int[,] AddTrunks()
@@ -133,7 +135,7 @@ internal sealed class SimulatedMesh
             var start = spread * _random.NextDouble();
             foreach (var content in Contents)
             {
-                _left++;
+                _left += node.IsThin ? 0 : 1;
                 var download = new SimulatedDownload(this, node, content) { StartsAt = start };
                 node.Downloads[content.Number] = download;
                 Timeline.At(start, download.Start);

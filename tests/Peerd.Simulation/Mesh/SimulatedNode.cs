@@ -15,6 +15,9 @@ internal sealed class SimulatedNode(int number, string name, string zone, int do
     /// <summary>Number of its downlink in the network.</summary>
     public int Downlink { get; } = downlink;
 
+    /// <summary>It receives so slowly that nobody waits for it.</summary>
+    public bool IsThin { get; init; }
+
     public bool IsAlive { get; private set; } = true;
 
     private static readonly TimeSpan Lately = TimeSpan.FromSeconds(30);

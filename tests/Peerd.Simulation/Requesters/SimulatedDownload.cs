@@ -68,7 +68,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
     {
         if (!IsComplete)
         {
-            mesh.DownloadIsOver();
+            mesh.DownloadIsOver(Node);
         }
 
         foreach (var read in _reads.Values)
@@ -348,7 +348,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
 
         IsComplete = true;
         _endedAt = mesh.Now;
-        mesh.DownloadIsOver();
+        mesh.DownloadIsOver(Node);
         _report!.Flush();
         _link!.Close();
     }

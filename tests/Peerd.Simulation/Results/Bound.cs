@@ -10,7 +10,8 @@ internal static class Bound
         var size = (double)scenario.Contents * scenario.Size;
         var origin = scenario.OriginUplink * scenario.NodeRate;
         var uplinks = scenario.NodeRate * (scenario.Nodes - scenario.SlowNodes + (scenario.SlowNodes * scenario.SlowRate));
-        return TimeSpan.FromSeconds(Math.Max(Math.Max(size / origin, size / scenario.NodeRate), scenario.Nodes * size / (origin + uplinks)));
+        var receivers = scenario.Nodes - (scenario.SlowBothWays ? scenario.SlowNodes : 0);
+        return TimeSpan.FromSeconds(Math.Max(Math.Max(size / origin, size / scenario.NodeRate), receivers * size / (origin + uplinks)));
     }
 
     /// <summary>What one node needs at least when nobody else wants anything.</summary>

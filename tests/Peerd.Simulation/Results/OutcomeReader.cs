@@ -9,7 +9,7 @@ internal static class OutcomeReader
     {
         var scenario = mesh.Scenario;
         var size = (double)scenario.Contents * scenario.Size;
-        var survivors = mesh.Wanting.Where(node => node.IsAlive).ToArray();
+        var survivors = mesh.Wanting.Where(node => node.IsAlive && !node.IsThin).ToArray();
         var times = survivors.Select(TimeOf).Order().ToArray();
 
         // Who starts apart from the others is compared with what it could do alone.

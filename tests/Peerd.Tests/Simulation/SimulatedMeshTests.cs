@@ -21,6 +21,7 @@ public sealed class SimulatedMeshTests
         ["odd size"] = new Scenario { Nodes = 5, Size = (5 * MiB) + 12_345 },
         ["staggered"] = new Scenario { Nodes = 8, Size = 64 * MiB, Stagger = 0.5 },
         ["a slow node"] = new Scenario { Nodes = 8, Size = 64 * MiB, SlowNodes = 1 },
+        ["a thin node"] = new Scenario { Nodes = 8, Size = 256 * MiB, OriginUplink = 1, SlowNodes = 1, SlowBothWays = true },
         ["some killed"] = new Scenario { Nodes = 10, Size = 64 * MiB, Killed = 0.3 },
         ["owner killed"] = new Scenario { Nodes = 10, Size = 64 * MiB, OwnerFate = OwnerFate.OwnerDies },
         ["owner and replica killed"] = new Scenario { Nodes = 10, Size = 64 * MiB, OwnerFate = OwnerFate.BothDie },
@@ -72,7 +73,7 @@ public sealed class SimulatedMeshTests
     [Theory]
     [InlineData(3, 4, 0.931)]
     [InlineData(20, 4, 0.988)]
-    [InlineData(20, 1, 0.973)]
+    [InlineData(20, 1, 0.898)]
     public void Run_StaggeredHerd_IsAsCloseToTheBoundAsItWas(int nodes, int uplink, double share)
     {
         var outcome = Run(new Scenario { Nodes = nodes, Size = 512 * MiB, OriginUplink = uplink, Stagger = 0.5 });
@@ -83,8 +84,9 @@ public sealed class SimulatedMeshTests
 
     // So small a content takes half a second: what happens costs the time until it is noticed. They tell when it costs more.
     [Theory]
-    [InlineData("staggered", 0.9, 1)]
+    [InlineData("staggered", 0.924, 1)]
     [InlineData("a slow node", 0.317, 1)]
+    [InlineData("a thin node", 0.9, 1)]
     [InlineData("some killed", 0.897, 1.015)]
     [InlineData("owner killed", 0.503, 1.004)]
     [InlineData("owner and replica killed", 0.189, 1.14)]
@@ -92,7 +94,7 @@ public sealed class SimulatedMeshTests
     [InlineData("several contents", 0.986, 1)]
     [InlineData("ring change", 0.52, 1)]
     [InlineData("ring changes", 0.251, 1)]
-    [InlineData("views of the ring differ", 0.381, 1.016)]
+    [InlineData("views of the ring differ", 0.633, 1.016)]
     public void Run_Scenario_CostsWhatItDid(string name, double share, double amplification)
     {
         var outcome = Run(Named[name]);

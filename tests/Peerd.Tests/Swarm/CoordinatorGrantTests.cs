@@ -64,7 +64,7 @@ public sealed class CoordinatorGrantTests
 
         public Run(long size, int readers, int zones)
         {
-            _policy = new CoordinatorPolicy { Readers = readers, HolderSample = 3, Credits = 3, CreditsOfShortSegments = 5, Children = 2, Lease = TimeSpan.FromSeconds(2) };
+            _policy = new CoordinatorPolicy { Readers = readers, HolderSample = 3, Credits = 3, CreditsOfShortSegments = 5, Children = 2, LeastOpenGrants = 6, ForemostReaders = 2, Lease = TimeSpan.FromSeconds(2) };
             _layout = new ContentLayout(size);
             _credits = _layout.SegmentSize <= _policy.ShortSegment ? _policy.CreditsOfShortSegments : _policy.Credits;
             _zoneOf = node => zones > 1 ? $"{node[0] % zones}" : string.Empty;
@@ -285,7 +285,7 @@ public sealed class CoordinatorGrantTests
             Assert.Equal(believed.Count, believed.Select(pair => pair.segment).Distinct().Count());
             Assert.Equal(_coordinator.Grants.Select(pair => (pair.Key, pair.Value)).Order(), believed);
             Assert.InRange(believed.Select(pair => pair.Key).Distinct().Count(), 0, _policy.Readers);
-            Assert.All(Names, node => Assert.InRange(_coordinator.CountGrants(node), 0, _policy.GrantsPerAsker));
+            Assert.All(Names, node => Assert.InRange(_coordinator.CountGrants(node), 0, Math.Max(_policy.GrantsPerAsker, _policy.LeastOpenGrants)));
         }
 
         private void CheckFetches(HashSet<(string To, string From, int Segment)> before)

@@ -15,7 +15,7 @@ public sealed class CoordinatorTests
     /// <summary>A content of 40 pieces, each a segment of its own; the first 16 begin within the first MiB.</summary>
     private const long Size = 40 * KiB64;
 
-    private static readonly CoordinatorPolicy Policy = new() { Readers = 3, HolderSample = 4, Lease = TimeSpan.FromSeconds(2) };
+    private static readonly CoordinatorPolicy Policy = new() { Readers = 3, LeastOpenGrants = 1, HolderSample = 4, Lease = TimeSpan.FromSeconds(2) };
 
     private readonly Coordinator _coordinator = new(Policy, seed: 1);
     private readonly ToldNodes _told;
@@ -73,6 +73,71 @@ public sealed class CoordinatorTests
             Take();
             Assert.Equal(piece < 2 ? [1] : [1, 3], _told[reader].Granted);
         }
+    }
+
+    [Theory]
+    [InlineData(2, 8)]
+    [InlineData(3, 6)]
+    [InlineData(8, 2)]
+    public void Asked_FewAskersAndShortSegments_MoreGrantsEach(int askers, int grants)
+    {
+        var herd = new Herd(64L << 20, new CoordinatorPolicy());
+        Assert.Equal(herd.Policy.ShortSegment, herd.Layout.SegmentSize);
+        for (var asker = 0; asker < askers; asker++)
+        {
+            herd.Ask($"{asker}", canReachOrigin: true);
+        }
+
+        // Half of each grant is there before the next.
+        for (var i = 0; i < 100; i++)
+        {
+            herd.Push();
+            foreach (var (segment, node) in herd.Owner.Grants.ToList())
+            {
+                var held = new PieceSet(herd.Layout.PieceCount);
+                herd.Owner.Grants.Where(pair => pair.Value == node).ToList().ForEach(pair => held.AddRun(pair.Key * herd.Layout.PiecesPerSegment, herd.Layout.PiecesPerSegment / 2));
+                herd.Owner.HolderChanged(node, complete: false, held, herd.Now);
+            }
+        }
+
+        Assert.All(Enumerable.Range(0, askers), asker => Assert.Equal(grants, herd.Owner.CountGrants($"{asker}")));
+    }
+
+    [Fact]
+    public void Asked_FarBehindWhileOthersRead_IsGrantedNothing()
+    {
+        var herd = new Herd(GiB);
+        foreach (var (node, index) in new[] { "a", "b", "c", "behind" }.Select((node, index) => (node, index)))
+        {
+            herd.Ask(node, canReachOrigin: true);
+            herd.Hold(node, Enumerable.Range(20 * index, node == "behind" ? 3 : 20));
+        }
+
+        herd.Push();
+        Assert.Empty(herd.GrantedTo("behind"));
+        Assert.All(["a", "b", "c"], node => Assert.NotEmpty(herd.GrantedTo(node)));
+
+        // Two may be too few for the origin.
+        herd.Leave("c");
+        herd.Push();
+
+        Assert.NotEmpty(herd.GrantedTo("behind"));
+    }
+
+    [Fact]
+    public void Asked_FarBehindBecauseItWantsLittle_IsGrantedWhatItWants()
+    {
+        var herd = new Herd(GiB);
+        foreach (var node in new[] { "a", "b", "c" })
+        {
+            herd.Ask(node, canReachOrigin: true);
+            herd.Hold(node, Enumerable.Range(0, 30));
+        }
+
+        herd.Ask("part", new Want { CanReachOrigin = true, Wanted = { new PieceRun { First = (uint)(200 * herd.Layout.PiecesPerSegment), Count = 1 } } });
+        herd.Push();
+
+        Assert.Equal([200], herd.GrantedTo("part"));
     }
 
     [Fact]

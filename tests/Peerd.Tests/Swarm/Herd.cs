@@ -9,9 +9,12 @@ internal sealed class Herd
 {
     private readonly Dictionary<string, PieceSet> _held = new(StringComparer.Ordinal);
 
+    /// <param name="size">Bytes of the content.</param>
+    /// <param name="policy">Null for the usual one, but that a few nodes get as many grants each as many do.</param>
+    /// <param name="zoneOf">Zone of a node; null for none.</param>
     public Herd(long size, CoordinatorPolicy? policy = null, Func<string, string>? zoneOf = null)
     {
-        Policy = policy ?? new CoordinatorPolicy();
+        Policy = policy ?? new CoordinatorPolicy { LeastOpenGrants = 1 };
         Layout = new ContentLayout(size);
         Owner = new Coordinator(Policy, seed: 1, zoneOf);
         Told = new ToldNodes(Owner);
