@@ -16,6 +16,7 @@ internal sealed class OrderRun(RangeSite site, BenchmarkPlan plan, ResultTable t
     private const int ImageSeed = 20_250_103;
     private const int TraceSeed = 17;
     private const double Percent = 100;
+    private const double Mebi = 1 << 20;
 
     private readonly IReadOnlyList<StartupRead> _trace = StartupTrace.Create(ImageSize, TraceSeed);
 
@@ -50,25 +51,21 @@ internal sealed class OrderRun(RangeSite site, BenchmarkPlan plan, ResultTable t
         var open = await RangeClient.OpenAsync(node.Serving(image), image);
         var opened = await node.CountAsync(cancellationToken);
         var outcome = await RangeClient.ReplayAsync(node.Serving(image), image, _trace, cancellationToken);
-        var after = await node.CountAsync(cancellationToken);
-        var (reads, fetched) = (after - opened, (await node.RestAsync(cancellationToken) - before).FetchedBytes);
-        if (reads.All != _trace.Count)
-        {
-            throw new InvalidOperationException($"{what}: the node counted {reads.All} of {_trace.Count} reads");
-        }
+        var reads = await node.CountAsync(cancellationToken) - opened;
+        reads.Expect(_trace.Count, what);
+        var fetched = await node.RestAsync(cancellationToken) - before;
 
         var name = CasePrefix + what;
         table.Add(name, "open", "ms", Better.Lower, open);
         table.Add(name, "p50", "ms", Better.Lower, outcome.Median);
         table.Add(name, "p99", "ms", Better.Lower, outcome.P99);
         table.Add(name, "all reads", "s", Better.Lower, outcome.Milliseconds.Sum() / 1000);
-        table.Add(name, "local", "%", Better.Higher, Percent * reads.Local / reads.All);
-        table.Add(name, "peers", "%", Better.Lower, Percent * reads.Mesh / reads.All);
-        table.Add(name, "origin", "%", Better.Lower, Percent * reads.Origin / reads.All);
-        table.Add(name, "fetched", "MiB", Better.Lower, fetched / (double)(1 << 20));
-        table.Add(name, "not touched", "MiB", Better.Lower, (fetched - StartupTrace.TouchedBytes(_trace)) / (double)(1 << 20));
+        table.Add(name, "waited", "%", Better.Lower, reads.PercentWaited);
+        table.Add(name, "from peers", "MiB", Better.Lower, fetched.PeerBytes / Mebi);
+        table.Add(name, "origin", "MiB", Better.Lower, fetched.OriginBytes / Mebi);
+        table.Add(name, "not touched", "MiB", Better.Lower, (fetched.FetchedBytes - StartupTrace.TouchedBytes(_trace)) / Mebi);
         plan.Progress(string.Create(
             CultureInfo.InvariantCulture,
-            $"{name}: {Percent * reads.Local / reads.All:0} % of the reads local, p50 {outcome.Median:0.00} ms, p99 {outcome.P99:0.00} ms, {fetched >> 20} MiB fetched"));
+            $"{name}: {Percent - reads.PercentWaited:0.0} % of the reads local, p50 {outcome.Median:0.00} ms, p99 {outcome.P99:0.00} ms, {fetched.FetchedBytes >> 20} MiB fetched"));
     }
 }

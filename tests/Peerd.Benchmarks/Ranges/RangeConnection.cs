@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -7,8 +8,8 @@ using Peerd.Contracts;
 namespace Peerd.Benchmarks.Ranges;
 
 /// <summary>
-/// One HTTP/1.1 connection that reads ranges one after the other as overlaybd does, and checks every answer. It blocks its
-/// thread: nothing else stands between the kernel and the clock. Used by one thread at a time.
+/// One HTTP/1.1 connection that asks for ranges one after the other as overlaybd does, and checks the head of every answer.
+/// It blocks: nothing else stands between the kernel and the clock. Not thread-safe.
 /// </summary>
 internal sealed class RangeConnection : IDisposable
 {
@@ -17,16 +18,18 @@ internal sealed class RangeConnection : IDisposable
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
-    private readonly Socket _socket;
     private readonly Uri _url;
     private readonly long _size;
     private readonly byte[] _request;
     private readonly int _fixedLength;
     private readonly byte[] _answer;
+    private long _sent;
+    private int _filled;
+    private int _head;
 
     private RangeConnection(Socket socket, Uri url, long size, int longest)
     {
-        _socket = socket;
+        Socket = socket;
         _url = url;
         _size = size;
         var beginning = Encoding.ASCII.GetBytes($"GET {url.PathAndQuery} HTTP/1.1\r\nHost: {url.Authority}\r\nUser-Agent: overlaybd/1.0\r\nConnection: keep-alive\r\nRange: bytes=");
@@ -34,6 +37,18 @@ internal sealed class RangeConnection : IDisposable
         _fixedLength = beginning.Length;
         _answer = new byte[MostHead + longest];
     }
+
+    /// <summary>To wait for several connections at once.</summary>
+    public Socket Socket { get; }
+
+    /// <summary>What was asked for last.</summary>
+    public ByteRange Range { get; private set; }
+
+    /// <summary>Its bytes, when all of them are here.</summary>
+    public ReadOnlySpan<byte> Body => _answer.AsSpan(_head, (int)Range.Length);
+
+    /// <summary>From sending the request to the last byte of the answer.</summary>
+    public double Milliseconds { get; private set; }
 
     /// <summary>Connects.</summary>
     /// <param name="server">Who is asked.</param>
@@ -54,29 +69,36 @@ internal sealed class RangeConnection : IDisposable
         }
     }
 
-    /// <summary>Reads a range to its end; valid until the next one.</summary>
-    public ReadOnlySpan<byte> Read(ByteRange range)
+    /// <summary>Asks for a range; the former answer must be complete.</summary>
+    public void Ask(ByteRange range)
     {
-        Send(range);
-        var filled = 0;
-        int head;
-        while ((head = _answer.AsSpan(0, filled).IndexOf("\r\n\r\n"u8)) < 0)
-        {
-            filled += Receive(filled);
-        }
-
-        head += 4;
-        Check(_answer.AsSpan(0, head), range);
-        var end = head + (int)range.Length;
-        while (filled < end)
-        {
-            filled += Receive(filled);
-        }
-
-        return filled == end ? _answer.AsSpan(head, (int)range.Length) : throw new InvalidDataException($"{_url} sent more than {range}");
+        (Range, _filled, _head) = (range, 0, 0);
+        Utf8.TryWrite(_request.AsSpan(_fixedLength), $"{range.Offset}-{range.End - 1}\r\n\r\n", out var length);
+        _sent = Stopwatch.GetTimestamp();
+        Socket.Send(_request.AsSpan(0, _fixedLength + length));
     }
 
-    public void Dispose() => _socket.Dispose();
+    /// <summary>Waits for the next bytes of the answer, and takes all that are here; true when it is complete.</summary>
+    public bool Receive()
+    {
+        var received = Socket.Receive(_answer.AsSpan(_filled));
+        _filled += received > 0 ? received : throw new InvalidDataException($"{_url} ended the connection within an answer, or its head is too long");
+        if (_head == 0 && _answer.AsSpan(0, _filled).IndexOf("\r\n\r\n"u8) is >= 0 and var end)
+        {
+            _head = end + 4;
+            Check(_answer.AsSpan(0, _head));
+        }
+
+        if (_head == 0 || _filled < _head + Range.Length)
+        {
+            return false;
+        }
+
+        Milliseconds = Stopwatch.GetElapsedTime(_sent).TotalMilliseconds;
+        return _filled == _head + Range.Length ? true : throw new InvalidDataException($"{_url} sent more than {Range}");
+    }
+
+    public void Dispose() => Socket.Dispose();
 
     // Not asynchronously: a socket that was once used so only pretends to block afterwards.
     private static void Connect(Socket socket, Uri url)
@@ -86,27 +108,15 @@ internal sealed class RangeConnection : IDisposable
         socket.Connect(IPAddress.Parse(url.Host), url.Port);
     }
 
-    private void Send(ByteRange range)
-    {
-        Utf8.TryWrite(_request.AsSpan(_fixedLength), $"{range.Offset}-{range.End - 1}\r\n\r\n", out var length);
-        _socket.Send(_request.AsSpan(0, _fixedLength + length));
-    }
-
-    private int Receive(int filled)
-    {
-        var received = filled < _answer.Length ? _socket.Receive(_answer.AsSpan(filled)) : throw new InvalidDataException($"{_url} sent more than it was asked for");
-        return received > 0 ? received : throw new InvalidDataException($"{_url} ended the connection within an answer");
-    }
-
-    private void Check(ReadOnlySpan<byte> head, ByteRange range)
+    private void Check(ReadOnlySpan<byte> head)
     {
         Span<byte> contentRange = stackalloc byte[2 * MostRange];
         Span<byte> contentLength = stackalloc byte[MostRange];
-        Utf8.TryWrite(contentRange, $"content-range: bytes {range.Offset}-{range.End - 1}/{_size}", out var rangeLength);
-        Utf8.TryWrite(contentLength, $"content-length: {range.Length}", out var lengthLength);
+        Utf8.TryWrite(contentRange, $"content-range: bytes {Range.Offset}-{Range.End - 1}/{_size}", out var rangeLength);
+        Utf8.TryWrite(contentLength, $"content-length: {Range.Length}", out var lengthLength);
         if (!head.StartsWith("HTTP/1.1 206 "u8) || !HasLine(head, contentRange[..rangeLength]) || !HasLine(head, contentLength[..lengthLength]))
         {
-            throw new InvalidDataException($"{_url} answered wrongly when asked for {range} of {_size} bytes:\n{Encoding.UTF8.GetString(head)}");
+            throw new InvalidDataException($"{_url} answered wrongly when asked for {Range} of {_size} bytes:\n{Encoding.UTF8.GetString(head)}");
         }
     }
 

@@ -11,7 +11,7 @@ namespace Peerd.Benchmarks.Ranges;
 internal sealed class RangeNode(RangeSite site, PeerdNode node, LabHost? host)
 {
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(600);
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 

@@ -9,8 +9,6 @@ namespace Peerd.Benchmarks.Ranges;
 /// <summary>Reads ranges from nodes, and right before each time the same ranges from nginx.</summary>
 internal sealed class RangeRun(RangeSite site, BenchmarkPlan plan, ResultTable table)
 {
-    private const double Percent = 100;
-
     private readonly BenchmarkFile _file = site.Content;
     private readonly TimeSpan _duration = site.Settings.Duration;
 
@@ -83,17 +81,8 @@ internal sealed class RangeRun(RangeSite site, BenchmarkPlan plan, ResultTable t
         var before = await node.CountAsync(cancellationToken);
         var measured = await RangeClient.RunAsync(node.Serving(_file), _file, reads, _duration, cancellationToken);
         var counted = await node.CountAsync(cancellationToken) - before;
-        if (counted.All != measured.Milliseconds.Count)
-        {
-            throw new InvalidOperationException($"{@case.Name}: the node counted {counted.All} of {measured.Milliseconds.Count} reads");
-        }
-
-        var such = @case.Kind switch
-        {
-            RangeKind.Local => counted.Local,
-            RangeKind.Peer => counted.Mesh,
-            _ => counted.Origin,
-        };
+        counted.Expect(measured.Milliseconds.Count, @case.Name);
+        var bytes = counted.Reads * (double)@case.RangeSize;
         table.Add(@case.Name, "open", "ms", Better.Lower, open);
         table.Add(@case.Name, "p50", "ms", Better.Lower, measured.Median);
         table.Add(@case.Name, "p99", "ms", Better.Lower, measured.P99, @case.P99Target);
@@ -103,10 +92,11 @@ internal sealed class RangeRun(RangeSite site, BenchmarkPlan plan, ResultTable t
         table.Add(@case.Name, "nginx req", "1/s", Better.Higher, compared.RequestsPerSecond);
         table.Add(@case.Name, "p99 / nginx", "x", Better.Lower, measured.P99 / compared.P99, @case.P99RatioTarget);
         table.Add(@case.Name, "req / nginx", "x", Better.Higher, measured.RequestsPerSecond / compared.RequestsPerSecond, @case.RequestsRatioTarget);
-        table.Add(@case.Name, "such reads", "%", Better.Higher, Percent * such / counted.All);
-        table.Add(@case.Name, "fetched / read", "x", Better.Lower, counted.FetchedBytes / (double)(counted.All * @case.RangeSize));
+        table.Add(@case.Name, "waited", "%", Better.Lower, counted.PercentWaited);
+        table.Add(@case.Name, "peers / read", "x", Better.Lower, counted.PeerBytes / bytes);
+        table.Add(@case.Name, "origin / read", "x", Better.Lower, counted.OriginBytes / bytes);
         plan.Progress(string.Create(
             CultureInfo.InvariantCulture,
-            $"{@case.Name}: p99 {measured.P99:0.00} ms and {measured.RequestsPerSecond:0}/s, nginx {compared.P99:0.00} ms and {compared.RequestsPerSecond:0}/s; {counted.Local} of {counted.All} reads were local, {counted.Mesh} from peers, {counted.Origin} from the origin"));
+            $"{@case.Name}: p99 {measured.P99:0.00} ms and {measured.RequestsPerSecond:0}/s, nginx {compared.P99:0.00} ms and {compared.RequestsPerSecond:0}/s; {counted.PercentWaited:0.0} % of {counted.Reads} reads waited, {counted.PeerBytes >> 20} MiB came from peers, {counted.OriginBytes >> 20} from the origin"));
     }
 }

@@ -14,7 +14,7 @@ internal sealed record RangeSettings(
     IReadOnlyList<RangeKind> Kinds, IReadOnlyList<int> RangeSizes, IReadOnlyList<RangePattern> Patterns, long? Rate, TimeSpan Duration)
 {
     private static readonly Option<string> CasesOption = ListOption.OfNames<RangeKind>("--cases", "What is measured", NamesOf<RangeKind>());
-    private static readonly Option<string> RangesOption = ListOption.OfNumbers("--ranges", "KiB of the ranges.", "4,64,1024", 4096);
+    private static readonly Option<string> RangesOption = ListOption.OfNumbers("--ranges", "KiB of the ranges.", "4,64,1024", 1024);
     private static readonly Option<string> PatternsOption = ListOption.OfNames<RangePattern>("--patterns", "In which order they are read", NamesOf<RangePattern>());
     private static readonly Option<int> RateOption = CommonOptions.Number("--rate", "Mbit/s of each host's link, each way, which needs root; 0 for all on loopback.", 0, 0, 10_000);
     private static readonly Option<int> SecondsOption = CommonOptions.Number("--seconds", "How long one server is read from at most.", 3, 1, 60);

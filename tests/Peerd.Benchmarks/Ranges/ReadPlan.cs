@@ -42,8 +42,21 @@ internal sealed record ReadPlan(int RangeSize, IReadOnlyList<long[]> Offsets, bo
         return new ReadPlan(@case.RangeSize, Deal(@case.Pattern, offsets, unit), IsRepeated: false);
     }
 
-    /// <summary>The same ranges for who has lost nothing by having read them before.</summary>
+    /// <summary>The same ranges for a server to which it makes no difference that it has read them before.</summary>
     public ReadPlan Again() => this with { IsRepeated = true };
+
+    /// <summary>What one connection reads; without an end when it is repeated.</summary>
+    public IEnumerable<ByteRange> RangesOf(int connection)
+    {
+        do
+        {
+            foreach (var offset in Offsets[connection])
+            {
+                yield return new ByteRange(offset, RangeSize);
+            }
+        }
+        while (IsRepeated);
+    }
 
     private static long[][] Deal(RangePattern pattern, long[] offsets, int unit)
     {
