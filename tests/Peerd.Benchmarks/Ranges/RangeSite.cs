@@ -12,7 +12,7 @@ namespace Peerd.Benchmarks.Ranges;
 internal sealed record RangeSite(RangeSettings Settings, Nginx Store, BenchmarkFile Content, BenchmarkFile WarmUp, IReadOnlyList<LabHost> NodeHosts)
 {
     private const int MostNodes = 5;
-    private const long WarmUpSize = 128 << 20;
+    private const long WarmUpSize = 256 << 20;
     private const int WarmUpSeed = 20_250_102;
 
     // Signed URLs are what overlaybd mostly brings.
