@@ -125,22 +125,30 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     private async Task AnnounceLocallyAsync(CancellationToken cancellationToken)
     {
         using var lease = _directory.OpenLease(Member()) ?? throw new InvalidOperationException("a newer process of this node has announced already");
-        var saying = SayAsync(
-            batch =>
-            {
-                lease.Apply(batch);
-                return Task.CompletedTask;
-            },
-            cancellationToken);
-        await await Task.WhenAny(saying, DiscardAsync());
-        await saying;
-
-        async Task DiscardAsync()
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var discarding = DiscardAsync(lease, ended.Token);
+        try
         {
-            while (true)
-            {
-                _discard(await lease.NextDiscardAsync(cancellationToken));
-            }
+            await SayAsync(
+                batch =>
+                {
+                    lease.Apply(batch);
+                    return Task.CompletedTask;
+                },
+                cancellationToken);
+        }
+        finally
+        {
+            await ended.CancelAsync();
+            await discarding.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task DiscardAsync(HolderDirectory.Lease lease, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            _discard(await lease.NextDiscardAsync(cancellationToken));
         }
     }
 

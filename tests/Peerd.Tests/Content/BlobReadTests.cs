@@ -279,6 +279,10 @@ public sealed class BlobReadTests
 
         // What another node has of it is wrong, and it does not have enough to find out.
         await ReadAsync(mesh.Nodes[1], UrlOf(mesh, sample), $"bytes={Last(sample)}-{Last(sample)}");
+        var last = new ContentLayout(sample.Bytes.Length).PieceCount - 1;
+        await Wait.UntilAsync(
+            () => mesh.Nodes.Exists(node => node.Directory.TryFind(sample.Digest, out var entry) && entry.Holders.Any(holder => holder.Node == mesh.Nodes[1].Name && holder.Pieces.Contains(last))),
+            "it is announced");
         mesh.Registry.Fail(FakeFault.None, times: 0);
         for (var offset = 0; offset < sample.Bytes.Length; offset += 64 * KiB)
         {
@@ -289,7 +293,7 @@ public sealed class BlobReadTests
         foreach (var node in mesh.Nodes)
         {
             await Wait.UntilAsync(
-                async () => (await ReadAsync(node, UrlOf(mesh, sample), $"bytes={Last(sample)}-{Last(sample)}")) is { Status: 206, Body: [var last] } && last == sample.Bytes[^1],
+                async () => (await ReadAsync(node, UrlOf(mesh, sample), $"bytes={Last(sample)}-{Last(sample)}")) is { Status: 206, Body: [var end] } && end == sample.Bytes[^1],
                 "the right bytes come");
         }
     }
