@@ -63,6 +63,14 @@ internal sealed class PeerdNode
     public Task StartAsync(IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
         StartAsync(Configure(members, upstreams));
 
+    /// <summary>Writes this configuration, starts the process and waits until it is ready.</summary>
+    public async Task StartAsync(JsonObject configuration)
+    {
+        WriteConfiguration(configuration);
+        await LaunchAsync();
+        await Wait.UntilOkAsync(new Uri(Metrics, "readyz"), Process, ReadyTimeout, _host);
+    }
+
     /// <summary>Starts the process with whatever the configuration file says.</summary>
     public async Task<RunningProcess> LaunchAsync() =>
         _process = await (_host is null ? _lab.StartAsync(Name, "dotnet", ServeArguments) : _host.StartAsync(_lab, Name, "dotnet", ServeArguments));
@@ -96,13 +104,6 @@ internal sealed class PeerdNode
     }
 
     private string[] ServeArguments => [Repository.PeerdDll, "serve", "--config", ConfigurationFile];
-
-    private async Task StartAsync(JsonObject configuration)
-    {
-        WriteConfiguration(configuration);
-        await LaunchAsync();
-        await Wait.UntilOkAsync(new Uri(Metrics, "readyz"), Process, ReadyTimeout, _host);
-    }
 
     private static string Join(IEnumerable<string> items) => string.Join(", ", items);
 
