@@ -712,7 +712,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         foreach (var stalled in participant.Grants.Where(grant => now - grant.LastProgress > _lease).ToList())
         {
             var segments = stalled.Segments.ToList();
-            if (participant.Asker is { } asker)
+            if (participant.Asker is { } asker && participant.Wants(stalled))
             {
                 // An origin that lets everybody wait is not made quicker by asking it again and again.
                 _hasLeaseExpired = true;

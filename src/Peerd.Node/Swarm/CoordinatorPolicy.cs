@@ -9,6 +9,9 @@ internal sealed record CoordinatorPolicy
     /// <summary>Grants that one asker may have open, so that it asks the origin for the next while it reads one.</summary>
     public int GrantsPerAsker { get; init; } = 2;
 
+    /// <summary>The same for one that reads bit by bit: only what is wanted now counts.</summary>
+    public int GrantsOfParts { get; init; } = 8;
+
     /// <summary>The same for all askers together when they are few and segments are short.</summary>
     public int LeastOpenGrants { get; init; } = 16;
 

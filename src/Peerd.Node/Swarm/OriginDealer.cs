@@ -83,7 +83,7 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         foreach (var asker in askers)
         {
             if (!asker.Asker!.CanReachOrigin || (isForemostEnough && IsBehind(asker, least)) || (isAnybodyFree && !IsTrusted(asker, now))
-                || !HasRoom(asker, table, askers.Count) || (asker.Grants.Count == 0 && reading >= policy.Readers)
+                || !HasRoom(asker, table, askers.Count, isAlone) || (asker.Grants.Count == 0 && reading >= policy.Readers)
                 || (table is not null && NextFor(asker, table, isAlone) < 0))
             {
                 continue;
@@ -102,10 +102,23 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     private int GrantsPerAsker(int askers, SegmentTable? table) =>
         table?.Layout.SegmentSize <= policy.ShortSegment ? Math.Max(policy.GrantsPerAsker, (int)Math.Ceiling(policy.LeastOpenGrants / (double)askers)) : policy.GrantsPerAsker;
 
-    // The next only when the one before is half there: what many read at the same time, slowly, all others wait for.
-    private bool HasRoom(Participant asker, SegmentTable? table, int askers) =>
-        asker.Grants.Count < GrantsPerAsker(askers, table)
-        && (asker.Grants.Count == 0 || table is null || asker.Grants[^1].Arrived * 2 >= asker.Grants[^1].Segments.Count * table.Layout.PiecesPerSegment || table.Layout.PiecesPerSegment == 1);
+    private bool HasRoom(Participant asker, SegmentTable? table, int askers, bool isAlone)
+    {
+        if (table is null)
+        {
+            return asker.Grants.Count < policy.GrantsPerAsker;
+        }
+
+        if (asker.Asker!.Wanted is not null)
+        {
+            // Readers wait for each part that is wanted, and what is not wanted any more is not being read.
+            return isAlone || asker.Grants.Count(asker.Wants) < policy.GrantsOfParts;
+        }
+
+        // The next only when the one before is half there: what many read at the same time, slowly, all others wait for.
+        return asker.Grants.Count < GrantsPerAsker(askers, table)
+            && (asker.Grants.Count == 0 || asker.Grants[^1].Arrived * 2 >= asker.Grants[^1].Segments.Count * table.Layout.PiecesPerSegment || table.Layout.PiecesPerSegment == 1);
+    }
 
     // Who wants only some of the content has little of it for another reason.
     private static bool IsBehind(Participant asker, int least) => asker.Asker!.Wanted is null && asker.Held.Count < least;

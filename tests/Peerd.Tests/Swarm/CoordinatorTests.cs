@@ -141,6 +141,33 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
+    public void Asked_WantsPartsAndHasReadOnlyABitOfItsGrants_IsGrantedTheOthersAllTheSame()
+    {
+        // A probe reads less than a segment, and what a reader went away from is not read to the end.
+        foreach (var askers in new[] { 1, 2 })
+        {
+            var herd = new Herd(GiB);
+            for (var asker = askers; asker > 1; asker--)
+            {
+                herd.Ask("whole");
+            }
+
+            foreach (var segment in Enumerable.Range(0, 20))
+            {
+                herd.Ask("part", new Want { CanReachOrigin = true, Wanted = { new PieceRun { First = (uint)(segment * herd.Layout.PiecesPerSegment), Count = 1 } } });
+                herd.Push();
+                Assert.Contains(segment, herd.GrantedTo("part"));
+            }
+
+            // Not their reader's fault: it is granted more.
+            herd.Wait(TimeSpan.FromSeconds(4));
+            herd.Ask("part", new Want { CanReachOrigin = true, Wanted = { new PieceRun { First = (uint)(30 * herd.Layout.PiecesPerSegment), Count = 1 } } });
+            herd.Push();
+            Assert.Contains(30, herd.GrantedTo("part"));
+        }
+    }
+
+    [Fact]
     public void Asked_NodesThatCannotReachTheOrigin_GetNoGrant()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
