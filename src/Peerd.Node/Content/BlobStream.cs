@@ -25,16 +25,19 @@ internal enum BlobSource
 internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse? use, Downloads downloads, long readAhead, bool followsOrder, TimeProvider time) : IDisposable
 {
     /// <summary>Segments that are filled because a read fell into them and no peer was known to have them.</summary>
-    private const int MostFills = 64;
+    private const int MostFills = 256;
 
     /// <summary>Pieces that are fetched for reads when nothing can be kept on disk.</summary>
-    private const int MostFillsInMemory = 8;
+    private const int MostFillsInMemory = 16;
 
     /// <summary>How long a read waits for its bytes, when it went well the last time.</summary>
     private static readonly TimeSpan LongestPatience = TimeSpan.FromSeconds(5);
 
     /// <summary>How long when it did not, several times in a row.</summary>
     private static readonly TimeSpan LeastPatience = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>A stream that misses nothing for this long does without a download.</summary>
+    private static readonly TimeSpan RestAfter = TimeSpan.FromSeconds(10);
 
     /// <summary>How often a read that waits looks whether waiting still makes sense.</summary>
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(50);
@@ -51,11 +54,15 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     private TimeSpan _patience = LongestPatience;
     private int _published;
     private int _planned;
+    private long _lastMissed;
     private bool _isDisposed;
 
     public Digest Digest => digest;
 
     public long Size => lease.Content.Size;
+
+    /// <summary>The whole content is here and right, its size included.</summary>
+    public bool IsVerified => lease.Content.IsVerified;
 
     /// <summary>Reads under way.</summary>
     public int Users { get; set; }
@@ -73,8 +80,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     /// <summary>Waits until bytes are here, not too long, and sees to it that they and the next ones come.</summary>
     /// <param name="bytes">What the client reads; not empty.</param>
     /// <param name="origin">Where the client would read it.</param>
-    /// <param name="cancellationToken">Stops the wait.</param>
-    public async ValueTask<BlobSource> EnsureAsync(ByteRange bytes, OriginReference origin, CancellationToken cancellationToken)
+    /// <param name="mesh">Ends the wait: the rest of the time is for the client's own URL.</param>
+    /// <param name="cancellationToken">Nobody waits any more.</param>
+    public async ValueTask<BlobSource> EnsureAsync(ByteRange bytes, OriginReference origin, CancellationToken mesh, CancellationToken cancellationToken)
     {
         var (first, end) = (Layout.FrameAt(bytes.Offset), Layout.FrameAt(bytes.End - 1) + 1);
         if (IsHere(first, end))
@@ -88,11 +96,15 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         }
 
         using var patience = new CancellationTokenSource(_patience, time);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token, mesh);
+        var before = -1;
+        Volatile.Write(ref _lastMissed, time.GetTimestamp());
         try
         {
             if (await JoinAsync(origin, stop.Token) is { } download)
             {
+                before = download.Stored;
+                TellLost(download, first, end);
                 download.FetchUrgently(first, end);
                 Fill(first, end, piece => !download.IsHeldByPeer(piece));
                 Touched(bytes, isMissing: true);
@@ -105,8 +117,12 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
-            // A mesh that does not deliver must not cost every read the whole time.
-            _patience = _patience / 2 > LeastPatience ? _patience / 2 : LeastPatience;
+            // A mesh that delivers nothing must not cost every read the whole time; one that is only busy is not helped by
+            // all nodes reading past it.
+            if (before < 0 || _use?.Download.Stored == before)
+            {
+                _patience = _patience / 2 > LeastPatience ? _patience / 2 : LeastPatience;
+            }
         }
 
         return BlobSource.None;
@@ -133,10 +149,10 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         lock (_lock)
         {
             // Who follows another's order adds nothing to it.
-            if (_order is { Known: 0, Seen: var seen } && seen.Count > _published)
+            if (_order is { Known: 0, Seen: var seen } && seen.Count > _published && seen.Count > Content.StartupOrder.Count)
             {
                 _published = seen.Count;
-                Content.StartupOrder = [.. seen];
+                Content.Ordered([.. seen], isSeenHere: true);
             }
         }
     }
@@ -152,6 +168,36 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         _use?.Download.SetBackground([]);
         _use?.Dispose();
         lease.Dispose();
+    }
+
+    /// <summary>
+    /// Lets the download go when it has nothing to do for this content any more: it keeps a session with the owner. What is
+    /// missed later joins another one.
+    /// </summary>
+    public void Rest()
+    {
+        lock (_lock)
+        {
+            if (_use is { } use && (use.Download.IsOver || Content.IsVerified || time.GetElapsedTime(Volatile.Read(ref _lastMissed)) > RestAfter) && Users == 0)
+            {
+                use.Download.SetBackground([]);
+                use.Dispose();
+                _use = null;
+                _told = [];
+            }
+        }
+    }
+
+    /// <summary>What was here before and is gone must be fetched again.</summary>
+    private void TellLost(Download download, int first, int end)
+    {
+        for (var frame = first; frame < end; frame++)
+        {
+            if (!Content.HasFrame(frame))
+            {
+                download.FrameLost(frame);
+            }
+        }
     }
 
     private bool IsHere(int first, int end)
@@ -218,9 +264,8 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         {
             for (var piece = first / Layout.FramesPerPiece; piece <= (end - 1) / Layout.FramesPerPiece; piece++)
             {
-                if (!Content.HasPiece(piece) && condition(piece))
+                if (!Content.HasPiece(piece) && !_fills.Contains(piece) && condition(piece))
                 {
-                    _fills.Remove(piece);
                     _fills.Insert(0, piece);
                 }
             }
@@ -275,7 +320,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     private void LearnOrder()
     {
         var known = Content.StartupOrder;
-        if (_order is null || (_published == 0 && known.Count > _order.Known))
+        if (_order is null || (known.Count > _published && known.Count > _order.Known))
         {
             var seen = _order?.Seen ?? [];
             _order = new StartupOrder(known);
@@ -289,7 +334,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     /// <summary>Has the download fetch what is going to be needed.</summary>
     private void Tell()
     {
-        if (_use is not { Download: { OpenedAsync.IsCompletedSuccessfully: true } download } || Content.IsVerified || !ReferenceEquals(download.Content, Content))
+        if (_use is not { Download: { OpenedAsync: { IsCompletedSuccessfully: true, Result: null } } download } || Content.IsVerified || !ReferenceEquals(download.Content, Content))
         {
             return;
         }
@@ -396,6 +441,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 await look.CancelAsync();
                 await arrived.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 cancellationToken.ThrowIfCancellationRequested();
+                download.FrameLost(frame);
                 if (!download.IsFetchingUrgently(frame))
                 {
                     // Whoever was asked for it did not have it after all.

@@ -10,7 +10,7 @@ namespace Peerd.Node.Content;
 /// All contents that containers are reading bit by bit on this node. Each stays open between the reads, so that what one
 /// read has taught is of use for the next. Thread-safe.
 /// </summary>
-internal sealed class BlobStreams(PieceCache cache, Downloads downloads, IOptions<BlobOptions> options, TimeProvider time) : BackgroundService
+internal sealed partial class BlobStreams(PieceCache cache, Downloads downloads, IOptions<BlobOptions> options, TimeProvider time, ILogger<BlobStreams> logger) : BackgroundService
 {
     /// <summary>A content that nobody has read for this long is closed.</summary>
     private static readonly TimeSpan Idle = TimeSpan.FromSeconds(30);
@@ -61,6 +61,12 @@ internal sealed class BlobStreams(PieceCache cache, Downloads downloads, IOption
 
             return Add(digest, cache.Open(digest, use.Download.Content.Size, mediaType: null), use);
         }
+        catch (InvalidDataException)
+        {
+            // It was forgotten meanwhile, and is of another size now.
+            use.Dispose();
+            return null;
+        }
         catch
         {
             use.Dispose();
@@ -109,10 +115,19 @@ internal sealed class BlobStreams(PieceCache cache, Downloads downloads, IOption
         {
             foreach (var stream in _streams.Values.ToList())
             {
-                stream.Publish();
-                if (stream.Users == 0 && time.GetElapsedTime(stream.LastUsed) > Idle)
+                try
                 {
-                    Remove(stream);
+                    stream.Publish();
+                    stream.Rest();
+                    if (stream.Users == 0 && time.GetElapsedTime(stream.LastUsed) > Idle)
+                    {
+                        Remove(stream);
+                    }
+                }
+                catch (Exception e)
+                {
+                    // One content must not end the others' streams, and the node with them.
+                    Log.SweepFailed(logger, e, stream.Digest);
                 }
             }
         }
@@ -146,5 +161,11 @@ internal sealed class BlobStreams(PieceCache cache, Downloads downloads, IOption
         }
 
         stream.Dispose();
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Error, "Looking after the stream of {Digest} met an unexpected error")]
+        public static partial void SweepFailed(ILogger logger, Exception exception, Digest digest);
     }
 }

@@ -28,12 +28,12 @@ internal sealed class ContentReading(
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, stalled.Token);
         try
         {
-            var mismatches = 0;
+            var drops = 0;
             for (var offset = range.Offset; offset < range.End;)
             {
-                mismatches = offset == range.Offset ? Mismatches : mismatches;
+                drops = offset == range.Offset ? Drops : drops;
                 // Right bytes do not mend a body that began with wrong ones.
-                if (await NextAsync(offset, range.End, cancellationToken) is not { } length || (offset > range.Offset && Mismatches != mismatches))
+                if (await NextAsync(offset, range.End, cancellationToken) is not { } length || (offset > range.Offset && Drops != drops))
                 {
                     return CopyOutcome.SourceFailed;
                 }
@@ -71,7 +71,7 @@ internal sealed class ContentReading(
         return ValueTask.CompletedTask;
     }
 
-    private int Mismatches => _use?.Download.Mismatches ?? 0;
+    private int Drops => _use?.Download.Drops ?? 0;
 
     /// <summary>How many bytes from <paramref name="offset"/> on may be sent now, at least one; null when no source has them.</summary>
     private async ValueTask<int?> NextAsync(long offset, long end, CancellationToken cancellationToken)

@@ -342,8 +342,12 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
             return;
         }
 
-        _ordered += content.StartupOrder.Count == 0 ? 1 : 0;
-        content.StartupOrder = [.. order.Where(piece => piece < content.Layout.PieceCount).Take(ProtocolConstants.MaxStartupOrder)];
+        uint[] right = [.. order.Where(piece => piece < content.Layout.PieceCount).Distinct().Take(ProtocolConstants.MaxStartupOrder)];
+        if (right.Length > content.StartupOrder.Count)
+        {
+            _ordered += content.StartupOrder.Count == 0 ? 1 : 0;
+            content.StartupOrder = right;
+        }
     }
 
     private void Leave(Lease lease)

@@ -1,5 +1,7 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
+using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
 using Peerd.Contracts;
 using Peerd.Node.Content;
@@ -13,20 +15,27 @@ namespace Peerd.Node.Facade;
 /// names a digest, else from the URL itself. overlaybd asks nobody else, believes any success and fills what is missing
 /// with zeros: what cannot be answered exactly is an error, and the given URL is read as long as it answers. Thread-safe.
 /// </summary>
-internal sealed partial class BlobFacade(BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, FacadeMetrics metrics, TimeProvider time, ILogger<BlobFacade> logger)
+internal sealed partial class BlobFacade(BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, IOptions<BlobOptions> options, FacadeMetrics metrics, TimeProvider time, ILogger<BlobFacade> logger)
 {
     /// <summary>So much is here before a byte of it is sent. Reads of overlaybd are no larger, and so go out in one write.</summary>
     private const int ChunkSize = 4 * 1024 * 1024;
 
     private const int BlockSize = 64 * 1024;
 
+    private const int MostRefused = 256;
+
     /// <summary>How often bytes of one read may be lost between their arrival and their reading: memory is short then.</summary>
     private const int MaxLosses = 3;
 
-    /// <summary>How long the first read of a content waits for its size.</summary>
-    private static readonly TimeSpan OpenPatience = TimeSpan.FromSeconds(4);
+    /// <summary>A client that takes nothing for this long is given up.</summary>
+    private static readonly TimeSpan ClientTimeout = TimeSpan.FromSeconds(120);
 
-    private readonly DirectBlob _direct = new(origin);
+    /// <summary>How long a read waits for the mesh before its URL is read.</summary>
+    private readonly TimeSpan _meshTime = options.Value.AnswerTimeoutValue * 0.6;
+
+    // Told once each: an image whose registry is not listed fails on every read.
+    private readonly ConcurrentDictionary<string, bool> _refused = new(StringComparer.OrdinalIgnoreCase);
+    private readonly DirectBlob _direct = new(origin, time);
 
     /// <summary>Answers a GET or HEAD.</summary>
     /// <param name="context">The exchange.</param>
@@ -41,6 +50,11 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
 
         if (!hosts.Allows(blob.Url))
         {
+            if (_refused.Count < MostRefused && _refused.TryAdd(blob.Url.Authority, true))
+            {
+                Log.Refused(logger, blob.Url.Scheme, blob.Url.Authority);
+            }
+
             var denied = new RegistryError(HttpStatusCode.Forbidden, RegistryError.Denied, $"{blob.Url.Scheme}://{blob.Url.Authority} is not on this node's list of hosts of blobs (Peerd:Blobs:Hosts)");
             await RegistryAnswer.WriteErrorAsync(context, denied);
             return;
@@ -53,9 +67,11 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
             return;
         }
 
+        // What it says of itself counts for nothing where anybody can put things.
+        var digest = hosts.Vouches(blob.Url) ? blob.Digest : default;
         var given = new GivenUrl(blob.Url, authorization.Count == 1 ? authorization[0] : null);
-        var request = new ContentRequest(blob.Digest, OriginReference.Of(given, blob.Digest.ToString()));
-        Log.Asked(logger, context.TraceIdentifier, context.Request.Method, given, blob.Digest);
+        var request = new ContentRequest(digest, OriginReference.Of(given, digest.ToString()));
+        Log.Asked(logger, context.TraceIdentifier, context.Request.Method, given, digest);
         if (HttpMethods.IsHead(context.Request.Method))
         {
             await HeadAsync(context, request, deadline);
@@ -108,18 +124,22 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
 
     private async Task RangeAsync(HttpContext context, ContentRequest request, RequestedRange range, CancellationToken deadline)
     {
-        if (!request.Digest.IsEmpty && await OpenAsync(request, deadline) is { } stream)
+        // The rest of the time is for the URL itself.
+        using var mesh = new CancellationTokenSource(_meshTime, time);
+        if (!request.Digest.IsEmpty && await OpenAsync(request, mesh.Token, deadline) is { } stream)
         {
             try
             {
-                if (range.Resolve(stream.Size) is not { IsEmpty: false } bytes)
+                var wanted = range.Resolve(stream.Size);
+                if (wanted is not { IsEmpty: false } && stream.IsVerified)
                 {
                     var refused = new RegistryError(HttpStatusCode.RequestedRangeNotSatisfiable, RegistryError.RangeInvalid, $"the blob has {stream.Size} bytes");
                     await RegistryAnswer.WriteErrorAsync(context, refused, (HeaderNames.ContentRange, $"bytes */{stream.Size}"));
                     return;
                 }
 
-                if (await SendAsync(context, stream, bytes, request.Origin, deadline))
+                // A size that was only told may be wrong: then the URL itself knows.
+                if (wanted is { IsEmpty: false } bytes && await SendAsync(context, stream, bytes, request.Origin, mesh.Token, deadline))
                 {
                     return;
                 }
@@ -135,15 +155,14 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
     }
 
     /// <summary>Opens the content; null when its size is not found out soon: then the URL itself may know more.</summary>
-    private async ValueTask<BlobStream?> OpenAsync(ContentRequest request, CancellationToken deadline)
+    private async ValueTask<BlobStream?> OpenAsync(ContentRequest request, CancellationToken mesh, CancellationToken deadline)
     {
         if (streams.TryOpen(request.Digest) is { } stream)
         {
             return stream;
         }
 
-        using var patience = new CancellationTokenSource(OpenPatience, time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, deadline);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(mesh, deadline);
         try
         {
             return await streams.OpenAsync(request.Digest, request.Origin, either.Token);
@@ -156,7 +175,8 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
 
     private async Task<long?> SizeAsync(ContentRequest request, CancellationToken deadline)
     {
-        if (await OpenAsync(request, deadline) is not { } stream)
+        using var mesh = new CancellationTokenSource(_meshTime, time);
+        if (await OpenAsync(request, mesh.Token, deadline) is not { } stream)
         {
             return null;
         }
@@ -166,13 +186,15 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
     }
 
     /// <summary>Sends a range; false when nothing was sent because its first bytes do not come.</summary>
-    private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, CancellationToken deadline)
+    private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, CancellationToken mesh, CancellationToken deadline)
     {
+        using var stalled = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
+        using var gone = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, stalled.Token);
         var losses = 0;
         for (var offset = bytes.Offset; offset < bytes.End;)
         {
             var chunk = ByteRange.FromBounds(offset, Math.Min(bytes.End, offset + ChunkSize));
-            var source = await stream.EnsureAsync(chunk, origin, offset == bytes.Offset ? deadline : context.RequestAborted);
+            var source = await stream.EnsureAsync(chunk, origin, offset == bytes.Offset ? mesh : CancellationToken.None, offset == bytes.Offset ? deadline : context.RequestAborted);
             var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, chunk, bytes);
             offset += copied;
             if (copied < chunk.Length && (source == BlobSource.None || ++losses > MaxLosses))
@@ -181,11 +203,21 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
             }
 
             metrics.BlobRead(source);
-            if ((await context.Response.BodyWriter.FlushAsync(context.RequestAborted)).IsCompleted)
+            stalled.CancelAfter(ClientTimeout);
+            try
             {
-                context.Abort();
-                return true;
+                if (!(await context.Response.BodyWriter.FlushAsync(gone.Token)).IsCompleted)
+                {
+                    stalled.CancelAfter(Timeout.InfiniteTimeSpan);
+                    continue;
+                }
             }
+            catch (OperationCanceledException) when (stalled.IsCancellationRequested)
+            {
+            }
+
+            context.Abort();
+            return true;
         }
 
         return true;
@@ -244,6 +276,9 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
     {
         [LoggerMessage(10, LogLevel.Debug, "{Request} {Method} blob {Url} {Digest}")]
         public static partial void Asked(ILogger logger, string request, string method, GivenUrl url, Digest digest);
+
+        [LoggerMessage(12, LogLevel.Warning, "Blobs of {Scheme}://{Host} are not read: it is not in Peerd:Blobs:Hosts")]
+        public static partial void Refused(ILogger logger, string scheme, string host);
 
         [LoggerMessage(11, LogLevel.Warning, "{Request} {Url} cut: neither the mesh nor the URL has the rest")]
         public static partial void Truncated(ILogger logger, string request, GivenUrl url);

@@ -10,7 +10,7 @@ namespace Peerd.Node.Facade;
 /// Passes on what a given URL answers: its bytes where it has them, its status where it refuses. Nothing of it is kept or
 /// shared. Bytes of a range are never passed on as anything else than exactly that range.
 /// </summary>
-internal sealed class DirectBlob(IOrigin origin)
+internal sealed class DirectBlob(IOrigin origin, TimeProvider time)
 {
     private const int BlockSize = 64 * 1024;
 
@@ -19,6 +19,9 @@ internal sealed class DirectBlob(IOrigin origin)
 
     /// <summary>Ranges of up to so many bytes are here before their head is sent: overlaybd reads no more at once, and may take a part for the whole.</summary>
     private const int MaxHeld = 4 * 1024 * 1024;
+
+    /// <summary>A client that takes nothing for this long is given up.</summary>
+    private static readonly TimeSpan ClientTimeout = TimeSpan.FromSeconds(120);
 
     /// <summary>Answers a HEAD.</summary>
     public async Task HeadAsync(HttpContext context, OriginReference reference, CancellationToken deadline)
@@ -42,6 +45,7 @@ internal sealed class DirectBlob(IOrigin origin)
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
     public async Task SendAsync(HttpContext context, OriginReference reference, RequestedRange? range, CancellationToken deadline)
     {
+        reference = reference with { IsUrgent = true };
         ByteRange? wanted = null;
         if (range is { } asked)
         {
@@ -52,67 +56,81 @@ internal sealed class DirectBlob(IOrigin origin)
             }
         }
 
-        await using var answer = await origin.ReadAsync(reference, wanted, deadline);
-        if (answer is not { Outcome: OriginOutcome.Ok, Range.Length: >= 0 } || (wanted is not null && answer.TotalSize is null))
+        var answer = await origin.ReadAsync(reference, wanted, deadline);
+        try
         {
-            await RefuseAsync(context, answer);
-            return;
-        }
+            if (answer is not { Outcome: OriginOutcome.Ok, Range.Length: >= 0 } || (wanted is not null && answer.TotalSize is null))
+            {
+                await RefuseAsync(context, answer);
+                return;
+            }
 
-        if (wanted is null || answer.Range.Length > MaxHeld)
-        {
-            Describe(context.Response, answer, isPart: wanted is not null);
-            var rest = ByteRange.FromBounds(answer.Range.Offset + await CopyAsync(context, answer), answer.Range.End);
+            // Some caches cap what they answer; the client asked for more, and believes that it got it.
+            var all = wanted is { } part ? ByteRange.FromBounds(answer.Range.Offset, Math.Min(part.Length > long.MaxValue - part.Offset ? long.MaxValue : part.End, answer.TotalSize!.Value)) : answer.Range;
+            if (wanted is not null && all.Length <= MaxHeld)
+            {
+                using var held = PooledBuffer.Rent((int)all.Length);
+                var bytes = held.Memory[..(int)all.Length];
+                var filled = await ReadAsync(answer, bytes, deadline);
+                var total = answer.TotalSize;
+                Describe(context.Response, answer, all, isPart: true);
+
+                // Before the rest is asked for, or those who wait for a place would wait for each other.
+                await answer.DisposeAsync();
+                if (filled < bytes.Length && !await FillAsync(bytes[filled..], ByteRange.FromBounds(all.Offset + filled, all.End), total!.Value, reference, deadline))
+                {
+                    await RefuseAsync(context, new OriginResponse { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} breaks off again and again" });
+                    return;
+                }
+
+                await context.Response.BodyWriter.WriteAsync(bytes, context.RequestAborted);
+                return;
+            }
+
+            Describe(context.Response, answer, all, isPart: wanted is not null);
+            var rest = ByteRange.FromBounds(all.Offset + await CopyAsync(context, answer), all.End);
+            await answer.DisposeAsync();
             if (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size)))
             {
                 // The client must not take the part for the whole.
                 context.Abort();
             }
-
-            return;
         }
-
-        using var held = PooledBuffer.Rent((int)answer.Range.Length);
-        var bytes = held.Memory[..(int)answer.Range.Length];
-        if (!await FillAsync(bytes, answer, reference, deadline))
+        finally
         {
-            await RefuseAsync(context, new OriginResponse { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} breaks off again and again" });
-            return;
+            await answer.DisposeAsync();
         }
-
-        Describe(context.Response, answer, isPart: true);
-        await context.Response.BodyWriter.WriteAsync(bytes, context.RequestAborted);
     }
 
-    private static void Describe(HttpResponse response, OriginResponse answer, bool isPart)
+    private static void Describe(HttpResponse response, OriginResponse answer, ByteRange bytes, bool isPart)
     {
         response.ContentType = answer.MediaType ?? "application/octet-stream";
-        response.ContentLength = answer.Range.Length;
+        response.ContentLength = bytes.Length;
         response.Headers.AcceptRanges = "bytes";
         if (isPart)
         {
             response.StatusCode = StatusCodes.Status206PartialContent;
-            response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {answer.Range.Offset}-{answer.Range.End - 1}/{answer.TotalSize}");
+            response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {bytes.Offset}-{bytes.End - 1}/{answer.TotalSize}");
         }
     }
 
-    /// <summary>Reads the whole range, from further answers when the first breaks off; false when these do not help.</summary>
-    private async Task<bool> FillAsync(Memory<byte> buffer, OriginResponse first, OriginReference reference, CancellationToken deadline)
+    /// <summary>Reads a range, from several answers when they break off; false when these do not help.</summary>
+    private async Task<bool> FillAsync(Memory<byte> buffer, ByteRange range, long size, OriginReference reference, CancellationToken deadline)
     {
-        var filled = await ReadAsync(first, buffer, deadline);
-        for (var tries = 0; tries < MaxTries && filled < buffer.Length; tries++)
+        for (var tries = 0; tries < MaxTries && !buffer.IsEmpty; tries++)
         {
-            var rest = ByteRange.FromBounds(first.Range.Offset + filled, first.Range.End);
-            await using var answer = await origin.ReadAsync(reference, rest, deadline);
-            if (answer.Outcome != OriginOutcome.Ok || answer.Range != rest || answer.TotalSize != first.TotalSize)
+            await using var answer = await origin.ReadAsync(reference, range, deadline);
+            if (answer.Outcome != OriginOutcome.Ok || answer.Range.Offset != range.Offset || answer.TotalSize != size)
             {
                 return false;
             }
 
-            filled += await ReadAsync(answer, buffer[filled..], deadline);
+            var filled = await ReadAsync(answer, buffer, deadline);
+            buffer = buffer[filled..];
+            range = ByteRange.FromBounds(range.Offset + filled, range.End);
         }
 
-        return filled == buffer.Length;
+        return buffer.IsEmpty;
     }
 
     private static async Task<int> ReadAsync(OriginResponse answer, Memory<byte> buffer, CancellationToken deadline)
@@ -136,15 +154,18 @@ internal sealed class DirectBlob(IOrigin origin)
     /// <summary>Sends the rest of a body that has begun; false when the URL does not have it.</summary>
     public async Task<bool> CopyRestAsync(HttpContext context, OriginReference reference, ByteRange rest, long size)
     {
+        reference = reference with { IsUrgent = true };
         for (var tries = 0; tries < MaxTries; tries++)
         {
             await using var answer = await origin.ReadAsync(reference, rest, context.RequestAborted);
-            if (answer.Outcome != OriginOutcome.Ok || answer.Range != rest || answer.TotalSize != size)
+            if (answer.Outcome != OriginOutcome.Ok || answer.Range.Offset != rest.Offset || answer.TotalSize != size)
             {
                 return false;
             }
 
-            rest = ByteRange.FromBounds(rest.Offset + await CopyAsync(context, answer), rest.End);
+            var copied = await CopyAsync(context, answer);
+            tries = copied > 0 ? 0 : tries;
+            rest = ByteRange.FromBounds(rest.Offset + copied, rest.End);
             if (rest.IsEmpty)
             {
                 return true;
@@ -174,8 +195,10 @@ internal sealed class DirectBlob(IOrigin origin)
     }
 
     /// <summary>How many bytes could be copied: all, as long as the source does not break off and the client does not leave.</summary>
-    private static async Task<long> CopyAsync(HttpContext context, OriginResponse answer)
+    private async Task<long> CopyAsync(HttpContext context, OriginResponse answer)
     {
+        using var stalled = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
+        using var gone = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, stalled.Token);
         var writer = context.Response.BodyWriter;
         var copied = 0L;
         try
@@ -185,10 +208,14 @@ internal sealed class DirectBlob(IOrigin origin)
             {
                 writer.Advance(read);
                 copied += read;
-                if ((await writer.FlushAsync(context.RequestAborted)).IsCompleted)
+                stalled.CancelAfter(ClientTimeout);
+                if ((await writer.FlushAsync(gone.Token)).IsCompleted)
                 {
+                    context.Abort();
                     throw new OperationCanceledException(context.RequestAborted);
                 }
+
+                stalled.CancelAfter(Timeout.InfiniteTimeSpan);
             }
         }
         catch (IOException)

@@ -3,8 +3,8 @@ using System.Net;
 namespace Peerd.Node.Origin;
 
 /// <summary>
-/// From which hosts blobs may be read whose URLs clients give, and which addresses these may have. Whoever is on the list
-/// is also believed that a URL of theirs names what they send. Immutable.
+/// From which hosts blobs may be read whose URLs clients give, which of them are believed that a URL of theirs names what
+/// they send, and which addresses these may have. Immutable.
 /// </summary>
 internal sealed class BlobHosts
 {
@@ -17,11 +17,13 @@ internal sealed class BlobHosts
     ];
 
     private readonly BlobHost[] _hosts;
+    private readonly BlobHost[] _rented;
     private readonly IPNetwork[] _networks;
     private readonly HashSet<(string Host, int Port)> _registries;
 
-    private BlobHosts(IEnumerable<BlobHost> hosts, IEnumerable<IPNetwork> networks, IReadOnlyCollection<RegistryEndpoint> registries)
+    private BlobHosts(IEnumerable<BlobHost> hosts, IEnumerable<BlobHost> rented, IEnumerable<IPNetwork> networks, IReadOnlyCollection<RegistryEndpoint> registries)
     {
+        _rented = [.. rented];
         _hosts = [.. registries.Select(BlobHost.Of), .. hosts];
         _networks = [.. networks];
         _registries = [.. registries.Select(registry => (registry.Address.IdnHost, registry.Address.Port))];
@@ -30,9 +32,8 @@ internal sealed class BlobHosts
     /// <summary>What is believed without configuration: the hosts that the well-known registries keep their blobs at.</summary>
     public static IEnumerable<string> WellKnown =>
     [
-        // Azure Container Registry, its data endpoints and its storage.
+        // Azure Container Registry and its data endpoints.
         ".azurecr.io",
-        ".blob.core.windows.net",
 
         // Microsoft Artifact Registry.
         "https://mcr.microsoft.com",
@@ -51,7 +52,6 @@ internal sealed class BlobHosts
         "https://gcr.io",
         ".gcr.io",
         ".pkg.dev",
-        "https://storage.googleapis.com",
 
         // Quay.
         "https://quay.io",
@@ -59,18 +59,30 @@ internal sealed class BlobHosts
 
         // Elastic Container Registry.
         "https://public.ecr.aws",
+        "https://d2glxqk2uabbnd.cloudfront.net",
+        "https://d5l0dvt14r5h8.cloudfront.net",
         .. Regions.SelectMany(region => (string[])[$".dkr.ecr.{region}.amazonaws.com", $"https://prod-{region}-starport-layer-bucket.s3.{region}.amazonaws.com"]),
     ];
+
+    /// <summary>
+    /// Where well-known registries keep blobs, too, but anybody can rent a place: what is there is read for who brings its
+    /// URL, and not believed to be what the URL says. Who knows the account lists it.
+    /// </summary>
+    public static IReadOnlyList<string> Rented { get; } = [".blob.core.windows.net", "https://storage.googleapis.com"];
 
     /// <summary>The list that the options tell; they were validated before.</summary>
     /// <exception cref="ArgumentException">A value is not allowed.</exception>
     public static BlobHosts From(BlobOptions options, OriginSettings settings) => new(
-        (options.Hosts.Count > 0 ? options.Hosts : WellKnown).Select(text => BlobHost.TryParse(text, out var host) ? host : throw new ArgumentException($"'{text}' is no host of blobs")),
+        (options.Hosts.Count > 0 ? options.Hosts : WellKnown).Select(Parse),
+        options.Hosts.Count > 0 ? [] : Rented.Select(Parse),
         options.AllowedNetworks.Select(text => IPNetwork.Parse(text)),
         settings.Registries.Values);
 
     /// <summary>True when the URL may be read. Its addresses are checked when they are known, see <see cref="IsAllowed(IPAddress)"/>.</summary>
-    public bool Allows(Uri url) => Array.Exists(_hosts, host => host.Matches(url));
+    public bool Allows(Uri url) => Vouches(url) || Array.Exists(_rented, host => host.Matches(url));
+
+    /// <summary>True when a URL of this host is believed to name what it leads to, so that it may be shared.</summary>
+    public bool Vouches(Uri url) => Array.Exists(_hosts, host => host.Matches(url));
 
     /// <summary>True for the host and port of a configured registry, which the operator may have put anywhere.</summary>
     public bool IsRegistry(DnsEndPoint target) => _registries.Contains((target.Host, target.Port));
@@ -81,4 +93,6 @@ internal sealed class BlobHosts
         var plain = address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
         return !AddressPolicy.IsForbidden(address) || Array.Exists(_networks, network => network.Contains(plain));
     }
+
+    private static BlobHost Parse(string text) => BlobHost.TryParse(text, out var host) ? host : throw new ArgumentException($"'{text}' is no host of blobs");
 }

@@ -11,7 +11,7 @@ namespace Peerd.Node.Origin;
 /// </summary>
 internal sealed partial class BlobStores(OriginTransport transport, BlobHosts hosts, OriginSettings settings, OriginMetrics metrics, TimeProvider time, ILogger<BlobStores> logger) : IDisposable
 {
-    /// <summary>Reads at a time, from all hosts together; containers wait for each of them.</summary>
+    /// <summary>Reads at a time, from all hosts together; as many again of those that containers wait for.</summary>
     private const int MaxReads = 64;
 
     private const int MaxWaiting = 1024;
@@ -19,13 +19,16 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
     /// <summary>Signed URLs live for minutes; the ones that live shorter are refused, and then resolved anew.</summary>
     private static readonly TimeSpan RedirectLifetime = TimeSpan.FromSeconds(60);
 
+    private static ConcurrencyLimiterOptions Slots => new() { PermitLimit = MaxReads, QueueLimit = MaxWaiting, QueueProcessingOrder = QueueProcessingOrder.OldestFirst };
+
     private readonly OriginAnswer _answer = new(settings, metrics, time);
-    private readonly ConcurrencyLimiter _slots = new(new ConcurrencyLimiterOptions { PermitLimit = MaxReads, QueueLimit = MaxWaiting, QueueProcessingOrder = QueueProcessingOrder.OldestFirst });
+    private readonly ConcurrencyLimiter _slots = new(Slots);
+    private readonly ConcurrencyLimiter _urgentSlots = new(Slots);
 
     /// <inheritdoc cref="IOrigin.ReadAsync"/>
     public async Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, CancellationToken cancellationToken)
     {
-        var slot = await _slots.AcquireAsync(1, cancellationToken);
+        var slot = await (reference.IsUrgent ? _urgentSlots : _slots).AcquireAsync(1, cancellationToken);
         OriginResponse? handedOver = null;
         try
         {
@@ -62,7 +65,11 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
             : new OriginResponse { Outcome = OriginOutcome.Ok, Status = HttpStatusCode.OK, TotalSize = first.TotalSize, MediaType = first.MediaType };
     }
 
-    public void Dispose() => _slots.Dispose();
+    public void Dispose()
+    {
+        _slots.Dispose();
+        _urgentSlots.Dispose();
+    }
 
     private async Task<OriginReply> SendAsync(GivenUrl given, ByteRange? range, CancellationToken cancellationToken)
     {

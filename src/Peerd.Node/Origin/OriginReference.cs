@@ -17,6 +17,9 @@ internal sealed record OriginReference(string Registry, string Repository, Origi
     /// <summary>The URL that the client wants it read from; null when the registry is to be asked for it.</summary>
     public GivenUrl? Given { get; init; }
 
+    /// <summary>A container waits for it right now: it does not queue behind what is fetched for later.</summary>
+    public bool IsUrgent { get; init; }
+
     /// <summary>A blob at a URL that a client gave.</summary>
     /// <param name="given">The URL.</param>
     /// <param name="digest">Its digest as written; empty when the URL does not tell.</param>

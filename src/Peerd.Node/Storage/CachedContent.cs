@@ -44,6 +44,7 @@ internal sealed class CachedContent
 
     private string? _mediaType;
     private IReadOnlyList<int> _startupOrder = [];
+    private volatile bool _isOrderSeenHere;
     private volatile bool _isVerified;
     private bool _isVerifiedOnDisk;
     private bool _isRemoved;
@@ -131,12 +132,18 @@ internal sealed class CachedContent
     /// Pieces in the order in which a container needed them first, as this node or another has seen it; empty when nobody
     /// has. Lost with a restart.
     /// </summary>
-    public IReadOnlyList<int> StartupOrder
+    public IReadOnlyList<int> StartupOrder => Volatile.Read(ref _startupOrder);
+
+    /// <summary>The same if it was seen here, else empty.</summary>
+    public IReadOnlyList<int> OwnStartupOrder => _isOrderSeenHere ? StartupOrder : [];
+
+    /// <summary>The order in which a container needs the pieces has become known, or more of it.</summary>
+    public void Ordered(IReadOnlyList<int> pieces, bool isSeenHere)
     {
-        get => Volatile.Read(ref _startupOrder);
-        set
+        _isOrderSeenHere = isSeenHere;
+        Volatile.Write(ref _startupOrder, pieces);
+        if (isSeenHere)
         {
-            Volatile.Write(ref _startupOrder, value);
             _parts.Changes.Add(Digest);
         }
     }

@@ -19,6 +19,9 @@ internal sealed class Asker
     /// <summary>Segments that it wants; null for all.</summary>
     public PieceSet? Wanted { get; set; }
 
+    /// <summary>The segment that it needs before all others; -1 when it told none.</summary>
+    public int WantedFirst { get; set; } = -1;
+
     /// <summary>Leases that it let expire since it last made progress: who has shown that it reads comes before.</summary>
     public int Expired { get; set; }
 

@@ -94,6 +94,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         if (_table is { } table)
         {
             asker.Wanted = WantedOf(want, table.Layout);
+            asker.WantedFirst = want.Wanted.Count > 0 && want.Wanted[0].Count > 0 ? (int)Math.Min(want.Wanted[0].First, (uint)table.Layout.PieceCount) / table.Layout.PiecesPerSegment : -1;
             TakeOver(participant, want, table, now);
         }
     }
@@ -542,7 +543,13 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     {
         if (_table is { } table)
         {
-            var isAlone = _askers.Count == 1 && now >= _askedElsewhereUntil;
+            // Who wants nothing now reads nothing for others either.
+            if (_askers.Exists(asker => asker.WantsNothing) && askers.FindAll(asker => !asker.WantsNothing) is { Count: > 0 } wanting)
+            {
+                askers = wanting;
+            }
+
+            var isAlone = askers.Count == 1 && _askers.TrueForAll(asker => asker == askers[0] || asker.WantsNothing) && now >= _askedElsewhereUntil;
             _dealer.Deal(askers, table, isAlone, now, (reader, segments) => Grant(reader, segments, now));
             if (!isAlone && _dealer.ChooseRichest(askers, table) is { } richest)
             {
@@ -704,7 +711,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private void EndStalledGrants(Participant participant, TimeSpan now)
     {
         // Who is the only one that could read goes on: it has its own patience with the origin.
-        if (participant.Grants.Count == 0 || (participant.Asker is not null && !_askers.Exists(other => other != participant && other.Asker!.CanReachOrigin)))
+        if (participant.Grants.Count == 0 || (participant.Asker is not null && !_askers.Exists(other => other != participant && other.Asker!.CanReachOrigin && !other.WantsNothing)))
         {
             return;
         }

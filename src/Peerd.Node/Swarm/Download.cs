@@ -33,6 +33,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>Ways to the origin that are remembered: each client of a store brings signatures of its own.</summary>
     private const int MaxOrigins = 8;
 
+    /// <summary>After so long an origin that failed is tried again for a client that comes again.</summary>
+    private static readonly TimeSpan RetryOrigin = TimeSpan.FromSeconds(2);
+
     /// <summary>Peers that are asked for a frame that a reader waits for, one after the other.</summary>
     private const int UrgentTries = 3;
 
@@ -78,6 +81,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private int _verifiedFrames;
     private int _mismatches;
     private int _isAfresh;
+    private int _drops;
+    private int _stored;
+    private TimeSpan _originFailedAt;
     private int _emptyReads;
     private bool _hadSession;
     private bool _isProbing;
@@ -115,8 +121,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>Completes when nothing more will come, not even of what was here and has been lost.</summary>
     public Task GaveUpAsync => _gaveUp.Task;
 
-    /// <summary>How often the whole did not match the digest: what was read before such a moment may be wrong.</summary>
-    public int Mismatches => Volatile.Read(ref _mismatches);
+    /// <summary>How often all that was here was dropped, because it does not match the digest: what was read before such a moment may be wrong.</summary>
+    public int Drops => Volatile.Read(ref _drops);
+
+    /// <summary>Frames that have been stored so far.</summary>
+    public int Stored => Volatile.Read(ref _stored);
 
     /// <summary>
     /// Frames from the beginning on that may be read in order. While contents stay in memory, readers and hashing go side by
@@ -171,6 +180,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
             if (_origins.Contains(origin))
             {
+                OriginMayWorkAgain(RetryOrigin);
                 return;
             }
 
@@ -181,13 +191,19 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 _origins.RemoveAt(0);
             }
 
-            if (_originFailure is not null && !IsOver)
-            {
-                _originFailure = null;
-                _machine?.OriginChanged(Now);
-                CarryOut();
-                _link?.AskAgain(NewWant());
-            }
+            OriginMayWorkAgain(TimeSpan.Zero);
+        }
+    }
+
+    /// <summary>A client that comes (again) wants it from the origin, whatever that answered so long ago.</summary>
+    private void OriginMayWorkAgain(TimeSpan after)
+    {
+        if (_originFailure is not null && !IsOver && Now - _originFailedAt >= after)
+        {
+            _originFailure = null;
+            _machine?.OriginChanged(Now);
+            CarryOut();
+            _link?.AskAgain(NewWant());
         }
     }
 
@@ -300,8 +316,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
+            if (_machine is null)
+            {
+                return;
+            }
+
             var piece = frame / Content.Layout.FramesPerPiece;
-            if (!Content.HasFrame(frame) && (_machine?.Has(piece) ?? false))
+            if (!Content.HasFrame(frame) && _machine.Has(piece))
             {
                 _machine.PieceLost(piece, Content.KeepsInMemory, Now);
                 CarryOut();
@@ -455,13 +476,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         _gaveUp.TrySetResult();
     }
 
-    /// <summary>What others have seen is told on with what is held, as if it had been seen here.</summary>
+    /// <summary>What others have seen is followed here, but told by them alone.</summary>
     private void LearnOrder(IReadOnlyList<uint> more)
     {
         _learnedOrder.AddRange(more.Take(ProtocolConstants.MaxStartupOrder - _learnedOrder.Count));
         if (_lease is { Content: var content } && _learnedOrder.Count > content.StartupOrder.Count)
         {
-            content.StartupOrder = [.. _learnedOrder.Where(piece => piece < content.Layout.PieceCount).Select(piece => (int)piece)];
+            content.Ordered([.. _learnedOrder.Where(piece => piece < content.Layout.PieceCount).Select(piece => (int)piece)], isSeenHere: false);
         }
     }
 
@@ -892,6 +913,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 {
                     frames++;
                     Interlocked.Exchange(ref _emptyReads, 0);
+                    OriginWorks();
                     FrameStored(frame, fromOrigin: true);
                 },
                 cancellationToken);
@@ -908,6 +930,17 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
+    private void OriginWorks()
+    {
+        if (Volatile.Read(ref _originFailure) is not null)
+        {
+            lock (_lock)
+            {
+                _originFailure = null;
+            }
+        }
+    }
+
     private void Ended(int id, int first, int count, OriginReference origin, SourceFailure? failure)
     {
         lock (_lock)
@@ -918,7 +951,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 failure = null;
             }
 
-            _originFailure = failure ?? _originFailure;
+            if (failure is not null)
+            {
+                (_originFailure, _originFailedAt) = (failure, Now);
+            }
+
             _machine!.OriginRequestEnded(id, failure is null, TimeSpan.FromMilliseconds(PauseOf(failure)), Now);
             CarryOut();
         }
@@ -996,6 +1033,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     private void FrameStored(int frame, bool fromOrigin)
     {
+        Interlocked.Increment(ref _stored);
         var piece = frame / Content.Layout.FramesPerPiece;
         if (!Content.HasPiece(piece))
         {
@@ -1121,12 +1159,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     private void Drop()
     {
+        Interlocked.Increment(ref _drops);
         Content.DropAll();
         _verifiedFrames = 0;
         _checksums.Clear();
         _arrived.Clear();
         _read.Clear();
-        Array.Clear(_hashed);
+
+        // Who is hashing goes on with what it had.
+        Volatile.Write(ref _hashed, new ulong[Content.Layout.FrameCount]);
     }
 
     /// <summary>Hashes the content in order as it arrives; at the end it is known to be right, or starts over.</summary>
@@ -1138,12 +1179,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         using var buffer = PooledBuffer.Rent(layout.FrameSize);
         while (!content.IsVerified)
         {
-            Volatile.Write(ref _hashed, new ulong[layout.FrameCount]);
+            var hashed = new ulong[layout.FrameCount];
+            Volatile.Write(ref _hashed, hashed);
             using (var hash = Digest.CreateHash())
             {
                 try
                 {
-                    await HashAsync(content, hash, buffer, cancellationToken);
+                    await HashAsync(content, hash, hashed, buffer, cancellationToken);
                 }
                 catch (FrameLostException e)
                 {
@@ -1193,7 +1235,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         Move();
     }
 
-    private async Task HashAsync(CachedContent content, System.Security.Cryptography.IncrementalHash hash, PooledBuffer buffer, CancellationToken cancellationToken)
+    private async Task HashAsync(CachedContent content, System.Security.Cryptography.IncrementalHash hash, ulong[] hashed, PooledBuffer buffer, CancellationToken cancellationToken)
     {
         var layout = content.Layout;
         for (var frame = 0; frame < layout.FrameCount;)
@@ -1216,7 +1258,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             hash.AppendData(bytes);
-            Volatile.Write(ref _hashed[frame], FrameChecksum.Compute(bytes));
+            Volatile.Write(ref hashed[frame], FrameChecksum.Compute(bytes));
             frame++;
             Volatile.Write(ref _verifiedFrames, frame);
             // Always: a reader that waits for it may have begun to wait while the disk took no writes.

@@ -96,7 +96,10 @@ internal sealed class Downloader
     public IReadOnlyList<PieceRun> TakeWanted()
     {
         _toldWanted = Wanted();
-        return _toldWanted is null ? [] : _toldWanted.Count == 0 ? [new PieceRun()] : [.. _toldWanted.ToPieceRuns()];
+        return _toldWanted is null ? []
+            : _toldWanted.Count == 0 ? [new PieceRun()]
+            : FirstDemanded() is var first and >= 0 ? [new PieceRun { First = (uint)first, Count = 1 }, .. _toldWanted.ToPieceRuns()]
+            : [.. _toldWanted.ToPieceRuns()];
     }
 
     /// <summary>Segments that are being read from the origin with a grant.</summary>

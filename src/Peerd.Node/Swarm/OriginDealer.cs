@@ -141,6 +141,12 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     {
         if (!isAlone && reader.Asker!.Wanted is { } wanted)
         {
+            var first = reader.Asker.WantedFirst;
+            if (first >= 0 && first < table.Layout.SegmentCount && wanted.Contains(first) && !table.Covered.Contains(first) && !reader.Available.Contains(first))
+            {
+                return first;
+            }
+
             return wanted.ElementOf(0, table.Covered, within: null, reader.Available);
         }
 

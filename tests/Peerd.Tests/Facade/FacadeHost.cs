@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Content;
@@ -43,7 +44,7 @@ internal sealed class FacadeHost : IAsyncDisposable
 
         // Nothing below /blobs is asked of this host.
         builder.Services.AddSingleton(BlobHosts.From(new BlobOptions(), OriginSettings.From(new OriginOptions())));
-        builder.Services.AddSingleton(new BlobStreams(cache: null!, downloads: null!, Options.Create(new BlobOptions()), TimeProvider.System));
+        builder.Services.AddSingleton(new BlobStreams(cache: null!, downloads: null!, Options.Create(new BlobOptions()), TimeProvider.System, NullLogger<BlobStreams>.Instance));
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             var options = kestrel.ApplicationServices.GetRequiredService<IOptions<FacadeOptions>>().Value;
