@@ -9,6 +9,9 @@ public static class ProtocolConstants
     /// </summary>
     public const int ProbeBytes = 1024 * 1024;
 
+    /// <summary>How many pieces the order in which a container needs a content at its start has at most.</summary>
+    public const int MaxStartupOrder = 4096;
+
     /// <summary>How many members are responsible for a content: the owner and one replica.</summary>
     public const int Replicas = 2;
 }

@@ -9,7 +9,11 @@ namespace Peerd.Node.Directory;
 /// <param name="Complete">All of it is here and right.</param>
 /// <param name="Pieces">The pieces that are here.</param>
 /// <param name="HasLostPieces">Pieces that were here are not any more, or were not at some time.</param>
-internal sealed record HeldContent(long Size, string? MediaType, bool Complete, PieceSet Pieces, bool HasLostPieces = false);
+internal sealed record HeldContent(long Size, string? MediaType, bool Complete, PieceSet Pieces, bool HasLostPieces = false)
+{
+    /// <summary>Pieces in the order in which a container needed them first; empty when unknown.</summary>
+    public IReadOnlyList<int> StartupOrder { get; init; } = [];
+}
 
 /// <summary>
 /// What has been said on one Announce stream, and so what the next batch has to say. Pure: no I/O, no clock.
@@ -21,7 +25,7 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
     /// <summary>Contents in one batch at most.</summary>
     private const int BatchSize = 256;
 
-    private readonly Dictionary<Digest, (bool Complete, PieceSet Pieces)> _said = [];
+    private readonly Dictionary<Digest, (bool Complete, PieceSet Pieces, int Ordered)> _said = [];
 
     /// <summary>
     /// The batches that bring the other side to what is held now.
@@ -62,7 +66,7 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
             return;
         }
 
-        if (known && said.Complete == held.Complete && (held.Complete || SameSet(said.Pieces, held.Pieces)))
+        if (known && said.Complete == held.Complete && (held.Complete || SameSet(said.Pieces, held.Pieces)) && said.Ordered == held.StartupOrder.Count)
         {
             return;
         }
@@ -83,7 +87,12 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
             availability.Pieces.AddRange(grows ? Difference(held.Pieces, said.Pieces).ToPieceRuns() : held.Pieces.ToPieceRuns());
         }
 
-        _said[digest] = (held.Complete, held.Pieces.Clone());
+        if (held.StartupOrder.Count > said.Ordered)
+        {
+            availability.StartupOrder.AddRange(held.StartupOrder.Select(piece => (uint)piece));
+        }
+
+        _said[digest] = (held.Complete, held.Pieces.Clone(), held.StartupOrder.Count);
         batch.Contents.Add(availability);
     }
 

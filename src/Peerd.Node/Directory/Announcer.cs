@@ -114,6 +114,6 @@ internal sealed class Announcer(
     /// <summary>What this node holds of a content, if this member is responsible for it.</summary>
     private HeldContent? Held(string target, Digest digest) =>
         _ring.IsResponsible(digest, target, ProtocolConstants.Replicas) && cache.TryPeek(digest, out var content)
-            ? new HeldContent(content.Size, content.MediaType, content.IsVerified, content.SnapshotPieces(), content.HasLostPieces)
+            ? new HeldContent(content.Size, content.MediaType, content.IsVerified, content.SnapshotPieces(), content.HasLostPieces) { StartupOrder = content.StartupOrder }
             : null;
 }

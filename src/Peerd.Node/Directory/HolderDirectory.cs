@@ -18,7 +18,11 @@ internal interface IHolderObserver
 internal sealed record HeldPieces(string Node, bool Complete, PieceSet Pieces);
 
 /// <summary>What the directory knows of a content.</summary>
-internal sealed record ContentEntry(long Size, string MediaType, IReadOnlyList<HeldPieces> Holders);
+/// <param name="Size">Bytes of the whole.</param>
+/// <param name="MediaType">Media type; empty when unknown.</param>
+/// <param name="Holders">Who holds what.</param>
+/// <param name="StartupOrder">Pieces in the order in which a container needed them first; empty when unknown.</param>
+internal sealed record ContentEntry(long Size, string MediaType, IReadOnlyList<HeldPieces> Holders, IReadOnlyList<uint> StartupOrder);
 
 /// <summary>
 /// This node's part of the directory: which nodes hold which pieces of the contents that it is responsible for. What a
@@ -35,6 +39,9 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
     /// <summary>What the entries of one node may take of memory: no node can make this one allocate without bound.</summary>
     private const long MaxNodeBytes = 64 << 20;
 
+    /// <summary>Contents whose order of pieces is remembered: 64 MiB at most.</summary>
+    private const int MostOrders = 4096;
+
     /// <summary>What an entry takes beside its set of pieces, roughly.</summary>
     private const int EntryBytes = 512;
 
@@ -43,6 +50,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
     private readonly Dictionary<string, Node> _nodes = new(StringComparer.Ordinal);
     private readonly List<(Lease Lease, long BrokenAt)> _broken = [];
     private IHolderObserver? _observer;
+    private int _ordered;
 
     /// <summary>How many contents have a holder.</summary>
     public int Count
@@ -101,9 +109,18 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         lock (_lock)
         {
             entry = _contents.TryGetValue(content, out var found)
-                ? new ContentEntry(found.Layout.Size, found.MediaType, [.. found.Holders.Select(pair => Describe(pair.Key, pair.Value))])
+                ? new ContentEntry(found.Layout.Size, found.MediaType, [.. found.Holders.Select(pair => Describe(pair.Key, pair.Value))], found.StartupOrder)
                 : null;
             return entry is not null;
+        }
+    }
+
+    /// <summary>Pieces in the order in which a container needed them first; empty when unknown.</summary>
+    public IReadOnlyList<uint> StartupOrderOf(Digest content)
+    {
+        lock (_lock)
+        {
+            return _contents.TryGetValue(content, out var found) ? found.StartupOrder : [];
         }
     }
 
@@ -188,6 +205,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
                         held.Pieces.AddRuns(availability.Pieces);
                     }
 
+                    LearnOrder(digest, availability.StartupOrder);
                     changed.Add(digest);
                 }
             }
@@ -262,6 +280,20 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         return held;
     }
 
+    // The longest that anybody has seen: the others saw the same container start, and less of it. It counts for nobody's
+    // share of memory, which is why there are not so many.
+    private void LearnOrder(Digest digest, IReadOnlyList<uint> order)
+    {
+        var content = _contents[digest];
+        if (order.Count <= content.StartupOrder.Count || (content.StartupOrder.Count == 0 && _ordered >= MostOrders))
+        {
+            return;
+        }
+
+        _ordered += content.StartupOrder.Count == 0 ? 1 : 0;
+        content.StartupOrder = [.. order.Where(piece => piece < content.Layout.PieceCount).Take(ProtocolConstants.MaxStartupOrder)];
+    }
+
     private void Leave(Lease lease)
     {
         var changed = new List<Digest>();
@@ -314,6 +346,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
 
             if (content.Holders.Count == 0)
             {
+                _ordered -= content.StartupOrder.Count > 0 ? 1 : 0;
                 _contents.Remove(digest);
             }
         }
@@ -376,6 +409,8 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         public ContentLayout Layout { get; } = layout;
 
         public string MediaType { get; set; } = mediaType;
+
+        public IReadOnlyList<uint> StartupOrder { get; set; } = [];
 
         public Dictionary<string, Held> Holders { get; } = new(StringComparer.Ordinal);
     }

@@ -7,7 +7,7 @@ internal static class FacadeLimits
 {
     /// <summary>
     /// Limits that Kestrel has only for the whole server; none of them hurts a mesh listener beside the facade.
-    /// The lowest rate of an answer is not among them: it is switched off per request, see <see cref="RegistryFacade"/>.
+    /// The lowest rate of an answer is not among them: it is switched off per request, see <see cref="FacadeHandler"/>.
     /// </summary>
     public static void Apply(KestrelServerLimits limits, FacadeOptions options)
     {

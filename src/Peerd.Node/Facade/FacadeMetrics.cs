@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using Peerd.Node.Content;
 
 namespace Peerd.Node.Facade;
 
@@ -9,12 +10,18 @@ internal sealed class FacadeMetrics
     public const string RequestsName = "peerd.facade.requests";
     public const string DurationName = "peerd.facade.duration";
     public const string TruncatedName = "peerd.facade.truncated";
+    public const string BlobReadsName = "peerd.blobs.reads";
 
     private static readonly KeyValuePair<string, object?> Registry = new("facade", "v2");
+    private static readonly KeyValuePair<string, object?> Blobs = new("facade", "blobs");
+    private static readonly KeyValuePair<string, object?> Local = new("source", "local");
+    private static readonly KeyValuePair<string, object?> Mesh = new("source", "mesh");
+    private static readonly KeyValuePair<string, object?> Origin = new("source", "origin");
 
     private readonly Counter<long> _requests;
     private readonly Histogram<double> _duration;
     private readonly Counter<long> _truncated;
+    private readonly Counter<long> _blobReads;
 
     public FacadeMetrics(IMeterFactory meters)
     {
@@ -25,15 +32,25 @@ internal sealed class FacadeMetrics
             "s",
             "Time from a request to the end of its answer",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300] });
+        _blobReads = meter.CreateCounter<long>(BlobReadsName, "{read}", "Reads below /blobs: local, when all bytes were here; mesh, when they came in time; origin, when the URL itself was read");
         _truncated = meter.CreateCounter<long>(TruncatedName, "{request}", "Answers that ended early because no source had the rest");
     }
 
     /// <summary>A request is over.</summary>
-    public void Answered(int code, TimeSpan duration)
+    public void Answered(bool isBlob, int code, TimeSpan duration)
     {
-        _requests.Add(1, Registry, new KeyValuePair<string, object?>("code", code));
-        _duration.Record(duration.TotalSeconds, Registry);
+        var facade = isBlob ? Blobs : Registry;
+        _requests.Add(1, facade, new KeyValuePair<string, object?>("code", code));
+        _duration.Record(duration.TotalSeconds, facade);
     }
+
+    /// <summary>Bytes for a read below /blobs are here, or have to be read from the URL itself.</summary>
+    public void BlobRead(BlobSource source) => _blobReads.Add(1, source switch
+    {
+        BlobSource.Local => Local,
+        BlobSource.Mesh => Mesh,
+        _ => Origin,
+    });
 
     /// <summary>An answer had to be cut.</summary>
     public void Truncated() => _truncated.Add(1, Registry);

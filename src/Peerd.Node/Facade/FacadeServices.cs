@@ -16,10 +16,12 @@ internal static class FacadeServices
         services.AddMetrics();
         services.AddSingleton<FacadeMetrics>();
         services.AddSingleton<RegistryFacade>();
+        services.AddSingleton<BlobFacade>();
+        services.AddSingleton<FacadeHandler>();
         return services;
     }
 
     /// <summary>Answers every request that reaches this point of the pipeline; nothing after it is run.</summary>
     public static void MapFacade(this IApplicationBuilder app) =>
-        app.Run(app.ApplicationServices.GetRequiredService<RegistryFacade>().HandleAsync);
+        app.Run(app.ApplicationServices.GetRequiredService<FacadeHandler>().HandleAsync);
 }

@@ -5,7 +5,7 @@ using Peerd.Node.Origin;
 namespace Peerd.Node.Facade;
 
 /// <summary>An error as the client sees it: status and the error object of the OCI distribution specification.</summary>
-/// <param name="Status">Status of the answer. Never 401 (we have no challenge to give) nor 408 or 429 (containerd repeats those six times at once).</param>
+/// <param name="Status">Status of the answer. Below <c>/v2</c> never 401 (we have no challenge to give) nor 408 or 429 (containerd repeats those six times at once).</param>
 /// <param name="Code">Code of the specification, or one that says more where it has none.</param>
 /// <param name="Message">For people; shown by containerd.</param>
 /// <param name="RetryAfter">Pause that the client is asked for.</param>

@@ -1,6 +1,3 @@
-using System.Net;
-using Microsoft.AspNetCore.Http.Features;
-using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Content;
 using Peerd.Node.Origin;
@@ -11,77 +8,18 @@ namespace Peerd.Node.Facade;
 /// containerd's registry mirror: <c>GET</c> and <c>HEAD</c> below <c>/v2</c>. Decides on the whole head of an answer before
 /// its first byte leaves, because containerd asks nobody else afterwards. Thread-safe; one for all connections.
 /// </summary>
-internal sealed partial class RegistryFacade(
-    IContentReader contents,
-    IOrigin origin,
-    IOptions<FacadeOptions> options,
-    FacadeMetrics metrics,
-    TimeProvider time,
-    ILogger<RegistryFacade> logger)
+internal sealed partial class RegistryFacade(IContentReader contents, IOrigin origin, IOptions<FacadeOptions> options, FacadeMetrics metrics, ILogger<RegistryFacade> logger)
 {
     private readonly BlobEndpoint _blobs = new(contents);
     private readonly ManifestEndpoint _manifests = new(contents, origin);
     private readonly string _defaultRegistry = options.Value.DefaultRegistry.ToLowerInvariant();
 
-    /// <summary>Answers one request; a terminal handler. Throws only what Kestrel must see to close the connection.</summary>
-    public async Task HandleAsync(HttpContext context)
+    /// <summary>Answers a GET or HEAD.</summary>
+    /// <param name="context">The exchange.</param>
+    /// <param name="deadline">Ends the wait for the head of the answer.</param>
+    public async Task AnswerAsync(HttpContext context, CancellationToken deadline)
     {
-        var started = time.GetTimestamp();
-        var aborted = context.RequestAborted;
-        using var deadline = new CancellationTokenSource(options.Value.AnswerTimeoutValue, time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(aborted, deadline.Token);
-        try
-        {
-            // Kestrel's lowest rate counts from the answer's start and would punish a client for our own slow source.
-            // A client that takes nothing at all is noticed by the read path.
-            if (context.Features.Get<IHttpMinResponseDataRateFeature>() is { } rate)
-            {
-                rate.MinDataRate = null;
-            }
-
-            RegistryAnswer.Prepare(context);
-            await AnswerAsync(context, either.Token);
-        }
-        catch (OperationCanceledException) when (aborted.IsCancellationRequested)
-        {
-            // The client is gone; what was being done for it has been told by the token.
-            context.Abort();
-        }
-        catch (OperationCanceledException) when (deadline.IsCancellationRequested && !context.Response.HasStarted)
-        {
-            await RegistryAnswer.WriteErrorAsync(context, new RegistryError(HttpStatusCode.GatewayTimeout, RegistryError.Unavailable, "neither the mesh nor the registry answered in time"));
-        }
-        catch (Exception e) when (!context.Response.HasStarted)
-        {
-            Log.Failed(logger, e, context.TraceIdentifier);
-            await RegistryAnswer.WriteErrorAsync(context, new RegistryError(HttpStatusCode.InternalServerError, RegistryError.Unknown, "internal error"));
-        }
-        finally
-        {
-            var took = time.GetElapsedTime(started);
-            var code = aborted.IsCancellationRequested && !context.Response.HasStarted ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode;
-            metrics.Answered(code, took);
-            Log.Answered(logger, context.TraceIdentifier, code, took.TotalMilliseconds);
-        }
-    }
-
-    private async Task AnswerAsync(HttpContext context, CancellationToken deadline)
-    {
-        var method = context.Request.Method;
-        if (!HttpMethods.IsGet(method) && !HttpMethods.IsHead(method))
-        {
-            await RegistryAnswer.WriteErrorAsync(context, new RegistryError(HttpStatusCode.MethodNotAllowed, RegistryError.Unsupported, "this mirror is read only"), ("Allow", "GET, HEAD"));
-            return;
-        }
-
-        if (RegistryAnswer.HasRequestBody(context))
-        {
-            // No client sends one with a read. Two programs that differ on where it ends are how requests are smuggled.
-            await RegistryAnswer.WriteErrorAsync(context, RegistryError.BadRequest(RegistryError.Unsupported, "a read has no body"));
-            return;
-        }
-
-        if (!RequestTarget.TryParse(context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget, out var target, out var error))
+        if (!RequestTarget.TryParse(FacadeHandler.TargetOf(context), out var target, out var error))
         {
             await RegistryAnswer.WriteErrorAsync(context, error);
             return;
@@ -106,7 +44,7 @@ internal sealed partial class RegistryFacade(
             return;
         }
 
-        Log.Asked(logger, context.TraceIdentifier, method, target.Kind, registry, target.Repository, target.Reference);
+        Log.Asked(logger, context.TraceIdentifier, context.Request.Method, target.Kind, registry, target.Repository, target.Reference);
         if (target.Registry is not null)
         {
             context.Response.Headers[RegistryHeaders.Namespace] = registry;
@@ -127,13 +65,7 @@ internal sealed partial class RegistryFacade(
         [LoggerMessage(1, LogLevel.Debug, "{Request} {Method} {Kind} {Registry}/{Repository} {Reference}")]
         public static partial void Asked(ILogger logger, string request, string method, RequestKind kind, string registry, string repository, string reference);
 
-        [LoggerMessage(2, LogLevel.Debug, "{Request} answered {Status} after {Milliseconds} ms")]
-        public static partial void Answered(ILogger logger, string request, int status, double milliseconds);
-
         [LoggerMessage(3, LogLevel.Warning, "{Request} {Registry}/{Repository} {Reference} cut: no source has the rest, or the whole does not match its digest; the client is made to come back")]
         public static partial void Truncated(ILogger logger, string request, string registry, string repository, string reference);
-
-        [LoggerMessage(4, LogLevel.Error, "{Request} failed unexpectedly")]
-        public static partial void Failed(ILogger logger, Exception exception, string request);
     }
 }

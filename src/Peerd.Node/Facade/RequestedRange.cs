@@ -22,6 +22,9 @@ internal readonly record struct RequestedRange
         _last = last;
     }
 
+    /// <summary>The last bytes are asked for, however many there are before them.</summary>
+    public bool IsSuffix => _first is null;
+
     /// <summary>Reads a Range header; null when there is none to follow.</summary>
     public static RequestedRange? Parse(StringValues header)
     {

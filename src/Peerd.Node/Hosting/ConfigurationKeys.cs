@@ -44,6 +44,11 @@ internal static class ConfigurationKeys
         $"Origin:{nameof(OriginOptions.MaxConcurrentRequests)}",
         $"Origin:{nameof(OriginOptions.RequestsPerSecond)}",
         $"Origin:{nameof(OriginOptions.NotFoundFor)}",
+        $"Blobs:{nameof(BlobOptions.Hosts)}:*",
+        $"Blobs:{nameof(BlobOptions.AllowedNetworks)}:*",
+        $"Blobs:{nameof(BlobOptions.AnswerTimeout)}",
+        $"Blobs:{nameof(BlobOptions.ReadAhead)}",
+        $"Blobs:{nameof(BlobOptions.LearnedOrder)}",
         $"Log:{nameof(LogOptions.Level)}",
         $"Log:{nameof(LogOptions.Format)}",
     ];

@@ -51,6 +51,7 @@ internal static partial class NodeHost
         services.AddRing();
         AddMesh(services);
         services.AddSingleton<IContentReader, ContentReader>();
+        AddHosted<BlobStreams>(services);
         services.AddFacade(builder.Configuration);
         customize?.Invoke(builder);
 

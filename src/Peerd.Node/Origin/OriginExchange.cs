@@ -108,7 +108,7 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
             }
             else if (RedirectPolicy.IsRedirect(message.StatusCode))
             {
-                var location = message.Headers.NonValidated.TryGetValues("Location", out var values) && values.Count == 1 ? values.ToString() : null;
+                var location = RedirectPolicy.LocationOf(message);
                 message.Dispose();
                 if (++redirects > settings.MaxRedirects)
                 {

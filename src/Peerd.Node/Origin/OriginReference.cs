@@ -12,4 +12,14 @@ internal enum OriginKind
 /// <param name="Repository">Repository name, for example <c>library/alpine</c>.</param>
 /// <param name="Kind">Manifest or blob.</param>
 /// <param name="Reference">Digest or tag.</param>
-internal sealed record OriginReference(string Registry, string Repository, OriginKind Kind, string Reference);
+internal sealed record OriginReference(string Registry, string Repository, OriginKind Kind, string Reference)
+{
+    /// <summary>The URL that the client wants it read from; null when the registry is to be asked for it.</summary>
+    public GivenUrl? Given { get; init; }
+
+    /// <summary>A blob at a URL that a client gave.</summary>
+    /// <param name="given">The URL.</param>
+    /// <param name="digest">Its digest as written; empty when the URL does not tell.</param>
+    public static OriginReference Of(GivenUrl given, string digest) =>
+        new(given.Url.Authority, string.Empty, OriginKind.Blob, digest) { Given = given };
+}

@@ -4,10 +4,10 @@ using Microsoft.Extensions.Options;
 
 namespace Peerd.Node.Origin;
 
-/// <summary>Adds the client of the registries.</summary>
+/// <summary>Adds the client of the registries and of the stores of blobs.</summary>
 internal static class OriginRegistration
 {
-    /// <summary>Adds <see cref="IOrigin"/>, configured by section <c>Peerd:Origin</c> of <paramref name="configuration"/> (the root).</summary>
+    /// <summary>Adds <see cref="IOrigin"/>, configured by sections <c>Peerd:Origin</c> and <c>Peerd:Blobs</c> of <paramref name="configuration"/> (the root).</summary>
     public static IServiceCollection AddOrigin(this IServiceCollection services, IConfiguration configuration)
     {
         services.AddOptions<OriginOptions>().Bind(configuration.GetSection(OriginOptions.Section)).ValidateOnStart();
@@ -16,11 +16,16 @@ internal static class OriginRegistration
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton<HostResolver>(static (host, cancellationToken) => Dns.GetHostAddressesAsync(host, cancellationToken));
         services.AddSingleton(static provider => OriginSettings.From(provider.GetRequiredService<IOptions<OriginOptions>>().Value));
+        services.AddOptions<BlobOptions>().Bind(configuration.GetSection(BlobOptions.Section)).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<BlobOptions>, BlobOptionsValidator>();
+        services.AddSingleton(static provider => BlobHosts.From(provider.GetRequiredService<IOptions<BlobOptions>>().Value, provider.GetRequiredService<OriginSettings>()));
         services.AddSingleton<OriginMetrics>();
         services.AddSingleton<OriginTransport>();
         services.AddSingleton<TokenSource>();
         services.AddSingleton<OriginExchange>();
-        services.AddSingleton<IOrigin, RegistryOrigin>();
+        services.AddSingleton<RegistryOrigin>();
+        services.AddSingleton<BlobStores>();
+        services.AddSingleton<IOrigin, Origins>();
         return services;
     }
 

@@ -52,5 +52,26 @@ internal sealed class OriginResponse : IAsyncDisposable
     /// <summary>Retry-After if the origin sent one.</summary>
     public TimeSpan? RetryAfter { get; init; }
 
+    /// <summary>The same answer, which gives back what it held, and then the slot, when it is disposed.</summary>
+    public OriginResponse Holding(IDisposable slot) => new(new Holder(this, slot))
+    {
+        Outcome = Outcome,
+        Status = Status,
+        TotalSize = TotalSize,
+        Range = Range,
+        Body = Body,
+        MediaType = MediaType,
+        ContentDigest = ContentDigest,
+    };
+
     public ValueTask DisposeAsync() => _owner?.DisposeAsync() ?? ValueTask.CompletedTask;
+
+    private sealed class Holder(OriginResponse response, IDisposable slot) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            await response.DisposeAsync();
+            slot.Dispose();
+        }
+    }
 }

@@ -36,25 +36,40 @@ internal sealed class OriginTransport : IDisposable
     private readonly HttpMessageInvoker _guarded;
     private readonly HttpMessageInvoker _local;
 
-    public OriginTransport(OriginSettings settings, HostResolver resolver, TimeProvider time)
+    // Apart, because only these connections may go where the operator allowed blobs to be.
+    private readonly HttpMessageInvoker _stores;
+
+    /// <param name="settings">Time-outs, and the registries, which the operator may have put anywhere.</param>
+    /// <param name="blobs">Which further addresses hosts of blobs may have.</param>
+    /// <param name="resolver">Finds addresses.</param>
+    /// <param name="time">Clock.</param>
+    public OriginTransport(OriginSettings settings, BlobHosts blobs, HostResolver resolver, TimeProvider time)
     {
         _settings = settings;
         _resolver = resolver;
         _time = time;
         _endpoints = [.. settings.Registries.Values.Where(endpoint => !endpoint.IsLocal).Select(endpoint => (endpoint.Address.IdnHost, endpoint.Address.Port))];
-        _guarded = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(context, IsTrusted(context), cancellationToken)));
-        _local = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(context, isTrusted: true, cancellationToken)));
+        _guarded = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(context, address => IsTrusted(context) || !AddressPolicy.IsForbidden(address), cancellationToken)));
+        _local = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(context, _ => true, cancellationToken)));
+        _stores = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(
+            context, address => IsTrusted(context) || blobs.IsRegistry(context.DnsEndPoint) || blobs.IsAllowed(address), cancellationToken)));
     }
 
     /// <summary>Sends a request on behalf of a registry and waits for the headers, no longer than configured.</summary>
-    public async Task<OriginReply> SendAsync(RegistryEndpoint endpoint, HttpRequestMessage request, CancellationToken cancellationToken)
+    public Task<OriginReply> SendAsync(RegistryEndpoint endpoint, HttpRequestMessage request, CancellationToken cancellationToken) =>
+        SendAsync(endpoint.IsLocal ? _local : _guarded, request, cancellationToken);
+
+    /// <summary>The same for a URL that a client gave, whose host was found allowed.</summary>
+    public Task<OriginReply> SendToStoreAsync(HttpRequestMessage request, CancellationToken cancellationToken) => SendAsync(_stores, request, cancellationToken);
+
+    private async Task<OriginReply> SendAsync(HttpMessageInvoker invoker, HttpRequestMessage request, CancellationToken cancellationToken)
     {
         var host = request.RequestUri!.Authority;
         using var timeout = new CancellationTokenSource(_settings.HeaderTimeout, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
-            return new OriginReply(await (endpoint.IsLocal ? _local : _guarded).SendAsync(request, either.Token), null);
+            return new OriginReply(await invoker.SendAsync(request, either.Token), null);
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
@@ -76,6 +91,7 @@ internal sealed class OriginTransport : IDisposable
     {
         _guarded.Dispose();
         _local.Dispose();
+        _stores.Dispose();
     }
 
     // Own words: messages of exceptions are not ours to promise that they hold no secret.
@@ -128,14 +144,14 @@ internal sealed class OriginTransport : IDisposable
         return proxy is not null && proxy != url && proxy.Port == target.Port && string.Equals(proxy.IdnHost, target.Host, StringComparison.OrdinalIgnoreCase);
     }
 
-    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, bool isTrusted, CancellationToken cancellationToken)
+    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, Func<IPAddress, bool> isAllowed, CancellationToken cancellationToken)
     {
         var (host, port) = (context.DnsEndPoint.Host, context.DnsEndPoint.Port);
         IPAddress[] addresses = IPAddress.TryParse(host, out var literal) ? [literal] : await _resolver(host, cancellationToken);
         Exception failure = new SocketException((int)SocketError.HostNotFound);
         foreach (var address in addresses)
         {
-            if (!isTrusted && AddressPolicy.IsForbidden(address))
+            if (!isAllowed(address))
             {
                 failure = new ForbiddenAddressException();
                 continue;

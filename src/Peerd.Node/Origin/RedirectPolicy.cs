@@ -43,7 +43,12 @@ internal static class RedirectPolicy
         : !endpoint.IsLocal && IPAddress.TryParse(url.IdnHost, out var literal) && AddressPolicy.IsForbidden(literal) ? "its address is not allowed"
         : null;
 
-    private static bool TryResolve(Uri from, string? location, [NotNullWhen(true)] out Uri? target)
+    /// <summary>The Location of a redirect as it came; null when there is not exactly one.</summary>
+    public static string? LocationOf(HttpResponseMessage message) =>
+        message.Headers.NonValidated.TryGetValues("Location", out var values) && values.Count == 1 ? values.ToString() : null;
+
+    /// <summary>The URL that a Location means, byte by byte as it came where that is possible; false when it is none.</summary>
+    public static bool TryResolve(Uri from, string? location, [NotNullWhen(true)] out Uri? target)
     {
         target = null;
         if (string.IsNullOrEmpty(location))

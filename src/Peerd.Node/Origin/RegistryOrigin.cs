@@ -1,6 +1,5 @@
 using System.Collections.Frozen;
 using System.Net;
-using System.Threading.RateLimiting;
 using Peerd.Contracts;
 using Polly;
 
@@ -185,7 +184,7 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
                 return response;
             }
 
-            handedOver = Hold(response, slot);
+            handedOver = response.Holding(slot);
             return handedOver;
         }
         finally
@@ -247,26 +246,6 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
         else
         {
             Log.Back(_logger, registry.Endpoint.Name);
-        }
-    }
-
-    private static OriginResponse Hold(OriginResponse response, RateLimitLease slot) => new(new Holding(response, slot))
-    {
-        Outcome = response.Outcome,
-        Status = response.Status,
-        TotalSize = response.TotalSize,
-        Range = response.Range,
-        Body = response.Body,
-        MediaType = response.MediaType,
-        ContentDigest = response.ContentDigest,
-    };
-
-    private sealed class Holding(OriginResponse response, RateLimitLease slot) : IAsyncDisposable
-    {
-        public async ValueTask DisposeAsync()
-        {
-            await response.DisposeAsync();
-            slot.Dispose();
         }
     }
 

@@ -43,6 +43,7 @@ internal sealed class CachedContent
     private readonly Dictionary<int, MemoryFrame> _inMemory = [];
 
     private string? _mediaType;
+    private IReadOnlyList<int> _startupOrder = [];
     private volatile bool _isVerified;
     private bool _isVerifiedOnDisk;
     private bool _isRemoved;
@@ -123,6 +124,20 @@ internal sealed class CachedContent
                     TryDisk(() => _files.WriteHeader(Header));
                 }
             }
+        }
+    }
+
+    /// <summary>
+    /// Pieces in the order in which a container needed them first, as this node or another has seen it; empty when nobody
+    /// has. Lost with a restart.
+    /// </summary>
+    public IReadOnlyList<int> StartupOrder
+    {
+        get => Volatile.Read(ref _startupOrder);
+        set
+        {
+            Volatile.Write(ref _startupOrder, value);
+            _parts.Changes.Add(Digest);
         }
     }
 

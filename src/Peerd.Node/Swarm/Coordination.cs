@@ -203,6 +203,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 }
 
                 _sessions[session.Node] = session;
+                session.WantsOrder = want.Wanted.Count > 0;
                 if (want.Size > 0)
                 {
                     _coordinator.SizeKnown(want.Size, string.Empty, now);
@@ -219,6 +220,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 {
                     _coordinator.Asked(session.Node, want, owner.Now);
                     ScheduleFlush();
+                    TellOrder();
                 }
             }
         }
@@ -299,6 +301,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
                 _coordinator.HolderChanged(node, held?.Complete ?? false, held?.Pieces, owner.Now);
                 ScheduleFlush();
+                TellOrder();
             }
         }
 
@@ -308,6 +311,22 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 _coordinator.Tick(owner.Now);
                 Flush();
+            }
+        }
+
+        /// <summary>Who reads bit by bit is told what others needed next.</summary>
+        private void TellOrder()
+        {
+            var order = owner._directory.StartupOrderOf(Digest);
+            if (order.Count == 0)
+            {
+                return;
+            }
+
+            foreach (var session in _sessions.Values.Where(session => session.WantsOrder && session.ToldOrder < order.Count))
+            {
+                session.Push(new LookupResponse { StartupOrder = { order.Skip(session.ToldOrder) } });
+                session.ToldOrder = order.Count;
             }
         }
 
@@ -457,6 +476,12 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         }
 
         public string Node { get; }
+
+        /// <summary>It reads bit by bit. The lock of the content protects this and the next.</summary>
+        public bool WantsOrder { get; set; }
+
+        /// <summary>Pieces of the order that it was told.</summary>
+        public int ToldOrder { get; set; }
 
         public void Apply(LookupRequest request)
         {

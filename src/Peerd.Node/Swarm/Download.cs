@@ -28,6 +28,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 {
     private const int MaxEmptyReads = 3;
 
+    /// <summary>Ways to the origin that are remembered: each client of a store brings signatures of its own.</summary>
+    private const int MaxOrigins = 8;
+
+    /// <summary>Peers that are asked for a frame that a reader waits for, one after the other.</summary>
+    private const int UrgentTries = 3;
+
+    /// <summary>How long each of them may take.</summary>
+    private static readonly TimeSpan UrgentPatience = TimeSpan.FromMilliseconds(750);
+
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(5);
     private static readonly TimeSpan ReadingInterval = TimeSpan.FromMilliseconds(500);
@@ -47,6 +56,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly HashSet<Task> _tasks = [];
     private readonly Dictionary<int, CancellationTokenSource> _requests = [];
     private readonly List<DownloadReader> _readers = [];
+    private readonly List<uint> _learnedOrder = [];
+    private readonly HashSet<int> _urgent = [];
+    private IReadOnlyList<Demand> _background = [];
     private readonly List<OriginReference> _origins = [];
     private readonly Dictionary<int, ulong[]> _checksums = [];
     private readonly List<int> _arrived = [];
@@ -161,6 +173,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
             // After the others: what works for a client must not be spoiled by another client's way.
             _origins.Add(origin);
+            if (_origins.Count > MaxOrigins)
+            {
+                _origins.RemoveAt(0);
+            }
+
             if (_originFailure is not null && !IsOver)
             {
                 _originFailure = null;
@@ -180,6 +197,57 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             _readers.Add(reader);
             DemandsChanged();
             return reader;
+        }
+    }
+
+    /// <summary>What is to be fetched besides what readers need, the most wanted first; replaces what was said before.</summary>
+    public void SetBackground(IReadOnlyList<Demand> demands)
+    {
+        lock (_lock)
+        {
+            _background = demands;
+            DemandsChanged();
+        }
+    }
+
+    /// <summary>
+    /// A reader waits for these frames. They are fetched before all else from peers that are known to have them, frame by
+    /// frame; for what no peer has the demands must be told.
+    /// </summary>
+    /// <param name="first">First frame.</param>
+    /// <param name="end">Frame behind the last.</param>
+    public void FetchUrgently(int first, int end)
+    {
+        lock (_lock)
+        {
+            FetchUrgently(first, end, UrgentTries);
+        }
+    }
+
+    /// <summary>Some peer is known to have the piece, and can be asked for parts of it.</summary>
+    public bool IsHeldByPeer(int piece)
+    {
+        lock (_lock)
+        {
+            return _machine?.IsHeld(piece) ?? false;
+        }
+    }
+
+    /// <summary>The frame is asked for by <see cref="FetchUrgently(int, int)"/>.</summary>
+    public bool IsFetchingUrgently(int frame)
+    {
+        lock (_lock)
+        {
+            return _urgent.Contains(frame);
+        }
+    }
+
+    /// <summary>Nobody but the origin could have the frame, and the origin did not give it.</summary>
+    public bool IsOutOfReach(int frame)
+    {
+        lock (_lock)
+        {
+            return _originFailure is not null && !_urgent.Contains(frame) && !(_machine?.IsComing(frame / Content.Layout.FramesPerPiece) ?? false);
         }
     }
 
@@ -277,6 +345,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             want.Fetching.AddRange(_machine?.Fetching() ?? []);
             want.Continued = _hadSession;
             _hadSession = true;
+            // Another session tells it from the beginning.
+            _learnedOrder.Clear();
             return want;
         }
     }
@@ -291,6 +361,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             _isOwnerLost = false;
+            LearnOrder(push.StartupOrder);
             if (push.Revoked.Count > 0)
             {
                 Log.Revoked(_services.Logger, Digest, push.Revoked.Sum(run => (int)run.Count));
@@ -379,6 +450,16 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         _finished.TrySetResult(false);
         _gaveUp.TrySetResult();
+    }
+
+    /// <summary>What others have seen is told on with what is held, as if it had been seen here.</summary>
+    private void LearnOrder(IReadOnlyList<uint> more)
+    {
+        _learnedOrder.AddRange(more.Take(ProtocolConstants.MaxStartupOrder - _learnedOrder.Count));
+        if (_lease is { Content: var content } && _learnedOrder.Count > content.StartupOrder.Count)
+        {
+            content.StartupOrder = [.. _learnedOrder.Where(piece => piece < content.Layout.PieceCount).Select(piece => (int)piece)];
+        }
     }
 
     /// <summary>Pushes before the size is known.</summary>
@@ -544,6 +625,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
 
         _early = null;
+        LearnOrder([]);
         Own(VerifyAsync(_stop.Token));
         CarryOut();
         _opened.TrySetResult(null);
@@ -565,6 +647,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             demands.Add(new Demand(_verifiedFrames / content.Layout.FramesPerPiece, content.Layout.PieceCount, longest));
         }
 
+        demands.AddRange(_background);
         _machine.DemandsChanged(demands, Now);
         CarryOut();
     }
@@ -669,6 +752,69 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             _machine!.PeerRequestEnded(fetch.Id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
             CarryOut();
+        }
+    }
+
+    private void FetchUrgently(int first, int end, int tries)
+    {
+        var layout = Content.Layout;
+        while (first < end && _machine is not null && !_isClosed && tries > 0)
+        {
+            if (!IsMissing(first))
+            {
+                first++;
+                continue;
+            }
+
+            var next = first + 1;
+            while (next < end && IsMissing(next))
+            {
+                next++;
+            }
+
+            var piece = first / layout.FramesPerPiece;
+            if (_machine.AskUrgently(piece, ((next - 1) / layout.FramesPerPiece) - piece + 1, Now) is not var (id, node))
+            {
+                return;
+            }
+
+            var (start, count) = (first, next - first);
+            _urgent.UnionWith(Enumerable.Range(start, count));
+            StartRequest(id, token => FetchFramesAsync(id, node, start, count, tries - 1, token));
+            first = next;
+        }
+
+        bool IsMissing(int frame) => !Content.HasFrame(frame) && !_urgent.Contains(frame);
+    }
+
+    private async Task FetchFramesAsync(int id, string node, int first, int count, int tries, CancellationToken cancellationToken)
+    {
+        var layout = Content.Layout;
+        var range = ByteRange.FromBounds(layout.Frame(first).Offset, layout.Frame(first + count - 1).End);
+        var outcome = RangeOutcome.NotAMember;
+        using var patience = new CancellationTokenSource(UrgentPatience, _services.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
+        try
+        {
+            if (_services.Peers.Find(node) is { } peer)
+            {
+                outcome = await peer.FetchAsync(new RangeRequest(Digest, layout, range, Wait: false, TellPieces: false), new Sink(this, id), either.Token);
+                outcome = outcome.Kind == RangeOutcomeKind.Cancelled && patience.IsCancellationRequested ? RangeOutcome.Failed("too slow for a reader that waits") : outcome;
+            }
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                _urgent.ExceptWith(Enumerable.Range(first, count));
+                _machine!.PeerRequestEnded(id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
+                if (outcome.Kind != RangeOutcomeKind.Complete)
+                {
+                    FetchUrgently(first, first + count, tries);
+                }
+
+                CarryOut();
+            }
         }
     }
 
@@ -1075,7 +1221,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             lock (_lock)
             {
-                if (_readers.Count > 0 && _machine is not null)
+                if (_readers.Count + _background.Count > 0 && _machine is not null)
                 {
                     var (moved, refused) = _machine.Hedges;
                     _machine.Tick(Now);

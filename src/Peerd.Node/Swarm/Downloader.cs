@@ -318,6 +318,34 @@ internal sealed class Downloader
         Schedule(now);
     }
 
+    /// <summary>
+    /// A reader waits for some of the first of these pieces: a peer that has them and can be asked for that part at once,
+    /// besides all that is decided here otherwise. Null when none is known, or when the piece is arriving already. The end
+    /// of the request is told as that of others.
+    /// </summary>
+    public (int Id, string Node)? AskUrgently(int first, int count, TimeSpan now)
+    {
+        if (!_peersAllowed || _requests.Values.Any(request => !request.IsUrgent && request.Contains(first) && _have.NextClear(request.First) == first))
+        {
+            return null;
+        }
+
+        var holders = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Held.Contains(first)).ToList();
+        if (holders.Count == 0)
+        {
+            return null;
+        }
+
+        var holder = KnownPeers.Choose(holders, _random);
+        return (Add(new PieceRequest(++_lastId, holder.Node, first, count, now) { IsUrgent = true }).Id, holder.Node);
+    }
+
+    /// <summary>Some peer is known to have the piece whole, so that any part of it can be asked for.</summary>
+    public bool IsHeld(int piece) => _peersAllowed && _peers.All.Any(peer => peer.Held.Contains(piece) && !_peers.IsFailing(peer));
+
+    /// <summary>Some peer has the piece, or is said to be receiving it.</summary>
+    public bool IsComing(int piece) => _peersAllowed && _peers.IsHeld(piece);
+
     /// <summary>A request to the origin is under way that was not asked for by an action; returns its id.</summary>
     public int OriginRequestStarted(int first, int count, TimeSpan now)
     {
@@ -352,7 +380,7 @@ internal sealed class Downloader
             _peers.Ban(peer, now);
         }
 
-        if (outcome == RangeOutcomeKind.Complete)
+        if (outcome == RangeOutcomeKind.Complete && !request.IsUrgent)
         {
             _slowness.Ended(request, now);
             peer.Took((now - request.Started) / request.Count);
@@ -429,7 +457,7 @@ internal sealed class Downloader
     {
         foreach (var request in _requests.Values)
         {
-            if (request is { Node: not null, Verdict: null } && _slowness.Judge(request, now) is { } verdict)
+            if (request is { Node: not null, Verdict: null, IsUrgent: false } && _slowness.Judge(request, now) is { } verdict)
             {
                 request.Verdict = verdict;
                 _actions.Add(new DownloadAction.Cancel(request.Id));
@@ -658,7 +686,10 @@ internal sealed class Downloader
         if (request.Node is { } node)
         {
             _peers.GetOrAdd(node).Asked();
-            _slowness.Began();
+            if (!request.IsUrgent)
+            {
+                _slowness.Began();
+            }
         }
 
         return request;
@@ -683,10 +714,12 @@ internal sealed class Downloader
 
     private void ReadGranted(TimeSpan now)
     {
-        for (var piece = NextToRead(0); piece >= 0 && OpenOriginRequests() < _policy.OriginRequests; piece = NextToRead(piece))
+        // Readers that want different parts do not wait for each other.
+        var most = Math.Clamp(_demands.Count, _policy.OriginRequests, _policy.MostOriginRequests);
+        for (var piece = FirstToRead(); piece >= 0 && OpenOriginRequests() < most; piece = FirstToRead())
         {
             var count = 1;
-            while ((count + 1) * (long)_layout.PieceSize <= _originRead && NextToRead(piece + count) == piece + count)
+            while ((count + 1) * (long)_layout.PieceSize <= _originRead && IsToRead(piece + count))
             {
                 count++;
             }
@@ -695,19 +728,24 @@ internal sealed class Downloader
         }
     }
 
-    private int NextToRead(int from)
+    /// <summary>The most wanted of the granted pieces. What no reader wants yet, and what memory could not hold, stays granted and can be reclaimed.</summary>
+    private int FirstToRead()
     {
-        for (var piece = _granted.NextSet(from); piece >= 0; piece = _granted.NextSet(piece + 1))
+        foreach (var demand in _demands)
         {
-            // What no reader wants yet, and what memory could not hold, stays granted and can be reclaimed.
-            if (!_have.Contains(piece) && !_inFlight.Contains(piece) && IsDemanded(piece))
+            for (var piece = _granted.NextSet(demand.Position); piece >= 0 && demand.Includes(piece); piece = _granted.NextSet(piece + 1))
             {
-                return piece;
+                if (!_have.Contains(piece) && !_inFlight.Contains(piece))
+                {
+                    return piece;
+                }
             }
         }
 
         return -1;
     }
+
+    private bool IsToRead(int piece) => piece < _layout.PieceCount && _granted.Contains(piece) && !_have.Contains(piece) && !_inFlight.Contains(piece) && IsDemanded(piece);
 
     private int OpenOriginRequests() => _requests.Values.Count(request => request.Node is null);
 

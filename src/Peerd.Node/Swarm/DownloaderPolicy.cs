@@ -12,6 +12,9 @@ internal sealed record DownloaderPolicy
     /// <summary>Requests to the origin at the same moment.</summary>
     public int OriginRequests { get; init; } = 2;
 
+    /// <summary>The same when readers want many different parts.</summary>
+    public int MostOriginRequests { get; init; } = 8;
+
     /// <summary>Bytes of the first requests to the origin, where that is more than a segment: what is not asked for yet can be given to others.</summary>
     public int FirstOriginRead { get; init; } = 1024 * 1024;
 

@@ -18,6 +18,9 @@ internal sealed record PieceRequest(int Id, string? Node, int First, int Count, 
     /// <summary>Asked of the origin without a grant.</summary>
     public bool IsLastResort { get; init; }
 
+    /// <summary>Asked for a part of the pieces that a reader waits for, with a time limit of its own.</summary>
+    public bool IsUrgent { get; init; }
+
     /// <summary>When its last byte came.</summary>
     public TimeSpan LastBytes { get; set; } = Started;
 

@@ -170,7 +170,7 @@ public sealed class RegistryOriginTokenTests
         await using var registry = await FakeRegistry.StartAsync();
         Assert.True(RegistryEndpoint.TryCreate("reg.test", "https://127.0.0.1", out var endpoint));
         var settings = OriginSettings.From(new OriginOptions());
-        using var transport = new OriginTransport(settings, (_, _) => throw new InvalidOperationException(), TimeProvider.System);
+        using var transport = new OriginTransport(settings, BlobHosts.From(new BlobOptions(), settings), (_, _) => throw new InvalidOperationException(), TimeProvider.System);
         var tokens = new TokenSource(transport, settings, TimeProvider.System);
 
         var answer = await tokens.GetAsync(endpoint, new BearerChallenge($"{registry.Url}/token", "s", "x"), null, new OriginPause("it", TimeProvider.System, NullLogger.Instance), TestContext.Current.CancellationToken);

@@ -1,0 +1,386 @@
+using Peerd.Contracts;
+using Peerd.Node.Origin;
+using Peerd.Node.Storage;
+using Peerd.Node.Swarm;
+
+namespace Peerd.Node.Content;
+
+/// <summary>How the bytes of a read came here.</summary>
+internal enum BlobSource
+{
+    /// <summary>They were here.</summary>
+    Local,
+
+    /// <summary>By the download that all readers of the content share: from peers, or from the origin on behalf of all.</summary>
+    Mesh,
+
+    /// <summary>They did not come in time: the client's own URL has to be read.</summary>
+    None,
+}
+
+/// <summary>
+/// One content that containers read bit by bit. The bytes of a read come before all else; what is read next is fetched
+/// ahead, as far as it can be guessed. Thread-safe but for what <see cref="BlobStreams"/> keeps here.
+/// </summary>
+internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse? use, Downloads downloads, long readAhead, bool followsOrder, TimeProvider time) : IDisposable
+{
+    /// <summary>Segments that are filled because a read fell into them and no peer was known to have them.</summary>
+    private const int MostFills = 64;
+
+    /// <summary>How long a read waits for its bytes, when it went well the last time.</summary>
+    private static readonly TimeSpan LongestPatience = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long when it did not, several times in a row.</summary>
+    private static readonly TimeSpan LeastPatience = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>How often a read that waits looks whether waiting still makes sense.</summary>
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(50);
+
+    private readonly Lock _lock = new();
+    private readonly ReadAheadPlan _plan = new(lease.Content.Size, readAhead);
+    private readonly List<int> _fills = [];
+    private StartupOrder? _order;
+    private List<Demand> _told = [];
+    private DownloadUse? _use = use;
+    private TimeSpan _patience = LongestPatience;
+    private int _published;
+    private int _planned;
+    private bool _isDisposed;
+
+    public Digest Digest => digest;
+
+    public long Size => lease.Content.Size;
+
+    /// <summary>Reads under way.</summary>
+    public int Users { get; set; }
+
+    /// <summary>When the last of them ended, as a timestamp.</summary>
+    public long LastUsed { get; set; } = time.GetTimestamp();
+
+    /// <summary>The content was forgotten meanwhile: the next read must open it anew.</summary>
+    public bool IsStale { get; private set; }
+
+    private CachedContent Content => lease.Content;
+
+    private ContentLayout Layout => lease.Content.Layout;
+
+    /// <summary>Waits until bytes are here, not too long, and sees to it that they and the next ones come.</summary>
+    /// <param name="bytes">What the client reads; not empty.</param>
+    /// <param name="origin">Where the client would read it.</param>
+    /// <param name="cancellationToken">Stops the wait.</param>
+    public async ValueTask<BlobSource> EnsureAsync(ByteRange bytes, OriginReference origin, CancellationToken cancellationToken)
+    {
+        var (first, end) = (Layout.FrameAt(bytes.Offset), Layout.FrameAt(bytes.End - 1) + 1);
+        if (IsHere(first, end))
+        {
+            Touched(bytes);
+            return BlobSource.Local;
+        }
+
+        using var patience = new CancellationTokenSource(_patience, time);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
+        try
+        {
+            if (await JoinAsync(origin, stop.Token) is { } download)
+            {
+                download.FetchUrgently(first, end);
+                Fill(first, end, piece => !download.IsHeldByPeer(piece));
+                Touched(bytes);
+                if (await WaitAsync(download, first, end, stop.Token))
+                {
+                    _patience = LongestPatience;
+                    return BlobSource.Mesh;
+                }
+            }
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            // A mesh that does not deliver must not cost every read the whole time.
+            _patience = _patience / 2 > LeastPatience ? _patience / 2 : LeastPatience;
+        }
+
+        return BlobSource.None;
+    }
+
+    /// <summary>Copies bytes that are here.</summary>
+    /// <exception cref="FrameLostException">They are not, any more.</exception>
+    public void Read(long offset, Span<byte> buffer)
+    {
+        try
+        {
+            Content.Read(offset, buffer);
+        }
+        catch (FrameLostException lost)
+        {
+            _use?.Download.FrameLost(lost.Frame);
+            throw;
+        }
+    }
+
+    /// <summary>Tells the mesh in which order the content is needed, if there is something new to tell.</summary>
+    public void Publish()
+    {
+        lock (_lock)
+        {
+            // Who follows another's order adds nothing to it.
+            if (_order is { Known: 0, Seen: var seen } && seen.Count > _published)
+            {
+                _published = seen.Count;
+                Content.StartupOrder = [.. seen];
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            _isDisposed = true;
+        }
+
+        Publish();
+        _use?.Download.SetBackground([]);
+        _use?.Dispose();
+        lease.Dispose();
+    }
+
+    private bool IsHere(int first, int end)
+    {
+        for (var frame = first; frame < end; frame++)
+        {
+            if (!Content.HasFrame(frame))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>The download that brings what is missing; null when there is none for this content any more.</summary>
+    private async ValueTask<Download?> JoinAsync(OriginReference origin, CancellationToken cancellationToken)
+    {
+        Download? download;
+        lock (_lock)
+        {
+            if (_isDisposed)
+            {
+                return null;
+            }
+
+            if (_use is { Download.IsOver: true })
+            {
+                _use.Dispose();
+                _use = null;
+            }
+
+            if (_use is null)
+            {
+                _use = downloads.Join(digest, origin, isWhole: false);
+                _told = [];
+            }
+            else
+            {
+                _use.Download.AddClient(origin, isWhole: false);
+            }
+
+            download = _use.Download;
+        }
+
+        if (await download.OpenedAsync.WaitAsync(cancellationToken) is not null)
+        {
+            return null;
+        }
+
+        if (!ReferenceEquals(download.Content, Content))
+        {
+            IsStale = true;
+            return null;
+        }
+
+        return download;
+    }
+
+    /// <summary>Has the segments fetched whole that these pieces are in: the owner grants nothing smaller.</summary>
+    private void Fill(int first, int end, Func<int, bool> condition)
+    {
+        lock (_lock)
+        {
+            for (var piece = first / Layout.FramesPerPiece; piece <= (end - 1) / Layout.FramesPerPiece; piece++)
+            {
+                if (!Content.HasPiece(piece) && condition(piece))
+                {
+                    _fills.Remove(piece);
+                    _fills.Insert(0, piece);
+                }
+            }
+
+            if (_fills.Count > MostFills)
+            {
+                _fills.RemoveRange(MostFills, _fills.Count - MostFills);
+            }
+        }
+    }
+
+    private void Touched(ByteRange bytes)
+    {
+        lock (_lock)
+        {
+            if (_isDisposed)
+            {
+                return;
+            }
+
+            LearnOrder();
+            var isNews = false;
+            for (var piece = Layout.PieceAt(bytes.Offset); piece <= Layout.PieceAt(bytes.End - 1); piece++)
+            {
+                isNews |= _order!.Touch(piece);
+            }
+
+            var planned = _plan.Read(bytes);
+            isNews |= planned > 0 && _planned != Layout.PieceAt(Math.Min(planned, Size - 1));
+            _planned = planned > 0 ? Layout.PieceAt(Math.Min(planned, Size - 1)) : _planned;
+            if (isNews)
+            {
+                Tell();
+            }
+        }
+    }
+
+    private void LearnOrder()
+    {
+        var known = Content.StartupOrder;
+        if (_order is null || (_published == 0 && known.Count > _order.Known))
+        {
+            var seen = _order?.Seen ?? [];
+            _order = new StartupOrder(known);
+            foreach (var piece in seen)
+            {
+                _order.Touch(piece);
+            }
+        }
+    }
+
+    /// <summary>Has the download fetch what is going to be needed.</summary>
+    private void Tell()
+    {
+        if (_use is not { Download: { OpenedAsync.IsCompletedSuccessfully: true } download } || Content.IsVerified || !ReferenceEquals(download.Content, Content))
+        {
+            return;
+        }
+
+        var demands = Demands(download);
+        if (!demands.SequenceEqual(_told))
+        {
+            _told = demands;
+            download.SetBackground(demands);
+        }
+    }
+
+    private List<Demand> Demands(Download download)
+    {
+        var demands = new List<Demand>();
+        _fills.RemoveAll(piece => IsWhole(piece / Layout.PiecesPerSegment));
+        foreach (var piece in _fills)
+        {
+            Add(piece, piece + 1);
+        }
+
+        foreach (var piece in _fills)
+        {
+            var first = piece / Layout.PiecesPerSegment * Layout.PiecesPerSegment;
+            Add(first, Math.Min(Layout.PieceCount, first + Layout.PiecesPerSegment));
+        }
+
+        foreach (var ahead in _plan.Ahead)
+        {
+            AddWhole(Layout.PieceAt(ahead.Offset), Layout.PieceAt(ahead.End - 1) + 1);
+        }
+
+        if (followsOrder)
+        {
+            foreach (var piece in _order!.Ahead((int)(readAhead / Layout.PieceSize)))
+            {
+                AddWhole(piece, piece + 1);
+            }
+        }
+
+        return demands;
+
+        void AddWhole(int first, int end)
+        {
+            if (!download.IsHeldByPeer(first))
+            {
+                first = first / Layout.PiecesPerSegment * Layout.PiecesPerSegment;
+                end = Math.Min(Layout.PieceCount, (((end - 1) / Layout.PiecesPerSegment) + 1) * Layout.PiecesPerSegment);
+            }
+
+            Add(first, end);
+        }
+
+        void Add(int first, int end)
+        {
+            while (first < end && Content.HasPiece(first))
+            {
+                first++;
+            }
+
+            if (first < end)
+            {
+                demands.Add(new Demand(first, end, int.MaxValue));
+            }
+        }
+    }
+
+    private bool IsWhole(int segment)
+    {
+        var first = segment * Layout.PiecesPerSegment;
+        for (var piece = first; piece < Math.Min(Layout.PieceCount, first + Layout.PiecesPerSegment); piece++)
+        {
+            if (!Content.HasPiece(piece))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private async ValueTask<bool> WaitAsync(Download download, int first, int end, CancellationToken cancellationToken)
+    {
+        for (var frame = first; frame < end; frame++)
+        {
+            while (!Content.HasFrame(frame))
+            {
+                using var look = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+                var arrived = Content.WaitForFrameAsync(frame, look.Token).AsTask();
+                await Task.WhenAny(arrived, Task.Delay(Look, time, cancellationToken));
+                if (arrived.IsCompletedSuccessfully)
+                {
+                    continue;
+                }
+
+                await look.CancelAsync();
+                await arrived.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                cancellationToken.ThrowIfCancellationRequested();
+                if (!download.IsFetchingUrgently(frame))
+                {
+                    // Whoever was asked for it did not have it after all.
+                    Fill(frame, frame + 1, _ => true);
+                    lock (_lock)
+                    {
+                        Tell();
+                    }
+                }
+
+                if (download.GaveUpAsync.IsCompleted || (!Content.HasFrame(frame) && download.IsOutOfReach(frame)))
+                {
+                    return Content.HasFrame(frame);
+                }
+            }
+        }
+
+        return true;
+    }
+}

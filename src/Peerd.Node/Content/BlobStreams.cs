@@ -1,0 +1,154 @@
+using Microsoft.Extensions.Options;
+using Peerd.Contracts;
+using Peerd.Node.Origin;
+using Peerd.Node.Storage;
+using Peerd.Node.Swarm;
+
+namespace Peerd.Node.Content;
+
+/// <summary>
+/// All contents that containers are reading bit by bit on this node. Each stays open between the reads, so that what one
+/// read has taught is of use for the next. Thread-safe.
+/// </summary>
+internal sealed class BlobStreams(PieceCache cache, Downloads downloads, IOptions<BlobOptions> options, TimeProvider time) : BackgroundService
+{
+    /// <summary>A content that nobody has read for this long is closed.</summary>
+    private static readonly TimeSpan Idle = TimeSpan.FromSeconds(30);
+
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<Digest, BlobStream> _streams = [];
+    private readonly long _readAhead = options.Value.ReadAheadValue;
+    private readonly bool _followsOrder = options.Value.LearnedOrderValue;
+
+    /// <summary>
+    /// Opens a content for one read; null when its size cannot be found out. Give it back with <see cref="Close"/>.
+    /// </summary>
+    /// <param name="digest">The content.</param>
+    /// <param name="origin">Where the client would read it.</param>
+    /// <param name="cancellationToken">Stops the wait for the size.</param>
+    public async ValueTask<BlobStream?> OpenAsync(Digest digest, OriginReference origin, CancellationToken cancellationToken)
+    {
+        if (Find(digest) is { } known)
+        {
+            return known;
+        }
+
+        if (cache.TryOpen(digest, out var lease))
+        {
+            return Add(digest, lease, use: null);
+        }
+
+        var use = downloads.Join(digest, origin, isWhole: false);
+        try
+        {
+            if (await use.Download.OpenedAsync.WaitAsync(cancellationToken) is not null)
+            {
+                use.Dispose();
+                return null;
+            }
+
+            return Add(digest, cache.Open(digest, use.Download.Content.Size, mediaType: null), use);
+        }
+        catch
+        {
+            use.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The read is over.</summary>
+    public void Close(BlobStream stream)
+    {
+        lock (_lock)
+        {
+            stream.Users--;
+            stream.LastUsed = time.GetTimestamp();
+            if (stream.IsStale && stream.Users == 0)
+            {
+                Remove(stream);
+            }
+        }
+    }
+
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken);
+        lock (_lock)
+        {
+            foreach (var stream in _streams.Values.Where(stream => stream.Users == 0).ToList())
+            {
+                Remove(stream);
+            }
+        }
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(SweepInterval, time);
+        while (await timer.WaitForNextTickAsync(stoppingToken))
+        {
+            Sweep();
+        }
+    }
+
+    private void Sweep()
+    {
+        lock (_lock)
+        {
+            foreach (var stream in _streams.Values.ToList())
+            {
+                stream.Publish();
+                if (stream.Users == 0 && time.GetElapsedTime(stream.LastUsed) > Idle)
+                {
+                    Remove(stream);
+                }
+            }
+        }
+    }
+
+    private BlobStream? Find(Digest digest)
+    {
+        lock (_lock)
+        {
+            if (!_streams.TryGetValue(digest, out var stream) || stream.IsStale)
+            {
+                return null;
+            }
+
+            stream.Users++;
+            return stream;
+        }
+    }
+
+    private BlobStream Add(Digest digest, ContentLease lease, DownloadUse? use)
+    {
+        lock (_lock)
+        {
+            if (_streams.TryGetValue(digest, out var stream) && !stream.IsStale)
+            {
+                // Another read was quicker.
+                lease.Dispose();
+                use?.Dispose();
+            }
+            else
+            {
+                _streams[digest] = stream = new BlobStream(digest, lease, use, downloads, _readAhead, _followsOrder, time);
+            }
+
+            stream.Users++;
+            return stream;
+        }
+    }
+
+    private void Remove(BlobStream stream)
+    {
+        if (_streams.TryGetValue(stream.Digest, out var current) && ReferenceEquals(current, stream))
+        {
+            _streams.Remove(stream.Digest);
+        }
+
+        stream.Dispose();
+    }
+}

@@ -1,0 +1,65 @@
+using Peerd.Contracts;
+
+namespace Peerd.Node.Content;
+
+/// <summary>
+/// The order in which a container that starts needs the pieces of a content: written down while the first one starts, and
+/// followed by those that start later, on other nodes. Pure; not thread-safe.
+/// </summary>
+internal sealed class StartupOrder
+{
+    /// <summary>Pieces that are written down at most, and told to others.</summary>
+    private const int MostPieces = ProtocolConstants.MaxStartupOrder;
+
+    /// <summary>After so many pieces in a row that the known order does not have, it is not followed any more.</summary>
+    private const int Patience = 16;
+
+    private readonly List<int> _seen = [];
+    private readonly HashSet<int> _touched = [];
+    private readonly IReadOnlyList<int> _known;
+    private readonly Dictionary<int, int> _places = [];
+    private int _next;
+    private int _strange;
+
+    /// <param name="known">The order as somebody else has seen it; empty when nobody has.</param>
+    public StartupOrder(IReadOnlyList<int> known)
+    {
+        _known = known;
+        for (var place = 0; place < known.Count; place++)
+        {
+            _places.TryAdd(known[place], place);
+        }
+    }
+
+    /// <summary>Pieces of the order that was known before.</summary>
+    public int Known => _known.Count;
+
+    /// <summary>Pieces in the order of their first touch here.</summary>
+    public IReadOnlyList<int> Seen => _seen;
+
+    /// <summary>Pieces that are going to be needed, the next one first; none when the reader goes another way than those before it.</summary>
+    public IEnumerable<int> Ahead(int most) => _strange < Patience ? _known.Skip(_next).Where(piece => !_touched.Contains(piece)).Take(most) : [];
+
+    /// <summary>The reader needs this piece; true when it did so for the first time.</summary>
+    public bool Touch(int piece)
+    {
+        if (_touched.Count >= MostPieces || !_touched.Add(piece))
+        {
+            return false;
+        }
+
+        _seen.Add(piece);
+        if (!_places.TryGetValue(piece, out var place))
+        {
+            _strange++;
+        }
+        else
+        {
+            // Readers overtake each other a little: what was left out on the way is still to come.
+            _strange = 0;
+            _next = Math.Max(_next, place - Patience);
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,272 @@
+using System.Globalization;
+using System.Net;
+using Microsoft.Net.Http.Headers;
+using Peerd.Contracts;
+using Peerd.Node.Content;
+using Peerd.Node.Origin;
+using Peerd.Node.Storage;
+
+namespace Peerd.Node.Facade;
+
+/// <summary>
+/// overlaybd's p2p address: <c>GET</c> and <c>HEAD</c> of <c>/blobs/&lt;absolute URL&gt;</c>, from the mesh where the URL
+/// names a digest, else from the URL itself. overlaybd asks nobody else, believes any success and fills what is missing
+/// with zeros: what cannot be answered exactly is an error, and the given URL is read as long as it answers. Thread-safe.
+/// </summary>
+internal sealed partial class BlobFacade(BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, FacadeMetrics metrics, TimeProvider time, ILogger<BlobFacade> logger)
+{
+    /// <summary>So much is here before a byte of it is sent. Reads of overlaybd are smaller, and so go out in one write.</summary>
+    private const int ChunkSize = 1024 * 1024;
+
+    private const int BlockSize = 64 * 1024;
+
+    /// <summary>How often bytes may be lost between their arrival and their reading: memory is short then.</summary>
+    private const int MaxLosses = 3;
+
+    /// <summary>How long the first read of a content waits for its size.</summary>
+    private static readonly TimeSpan OpenPatience = TimeSpan.FromSeconds(4);
+
+    private readonly DirectBlob _direct = new(origin);
+
+    /// <summary>Answers a GET or HEAD.</summary>
+    /// <param name="context">The exchange.</param>
+    /// <param name="deadline">Ends the wait for the head of the answer.</param>
+    public async Task AnswerAsync(HttpContext context, CancellationToken deadline)
+    {
+        if (!BlobUrl.TryParse(FacadeHandler.TargetOf(context), out var blob))
+        {
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.BadRequest(RegistryError.NameInvalid, "behind /blobs/ there must be an absolute http or https URL, as it is, without user and fragment"));
+            return;
+        }
+
+        if (!hosts.Allows(blob.Url))
+        {
+            var denied = new RegistryError(HttpStatusCode.Forbidden, RegistryError.Denied, $"{blob.Url.Scheme}://{blob.Url.Authority} is not on this node's list of hosts of blobs (Peerd:Blobs:Hosts)");
+            await RegistryAnswer.WriteErrorAsync(context, denied);
+            return;
+        }
+
+        var authorization = context.Request.Headers.Authorization;
+        if (authorization.Count > 1)
+        {
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.BadRequest(RegistryError.Unauthorized, "more than one Authorization"));
+            return;
+        }
+
+        var given = new GivenUrl(blob.Url, authorization.Count == 1 ? authorization[0] : null);
+        var request = new ContentRequest(blob.Digest, OriginReference.Of(given, blob.Digest.ToString()));
+        Log.Asked(logger, context.TraceIdentifier, context.Request.Method, given, blob.Digest);
+        if (HttpMethods.IsHead(context.Request.Method))
+        {
+            await HeadAsync(context, request, deadline);
+        }
+        else if (context.Request.Headers.Range.Count == 0)
+        {
+            await WholeAsync(context, request, deadline);
+        }
+        else if (RequestedRange.Parse(context.Request.Headers.Range) is not { } range)
+        {
+            // The whole instead would be taken for the part.
+            await RegistryAnswer.WriteErrorAsync(context, new RegistryError(HttpStatusCode.RequestedRangeNotSatisfiable, RegistryError.RangeInvalid, "one range of bytes, such as bytes=0-99, can be asked for"));
+        }
+        else
+        {
+            await RangeAsync(context, request, range, deadline);
+        }
+    }
+
+    private async Task HeadAsync(HttpContext context, ContentRequest request, CancellationToken deadline)
+    {
+        if (!request.Digest.IsEmpty && await SizeAsync(request, deadline) is { } size)
+        {
+            Describe(context.Response, size);
+            return;
+        }
+
+        await _direct.HeadAsync(context, request.Origin, deadline);
+    }
+
+    private async Task WholeAsync(HttpContext context, ContentRequest request, CancellationToken deadline)
+    {
+        if (!request.Digest.IsEmpty)
+        {
+            await using var reading = await contents.OpenAsync(request, range: null, deadline);
+            if (reading.Facts.IsFound)
+            {
+                Describe(context.Response, reading.Facts.Size);
+                if (await ContentBody.SendAsync(context, reading, new ByteRange(0, reading.Facts.Size)) == CopyOutcome.SourceFailed)
+                {
+                    metrics.Truncated();
+                }
+
+                return;
+            }
+        }
+
+        await _direct.SendAsync(context, request.Origin, range: null, deadline);
+    }
+
+    private async Task RangeAsync(HttpContext context, ContentRequest request, RequestedRange range, CancellationToken deadline)
+    {
+        if (!request.Digest.IsEmpty && await OpenAsync(request, deadline) is { } stream)
+        {
+            try
+            {
+                if (range.Resolve(stream.Size) is not { IsEmpty: false } bytes)
+                {
+                    var refused = new RegistryError(HttpStatusCode.RequestedRangeNotSatisfiable, RegistryError.RangeInvalid, $"the blob has {stream.Size} bytes");
+                    await RegistryAnswer.WriteErrorAsync(context, refused, (HeaderNames.ContentRange, $"bytes */{stream.Size}"));
+                    return;
+                }
+
+                if (await SendAsync(context, stream, bytes, request.Origin, deadline))
+                {
+                    return;
+                }
+            }
+            finally
+            {
+                streams.Close(stream);
+            }
+        }
+
+        metrics.BlobRead(BlobSource.None);
+        await _direct.SendAsync(context, request.Origin, range, deadline);
+    }
+
+    /// <summary>Opens the content; null when its size is not found out soon: then the URL itself may know more.</summary>
+    private async ValueTask<BlobStream?> OpenAsync(ContentRequest request, CancellationToken deadline)
+    {
+        var opening = streams.OpenAsync(request.Digest, request.Origin, deadline);
+        if (opening.IsCompletedSuccessfully)
+        {
+            return opening.Result;
+        }
+
+        var opened = opening.AsTask();
+        await Task.WhenAny(opened, Task.Delay(OpenPatience, time, deadline));
+        if (!opened.IsCompleted)
+        {
+            _ = CloseLateAsync(opened);
+            deadline.ThrowIfCancellationRequested();
+            return null;
+        }
+
+        return await opened;
+    }
+
+    private async Task CloseLateAsync(Task<BlobStream?> opening)
+    {
+        await ((Task)opening).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (opening is { IsCompletedSuccessfully: true, Result: { } stream })
+        {
+            streams.Close(stream);
+        }
+    }
+
+    private async Task<long?> SizeAsync(ContentRequest request, CancellationToken deadline)
+    {
+        if (await OpenAsync(request, deadline) is not { } stream)
+        {
+            return null;
+        }
+
+        streams.Close(stream);
+        return stream.Size;
+    }
+
+    /// <summary>Sends a range; false when nothing was sent because its first bytes do not come.</summary>
+    private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, CancellationToken deadline)
+    {
+        var response = context.Response;
+        for (var offset = bytes.Offset; offset < bytes.End;)
+        {
+            var chunk = ByteRange.FromBounds(offset, Math.Min(bytes.End, offset + ChunkSize));
+            var source = await stream.EnsureAsync(chunk, origin, offset == bytes.Offset ? deadline : context.RequestAborted);
+            for (var losses = 0; source != BlobSource.None && !TryWrite(context, stream, chunk, bytes); losses++)
+            {
+                source = losses < MaxLosses ? await stream.EnsureAsync(chunk, origin, context.RequestAborted) : BlobSource.None;
+            }
+
+            if (source == BlobSource.None)
+            {
+                if (offset == bytes.Offset)
+                {
+                    return false;
+                }
+
+                // The client has the beginning: it gets the rest of exactly these bytes, or sees that they are cut.
+                metrics.BlobRead(BlobSource.None);
+                if (!await _direct.CopyRestAsync(context, origin, ByteRange.FromBounds(offset, bytes.End), stream.Size))
+                {
+                    metrics.Truncated();
+                    Log.Truncated(logger, context.TraceIdentifier, origin.Given!);
+                    context.Abort();
+                }
+
+                return true;
+            }
+
+            metrics.BlobRead(source);
+            offset = chunk.End;
+            if ((await response.BodyWriter.FlushAsync(context.RequestAborted)).IsCompleted)
+            {
+                context.Abort();
+                return true;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Puts a chunk into the answer, and the head before the first one; false when it is not here any more.</summary>
+    private static bool TryWrite(HttpContext context, BlobStream stream, ByteRange chunk, ByteRange all)
+    {
+        // Into memory that is not part of the answer yet: the head must not be lost with bytes that are lost.
+        using var buffer = PooledBuffer.Rent((int)chunk.Length);
+        try
+        {
+            stream.Read(chunk.Offset, buffer.Memory.Span[..(int)chunk.Length]);
+        }
+        catch (FrameLostException)
+        {
+            return false;
+        }
+
+        if (!context.Response.HasStarted && chunk.Offset == all.Offset)
+        {
+            context.Response.StatusCode = StatusCodes.Status206PartialContent;
+            Describe(context.Response, all.Length);
+            context.Response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {all.Offset}-{all.End - 1}/{stream.Size}");
+        }
+
+        var writer = context.Response.BodyWriter;
+        for (var bytes = buffer.Memory.Span[..(int)chunk.Length]; bytes.Length > 0;)
+        {
+            var length = Math.Min(bytes.Length, BlockSize);
+            var block = writer.GetSpan(1);
+            length = Math.Min(length, block.Length);
+            bytes[..length].CopyTo(block);
+            writer.Advance(length);
+            bytes = bytes[length..];
+        }
+
+        return true;
+    }
+
+    private static void Describe(HttpResponse response, long length)
+    {
+        response.ContentType = "application/octet-stream";
+        response.ContentLength = length;
+        response.Headers.AcceptRanges = "bytes";
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(10, LogLevel.Debug, "{Request} {Method} blob {Url} {Digest}")]
+        public static partial void Asked(ILogger logger, string request, string method, GivenUrl url, Digest digest);
+
+        [LoggerMessage(11, LogLevel.Warning, "{Request} {Url} cut: neither the mesh nor the URL has the rest")]
+        public static partial void Truncated(ILogger logger, string request, GivenUrl url);
+    }
+}

@@ -1,0 +1,83 @@
+using System.Diagnostics.CodeAnalysis;
+using Peerd.Contracts;
+using Peerd.Node.Origin;
+
+namespace Peerd.Node.Facade;
+
+/// <summary>
+/// What a request below <c>/blobs/</c> is about: an absolute URL, verbatim behind the prefix, nothing of it encoded, its
+/// query included. Which content it names is found out from the URL: signatures, repositories and hosts differ.
+/// </summary>
+/// <param name="Url">The URL as the client wrote it.</param>
+/// <param name="Digest">The digest that it names; <c>default</c> when it names none, or more than one.</param>
+internal sealed record BlobUrl(Uri Url, Digest Digest)
+{
+    public const string Prefix = "/blobs/";
+
+    private const string Storage = "docker/registry/v2/blobs/sha256/";
+
+    /// <summary>Reads the target of a request line; false when what is behind the prefix is not exactly an absolute http or https URL.</summary>
+    public static bool TryParse(string rawTarget, [NotNullWhen(true)] out BlobUrl? blob)
+    {
+        blob = null;
+        if (!rawTarget.StartsWith(Prefix, StringComparison.Ordinal))
+        {
+            return false;
+        }
+
+        // A fragment is never sent, and a client that sends one means something else than we would understand.
+        var text = rawTarget[Prefix.Length..];
+        if (text.Contains('#', StringComparison.Ordinal) || text.Contains("%00", StringComparison.Ordinal) || !OriginUrl.TryParse(text, out var url))
+        {
+            return false;
+        }
+
+        blob = new BlobUrl(url, DigestIn(url));
+        return true;
+    }
+
+    /// <summary>The digest that a registry or a store keeps the content under, as the URL tells it.</summary>
+    private static Digest DigestIn(Uri url)
+    {
+        var pathAndQuery = url.PathAndQuery;
+        var mark = pathAndQuery.IndexOf('?', StringComparison.Ordinal);
+        var path = mark < 0 ? pathAndQuery : pathAndQuery[..mark];
+        Digest found = default;
+        foreach (var claim in (Digest[])[OfRegistryPath(path), OfStoragePath(path), .. mark < 0 ? [] : pathAndQuery[(mark + 1)..].Split('&').Select(OfParameter)])
+        {
+            if (claim.IsEmpty || claim == found)
+            {
+                continue;
+            }
+
+            if (!found.IsEmpty)
+            {
+                return default;
+            }
+
+            found = claim;
+        }
+
+        return found;
+    }
+
+    // …/blobs/sha256:<hex>
+    private static Digest OfRegistryPath(string path)
+    {
+        var last = path.LastIndexOf('/');
+        return last > 0 && path.AsSpan(0, last).EndsWith("/blobs") && Digest.TryParse(path[(last + 1)..], out var digest) ? digest : default;
+    }
+
+    // …/docker/registry/v2/blobs/sha256/<first two digits>/<hex>/data
+    private static Digest OfStoragePath(string path)
+    {
+        var start = path.LastIndexOf('/' + Storage, StringComparison.Ordinal);
+        var parts = start < 0 ? [] : path[(start + 1 + Storage.Length)..].Split('/');
+        return parts is [{ Length: 2 } two, var hex, "data"] && hex.StartsWith(two, StringComparison.Ordinal) && Digest.TryParse($"sha256:{hex}", out var digest) ? digest : default;
+    }
+
+    // d=sha256:<hex>
+    private static Digest OfParameter(string parameter) =>
+        parameter.StartsWith("d=", StringComparison.Ordinal)
+            && Digest.TryParse(parameter[2..].Replace("%3A", ":", StringComparison.OrdinalIgnoreCase), out var digest) ? digest : default;
+}

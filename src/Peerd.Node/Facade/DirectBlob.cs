@@ -1,0 +1,138 @@
+using System.Globalization;
+using System.Net;
+using Microsoft.Net.Http.Headers;
+using Peerd.Contracts;
+using Peerd.Node.Origin;
+
+namespace Peerd.Node.Facade;
+
+/// <summary>
+/// Passes on what a given URL answers: its bytes where it has them, its status where it refuses. Nothing of it is kept or
+/// shared. Bytes of a range are never passed on as anything else than exactly that range.
+/// </summary>
+internal sealed class DirectBlob(IOrigin origin)
+{
+    private const int BlockSize = 64 * 1024;
+
+    /// <summary>Answers a HEAD.</summary>
+    public async Task HeadAsync(HttpContext context, OriginReference reference, CancellationToken deadline)
+    {
+        await using var answer = await origin.StatAsync(reference, deadline);
+        if (answer is { Outcome: OriginOutcome.Ok, TotalSize: { } size })
+        {
+            context.Response.ContentType = answer.MediaType ?? "application/octet-stream";
+            context.Response.ContentLength = size;
+            context.Response.Headers.AcceptRanges = "bytes";
+            return;
+        }
+
+        await RefuseAsync(context, answer);
+    }
+
+    /// <summary>Answers a GET.</summary>
+    /// <param name="context">The exchange.</param>
+    /// <param name="reference">With a given URL.</param>
+    /// <param name="range">What the client asks for; null for all.</param>
+    /// <param name="deadline">Ends the wait for the head of the answer.</param>
+    public async Task SendAsync(HttpContext context, OriginReference reference, RequestedRange? range, CancellationToken deadline)
+    {
+        ByteRange? wanted = null;
+        if (range is { } asked)
+        {
+            wanted = asked.IsSuffix ? await SuffixAsync(context, reference, asked, deadline) : asked.Resolve(long.MaxValue);
+            if (wanted is null)
+            {
+                return;
+            }
+        }
+
+        await using var answer = await origin.ReadAsync(reference, wanted, deadline);
+        if (answer is not { Outcome: OriginOutcome.Ok, Range.Length: >= 0 } || (wanted is not null && answer.TotalSize is null))
+        {
+            await RefuseAsync(context, answer);
+            return;
+        }
+
+        var response = context.Response;
+        response.ContentType = answer.MediaType ?? "application/octet-stream";
+        response.ContentLength = answer.Range.Length;
+        response.Headers.AcceptRanges = "bytes";
+        if (wanted is not null)
+        {
+            response.StatusCode = StatusCodes.Status206PartialContent;
+            response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {answer.Range.Offset}-{answer.Range.End - 1}/{answer.TotalSize}");
+        }
+
+        await CopyAsync(context, answer);
+    }
+
+    /// <summary>Sends the rest of a body that has begun; false when the URL does not have it.</summary>
+    public async Task<bool> CopyRestAsync(HttpContext context, OriginReference reference, ByteRange rest, long size)
+    {
+        await using var answer = await origin.ReadAsync(reference, rest, context.RequestAborted);
+        return answer.Outcome == OriginOutcome.Ok && answer.Range == rest && answer.TotalSize == size && await CopyAsync(context, answer);
+    }
+
+    /// <summary>The last bytes, whose place is known with the size only; null when that is answered already.</summary>
+    private async Task<ByteRange?> SuffixAsync(HttpContext context, OriginReference reference, RequestedRange range, CancellationToken deadline)
+    {
+        await using var answer = await origin.StatAsync(reference, deadline);
+        if (answer is not { Outcome: OriginOutcome.Ok, TotalSize: { } size })
+        {
+            await RefuseAsync(context, answer);
+            return null;
+        }
+
+        if (range.Resolve(size) is { IsEmpty: false } bytes)
+        {
+            return bytes;
+        }
+
+        await RefuseAsync(context, new OriginResponse { Outcome = OriginOutcome.Refused, Status = HttpStatusCode.RequestedRangeNotSatisfiable, TotalSize = size });
+        return null;
+    }
+
+    /// <summary>False when the source broke off: the connection is gone then, for the client must not take the part for the whole.</summary>
+    private static async Task<bool> CopyAsync(HttpContext context, OriginResponse answer)
+    {
+        var writer = context.Response.BodyWriter;
+        try
+        {
+            int read;
+            while ((read = await answer.Body.ReadAsync(writer.GetMemory(BlockSize), context.RequestAborted)) > 0)
+            {
+                writer.Advance(read);
+                if ((await writer.FlushAsync(context.RequestAborted)).IsCompleted)
+                {
+                    return true;
+                }
+            }
+
+            return true;
+        }
+        catch (IOException)
+        {
+            context.Abort();
+            return false;
+        }
+    }
+
+    private static Task RefuseAsync(HttpContext context, OriginResponse answer)
+    {
+        // The same status: only then does the client find out a new URL, or give up.
+        var status = answer.Outcome == OriginOutcome.Refused ? answer.Status : HttpStatusCode.BadGateway;
+        var message = answer.Error.Length > 0 ? answer.Error : "the host of the blob gave no usable answer";
+        (string, string)? header = answer is { Status: HttpStatusCode.RequestedRangeNotSatisfiable, TotalSize: { } size } ? (HeaderNames.ContentRange, $"bytes */{size}") : null;
+        return RegistryAnswer.WriteErrorAsync(context, new RegistryError(status, CodeOf(status), message, answer.RetryAfter), header);
+    }
+
+    private static string CodeOf(HttpStatusCode status) => status switch
+    {
+        HttpStatusCode.Unauthorized => RegistryError.Unauthorized,
+        HttpStatusCode.Forbidden => RegistryError.Denied,
+        HttpStatusCode.NotFound or HttpStatusCode.Gone => RegistryError.BlobUnknown,
+        HttpStatusCode.RequestedRangeNotSatisfiable => RegistryError.RangeInvalid,
+        HttpStatusCode.TooManyRequests => RegistryError.TooManyRequests,
+        _ => RegistryError.Unavailable,
+    };
+}

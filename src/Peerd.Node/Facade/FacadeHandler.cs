@@ -1,0 +1,89 @@
+using System.Net;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Origin;
+
+namespace Peerd.Node.Facade;
+
+/// <summary>
+/// All requests of the facade: sends each to whom it is for, bounds the wait for the head of its answer, and sees to it
+/// that each has an answer. Thread-safe; one for all connections.
+/// </summary>
+internal sealed partial class FacadeHandler(
+    RegistryFacade registry, BlobFacade blobs, IOptions<FacadeOptions> options, IOptions<BlobOptions> blobOptions, FacadeMetrics metrics, TimeProvider time, ILogger<FacadeHandler> logger)
+{
+    /// <summary>Answers one request; a terminal handler. Throws only what Kestrel must see to close the connection.</summary>
+    public async Task HandleAsync(HttpContext context)
+    {
+        var started = time.GetTimestamp();
+        var aborted = context.RequestAborted;
+        var isBlob = TargetOf(context).StartsWith(BlobUrl.Prefix, StringComparison.Ordinal);
+        using var deadline = new CancellationTokenSource(isBlob ? blobOptions.Value.AnswerTimeoutValue : options.Value.AnswerTimeoutValue, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(aborted, deadline.Token);
+        try
+        {
+            // Kestrel's lowest rate counts from the answer's start and would punish a client for our own slow source.
+            // A client that takes nothing at all is noticed by the read path.
+            if (context.Features.Get<IHttpMinResponseDataRateFeature>() is { } rate)
+            {
+                rate.MinDataRate = null;
+            }
+
+            RegistryAnswer.Prepare(context);
+            await AnswerAsync(context, isBlob, either.Token);
+        }
+        catch (OperationCanceledException) when (aborted.IsCancellationRequested)
+        {
+            // The client is gone; what was being done for it has been told by the token.
+            context.Abort();
+        }
+        catch (OperationCanceledException) when (deadline.IsCancellationRequested && !context.Response.HasStarted)
+        {
+            await RegistryAnswer.WriteErrorAsync(context, new RegistryError(HttpStatusCode.GatewayTimeout, RegistryError.Unavailable, "neither the mesh nor the registry answered in time"));
+        }
+        catch (Exception e) when (!context.Response.HasStarted)
+        {
+            Log.Failed(logger, e, context.TraceIdentifier);
+            await RegistryAnswer.WriteErrorAsync(context, new RegistryError(HttpStatusCode.InternalServerError, RegistryError.Unknown, "internal error"));
+        }
+        finally
+        {
+            var took = time.GetElapsedTime(started);
+            var code = aborted.IsCancellationRequested && !context.Response.HasStarted ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode;
+            metrics.Answered(isBlob, code, took);
+            Log.Answered(logger, context.TraceIdentifier, code, took.TotalMilliseconds);
+        }
+    }
+
+    /// <summary>The request target as the client sent it.</summary>
+    public static string TargetOf(HttpContext context) => context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
+
+    private async Task AnswerAsync(HttpContext context, bool isBlob, CancellationToken deadline)
+    {
+        var method = context.Request.Method;
+        if (!HttpMethods.IsGet(method) && !HttpMethods.IsHead(method))
+        {
+            await RegistryAnswer.WriteErrorAsync(context, new RegistryError(HttpStatusCode.MethodNotAllowed, RegistryError.Unsupported, "this mirror is read only"), ("Allow", "GET, HEAD"));
+            return;
+        }
+
+        if (RegistryAnswer.HasRequestBody(context))
+        {
+            // No client sends one with a read. Two programs that differ on where it ends are how requests are smuggled.
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.BadRequest(RegistryError.Unsupported, "a read has no body"));
+            return;
+        }
+
+        await (isBlob ? blobs.AnswerAsync(context, deadline) : registry.AnswerAsync(context, deadline));
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(2, LogLevel.Debug, "{Request} answered {Status} after {Milliseconds} ms")]
+        public static partial void Answered(ILogger logger, string request, int status, double milliseconds);
+
+        [LoggerMessage(4, LogLevel.Error, "{Request} failed unexpectedly")]
+        public static partial void Failed(ILogger logger, Exception exception, string request);
+    }
+}

@@ -1,0 +1,84 @@
+using System.Net;
+
+namespace Peerd.Node.Origin;
+
+/// <summary>
+/// From which hosts blobs may be read whose URLs clients give, and which addresses these may have. Whoever is on the list
+/// is also believed that a URL of theirs names what they send. Immutable.
+/// </summary>
+internal sealed class BlobHosts
+{
+    // Where S3 keeps the layers of ECR: a bucket of its own in each region.
+    private static readonly string[] Regions =
+    [
+        "af-south-1", "ap-east-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2",
+        "ap-southeast-3", "ap-southeast-4", "ca-central-1", "ca-west-1", "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1",
+        "eu-west-2", "eu-west-3", "il-central-1", "me-central-1", "me-south-1", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
+    ];
+
+    private readonly BlobHost[] _hosts;
+    private readonly IPNetwork[] _networks;
+    private readonly HashSet<(string Host, int Port)> _registries;
+
+    private BlobHosts(IEnumerable<BlobHost> hosts, IEnumerable<IPNetwork> networks, IReadOnlyCollection<RegistryEndpoint> registries)
+    {
+        _hosts = [.. registries.Select(BlobHost.Of), .. hosts];
+        _networks = [.. networks];
+        _registries = [.. registries.Select(registry => (registry.Address.IdnHost, registry.Address.Port))];
+    }
+
+    /// <summary>What is believed without configuration: the hosts that the well-known registries keep their blobs at.</summary>
+    public static IEnumerable<string> WellKnown =>
+    [
+        // Azure Container Registry, its data endpoints and its storage.
+        ".azurecr.io",
+        ".blob.core.windows.net",
+
+        // Microsoft Artifact Registry.
+        "https://mcr.microsoft.com",
+        ".data.mcr.microsoft.com",
+
+        // Docker Hub.
+        "https://registry-1.docker.io",
+        "https://production.cloudflare.docker.com",
+        "https://docker-images-prod.6aa30f8b08e16409b46e0173d6de2f56.r2.cloudflarestorage.com",
+
+        // GitHub Container Registry.
+        "https://ghcr.io",
+        "https://pkg-containers.githubusercontent.com",
+
+        // Google Artifact Registry.
+        "https://gcr.io",
+        ".gcr.io",
+        ".pkg.dev",
+        "https://storage.googleapis.com",
+
+        // Quay.
+        "https://quay.io",
+        ".quay.io",
+
+        // Elastic Container Registry.
+        "https://public.ecr.aws",
+        .. Regions.SelectMany(region => (string[])[$".dkr.ecr.{region}.amazonaws.com", $"https://prod-{region}-starport-layer-bucket.s3.{region}.amazonaws.com"]),
+    ];
+
+    /// <summary>The list that the options tell; they were validated before.</summary>
+    /// <exception cref="ArgumentException">A value is not allowed.</exception>
+    public static BlobHosts From(BlobOptions options, OriginSettings settings) => new(
+        (options.Hosts.Count > 0 ? options.Hosts : WellKnown).Select(text => BlobHost.TryParse(text, out var host) ? host : throw new ArgumentException($"'{text}' is no host of blobs")),
+        options.AllowedNetworks.Select(text => IPNetwork.Parse(text)),
+        settings.Registries.Values);
+
+    /// <summary>True when the URL may be read. Its addresses are checked when they are known, see <see cref="IsAllowed(IPAddress)"/>.</summary>
+    public bool Allows(Uri url) => Array.Exists(_hosts, host => host.Matches(url));
+
+    /// <summary>True for the host and port of a configured registry, which the operator may have put anywhere.</summary>
+    public bool IsRegistry(DnsEndPoint target) => _registries.Contains((target.Host, target.Port));
+
+    /// <summary>True when a host of the list may have this address.</summary>
+    public bool IsAllowed(IPAddress address)
+    {
+        var plain = address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
+        return !AddressPolicy.IsForbidden(address) || Array.Exists(_networks, network => network.Contains(plain));
+    }
+}
