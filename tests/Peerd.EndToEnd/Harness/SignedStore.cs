@@ -14,6 +14,12 @@ internal sealed class SignedStore : IAsyncDisposable
 {
     private const int ChunkSize = 64 * 1024;
 
+    /// <summary>So much of a body is sent before a <see cref="StoreFault"/>: less than a usual read, however much is asked for at once.</summary>
+    private const int Beginning = 32 * 1024;
+
+    // Long enough for the beginning to be passed on before the end is known.
+    private static readonly TimeSpan PauseBeforeCut = TimeSpan.FromMilliseconds(50);
+
     private readonly ConcurrentDictionary<string, GeneratedBlob> _blobs = new(StringComparer.Ordinal);
     private readonly StoreSignature _signature;
     private readonly Lock _gate = new();
@@ -104,16 +110,19 @@ internal sealed class SignedStore : IAsyncDisposable
         }
 
         response.ContentLength = range.Length;
-        await WriteAsync(context, blob, fault is null ? range : range with { Length = range.Length / 2 });
+        await WriteAsync(context, blob, fault is null ? range : range with { Length = Math.Min(Beginning, range.Length / 2) });
         switch (fault)
         {
             case StoreFault.StallBody:
                 await Task.Delay(Timeout.Infinite, context.RequestAborted);
                 break;
             case StoreFault.CutBody:
+                await Task.Delay(PauseBeforeCut, context.RequestAborted);
+
                 // Kestrel ends the connection of an answer that is shorter than its Content-Length, with FIN.
                 throw new InvalidOperationException("cut on purpose");
             case StoreFault.ResetBody:
+                await Task.Delay(PauseBeforeCut, context.RequestAborted);
                 context.Abort();
                 break;
             default:

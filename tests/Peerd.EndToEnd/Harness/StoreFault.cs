@@ -6,12 +6,12 @@ public enum StoreFault
     /// <summary>Sends nothing at all.</summary>
     Silent,
 
-    /// <summary>Sends the headers and half of the body, then nothing.</summary>
+    /// <summary>Sends the headers and the beginning of the body, half of it at most, then nothing.</summary>
     StallBody,
 
-    /// <summary>Ends the connection after half of the body.</summary>
+    /// <summary>Ends the connection after the beginning of the body.</summary>
     CutBody,
 
-    /// <summary>Resets the connection after half of the body.</summary>
+    /// <summary>Resets the connection after the beginning of the body.</summary>
     ResetBody,
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net.Sockets;
+using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.EndToEnd.Harness;
 
@@ -40,49 +41,76 @@ public sealed class OverlaybdFaultTests : LabTest
         var open = await client.TryAsync(urls[0], FirstByte, null, deadline.Token);
         var read = await client.TryAsync(urls[1], new(blobs[1].Size - 1, 1), blobs[1].Size, deadline.Token);
 
-        TestContext.Current.TestOutputHelper?.WriteLine($"requests to the store: {site.Store.Requests - requests}");
+        Print($"requests to the store: {site.Store.Requests - requests}");
         Assert.Equal((status, status), (open.Status, read.Status));
     }
 
     [Fact]
-    public async Task Read_StoreRefusesOnce_NextTryWithNewSignatureSucceeds()
+    public async Task Read_SignatureOver_NextTryWithANewOneSucceeds()
     {
-        var blob = new GeneratedBlob(MiB, seed: 73);
+        var blob = new GeneratedBlob(80 * MiB + Odd, seed: 73);
+        var time = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
+        await using var site = await StreamingSite.StartAsync(Lab, 1, [blob], time);
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        var client = site.CreateClient(site.Nodes[0]);
+        var file = await client.OpenAsync(site.Registry.UrlOf(blob), deadline.Token);
+        time.Advance(site.Store.Lifetime);
+
+        var last = new ByteRange(blob.Size - 1000, 1000);
+        blob.Demand(last.Offset, await file.ReadAsync(last, deadline.Token));
+
+        Print($"refused by the store: {site.Store.Forbidden}");
+        Assert.Equal((2, 1), (client.Resolutions, client.FailedTries));
+    }
+
+    [Fact]
+    public async Task Read_BehindTheEnd_IsRefusedAndNeverTheWholeBlob()
+    {
+        const int MaxErrorText = 64 * 1024;
+        var blob = new GeneratedBlob(MiB + Odd, seed: 78);
         await using var site = await StreamingSite.StartAsync(Lab, 1, [blob]);
         using var deadline = new CancellationTokenSource(PullTimeout);
-        var stream = site.CreateStream(site.Nodes[0], blob);
-        site.Store.AnswerWith(403, times: 1);
+        using var connection = await WireConnection.ConnectAsync(site.Nodes[0].Facade.Authority, deadline.Token);
+        var target = $"/blobs/{site.Store.Url}{site.Store.Sign(blob.Digest)}";
 
-        await stream.RunAsync(deadline.Token);
+        // What overlaybd makes of a read behind the end when it knows the size, and when it does not.
+        foreach (var range in (string[])[$"{blob.Size}-{blob.Size - 1}", "1000-0", $"{blob.Size}-{blob.Size + 999}"])
+        {
+            var head = await connection.AskAsync(target, [$"Range: bytes={range}"], deadline.Token);
 
-        Assert.Equal((2, 1), (stream.Client.Resolutions, stream.Client.FailedTries));
+            Assert.Equal(416, head.Status);
+            await connection.ReadBodyAsync(head, MaxErrorText, deadline.Token);
+        }
     }
 
     [Fact]
     public async Task Read_StoreSilent_IsAnsweredInTime()
     {
-        GeneratedBlob[] blobs = [new(80 * MiB + Odd, seed: 74), new(80 * MiB + Odd, seed: 75)];
-        await using var site = await StreamingSite.StartAsync(Lab, 1, blobs);
-        using var deadline = new CancellationTokenSource(PullTimeout);
-        var client = site.CreateClient(site.Nodes[0]);
-        Assert.Equal(206, (await client.TryAsync(site.Registry.UrlOf(blobs[1]), FirstByte, null, deadline.Token)).Status);
-
-        // At the same time, for they take long: opening a blob, and reading one that is known.
-        foreach (var fault in (StoreFault[])[StoreFault.Silent, StoreFault.StallBody])
+        // At the same time, for each takes nearly as long as it may.
+        var times = await Task.WhenAll(((StoreFault[])[StoreFault.Silent, StoreFault.StallBody]).Select(async (fault, i) =>
         {
+            GeneratedBlob[] blobs = [new(80 * MiB + Odd, seed: 74), new(80 * MiB + Odd, seed: 75)];
+            await using var site = await StreamingSite.StartAsync(Lab, 1, blobs, name: $"{fault}");
+            using var deadline = new CancellationTokenSource(PullTimeout);
+            var client = site.CreateClient(site.Nodes[0]);
+            var (unknown, known) = (site.Registry.UrlOf(blobs[0]), site.Registry.UrlOf(blobs[1]));
+            Assert.Equal(206, (await client.TryAsync(known, FirstByte, null, deadline.Token)).Status);
             site.Store.Fail(fault);
-            var times = await Task.WhenAll(
-                MeasureFailureAsync(client, site.Registry.UrlOf(blobs[0]), FirstByte, null, deadline.Token),
-                MeasureFailureAsync(client, site.Registry.UrlOf(blobs[1]), new(50 * MiB, ReadPattern.Usual), blobs[1].Size, deadline.Token));
 
-            Assert.All(times, time => Assert.True(time < AnswerLimit, $"{fault}: {time.TotalSeconds:0.0} s"));
-        }
+            return await Task.WhenAll(
+                MeasureFailureAsync($"{fault}, opening", client.TryAsync(unknown, FirstByte, null, deadline.Token)),
+                MeasureFailureAsync($"{fault}, reading", client.TryAsync(known, new(50 * MiB, ReadPattern.Usual), blobs[1].Size, deadline.Token)));
+        }));
+
+        Assert.All(times.SelectMany(it => it), time => Assert.True(time < AnswerLimit, $"{time.TotalSeconds:0.0} s"));
     }
 
     [Theory]
-    [InlineData(StoreFault.CutBody)]
-    [InlineData(StoreFault.ResetBody)]
-    public async Task Read_StoreCutsBodies_NoAnswerIsShort(StoreFault fault)
+    [InlineData(StoreFault.CutBody, ReadPattern.Usual)]
+    [InlineData(StoreFault.CutBody, ReadPattern.Large)]
+    [InlineData(StoreFault.ResetBody, ReadPattern.Usual)]
+    [InlineData(StoreFault.ResetBody, ReadPattern.Large)]
+    public async Task Read_StoreCutsBodies_NoAnswerIsShort(StoreFault fault, int largest)
     {
         const int Cuts = 5;
         GeneratedBlob[] blobs = [new(20 * MiB + Odd, seed: 76), new(20 * MiB + Odd, seed: 77)];
@@ -90,34 +118,36 @@ public sealed class OverlaybdFaultTests : LabTest
         using var deadline = new CancellationTokenSource(PullTimeout);
         site.Store.Fail(fault, Cuts);
         var stream = site.CreateStream(site.Nodes[0], blobs[0]);
-        await stream.RunAsync(deadline.Token);
+        await stream.RunAsync(deadline.Token, largest);
 
         // It cuts each and every one from now on: a read may fail, but it must say so.
         site.Store.Fail(fault);
         var client = site.CreateClient(site.Nodes[0]);
-        var reads = ReadPattern.Cover(blobs[1].Size, ReadPattern.Large, seed: 0).Take(OverlaybdClient.MaxReads);
+        var reads = ReadPattern.Cover(blobs[1].Size, largest, seed: 0).Take(OverlaybdClient.MaxReads);
         var failed = await Task.WhenAll(reads.Select(range => FailsAsync(client, site.Registry.UrlOf(blobs[1]), blobs[1], range, deadline.Token)));
 
-        TestContext.Current.TestOutputHelper?.WriteLine($"failed tries: {stream.Client.FailedTries} with {Cuts} cuts; {failed.Count(it => it)} of {failed.Length} with nothing but cuts");
+        Print($"failed tries: {stream.Client.FailedTries} with {Cuts} cuts; {failed.Count(it => it)} of {failed.Length} with nothing but cuts");
     }
 
     // How long a try takes that must fail, with an answer or without one.
-    private static async Task<TimeSpan> MeasureFailureAsync(OverlaybdClient client, string url, ByteRange range, long? size, CancellationToken cancellationToken)
+    private static async Task<TimeSpan> MeasureFailureAsync(string what, Task<OverlaybdAnswer> asked)
     {
         var start = Stopwatch.GetTimestamp();
-        var status = 0;
+        var result = "no answer";
         try
         {
-            status = (await client.TryAsync(url, range, size, cancellationToken)).Status;
+            var status = (await asked).Status;
+            Assert.NotEqual(206, status);
+            result = $"{status}";
         }
         catch (Exception e) when (e is IOException or SocketException)
         {
             // The connection ended: an error, too.
         }
 
-        Assert.NotEqual(206, status);
-        TestContext.Current.TestOutputHelper?.WriteLine($"{status} after {Stopwatch.GetElapsedTime(start).TotalSeconds:0.0} s");
-        return Stopwatch.GetElapsedTime(start);
+        var time = Stopwatch.GetElapsedTime(start);
+        Print($"{what}: {result} after {time.TotalSeconds:0.0} s");
+        return time;
     }
 
     private static async Task<bool> FailsAsync(OverlaybdClient client, string url, GeneratedBlob blob, ByteRange range, CancellationToken cancellationToken)
@@ -137,4 +167,6 @@ public sealed class OverlaybdFaultTests : LabTest
             return true;
         }
     }
+
+    private static void Print(string line) => TestContext.Current.TestOutputHelper?.WriteLine(line);
 }

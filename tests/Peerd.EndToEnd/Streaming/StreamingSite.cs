@@ -29,7 +29,8 @@ internal sealed class StreamingSite : IAsyncDisposable
     /// <param name="nodes">How many.</param>
     /// <param name="blobs">What the store has.</param>
     /// <param name="time">Decides when signatures are over; null is the real time.</param>
-    public static async Task<StreamingSite> StartAsync(Lab lab, int nodes, GeneratedBlob[] blobs, TimeProvider? time = null)
+    /// <param name="name">Tells its nodes from those of other sites.</param>
+    public static async Task<StreamingSite> StartAsync(Lab lab, int nodes, GeneratedBlob[] blobs, TimeProvider? time = null, string name = "n")
     {
         var store = await SignedStore.StartAsync(time);
         foreach (var blob in blobs)
@@ -37,7 +38,7 @@ internal sealed class StreamingSite : IAsyncDisposable
             store.Add(blob);
         }
 
-        var site = new StreamingSite(store, await TokenRegistry.StartAsync(store), PeerdNode.CreateMany(lab, nodes));
+        var site = new StreamingSite(store, await TokenRegistry.StartAsync(store), [.. Enumerable.Range(1, nodes).Select(i => PeerdNode.Create(lab, $"{name}{i}"))]);
         try
         {
             await Task.WhenAll(site.Nodes.Select(node => node.StartAsync(site.Configure(node))));
