@@ -27,6 +27,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     /// <summary>Segments that are filled because a read fell into them and no peer was known to have them.</summary>
     private const int MostFills = 64;
 
+    /// <summary>Pieces that are fetched for reads when nothing can be kept on disk.</summary>
+    private const int MostFillsInMemory = 8;
+
     /// <summary>How long a read waits for its bytes, when it went well the last time.</summary>
     private static readonly TimeSpan LongestPatience = TimeSpan.FromSeconds(5);
 
@@ -281,6 +284,14 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     private List<Demand> Demands(Download download)
     {
         var demands = new List<Demand>();
+        if (Content.KeepsInMemory)
+        {
+            // Little fits there: what is fetched ahead would push out what is being read.
+            _fills.RemoveRange(Math.Min(_fills.Count, MostFillsInMemory), Math.Max(0, _fills.Count - MostFillsInMemory));
+            _fills.ForEach(piece => Add(piece, piece + 1));
+            return demands;
+        }
+
         _fills.RemoveAll(piece => IsWhole(piece / Layout.PiecesPerSegment));
         foreach (var piece in _fills)
         {

@@ -22,6 +22,21 @@ internal sealed class BlobStreams(PieceCache cache, Downloads downloads, IOption
     private readonly long _readAhead = options.Value.ReadAheadValue;
     private readonly bool _followsOrder = options.Value.LearnedOrderValue;
 
+    /// <summary>The content for one read if it is open already. Give it back with <see cref="Close"/>.</summary>
+    public BlobStream? TryOpen(Digest digest)
+    {
+        lock (_lock)
+        {
+            if (!_streams.TryGetValue(digest, out var stream) || stream.IsStale)
+            {
+                return null;
+            }
+
+            stream.Users++;
+            return stream;
+        }
+    }
+
     /// <summary>
     /// Opens a content for one read; null when its size cannot be found out. Give it back with <see cref="Close"/>.
     /// </summary>
@@ -30,11 +45,6 @@ internal sealed class BlobStreams(PieceCache cache, Downloads downloads, IOption
     /// <param name="cancellationToken">Stops the wait for the size.</param>
     public async ValueTask<BlobStream?> OpenAsync(Digest digest, OriginReference origin, CancellationToken cancellationToken)
     {
-        if (Find(digest) is { } known)
-        {
-            return known;
-        }
-
         if (cache.TryOpen(digest, out var lease))
         {
             return Add(digest, lease, use: null);
@@ -105,20 +115,6 @@ internal sealed class BlobStreams(PieceCache cache, Downloads downloads, IOption
                     Remove(stream);
                 }
             }
-        }
-    }
-
-    private BlobStream? Find(Digest digest)
-    {
-        lock (_lock)
-        {
-            if (!_streams.TryGetValue(digest, out var stream) || stream.IsStale)
-            {
-                return null;
-            }
-
-            stream.Users++;
-            return stream;
         }
     }
 

@@ -23,6 +23,7 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     private readonly PeerConnections _peers;
     private readonly HolderDirectory _directory;
     private readonly Func<string, Digest, HeldContent?> _held;
+    private readonly Action<Digest> _discard;
     private readonly TimeProvider _time;
     private readonly ILogger<AnnounceTarget> _logger;
     private readonly Lock _lock = new();
@@ -30,12 +31,14 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     private readonly Task _running;
     private readonly Channel<bool> _signal = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly HashSet<Digest> _all = [];
+    private readonly HashSet<Digest> _mismatched = [];
     private HashSet<Digest> _changed = [];
     private bool _hasSpoken;
 
     public AnnounceTarget(
-        string name, NodeIdentity self, PeerConnections peers, HolderDirectory directory, Func<string, Digest, HeldContent?> held, TimeProvider time, ILogger<AnnounceTarget> logger)
+        string name, NodeIdentity self, PeerConnections peers, HolderDirectory directory, Func<string, Digest, HeldContent?> held, Action<Digest> discard, TimeProvider time, ILogger<AnnounceTarget> logger)
     {
+        _discard = discard;
         _name = name;
         _self = self;
         _peers = peers;
@@ -65,6 +68,17 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
         {
             _changed.UnionWith(digests);
             _all.UnionWith(_changed);
+        }
+
+        _signal.Writer.TryWrite(true);
+    }
+
+    /// <summary>This content was here as a whole, and did not match its digest.</summary>
+    public void Mismatched(Digest digest)
+    {
+        lock (_lock)
+        {
+            _mismatched.Add(digest);
         }
 
         _signal.Writer.TryWrite(true);
@@ -111,13 +125,31 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     private async Task AnnounceLocallyAsync(CancellationToken cancellationToken)
     {
         using var lease = _directory.OpenLease(Member()) ?? throw new InvalidOperationException("a newer process of this node has announced already");
-        await SayAsync(
-            batch =>
-            {
-                lease.Apply(batch);
-                return Task.CompletedTask;
-            },
-            cancellationToken);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var discarding = DiscardAsync(lease, ended.Token);
+        try
+        {
+            await SayAsync(
+                batch =>
+                {
+                    lease.Apply(batch);
+                    return Task.CompletedTask;
+                },
+                cancellationToken);
+        }
+        finally
+        {
+            await ended.CancelAsync();
+            await discarding.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task DiscardAsync(HolderDirectory.Lease lease, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            _discard(await lease.NextDiscardAsync(cancellationToken));
+        }
     }
 
     private async Task AnnounceAsync(Mesh.Peer peer, Action connected, CancellationToken cancellationToken)
@@ -126,12 +158,27 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
         using var call = peer.Announce(ended.Token);
         using var window = new SemaphoreSlim(UnacknowledgedBatches);
         var isOpen = false;
+        var acknowledged = 0UL;
         var saying = SayAndLeaveAsync(call.RequestStream, window, ended, cancellationToken);
         try
         {
             while (await call.ResponseStream.MoveNext(ended.Token))
             {
-                window.Release();
+                var response = call.ResponseStream.Current;
+                if (response.Acknowledged > acknowledged)
+                {
+                    acknowledged++;
+                    window.Release();
+                }
+
+                foreach (var discarded in response.Discarded)
+                {
+                    if (Digest.TryParse(discarded, out var digest))
+                    {
+                        _discard(digest);
+                    }
+                }
+
                 if (!isOpen)
                 {
                     isOpen = true;
@@ -207,6 +254,11 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
                 await SendAsync(batch);
             }
 
+            if (TakeMismatched() is { Count: > 0 } mismatched)
+            {
+                await SendAsync(new AnnounceRequest { Mismatched = { mismatched.Select(digest => digest.ToString()) } });
+            }
+
             if (!synchronized)
             {
                 synchronized = true;
@@ -228,6 +280,16 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
             batch.Sequence = ++sequence;
             batch.Member = sequence == 1 ? Member() : null;
             return send(batch);
+        }
+    }
+
+    private List<Digest> TakeMismatched()
+    {
+        lock (_lock)
+        {
+            var mismatched = _mismatched.ToList();
+            _mismatched.Clear();
+            return mismatched;
         }
     }
 

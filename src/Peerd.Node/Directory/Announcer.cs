@@ -17,6 +17,8 @@ internal sealed class Announcer(
     NodeIdentity self,
     PeerConnections peers,
     HolderDirectory directory,
+    ContentMismatches mismatches,
+    IDiscardHandler discards,
     TimeProvider time,
     IHostApplicationLifetime lifetime,
     ILoggerFactory loggers) : BackgroundService
@@ -37,7 +39,7 @@ internal sealed class Announcer(
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
         try
         {
-            await Task.WhenAll(FollowRingAsync(stop.Token), FollowCacheAsync(stop.Token));
+            await Task.WhenAll(FollowRingAsync(stop.Token), FollowCacheAsync(stop.Token), FollowMismatchesAsync(stop.Token));
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -83,7 +85,34 @@ internal sealed class Announcer(
         }
     }
 
+    private async Task FollowMismatchesAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            await mismatches.Found.WaitAsync(cancellationToken);
+            foreach (var digest in mismatches.Found.Drain())
+            {
+                foreach (var (name, _) in ByTarget([digest]))
+                {
+                    TargetOf(name).Mismatched(digest);
+                }
+            }
+        }
+    }
+
     private void Distribute(IReadOnlyCollection<Digest> changed)
+    {
+        foreach (var (name, digests) in ByTarget(changed))
+        {
+            TargetOf(name).Changed(digests);
+        }
+    }
+
+    private AnnounceTarget TargetOf(string name) =>
+        _targets.GetOrAdd(name, static (key, announcer) => new Lazy<AnnounceTarget>(() => announcer.CreateTarget(key)), this).Value;
+
+    /// <summary>Who is responsible for which of the contents.</summary>
+    private Dictionary<string, List<Digest>> ByTarget(IReadOnlyCollection<Digest> changed)
     {
         var ring = _ring;
         Span<int> responsible = stackalloc int[ProtocolConstants.Replicas];
@@ -103,13 +132,10 @@ internal sealed class Announcer(
             }
         }
 
-        foreach (var (name, digests) in byTarget)
-        {
-            _targets.GetOrAdd(name, static (key, announcer) => new Lazy<AnnounceTarget>(() => announcer.CreateTarget(key)), this).Value.Changed(digests);
-        }
+        return byTarget;
     }
 
-    private AnnounceTarget CreateTarget(string name) => new(name, self, peers, directory, Held, time, loggers.CreateLogger<AnnounceTarget>());
+    private AnnounceTarget CreateTarget(string name) => new(name, self, peers, directory, Held, discards.Discard, time, loggers.CreateLogger<AnnounceTarget>());
 
     /// <summary>What this node holds of a content, if this member is responsible for it.</summary>
     private HeldContent? Held(string target, Digest digest) =>

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Threading.Channels;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Mesh;
@@ -9,6 +10,9 @@ namespace Peerd.Node.Directory;
 internal interface IHolderObserver
 {
     void HolderChanged(Digest content, string node);
+
+    /// <summary>A node had the whole content and it did not match its digest: what was told of it is not to be relied on.</summary>
+    void Mismatched(Digest content);
 }
 
 /// <summary>What one node holds of a content.</summary>
@@ -39,6 +43,11 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
     /// <summary>What the entries of one node may take of memory: no node can make this one allocate without bound.</summary>
     private const long MaxNodeBytes = 64 << 20;
 
+    /// <summary>A content is not discarded again sooner.</summary>
+    private static readonly TimeSpan DiscardInterval = TimeSpan.FromSeconds(10);
+
+    private const int MostDiscarded = 1024;
+
     /// <summary>Contents whose order of pieces is remembered: 64 MiB at most.</summary>
     private const int MostOrders = 4096;
 
@@ -50,6 +59,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
     private readonly Dictionary<string, Node> _nodes = new(StringComparer.Ordinal);
     private readonly List<(Lease Lease, long BrokenAt)> _broken = [];
     private IHolderObserver? _observer;
+    private readonly Dictionary<Digest, long> _discarded = [];
     private int _ordered;
 
     /// <summary>How many contents have a holder.</summary>
@@ -217,6 +227,48 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         }
 
         Notify(lease.Name, changed);
+        foreach (var mismatched in request.Mismatched)
+        {
+            if (Digest.TryParse(mismatched, out var digest))
+            {
+                Mismatched(lease, digest);
+            }
+        }
+    }
+
+    /// <summary>Whoever holds a part of the content may hold the wrong part: it is to drop that, and nobody is sent to it meanwhile.</summary>
+    private void Mismatched(Lease finder, Digest digest)
+    {
+        var suspects = new List<string>();
+        lock (_lock)
+        {
+            // Nobody can make the others fetch a content again and again.
+            var isNews = !_discarded.TryGetValue(digest, out var before) || time.GetElapsedTime(before) > DiscardInterval;
+            if (!isNews || !_contents.TryGetValue(digest, out var content))
+            {
+                return;
+            }
+
+            if (_discarded.Count >= MostDiscarded)
+            {
+                _discarded.Clear();
+            }
+
+            _discarded[digest] = time.GetTimestamp();
+            foreach (var (node, held) in content.Holders.Where(pair => !pair.Value.Complete).ToList())
+            {
+                suspects.Add(node);
+                if (node != finder.Name)
+                {
+                    _nodes[node].Announcing?.Discard(digest);
+                }
+            }
+
+            suspects.ForEach(node => RemoveEntry(digest, node, []));
+        }
+
+        _observer?.Mismatched(digest);
+        suspects.ForEach(node => _observer?.HolderChanged(digest, node));
     }
 
     private void Add(Lease lease, Digest digest, long size, string mediaType, IReadOnlyCollection<PieceRun> pieces)
@@ -368,6 +420,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
     /// </summary>
     internal sealed class Lease(HolderDirectory directory, string name, ulong incarnation) : IAnnounceSession
     {
+        private readonly Channel<Digest> _discards = Channel.CreateBounded<Digest>(new BoundedChannelOptions(MostDiscarded) { FullMode = BoundedChannelFullMode.DropOldest });
         private int _closed;
 
         public string Name { get; } = name;
@@ -380,6 +433,11 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
 
         /// <summary>What <see cref="Apply"/> does with a message that adds these pieces, without the message.</summary>
         public void Add(Digest content, long size, string mediaType, IReadOnlyCollection<PieceRun> pieces) => directory.Add(this, content, size, mediaType, pieces);
+
+        public ValueTask<Digest> NextDiscardAsync(CancellationToken cancellationToken) => _discards.Reader.ReadAsync(cancellationToken);
+
+        /// <summary>The node is to drop what it holds of the content in part.</summary>
+        public void Discard(Digest content) => _discards.Writer.TryWrite(content);
 
         public void Leave() => directory.Leave(this);
 

@@ -20,7 +20,7 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
 
     private const int BlockSize = 64 * 1024;
 
-    /// <summary>How often bytes may be lost between their arrival and their reading: memory is short then.</summary>
+    /// <summary>How often bytes of one read may be lost between their arrival and their reading: memory is short then.</summary>
     private const int MaxLosses = 3;
 
     /// <summary>How long the first read of a content waits for its size.</summary>
@@ -137,30 +137,20 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
     /// <summary>Opens the content; null when its size is not found out soon: then the URL itself may know more.</summary>
     private async ValueTask<BlobStream?> OpenAsync(ContentRequest request, CancellationToken deadline)
     {
-        var opening = streams.OpenAsync(request.Digest, request.Origin, deadline);
-        if (opening.IsCompletedSuccessfully)
+        if (streams.TryOpen(request.Digest) is { } stream)
         {
-            return opening.Result;
+            return stream;
         }
 
-        var opened = opening.AsTask();
-        await Task.WhenAny(opened, Task.Delay(OpenPatience, time, deadline));
-        if (!opened.IsCompleted)
+        using var patience = new CancellationTokenSource(OpenPatience, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, deadline);
+        try
         {
-            _ = CloseLateAsync(opened);
-            deadline.ThrowIfCancellationRequested();
+            return await streams.OpenAsync(request.Digest, request.Origin, either.Token);
+        }
+        catch (OperationCanceledException) when (!deadline.IsCancellationRequested)
+        {
             return null;
-        }
-
-        return await opened;
-    }
-
-    private async Task CloseLateAsync(Task<BlobStream?> opening)
-    {
-        await ((Task)opening).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (opening is { IsCompletedSuccessfully: true, Result: { } stream })
-        {
-            streams.Close(stream);
         }
     }
 
@@ -178,38 +168,20 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
     /// <summary>Sends a range; false when nothing was sent because its first bytes do not come.</summary>
     private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, CancellationToken deadline)
     {
-        var response = context.Response;
+        var losses = 0;
         for (var offset = bytes.Offset; offset < bytes.End;)
         {
             var chunk = ByteRange.FromBounds(offset, Math.Min(bytes.End, offset + ChunkSize));
             var source = await stream.EnsureAsync(chunk, origin, offset == bytes.Offset ? deadline : context.RequestAborted);
-            for (var losses = 0; source != BlobSource.None && !TryWrite(context, stream, chunk, bytes); losses++)
+            var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, chunk, bytes);
+            offset += copied;
+            if (copied < chunk.Length && (source == BlobSource.None || ++losses > MaxLosses))
             {
-                source = losses < MaxLosses ? await stream.EnsureAsync(chunk, origin, context.RequestAborted) : BlobSource.None;
-            }
-
-            if (source == BlobSource.None)
-            {
-                if (offset == bytes.Offset)
-                {
-                    return false;
-                }
-
-                // The client has the beginning: it gets the rest of exactly these bytes, or sees that they are cut.
-                metrics.BlobRead(BlobSource.None);
-                if (!await _direct.CopyRestAsync(context, origin, ByteRange.FromBounds(offset, bytes.End), stream.Size))
-                {
-                    metrics.Truncated();
-                    Log.Truncated(logger, context.TraceIdentifier, origin.Given!);
-                    context.Abort();
-                }
-
-                return true;
+                return offset > bytes.Offset && await SendRestAsync(context, ByteRange.FromBounds(offset, bytes.End), stream.Size, origin);
             }
 
             metrics.BlobRead(source);
-            offset = chunk.End;
-            if ((await response.BodyWriter.FlushAsync(context.RequestAborted)).IsCompleted)
+            if ((await context.Response.BodyWriter.FlushAsync(context.RequestAborted)).IsCompleted)
             {
                 context.Abort();
                 return true;
@@ -219,39 +191,46 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
         return true;
     }
 
-    /// <summary>Puts a chunk into the answer, and the head before the first one; false when it is not here any more.</summary>
-    private static bool TryWrite(HttpContext context, BlobStream stream, ByteRange chunk, ByteRange all)
+    /// <summary>The client has the beginning: it gets the rest of exactly these bytes, or sees that they are cut.</summary>
+    private async Task<bool> SendRestAsync(HttpContext context, ByteRange rest, long size, OriginReference origin)
     {
-        // Into memory that is not part of the answer yet: the head must not be lost with bytes that are lost.
-        using var buffer = PooledBuffer.Rent((int)chunk.Length);
-        try
+        metrics.BlobRead(BlobSource.None);
+        if (!await _direct.CopyRestAsync(context, origin, rest, size))
         {
-            stream.Read(chunk.Offset, buffer.Memory.Span[..(int)chunk.Length]);
-        }
-        catch (FrameLostException)
-        {
-            return false;
-        }
-
-        if (!context.Response.HasStarted && chunk.Offset == all.Offset)
-        {
-            context.Response.StatusCode = StatusCodes.Status206PartialContent;
-            Describe(context.Response, all.Length);
-            context.Response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {all.Offset}-{all.End - 1}/{stream.Size}");
-        }
-
-        var writer = context.Response.BodyWriter;
-        for (var bytes = buffer.Memory.Span[..(int)chunk.Length]; bytes.Length > 0;)
-        {
-            var length = Math.Min(bytes.Length, BlockSize);
-            var block = writer.GetSpan(1);
-            length = Math.Min(length, block.Length);
-            bytes[..length].CopyTo(block);
-            writer.Advance(length);
-            bytes = bytes[length..];
+            metrics.Truncated();
+            Log.Truncated(logger, context.TraceIdentifier, origin.Given!);
+            context.Abort();
         }
 
         return true;
+    }
+
+    /// <summary>Puts a chunk into the answer, and the head before its first byte. How many bytes: what is lost meanwhile ends it.</summary>
+    private static long Copy(HttpResponse response, BlobStream stream, ByteRange chunk, ByteRange all)
+    {
+        var offset = chunk.Offset;
+        try
+        {
+            while (offset < chunk.End)
+            {
+                var length = (int)Math.Min(BlockSize, chunk.End - offset);
+                stream.Read(offset, response.BodyWriter.GetSpan(length)[..length]);
+                if (offset == all.Offset)
+                {
+                    response.StatusCode = StatusCodes.Status206PartialContent;
+                    Describe(response, all.Length);
+                    response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {all.Offset}-{all.End - 1}/{stream.Size}");
+                }
+
+                response.BodyWriter.Advance(length);
+                offset += length;
+            }
+        }
+        catch (FrameLostException)
+        {
+        }
+
+        return offset - chunk.Offset;
     }
 
     private static void Describe(HttpResponse response, long length)

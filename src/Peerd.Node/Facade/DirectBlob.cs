@@ -14,6 +14,9 @@ internal sealed class DirectBlob(IOrigin origin)
 {
     private const int BlockSize = 64 * 1024;
 
+    /// <summary>How often what is left of a body is asked for when the source breaks off.</summary>
+    private const int MaxTries = 3;
+
     /// <summary>Answers a HEAD.</summary>
     public async Task HeadAsync(HttpContext context, OriginReference reference, CancellationToken deadline)
     {
@@ -63,14 +66,33 @@ internal sealed class DirectBlob(IOrigin origin)
             response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {answer.Range.Offset}-{answer.Range.End - 1}/{answer.TotalSize}");
         }
 
-        await CopyAsync(context, answer);
+        var rest = ByteRange.FromBounds(answer.Range.Offset + await CopyAsync(context, answer), answer.Range.End);
+        if (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size)))
+        {
+            // The client must not take the part for the whole.
+            context.Abort();
+        }
     }
 
     /// <summary>Sends the rest of a body that has begun; false when the URL does not have it.</summary>
     public async Task<bool> CopyRestAsync(HttpContext context, OriginReference reference, ByteRange rest, long size)
     {
-        await using var answer = await origin.ReadAsync(reference, rest, context.RequestAborted);
-        return answer.Outcome == OriginOutcome.Ok && answer.Range == rest && answer.TotalSize == size && await CopyAsync(context, answer);
+        for (var tries = 0; tries < MaxTries; tries++)
+        {
+            await using var answer = await origin.ReadAsync(reference, rest, context.RequestAborted);
+            if (answer.Outcome != OriginOutcome.Ok || answer.Range != rest || answer.TotalSize != size)
+            {
+                return false;
+            }
+
+            rest = ByteRange.FromBounds(rest.Offset + await CopyAsync(context, answer), rest.End);
+            if (rest.IsEmpty)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>The last bytes, whose place is known with the size only; null when that is answered already.</summary>
@@ -92,29 +114,29 @@ internal sealed class DirectBlob(IOrigin origin)
         return null;
     }
 
-    /// <summary>False when the source broke off: the connection is gone then, for the client must not take the part for the whole.</summary>
-    private static async Task<bool> CopyAsync(HttpContext context, OriginResponse answer)
+    /// <summary>How many bytes could be copied: all, as long as the source does not break off and the client does not leave.</summary>
+    private static async Task<long> CopyAsync(HttpContext context, OriginResponse answer)
     {
         var writer = context.Response.BodyWriter;
+        var copied = 0L;
         try
         {
             int read;
             while ((read = await answer.Body.ReadAsync(writer.GetMemory(BlockSize), context.RequestAborted)) > 0)
             {
                 writer.Advance(read);
+                copied += read;
                 if ((await writer.FlushAsync(context.RequestAborted)).IsCompleted)
                 {
-                    return true;
+                    throw new OperationCanceledException(context.RequestAborted);
                 }
             }
-
-            return true;
         }
         catch (IOException)
         {
-            context.Abort();
-            return false;
         }
+
+        return copied;
     }
 
     private static Task RefuseAsync(HttpContext context, OriginResponse answer)

@@ -152,6 +152,8 @@ internal static partial class NodeHost
         AddHosted<Coordination>(services);
         services.AddSingleton<ILookupHandler>(provider => provider.GetRequiredService<Coordination>());
         services.AddSingleton<Downloads>();
+        services.AddSingleton<ContentMismatches>();
+        services.AddSingleton<IDiscardHandler>(provider => provider.GetRequiredService<Downloads>());
         services.AddSingleton<IIncomingPieces>(provider => provider.GetRequiredService<Downloads>());
         AddHosted<Announcer>(services);
         services.AddSingleton<RangeServer>();

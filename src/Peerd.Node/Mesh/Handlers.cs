@@ -15,6 +15,9 @@ internal interface IAnnounceSession : IDisposable
 {
     void Apply(AnnounceRequest request);
 
+    /// <summary>Completes with the next content of which the node is to drop what it holds in part.</summary>
+    ValueTask<Digest> NextDiscardAsync(CancellationToken cancellationToken);
+
     /// <summary>The node ended the stream in an orderly way: what it announced is withdrawn at once.</summary>
     void Leave();
 }

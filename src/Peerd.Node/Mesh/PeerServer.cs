@@ -35,21 +35,56 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
 
     private async Task TakeAnnouncementsAsync(IAsyncStreamReader<AnnounceRequest> requests, IServerStreamWriter<AnnounceResponse> responses, ServerCallContext context)
     {
-        IAnnounceSession? session = null;
+        if (!await requests.MoveNext(context.CancellationToken))
+        {
+            return;
+        }
+
+        using var session = OpenAnnounce(requests.Current);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
+        using var turn = new SemaphoreSlim(1);
+        var acknowledged = 0UL;
+        var discarding = TellDiscardsAsync();
         try
         {
-            await foreach (var request in requests.ReadAllAsync(context.CancellationToken))
+            do
             {
-                session ??= OpenAnnounce(request);
-                session.Apply(request);
-                await responses.WriteAsync(new AnnounceResponse { Acknowledged = request.Sequence }, context.CancellationToken);
+                session.Apply(requests.Current);
+                acknowledged = requests.Current.Sequence;
+                await WriteAsync(new AnnounceResponse());
             }
+            while (await requests.MoveNext(context.CancellationToken));
 
-            session?.Leave();
+            session.Leave();
         }
         finally
         {
-            session?.Dispose();
+            await ended.CancelAsync();
+            await discarding.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        async Task TellDiscardsAsync()
+        {
+            while (true)
+            {
+                var discard = await session.NextDiscardAsync(ended.Token);
+                await WriteAsync(new AnnounceResponse { Discarded = { discard.ToString() } });
+            }
+        }
+
+        // One message at a time is written on a stream.
+        async Task WriteAsync(AnnounceResponse response)
+        {
+            await turn.WaitAsync(context.CancellationToken);
+            try
+            {
+                response.Acknowledged = acknowledged;
+                await responses.WriteAsync(response, context.CancellationToken);
+            }
+            finally
+            {
+                turn.Release();
+            }
         }
     }
 

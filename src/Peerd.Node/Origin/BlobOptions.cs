@@ -58,7 +58,7 @@ internal sealed class BlobOptionsValidator : IValidateOptions<BlobOptions>
         {
             if (!IPNetwork.TryParse(options.AllowedNetworks[i], out _))
             {
-                faults.Add($"AllowedNetworks:{i}", options.AllowedNetworks[i], "a network such as 10.1.0.0/16 or fd00::/8, without bits behind the prefix");
+                faults.Add($"AllowedNetworks:{i}", options.AllowedNetworks[i], "a network such as 10.1.0.0/16 or fd00::/8");
             }
         }
 

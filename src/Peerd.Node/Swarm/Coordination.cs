@@ -96,6 +96,14 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         }
     }
 
+    void IHolderObserver.Mismatched(Digest content)
+    {
+        if (_contents.TryGetValue(content, out var coordinated))
+        {
+            coordinated.Mismatched();
+        }
+    }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(TickInterval, _time);
@@ -302,6 +310,14 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 _coordinator.HolderChanged(node, held?.Complete ?? false, held?.Pieces, owner.Now);
                 ScheduleFlush();
                 TellOrder();
+            }
+        }
+
+        public void Mismatched()
+        {
+            lock (_lock)
+            {
+                _coordinator.ChecksumsInDoubt();
             }
         }
 

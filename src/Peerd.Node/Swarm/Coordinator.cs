@@ -311,6 +311,14 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
     }
 
+    /// <summary>Some bytes are wrong: the checksums that the first readers told may be of those.</summary>
+    public void ChecksumsInDoubt()
+    {
+        _checksums.Clear();
+        _piecesWithChecksums.Clear();
+        _askers.ForEach(asker => asker.Asker!.ToldChecksums = 0);
+    }
+
     /// <summary>
     /// A report of an asker. What has arrived must have been told before, by <see cref="HolderChanged"/>; checksums by
     /// <see cref="ChecksumsKnown"/>.

@@ -1,6 +1,7 @@
 using System.Net;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Directory;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
@@ -12,6 +13,7 @@ internal sealed record DownloadServices(
     PieceCache Cache,
     IOrigin Origin,
     PeerConnections Peers,
+    ContentMismatches Mismatches,
     Func<Digest, IOwnerLinkUser, OwnerLink> OpenLink,
     string SelfName,
     ulong Incarnation,
@@ -75,6 +77,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private List<LookupResponse>? _early = [];
     private int _verifiedFrames;
     private int _mismatches;
+    private int _isAfresh;
     private int _emptyReads;
     private bool _hadSession;
     private bool _isProbing;
@@ -1094,6 +1097,38 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         return checksums;
     }
 
+    /// <summary>
+    /// Another node has found wrong bytes of the content: what is here is forgotten and fetched again. False when nothing is
+    /// here yet, or all of it is known to be right.
+    /// </summary>
+    public bool TryStartAfresh()
+    {
+        lock (_lock)
+        {
+            if (_machine is null || _isClosed || Content.IsVerified)
+            {
+                return _machine is not null && Content.IsVerified;
+            }
+
+            Log.Discarded(_services.Logger, Digest);
+            Interlocked.Exchange(ref _isAfresh, 1);
+            Drop();
+            _machine.StartOver(Now, isTrusting: true);
+            DemandsChanged();
+            return true;
+        }
+    }
+
+    private void Drop()
+    {
+        Content.DropAll();
+        _verifiedFrames = 0;
+        _checksums.Clear();
+        _arrived.Clear();
+        _read.Clear();
+        Array.Clear(_hashed);
+    }
+
     /// <summary>Hashes the content in order as it arrives; at the end it is known to be right, or starts over.</summary>
     private async Task VerifyAsync(CancellationToken cancellationToken)
     {
@@ -1122,6 +1157,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     return;
                 }
 
+                if (Interlocked.Exchange(ref _isAfresh, 0) != 0)
+                {
+                    // Of what was hashed some has been replaced meanwhile.
+                    continue;
+                }
+
                 if (Digest.Matches(hash))
                 {
                     content.MarkVerified();
@@ -1131,12 +1172,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
             _services.Metrics.IntegrityFailure("content");
             Log.DigestMismatch(_services.Logger, Digest);
-            content.DropAll();
             lock (_lock)
             {
-                _verifiedFrames = 0;
-                _checksums.Clear();
-                _hashed = [];
+                Drop();
+                _services.Mismatches.Add(Digest);
                 if (++_mismatches > 1)
                 {
                     _originFailure = new SourceFailure(HttpStatusCode.BadGateway, "what the origin sent does not match the digest");
@@ -1293,6 +1332,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         [LoggerMessage(9, LogLevel.Warning, "The size of {Digest} is uncertain, what is here of it was dropped: {Reason}")]
         public static partial void SizesDiffer(ILogger logger, Digest digest, string reason);
+
+        [LoggerMessage(10, LogLevel.Warning, "Another node has found wrong bytes of {Digest}: what is here of it is fetched again")]
+        public static partial void Discarded(ILogger logger, Digest digest);
 
         [LoggerMessage(5, LogLevel.Error, "Downloading {Digest} met an unexpected error")]
         public static partial void TaskFailed(ILogger logger, Exception exception, Digest digest);

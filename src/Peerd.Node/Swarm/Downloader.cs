@@ -296,11 +296,13 @@ internal sealed class Downloader
         Schedule(now);
     }
 
-    /// <summary>The pieces did not add up to the content: peers are not trusted with it any more.</summary>
-    public void StartOver(TimeSpan now)
+    /// <summary>The pieces did not add up to the content: all of them are fetched again.</summary>
+    /// <param name="now">The time.</param>
+    /// <param name="isTrusting">It was another node that found out. Else peers are not trusted with the content any more.</param>
+    public void StartOver(TimeSpan now, bool isTrusting = false)
     {
         _have.Clear();
-        _peersAllowed = false;
+        _peersAllowed &= isTrusting;
         foreach (var (segment, assigned) in _assigned)
         {
             // Nobody's fault, but the holder has a place again.

@@ -1,4 +1,5 @@
 using Peerd.Contracts;
+using Peerd.Node.Directory;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
@@ -8,7 +9,7 @@ using Peerd.Node.Storage;
 namespace Peerd.Node.Swarm;
 
 /// <summary>All downloads of this node, one for each content: whoever wants a content joins its download.</summary>
-internal sealed class Downloads : IIncomingPieces, IAsyncDisposable
+internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDisposable
 {
     /// <summary>How long a download goes on without a reader: the next range of the same client usually follows.</summary>
     private static readonly TimeSpan Linger = TimeSpan.FromSeconds(2);
@@ -19,11 +20,11 @@ internal sealed class Downloads : IIncomingPieces, IAsyncDisposable
     private readonly HashSet<Task> _closing = [];
 
     public Downloads(
-        PieceCache cache, IOrigin origin, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler lookups, MeshMetrics metrics, TimeProvider time, ILoggerFactory loggers)
+        PieceCache cache, IOrigin origin, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler lookups, ContentMismatches mismatches, MeshMetrics metrics, TimeProvider time, ILoggerFactory loggers)
     {
         var logger = loggers.CreateLogger<Download>();
         _services = new DownloadServices(
-            cache, origin, peers, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, time, logger), self.Name, self.Incarnation, new DownloaderPolicy(), metrics, time, logger);
+            cache, origin, peers, mismatches, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, time, logger), self.Name, self.Incarnation, new DownloaderPolicy(), metrics, time, logger);
     }
 
     /// <summary>How many are under way.</summary>
@@ -57,6 +58,23 @@ internal sealed class Downloads : IIncomingPieces, IAsyncDisposable
             _entries[digest] = entry;
             entry.Download.Start();
             return new DownloadUse(this, entry.Download);
+        }
+    }
+
+    /// <summary>Drops what is here of a content, unless it is whole and checked, and begins again where somebody needs it.</summary>
+    public void Discard(Digest content)
+    {
+        lock (_lock)
+        {
+            if (_entries.TryGetValue(content, out var entry) && entry.Download.TryStartAfresh())
+            {
+                return;
+            }
+        }
+
+        if (_services.Cache.TryPeek(content, out var cached) && !cached.IsVerified)
+        {
+            cached.DropAll();
         }
     }
 

@@ -15,6 +15,7 @@ public sealed class HolderDirectoryTests : IHolderObserver
     private readonly FakeTimeProvider _time = new();
     private readonly HolderDirectory _directory;
     private readonly List<(Digest Content, string Node)> _changes = [];
+    private readonly List<Digest> _mismatched = [];
 
     public HolderDirectoryTests()
     {
@@ -27,6 +28,49 @@ public sealed class HolderDirectoryTests : IHolderObserver
         // Outside any lock: the observer may ask.
         _ = _directory.Find(content, node);
         _changes.Add((content, node));
+    }
+
+    void IHolderObserver.Mismatched(Digest content) => _mismatched.Add(content);
+
+    [Fact]
+    public async Task Apply_Mismatched_WhoHoldsAPartIsToldToDropItOnce()
+    {
+        var (finder, part, whole) = (Open("finder"), Open("part"), Open("whole"));
+        finder.Apply(Announce(pieces: [new PieceRun { First = 0, Count = 10 }]));
+        part.Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
+        whole.Apply(Announce(complete: true));
+
+        finder.Apply(new AnnounceRequest { Mismatched = { Content.ToString() } });
+
+        Assert.Equal([Content], _mismatched);
+        Assert.True(_directory.TryFind(Content, out var entry));
+        Assert.Equal("whole", Assert.Single(entry.Holders).Node);
+        Assert.Equal(Content, await part.NextDiscardAsync(TestContext.Current.CancellationToken));
+        using var none = new CancellationTokenSource();
+        Assert.All([finder, whole, part], lease => Assert.False(lease.NextDiscardAsync(none.Token).AsTask().IsCompleted));
+
+        // Again and again it would keep everybody from ever having the content.
+        part.Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
+        finder.Apply(new AnnounceRequest { Mismatched = { Content.ToString() } });
+        Assert.Single(_mismatched);
+        Assert.Equal(2, _directory.TryFind(Content, out entry) ? entry.Holders.Count : 0);
+        await none.CancelAsync();
+    }
+
+    [Fact]
+    public void Apply_StartupOrder_TheLongestIsKeptAsLongAsSomebodyHoldsTheContent()
+    {
+        var (first, second) = (Open("first"), Open("second"));
+        first.Apply(Announce(order: [3, 1, 99, 2]));
+        second.Apply(Announce(order: [7, 8]));
+        Assert.Equal([3u, 1, 2], _directory.StartupOrderOf(Content));
+
+        second.Apply(Announce(order: [7, 8, 1, 0, 5]));
+        Assert.Equal([7u, 8, 1, 0, 5], _directory.StartupOrderOf(Content));
+
+        first.Apply(new AnnounceRequest { Withdrawn = { Content.ToString() } });
+        second.Apply(new AnnounceRequest { Withdrawn = { Content.ToString() } });
+        Assert.Empty(_directory.StartupOrderOf(Content));
     }
 
     [Fact]
@@ -239,11 +283,11 @@ public sealed class HolderDirectoryTests : IHolderObserver
 
     private static Member Member(string node, ulong incarnation) => new() { Node = node, Incarnation = incarnation };
 
-    private static AnnounceRequest Announce(bool complete = false, PieceRun[]? pieces = null) => Announce(Content, complete, pieces);
+    private static AnnounceRequest Announce(bool complete = false, PieceRun[]? pieces = null, uint[]? order = null) => Announce(Content, complete, pieces, order);
 
-    private static AnnounceRequest Announce(Digest content, bool complete = false, PieceRun[]? pieces = null) => new()
+    private static AnnounceRequest Announce(Digest content, bool complete = false, PieceRun[]? pieces = null, uint[]? order = null) => new()
     {
-        Contents = { new Availability { Digest = content.ToString(), Size = Size, MediaType = "type", Complete = complete, Replace = pieces is null, Pieces = { pieces ?? [] } } },
+        Contents = { new Availability { Digest = content.ToString(), Size = Size, MediaType = "type", Complete = complete, Replace = pieces is null, Pieces = { pieces ?? [] }, StartupOrder = { order ?? [] } } },
     };
 
     private HolderDirectory.Lease Open(string node, ulong incarnation = 1, bool isReport = false)

@@ -40,6 +40,10 @@ internal sealed class FacadeHost : IAsyncDisposable
         FacadeHost? host = null;
         builder.Services.AddSingleton<IContentReader>(_ => host!.Contents);
         builder.Services.AddSingleton<IOrigin>(_ => host!.Origin);
+
+        // Nothing below /blobs is asked of this host.
+        builder.Services.AddSingleton(BlobHosts.From(new BlobOptions(), OriginSettings.From(new OriginOptions())));
+        builder.Services.AddSingleton(new BlobStreams(cache: null!, downloads: null!, Options.Create(new BlobOptions()), TimeProvider.System));
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             var options = kestrel.ApplicationServices.GetRequiredService<IOptions<FacadeOptions>>().Value;

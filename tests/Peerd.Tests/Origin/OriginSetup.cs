@@ -30,7 +30,7 @@ internal sealed class OriginSetup : IAsyncDisposable
 
         foreach (var (key, value) in settings)
         {
-            values[$"Peerd:Origin:{key}"] = value;
+            values[key.Contains(':', StringComparison.Ordinal) && key.StartsWith("Blobs", StringComparison.Ordinal) ? $"Peerd:{key}" : $"Peerd:Origin:{key}"] = value;
         }
 
         var services = new ServiceCollection();

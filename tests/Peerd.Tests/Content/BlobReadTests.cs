@@ -1,0 +1,342 @@
+using System.Net;
+using Peerd.Contracts;
+using Peerd.Tests.Facade;
+using Peerd.Tests.Hosting;
+using Peerd.Tests.Origin;
+using Peerd.Tests.Storage;
+
+namespace Peerd.Tests.Content;
+
+/// <summary>What overlaybd sees of a node: reads of <c>/blobs/&lt;absolute URL&gt;</c> through whole nodes.</summary>
+public sealed class BlobReadTests
+{
+    private const int KiB = 1024;
+    private const int MiB = 1024 * KiB;
+
+    private static int Last(SampleContent sample) => sample.Bytes.Length - 1;
+
+    [Theory]
+    [InlineData("bytes=0-0", 0, 1)]
+    [InlineData("bytes=1000-66535", 1000, 65536)]
+    [InlineData("bytes=3001170-3001173", 3_001_170, 4)]
+    [InlineData("bytes=3001170-3009999", 3_001_170, 4)]
+    [InlineData("bytes=0-99999999999", 0, 3_001_174)]
+    [InlineData("bytes=0-", 0, 3_001_174)]
+    [InlineData("bytes=3000000-", 3_000_000, 1174)]
+    [InlineData("bytes=-512", 3_000_662, 512)]
+    public async Task Read_AnyRange_IsExactlyThatRange(string range, int offset, int length)
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.Blob(3_001_174);
+
+        // With a digest in the URL and without one, by the mesh and past it.
+        foreach (var url in new[] { UrlOf(mesh, sample), $"{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?d=sha256:{new string('0', 64)}" })
+        {
+            foreach (var node in mesh.Nodes)
+            {
+                var answer = await ReadAsync(node, url, range);
+
+                Assert.Equal(206, answer.Status);
+                Assert.Equal($"bytes {offset}-{offset + length - 1}/3001174", answer.Header("Content-Range"));
+                Assert.True(sample.Bytes.AsSpan(offset, length).SequenceEqual(answer.Body));
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("bytes=3001174-")]
+    [InlineData("bytes=3001174-3001180")]
+    [InlineData("bytes=1000-0")]
+    [InlineData("bytes=0-9,20-29")]
+    [InlineData("bytes=a-b")]
+    [InlineData("items=0-5")]
+    [InlineData("bytes=")]
+    public async Task Read_RangeThatIsNone_IsRefusedAndNeverTheWhole(string range)
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(3_001_174);
+
+        foreach (var url in new[] { UrlOf(mesh, sample), $"{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?d=sha256:{new string('0', 64)}" })
+        {
+            var answer = await ReadAsync(mesh.Node, url, range);
+
+            Assert.Equal((416, "RANGE_INVALID"), (answer.Status, answer.ErrorCode()));
+        }
+    }
+
+    [Fact]
+    public async Task Read_WithoutRange_IsTheWhole()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(3 * MiB);
+        await using var connection = await ConnectAsync(mesh.Node);
+
+        var head = await connection.SendAsync("HEAD", $"/blobs/{UrlOf(mesh, sample)}");
+        var whole = await connection.SendAsync("GET", $"/blobs/{UrlOf(mesh, sample)}");
+
+        Assert.Equal((200, $"{3 * MiB}"), (head.Status, head.Header("Content-Length")));
+        Assert.Equal(200, whole.Status);
+        Assert.True(sample.Bytes.AsSpan().SequenceEqual(whole.Body));
+    }
+
+    [Fact]
+    public async Task Read_OtherSignaturesHostsAndNodes_IsOneContent()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 3);
+        var sample = mesh.Blob(2 * MiB);
+        var hex = sample.Digest.Hex;
+        string[] urls =
+        [
+            $"{mesh.Registry.Url}/v2/team/app/blobs/{sample.Digest}?sig=1",
+            $"{mesh.Registry.Url}/v2/other/name/blobs/{sample.Digest}?sig=2",
+            $"{mesh.Registry.Url}/r//docker/registry/v2/blobs/sha256/{hex[..2]}/{hex}/data?sig=3",
+            $"{mesh.Registry.Url}/?x=1&d={sample.Digest}",
+        ];
+        await ReadAllAsync(mesh.Node, urls[0], sample);
+        await Wait.UntilAsync(() => mesh.Nodes.Exists(node => node.Directory.TryFind(sample.Digest, out var entry) && entry.Holders.Any(holder => holder.Complete)), "it is announced");
+        var bytes = mesh.Registry.BytesOf(sample.Digest);
+
+        foreach (var node in mesh.Nodes)
+        {
+            foreach (var url in urls)
+            {
+                await ReadAllAsync(node, url, sample);
+            }
+        }
+
+        Assert.Equal((sample.Bytes.Length, sample.Bytes.Length), (bytes, mesh.Registry.BytesOf(sample.Digest)));
+    }
+
+    [Fact]
+    public async Task Read_ManySmallReadsAtOnce_OriginIsAskedForPiecesOnce()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(16 * MiB);
+
+        var answers = await Task.WhenAll(Enumerable.Range(0, 64).Select(i => ReadAsync(mesh.Node, UrlOf(mesh, sample), $"bytes={i * 64 * KiB}-{((i + 1) * 64 * KiB) - 1}")));
+
+        for (var i = 0; i < answers.Length; i++)
+        {
+            Assert.Equal(206, answers[i].Status);
+            Assert.True(sample.Bytes.AsSpan(i * 64 * KiB, 64 * KiB).SequenceEqual(answers[i].Body));
+        }
+
+        Assert.InRange(mesh.Registry.BytesOf(sample.Digest), 4 * MiB, sample.Bytes.Length);
+        Assert.InRange(mesh.Registry.RequestsFor(sample.Digest), 1, 64);
+    }
+
+    [Theory]
+    [InlineData(HttpStatusCode.Unauthorized)]
+    [InlineData(HttpStatusCode.Forbidden)]
+    [InlineData(HttpStatusCode.NotFound)]
+    [InlineData(HttpStatusCode.Gone)]
+    [InlineData(HttpStatusCode.RequestedRangeNotSatisfiable)]
+    [InlineData(HttpStatusCode.TooManyRequests)]
+    [InlineData(HttpStatusCode.InternalServerError)]
+    [InlineData(HttpStatusCode.ServiceUnavailable)]
+    public async Task Read_OriginRefuses_ClientGetsThatStatusAndCanComeAgain(HttpStatusCode status)
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        foreach (var owner in new[] { "node-1", "node-2" })
+        {
+            var sample = mesh.BlobOwnedBy(MiB, owner);
+            mesh.Registry.AnswerWith(status);
+
+            Assert.Equal((int)status, (await ReadAsync(mesh.Node, UrlOf(mesh, sample, "old"), "bytes=10-99")).Status);
+            Assert.InRange(mesh.Registry.Requests.Count(request => request.Target.Contains(sample.Digest.Hex, StringComparison.Ordinal)), 1, 3);
+
+            // It finds out another URL then.
+            mesh.Registry.AnswerWith(HttpStatusCode.OK, times: 0);
+            await ReadAllAsync(mesh.Node, UrlOf(mesh, sample, "new"), sample);
+        }
+    }
+
+    [Fact]
+    public async Task Read_SignatureExpiresOnTheWay_OtherClientsGoOn()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.Blob(8 * MiB);
+        mesh.Registry.Intercept = context =>
+        {
+            var isExpired = context.Request.QueryString.Value == "?sig=old" && context.Request.Headers.Range != "bytes=0-1048575";
+            context.Response.StatusCode = isExpired ? 403 : 200;
+            return Task.FromResult(isExpired);
+        };
+
+        Assert.Equal(206, (await ReadAsync(mesh.Node, UrlOf(mesh, sample, "old"), "bytes=0-99")).Status);
+        Assert.Equal(403, (await ReadAsync(mesh.Node, UrlOf(mesh, sample, "old"), "bytes=5000000-5000099")).Status);
+
+        await ReadAllAsync(mesh.Nodes[1], UrlOf(mesh, sample, "other"), sample);
+        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample, "new"), sample);
+    }
+
+    [Fact]
+    public async Task Read_NoRouteToTheOrigin_MeshHasIt()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 3);
+        var sample = mesh.Blob(5 * MiB);
+        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), sample);
+        await Wait.UntilAsync(() => mesh.Nodes.Exists(node => node.Directory.TryFind(sample.Digest, out var entry) && entry.Holders.Any(holder => holder.Complete)), "it is announced");
+        mesh.Registry.Fail(FakeFault.Drop);
+
+        foreach (var node in mesh.Nodes)
+        {
+            await ReadAllAsync(node, UrlOf(mesh, sample), sample);
+        }
+    }
+
+    [Theory]
+    [InlineData(2, 0)]
+    [InlineData(0, 2)]
+    public async Task Read_AllOthersDeadOrSilent_ServedFromTheUrl(int dead, int silent)
+    {
+        await using var mesh = await TestMesh.StartAsync(dead: dead, silent: silent, settings: ["--Peerd:Mesh:ConnectTimeout=300ms", "--Peerd:Mesh:IdleTimeout=1s"]);
+        var owner = dead > 0 ? "dead" : "silent";
+        var sample = mesh.BlobOwnedBy(3 * MiB, $"{owner}-1", $"{owner}-2");
+
+        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), sample);
+    }
+
+    [Fact]
+    public async Task Read_CacheCannotBeWritten_ServedAllTheSame()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 1, cache: "/proc/peerd", settings: ["--Peerd:Cache:Memory=4MiB"]);
+        var sample = mesh.Blob(20 * MiB);
+
+        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), sample);
+    }
+
+    [Theory]
+    [InlineData(FakeFault.Truncate, 4)]
+    [InlineData(FakeFault.Reset, 4)]
+    [InlineData(FakeFault.StallBody, 1)]
+    [InlineData(FakeFault.Drop, 2)]
+    [InlineData(FakeFault.IgnoreRange, int.MaxValue)]
+    [InlineData(FakeFault.WrongContentRange, 2)]
+    [InlineData(FakeFault.LyingContentLength, 2)]
+    public async Task Read_OriginBreaksABit_NoAnswerIsShortOrWrong(FakeFault fault, int times)
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, settings: ["--Peerd:Origin:IdleTimeout=300ms", "--Peerd:Origin:HeaderTimeout=1s"]);
+        var sample = mesh.Blob(3 * MiB);
+        mesh.Registry.Fail(fault, times);
+        foreach (var node in mesh.Nodes)
+        {
+            for (var (offset, tries) = (0, 0); offset < sample.Bytes.Length;)
+            {
+                var length = Math.Min(200_000, sample.Bytes.Length - offset);
+                try
+                {
+                    var answer = await ReadAsync(node, UrlOf(mesh, sample), $"bytes={offset}-{offset + length - 1}");
+                    if (answer.Status == 206)
+                    {
+                        Assert.True(sample.Bytes.AsSpan(offset, length).SequenceEqual(answer.Body));
+                        (offset, tries) = (offset + length, 0);
+                        continue;
+                    }
+
+                    Assert.InRange(answer.Status, 502, 504);
+                }
+                catch (IOException)
+                {
+                    // Cut: what overlaybd sees as an error, and repeats three times.
+                }
+
+                Assert.InRange(++tries, 1, 3);
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Read_OriginSilent_IsAnErrorInTime()
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Blobs:AnswerTimeout=1s"]);
+        var sample = mesh.Blob(MiB);
+        mesh.Registry.Fail(FakeFault.StallHeaders);
+
+        Assert.Equal(504, (await ReadAsync(mesh.Node, UrlOf(mesh, sample), "bytes=0-99")).Status);
+    }
+
+    [Fact]
+    public async Task Read_NoDigestInTheUrl_IsPassedThroughEachTime()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(MiB);
+        var url = $"{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?d=sha256:{new string('0', 64)}";
+
+        Assert.Equal(206, (await ReadAsync(mesh.Node, url, "bytes=0-99")).Status);
+        Assert.Equal(206, (await ReadAsync(mesh.Node, url, "bytes=0-99")).Status);
+
+        Assert.Equal(200, mesh.Registry.BytesOf(sample.Digest));
+        Assert.Empty(mesh.Node.Cache.Digests);
+    }
+
+    [Fact]
+    public async Task Read_ContentThatIsNotItsDigest_IsDroppedEverywhereWhenItIsWhole()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 3);
+        var sample = mesh.Blob(MiB);
+        mesh.Registry.Fail(FakeFault.WrongBytes);
+
+        // What another node has of it is wrong, and it does not have enough to find out.
+        await ReadAsync(mesh.Nodes[1], UrlOf(mesh, sample), $"bytes={Last(sample)}-{Last(sample)}");
+        var last = new ContentLayout(sample.Bytes.Length).PieceCount - 1;
+        await Wait.UntilAsync(
+            () => mesh.Nodes.Exists(node => node.Directory.TryFind(sample.Digest, out var entry) && entry.Holders.Any(holder => holder.Node == mesh.Nodes[1].Name && holder.Pieces.Contains(last))),
+            "it is announced");
+        mesh.Registry.Fail(FakeFault.None, times: 0);
+        for (var offset = 0; offset < sample.Bytes.Length; offset += 64 * KiB)
+        {
+            await ReadAsync(mesh.Node, UrlOf(mesh, sample), $"bytes={offset}-{offset + (64 * KiB) - 1}");
+        }
+
+        await Wait.UntilAsync(() => mesh.Node.IntegrityFailures > 0, "the mismatch is found");
+        foreach (var node in mesh.Nodes)
+        {
+            await Wait.UntilAsync(
+                async () => (await ReadAsync(node, UrlOf(mesh, sample), $"bytes={Last(sample)}-{Last(sample)}")) is { Status: 206, Body: [var end] } && end == sample.Bytes[^1],
+                "the right bytes come");
+        }
+    }
+
+    [Fact]
+    public async Task Read_InAnOrderThatAnotherNodeHasSeen_NextPiecesAreHere()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.Blob(16 * MiB);
+        var layout = new ContentLayout(sample.Bytes.Length);
+        int[] order = [.. Enumerable.Range(0, 40).Select(i => i * 37 % layout.PieceCount).Distinct()];
+        foreach (var piece in order)
+        {
+            Assert.Equal(206, (await ReadAsync(mesh.Node, UrlOf(mesh, sample), $"bytes={layout.Piece(piece).Offset}-{layout.Piece(piece).Offset + 99}")).Status);
+        }
+
+        await Wait.UntilAsync(() => mesh.Nodes.Exists(node => node.Directory.StartupOrderOf(sample.Digest).Count == order.Length), "the order is in the directory");
+        Assert.Equal(206, (await ReadAsync(mesh.Nodes[1], UrlOf(mesh, sample), $"bytes={layout.Piece(order[0]).Offset}-{layout.Piece(order[0]).Offset + 99}")).Status);
+
+        await Wait.UntilAsync(() => mesh.Nodes[1].Cache.TryPeek(sample.Digest, out var content) && order.All(content.HasPiece), "all of them came");
+    }
+
+    private static string UrlOf(TestMesh mesh, SampleContent sample, string signature = "x") => $"{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?sig={signature}";
+
+    private static Task<RawConnection> ConnectAsync(TestNode node) => RawConnection.ConnectAsync(node.Client.BaseAddress!.Port);
+
+    private static async Task<RawAnswer> ReadAsync(TestNode node, string url, string range)
+    {
+        await using var connection = await ConnectAsync(node);
+        return await connection.SendAsync("GET", $"/blobs/{url}", $"Range: {range}");
+    }
+
+    /// <summary>Reads everything in pieces that fit no boundary, on one connection.</summary>
+    private static async Task ReadAllAsync(TestNode node, string url, SampleContent sample)
+    {
+        await using var connection = await ConnectAsync(node);
+        for (var offset = 0; offset < sample.Bytes.Length;)
+        {
+            var length = Math.Min(65_000, sample.Bytes.Length - offset);
+            var answer = await connection.SendAsync("GET", $"/blobs/{url}", $"Range: bytes={offset}-{offset + length - 1}");
+            Assert.Equal(206, answer.Status);
+            Assert.True(sample.Bytes.AsSpan(offset, length).SequenceEqual(answer.Body), $"wrong between {offset} and {offset + length}");
+            offset += length;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+using Peerd.Node.Facade;
+
+namespace Peerd.Tests.Facade;
+
+public sealed class BlobUrlTests
+{
+    private const string Hex = "aa00000000000000000000000000000000000000000000000000000000000011";
+    private const string Other = "bb00000000000000000000000000000000000000000000000000000000000022";
+
+    [Theory]
+    [InlineData($"https://reg.example/v2/r/blobs/sha256:{Hex}")]
+    [InlineData($"http://reg.example:5000/v2/a/b/c/blobs/sha256:{Hex}?ns=x")]
+    [InlineData($"https://pkg.example/ghcr1/blobs/sha256:{Hex}?se=2026&sig=a%2Bb%3D")]
+    [InlineData($"https://store.example/r//docker/registry/v2/blobs/sha256/aa/{Hex}/data?se=%3A&sig=a%2Bb%3D")]
+    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data")]
+    [InlineData($"https://reg.example/?k=1&d=sha256:{Hex}&x=2")]
+    [InlineData($"https://reg.example/x?d=sha256%3A{Hex}")]
+    [InlineData($"https://reg.example/v2/r/blobs/sha256:{Hex}?d=sha256:{Hex}")]
+    public void TryParse_UrlThatNamesADigest_FindsIt(string url)
+    {
+        Assert.True(BlobUrl.TryParse("/blobs/" + url, out var blob));
+        Assert.Equal($"sha256:{Hex}", blob.Digest.ToString());
+        Assert.Equal(new Uri(url).Host, blob.Url.Host);
+        Assert.EndsWith(blob.Url.PathAndQuery, url, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("https://store.example/some/key?sig=x")]
+    [InlineData($"https://reg.example/v2/r/manifests/sha256:{Hex}")]
+    [InlineData($"https://reg.example/v2/r/blobs/sha256:{Hex}/")]
+    [InlineData($"https://reg.example/v2/r/blobs/SHA256:{Hex}")]
+    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/ab/{Hex}/data")]
+    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/link")]
+    [InlineData($"https://store.example/xdocker/registry/v2/blobs/sha256/aa/{Hex}/data")]
+    [InlineData($"https://reg.example/v2/r/blobs/sha256:{Hex}?d=sha256:{Other}")]
+    [InlineData($"https://reg.example/x?d=sha256:{Hex}&d=sha256:{Other}")]
+    [InlineData($"https://reg.example/x?id=sha256:{Hex}")]
+    [InlineData("https://reg.example/x?d=sha256:abc")]
+    public void TryParse_UrlThatNamesNoneOrTwo_HasNoDigest(string url)
+    {
+        Assert.True(BlobUrl.TryParse("/blobs/" + url, out var blob));
+        Assert.True(blob.Digest.IsEmpty);
+    }
+
+    [Theory]
+    [InlineData("/blobs/")]
+    [InlineData("/blobs")]
+    [InlineData("/blob/https://h/p")]
+    [InlineData("/blobs/file:///etc/shadow")]
+    [InlineData("/blobs/ftp://h/p")]
+    [InlineData("/blobs/gopher://h/p")]
+    [InlineData("/blobs/unix:/run/x")]
+    [InlineData("/blobs/javascript:alert(1)")]
+    [InlineData("/blobs/https:/one-slash/p")]
+    [InlineData("/blobs/https:///p")]
+    [InlineData("/blobs//h/p")]
+    [InlineData("/blobs/h/p")]
+    [InlineData("/blobs/https%3A%2F%2Fh%2Fp")]
+    [InlineData("/blobs/https://user:pw@h/p")]
+    [InlineData("/blobs/https://h@evil/p")]
+    [InlineData("/blobs/https://h%2eevil/p")]
+    [InlineData("/blobs/https://h/p#fragment")]
+    [InlineData("/blobs/https://h/p%00")]
+    [InlineData("/blobs/https://h/a b")]
+    [InlineData("/blobs/https://h\\evil/p")]
+    [InlineData("/blobs/https://h/\u0007")]
+    [InlineData("/blobs/https://hö/p")]
+    [InlineData("/blobs/https://h:99999/p")]
+    [InlineData("/blobs/https://h:0/p")]
+    public void TryParse_AnythingElse_IsRefused(string target) => Assert.False(BlobUrl.TryParse(target, out _));
+}

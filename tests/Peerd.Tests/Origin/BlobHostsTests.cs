@@ -1,0 +1,109 @@
+using System.Net;
+using Peerd.Node.Origin;
+
+namespace Peerd.Tests.Origin;
+
+public sealed class BlobHostsTests
+{
+    private static readonly BlobHosts Hosts = Create(["https://store.example", "http://clear.example:8080", ".blob.example.net"], ["10.9.0.0/16"]);
+
+    [Theory]
+    [InlineData("https://store.example/p?sig=1", true)]
+    [InlineData("https://STORE.example/p", true)]
+    [InlineData("https://store.example:443/p", true)]
+    [InlineData("https://store.example:444/p", false)]
+    [InlineData("http://store.example/p", false)]
+    [InlineData("https://x.store.example/p", false)]
+    [InlineData("https://store.example.evil/p", false)]
+    [InlineData("https://store.example./p", false)]
+    [InlineData("http://clear.example:8080/p", true)]
+    [InlineData("http://clear.example/p", false)]
+    [InlineData("https://clear.example:8080/p", false)]
+    [InlineData("https://a.blob.example.net/p", true)]
+    [InlineData("https://a.b.blob.example.net/p", true)]
+    [InlineData("https://blob.example.net/p", false)]
+    [InlineData("https://evilblob.example.net/p", false)]
+    [InlineData("https://a.blob.example.net:8443/p", false)]
+    [InlineData("http://a.blob.example.net/p", false)]
+    [InlineData("https://registry.test/v2/x", true)]
+    [InlineData("https://127.0.0.1/p", false)]
+    [InlineData("https://2130706433/p", false)]
+    [InlineData("https://0x7f.1/p", false)]
+    [InlineData("https://[::1]/p", false)]
+    [InlineData("https://xn--store-example/p", false)]
+    public void Allows_AnyUrl_OnlyWhatIsOnTheList(string text, bool expected)
+    {
+        Assert.True(OriginUrl.TryParse(text, out var url));
+        Assert.Equal(expected, Hosts.Allows(url));
+    }
+
+    [Theory]
+    [InlineData("https://acct.blob.core.windows.net/x", true)]
+    [InlineData("https://eus2.data.mcr.microsoft.com/x", true)]
+    [InlineData("https://myreg.azurecr.io/v2/x", true)]
+    [InlineData("https://myreg.eastus.data.azurecr.io/x", true)]
+    [InlineData("https://production.cloudflare.docker.com/x", true)]
+    [InlineData("https://pkg-containers.githubusercontent.com/x", true)]
+    [InlineData("https://europe-west1-docker.pkg.dev/x", true)]
+    [InlineData("https://123456789012.dkr.ecr.eu-west-1.amazonaws.com/v2/x", true)]
+    [InlineData("https://prod-eu-west-1-starport-layer-bucket.s3.eu-west-1.amazonaws.com/x", true)]
+    [InlineData("https://my-bucket.s3.eu-west-1.amazonaws.com/x", false)]
+    [InlineData("https://evil.example/x", false)]
+    public void Allows_WithoutConfiguration_StoresOfWellKnownRegistries(string text, bool expected)
+    {
+        Assert.True(OriginUrl.TryParse(text, out var url));
+        Assert.Equal(expected, Create([], []).Allows(url));
+    }
+
+    [Theory]
+    [InlineData("10.9.1.2", true)]
+    [InlineData("192.168.1.1", true)]
+    [InlineData("8.8.8.8", true)]
+    [InlineData("127.0.0.1", false)]
+    [InlineData("169.254.169.254", false)]
+    [InlineData("::ffff:169.254.169.254", false)]
+    [InlineData("0.0.0.0", false)]
+    [InlineData("224.0.0.1", false)]
+    [InlineData("fe80::1", false)]
+    public void IsAllowed_AnyAddress_WhatIsNotForbidden(string address, bool expected) =>
+        Assert.Equal(expected, Hosts.IsAllowed(IPAddress.Parse(address)));
+
+    [Fact]
+    public void IsAllowed_NetworkThatIsAllowed_LiftsTheBan()
+    {
+        var hosts = Create([], ["127.0.0.0/8"]);
+
+        Assert.True(hosts.IsAllowed(IPAddress.Parse("127.0.0.1")));
+        Assert.True(hosts.IsAllowed(IPAddress.Parse("::ffff:127.0.0.1")));
+        Assert.False(hosts.IsAllowed(IPAddress.Parse("169.254.169.254")));
+    }
+
+    [Theory]
+    [InlineData("store.example")]
+    [InlineData("https://store.example/path")]
+    [InlineData("https://store.example?x")]
+    [InlineData("https://u@store.example")]
+    [InlineData("ftp://store.example")]
+    [InlineData(".com")]
+    [InlineData(".")]
+    [InlineData("..example.net")]
+    [InlineData(".example.net.")]
+    [InlineData("*.example.net")]
+    [InlineData("")]
+    public void Validate_WrongHost_IsTold(string host) =>
+        Assert.Contains($"Peerd:Blobs:Hosts:0 is '{(host.Contains('@', StringComparison.Ordinal) ? "(hidden: contains '@')" : host)}'", Faults(new BlobOptions { Hosts = [host] }), StringComparison.Ordinal);
+
+    [Fact]
+    public void Validate_WrongValues_AllAreTold()
+    {
+        var faults = Faults(new BlobOptions { AllowedNetworks = ["10.0.0.0/33"], AnswerTimeout = "0s", ReadAhead = "1GiB", LearnedOrder = "maybe" });
+
+        Assert.All(["AllowedNetworks:0", "AnswerTimeout", "ReadAhead", "LearnedOrder"], key => Assert.Contains($"Peerd:Blobs:{key} is", faults, StringComparison.Ordinal));
+    }
+
+    private static string Faults(BlobOptions options) => string.Join('\n', new BlobOptionsValidator().Validate(null, options).Failures ?? []);
+
+    private static BlobHosts Create(List<string> hosts, List<string> networks) => BlobHosts.From(
+        new BlobOptions { Hosts = hosts, AllowedNetworks = networks },
+        OriginSettings.From(new OriginOptions { Registries = [new OriginRegistryOptions { Name = "registry.test" }] }));
+}
