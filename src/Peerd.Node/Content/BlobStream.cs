@@ -76,7 +76,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         var (first, end) = (Layout.FrameAt(bytes.Offset), Layout.FrameAt(bytes.End - 1) + 1);
         if (IsHere(first, end))
         {
-            Touched(bytes);
+            Touched(bytes, isMissing: false);
             return BlobSource.Local;
         }
 
@@ -88,7 +88,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             {
                 download.FetchUrgently(first, end);
                 Fill(first, end, piece => !download.IsHeldByPeer(piece));
-                Touched(bytes);
+                Touched(bytes, isMissing: true);
                 if (await WaitAsync(download, first, end, stop.Token))
                 {
                     _patience = LongestPatience;
@@ -225,7 +225,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         }
     }
 
-    private void Touched(ByteRange bytes)
+    private void Touched(ByteRange bytes, bool isMissing)
     {
         lock (_lock)
         {
@@ -235,7 +235,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             }
 
             LearnOrder();
-            var isNews = false;
+            var isNews = isMissing;
             for (var piece = Layout.PieceAt(bytes.Offset); piece <= Layout.PieceAt(bytes.End - 1); piece++)
             {
                 isNews |= _order!.Touch(piece);

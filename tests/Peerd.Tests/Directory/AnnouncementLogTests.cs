@@ -107,6 +107,16 @@ public sealed class AnnouncementLogTests
     }
 
     [Fact]
+    public void Batches_StartupOrderGrows_IsSaidWholeEachTimeAndOtherwiseNot()
+    {
+        Assert.Empty(Assert.Single(Assert.Single(Say(Held(1))).Contents).StartupOrder);
+        Assert.Equal([4u, 1], Assert.Single(Assert.Single(Say(Held(1) with { StartupOrder = [4, 1] })).Contents).StartupOrder);
+        Assert.Empty(Say(Held(1) with { StartupOrder = [4, 1] }));
+        Assert.Empty(Assert.Single(Assert.Single(Say(Held(1, 2) with { StartupOrder = [4, 1] })).Contents).StartupOrder);
+        Assert.Equal([4u, 1, 0], Assert.Single(Assert.Single(Say(Held(1, 2) with { StartupOrder = [4, 1, 0] })).Contents).StartupOrder);
+    }
+
+    [Fact]
     public void Batches_HolderChangesItsSetLater_TheLogKeptACopy()
     {
         var held = Held(1);

@@ -71,6 +71,36 @@ public sealed class CoordinationTests : IDisposable
     }
 
     [Fact]
+    public async Task Open_SomebodyHasSeenAContainerStart_WhoReadsBitByBitIsToldTheOrder()
+    {
+        var lease = Announce("h", order: [5, 3]);
+        var want = Want("bits", Size);
+        want.Wanted.Add(new PieceRun());
+        using var bits = _coordination.Open(want);
+        using var all = Open("all");
+        Assert.Equal([5u, 3], await OrderToldAsync(bits));
+
+        // What is seen later goes on where that ended.
+        lease.Apply(new AnnounceRequest { Contents = { new Availability { Digest = Content.ToString(), Size = Size, Complete = true, StartupOrder = { 5, 3, 9 } } } });
+        Assert.Equal([9u], await OrderToldAsync(bits));
+        Assert.Empty(await OrderToldAsync(all));
+
+        async Task<List<uint>> OrderToldAsync(ILookupSession session)
+        {
+            var told = new List<uint>();
+            using var enough = new CancellationTokenSource();
+            _time.Advance(Coalesce);
+            for (var next = session.NextAsync(enough.Token).AsTask(); next.IsCompleted; next = session.NextAsync(enough.Token).AsTask())
+            {
+                told.AddRange((await next).StartupOrder);
+            }
+
+            await enough.CancelAsync();
+            return told;
+        }
+    }
+
+    [Fact]
     public async Task Dispose_Reader_ItsGrantsGoToAnother()
     {
         using var a = Open("a");
@@ -527,12 +557,12 @@ public sealed class CoordinationTests : IDisposable
         return _coordination.Open(want);
     }
 
-    private HolderDirectory.Lease Announce(string node, PieceRun? pieces = null)
+    private HolderDirectory.Lease Announce(string node, PieceRun? pieces = null, uint[]? order = null)
     {
         var lease = _directory.OpenLease(Member(node))!;
         lease.Apply(new AnnounceRequest
         {
-            Contents = { new Availability { Digest = Content.ToString(), Size = Size, MediaType = "type", Complete = pieces is null, Pieces = { pieces is null ? [] : [pieces] } } },
+            Contents = { new Availability { Digest = Content.ToString(), Size = Size, MediaType = "type", Complete = pieces is null, Pieces = { pieces is null ? [] : [pieces] }, StartupOrder = { order ?? [] } } },
         });
         return lease;
     }

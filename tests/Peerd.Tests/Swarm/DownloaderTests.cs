@@ -55,6 +55,52 @@ public sealed class DownloaderTests
     }
 
     [Fact]
+    public void Pushed_GrantedAndReadersWantDifferentParts_FirstDemandIsReadFirstAndNoneWaitsForAnother()
+    {
+        Demand(new Demand(30, 31, int.MaxValue), new Demand(5, 6, int.MaxValue), new Demand(20, 22, int.MaxValue));
+
+        Granted(0, 40);
+
+        Assert.Equal([(30, 1), (5, 1), (20, 2)], Actions<DownloadAction.FetchFromOrigin>().Select(read => (read.First, read.Count)));
+    }
+
+    [Fact]
+    public void AskUrgently_PeersHoldThePiece_OneThatIsNotBannedIsAskedBesidesAllElse()
+    {
+        Holders("p", "q");
+        var first = _downloader.AskUrgently(7, 1, TimeSpan.Zero);
+        Assert.NotNull(first);
+        _downloader.PeerRequestEnded(first.Value.Id, RangeOutcomeKind.Failed, [], [], TimeSpan.Zero);
+
+        // Many may wait for different parts of the same piece.
+        var second = _downloader.AskUrgently(7, 1, TimeSpan.Zero);
+        var third = _downloader.AskUrgently(7, 1, TimeSpan.Zero);
+
+        Assert.NotEqual(first.Value.Node, second!.Value.Node);
+        Assert.Equal(second.Value.Node, third!.Value.Node);
+        _downloader.PeerRequestEnded(second.Value.Id, RangeOutcomeKind.Corrupt, [], [], TimeSpan.Zero);
+        Assert.Null(_downloader.AskUrgently(7, 1, TimeSpan.Zero));
+        Assert.Empty(Take());
+    }
+
+    [Fact]
+    public void AskUrgently_PieceIsArrivingOrNobodyIsKnownToHaveIt_IsNull()
+    {
+        Assert.Null(_downloader.AskUrgently(7, 1, TimeSpan.Zero));
+        _downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Receiving = { Run(0, 40) } } } }, TimeSpan.Zero);
+        Assert.Null(_downloader.AskUrgently(7, 1, TimeSpan.Zero));
+        Assert.True(_downloader.IsComing(7));
+        Assert.False(_downloader.IsHeld(7));
+
+        Holders("p");
+        Demand(Whole);
+        Assign("p", 7);
+        Take();
+        Assert.Null(_downloader.AskUrgently(7, 1, TimeSpan.Zero));
+        Assert.NotNull(_downloader.AskUrgently(8, 1, TimeSpan.Zero));
+    }
+
+    [Fact]
     public void Pushed_Assigned_IsFetchedAtOnceAndReportedByNothingWhenItIsWhole()
     {
         Demand(Whole);
