@@ -7,6 +7,9 @@ namespace Peerd.Node.Cli;
 /// <summary>Options that several verbs have in common, and how their values are read.</summary>
 internal static class CommonOptions
 {
+    /// <summary>Where overlaybd looks for its settings.</summary>
+    public const string OverlaybdPath = "/etc/overlaybd/overlaybd.json";
+
     /// <summary><c>--json</c>.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON object, for programs." };
 
@@ -33,6 +36,14 @@ internal static class CommonOptions
             result.AddError($"{name} is '{text}'; allowed: http://host:port or https://host:port");
             return null;
         },
+    };
+
+    /// <summary>Where overlaybd's settings are.</summary>
+    public static Option<string> OverlaybdFile(string name) => new(name)
+    {
+        Description = "The settings of overlaybd.",
+        HelpName = "file",
+        DefaultValueFactory = _ => OverlaybdPath,
     };
 
     /// <summary>An option that takes a number of bytes.</summary>

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Help;
+using System.CommandLine.Parsing;
 
 namespace Peerd.Node.Cli;
 
@@ -50,6 +51,8 @@ internal static class PeerdCommand
             StatusCommand.Create(),
             RingCommand.Create(),
             PeersCommand.Create(),
+            ConfigureCommand.Create(),
+            DoctorCommand.Create(),
         };
 
         // Reached by nothing but parser directives; with an action of its own the root does not complain of a
@@ -72,6 +75,14 @@ internal static class PeerdCommand
         _ => TimeSpan.FromSeconds(5),
     };
 
-    private static string HelpFor(ParseResult parsed) =>
-        parsed.CommandResult.Command is RootCommand ? "peerd --help" : $"peerd {parsed.CommandResult.Command.Name} --help";
+    private static string HelpFor(ParseResult parsed)
+    {
+        var help = "--help";
+        for (var command = parsed.CommandResult; command is { Command: not RootCommand }; command = command.Parent as CommandResult)
+        {
+            help = $"{command.Command.Name} {help}";
+        }
+
+        return $"peerd {help}";
+    }
 }

@@ -12,6 +12,9 @@ public sealed class PeerdCommandTests
     [InlineData("status --help", "--address")]
     [InlineData("ring --help", "<digest>")]
     [InlineData("peers --help", "--json")]
+    [InlineData("configure --help", "overlaybd")]
+    [InlineData("configure overlaybd --help", "--remove")]
+    [InlineData("doctor --help", "--overlaybd-file")]
     public async Task InvokeAsync_Help_TellsTheOptions(string args, string expected)
     {
         var run = await CommandRun.OfAsync(args.Split(' '));
@@ -46,6 +49,13 @@ public sealed class PeerdCommandTests
     [InlineData("demo --size 65GiB", "--size is '65GiB'; allowed: 1KiB to 64GiB, written like 64MiB")]
     [InlineData("demo --size 0", "--size is '0'")]
     [InlineData("demo --size 1XiB", "--size is '1XiB'")]
+    [InlineData("configure", "configure")]
+    [InlineData("configure bogus", "'bogus'")]
+    [InlineData("configure overlaybd bogus", "'bogus'")]
+    [InlineData("configure overlaybd --address localhost:30000/blobs", "--address is 'localhost:30000/blobs': it does not begin with http://")]
+    [InlineData("configure overlaybd --address http://user:pass@localhost/blobs", "--address is '(hidden: contains '@')'")]
+    [InlineData("doctor bogus", "'bogus'")]
+    [InlineData("doctor --facade localhost", "--facade is 'localhost'; allowed: http://host:port")]
     [InlineData("serve bogus", "'bogus'")]
     [InlineData("serve --bogus=1", "'--bogus=1'")]
     [InlineData("serve --Peerd:Node:Name", "'--Peerd:Node:Name'")]
@@ -62,6 +72,13 @@ public sealed class PeerdCommandTests
         Assert.Equal(2, run.Error.Count(c => c == '\n'));
         Assert.Contains("--help'", run.Error, StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData("bogus", "peerd --help")]
+    [InlineData("peers bogus", "peerd peers --help")]
+    [InlineData("configure overlaybd bogus", "peerd configure overlaybd --help")]
+    public async Task InvokeAsync_BadArguments_NamesTheHelpOfTheVerb(string args, string expected) =>
+        Assert.EndsWith($"Try '{expected}'.\n", (await CommandRun.OfAsync(args.Split(' '))).Error, StringComparison.Ordinal);
 
     [Theory]
     [InlineData("--Peerd:Node:Name=a", true)]

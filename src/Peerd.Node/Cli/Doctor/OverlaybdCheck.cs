@@ -1,0 +1,172 @@
+using System.Net.Sockets;
+using System.Text.Json;
+using Peerd.Node.Cli.Overlaybd;
+
+namespace Peerd.Node.Cli.Doctor;
+
+/// <summary>Tells whether overlaybd reads through the facade, as far as its settings say.</summary>
+/// <param name="path">The settings of overlaybd.</param>
+/// <param name="facade">The facade of this node.</param>
+internal sealed class OverlaybdCheck(string path, Uri facade)
+{
+    private const string Name = "overlaybd";
+    private const string Download = "download";
+    private const string CacheConfig = "cacheConfig";
+    private const string EnableThread = "enableThread";
+    private const string RegistryFsVersion = "registryFsVersion";
+
+    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(2);
+
+    private readonly List<Finding> _findings = [];
+
+    private string ConfigureAdvice => $"peerd configure overlaybd{(path == CommonOptions.OverlaybdPath ? string.Empty : $" --file {path}")}{(facade.Port == 30000 ? string.Empty : $" --address http://localhost:{facade.Port}{OverlaybdAddress.FacadePath}")}";
+
+    /// <summary>Runs once.</summary>
+    public async Task<IReadOnlyList<Finding>> RunAsync(CancellationToken cancellationToken)
+    {
+        if (!OperatingSystem.IsLinux() || !OverlaybdFile.Exists(path))
+        {
+            Add(Severity.Ok, $"{path} does not exist: overlaybd is not installed here");
+            return _findings;
+        }
+
+        try
+        {
+            var settings = new JsonObjectText(new OverlaybdFile(path).Read());
+            CheckSyntax(settings);
+            CheckThreads(settings);
+            await CheckP2pAsync(settings, cancellationToken);
+        }
+        catch (OverlaybdException exception)
+        {
+            Add(Severity.Error, exception.Message, "make it readable");
+        }
+        catch (FormatException exception)
+        {
+            Add(Severity.Error, $"{path} {exception.Message}; overlaybd cannot use it", "repair the file");
+        }
+
+        return _findings;
+    }
+
+    private void CheckSyntax(JsonObjectText settings)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(settings.Bytes, new JsonDocumentOptions { MaxDepth = JsonObjectText.MaxDepth });
+        }
+        catch (JsonException exception)
+        {
+            Add(Severity.Error, $"{path} has a comment or a trailing comma, which overlaybd does not take: {exception.Message.ReplaceLineEndings(" ")}", "take it out, else overlaybd does not start");
+        }
+
+        if (settings.Count(P2pSetting.Section) > 1)
+        {
+            Add(Severity.Warning, $"{P2pSetting.Section} is there more than once; overlaybd takes the first", "leave one");
+        }
+    }
+
+    private void CheckThreads(JsonObjectText settings)
+    {
+        var cacheType = settings.ObjectOf(CacheConfig)?.Find("cacheType")?.Text;
+        if (string.IsNullOrEmpty(cacheType))
+        {
+            // The old place.
+            cacheType = settings.Find("cacheType")?.Text ?? "file";
+        }
+
+        if (IsTrue(settings, EnableThread) && cacheType == "file")
+        {
+            Add(Severity.Error, $"{EnableThread} is true with a file cache: overlaybd does not start with both", $"set {EnableThread} to false");
+        }
+    }
+
+    private async Task CheckP2pAsync(JsonObjectText settings, CancellationToken cancellationToken)
+    {
+        var p2p = P2pSetting.Of(settings);
+        if (P2pSetting.Object(settings)?.Find(P2pSetting.EnableKey) is { } enable && p2p.Enabled is null)
+        {
+            Add(Severity.Error, $"p2pConfig.enable is {JsonMemberText.Describe(enable.Type)}; overlaybd takes only true and false", ConfigureAdvice);
+            return;
+        }
+
+        if (p2p.Enabled != true)
+        {
+            Add(Severity.Warning, "p2p is off: overlaybd reads straight from the registry, not through the mesh", ConfigureAdvice);
+            return;
+        }
+
+        CheckUse(settings);
+        if (p2p.Address is null)
+        {
+            Add(Severity.Error, "p2p is on, but p2pConfig.address is not set or no string: overlaybd looks for a server where none is, and reads straight from the registry without a word", ConfigureAdvice);
+            return;
+        }
+
+        await CheckAddressAsync(OverlaybdAddress.Of(p2p.Address), cancellationToken);
+    }
+
+    /// <summary>What else has to do with reading through the facade.</summary>
+    private void CheckUse(JsonObjectText settings)
+    {
+        if (settings.Find(RegistryFsVersion) is { } version && version.Text != "v2")
+        {
+            Add(Severity.Warning, $"{RegistryFsVersion} is not v2: version 1 does not notice when an answer ends early, and hands wrong bytes to the container", $"set {RegistryFsVersion} to \"v2\"");
+        }
+
+        if (settings.ObjectOf(Download) is { } download && IsTrue(download, P2pSetting.EnableKey))
+        {
+            Add(Severity.Warning, "download.enable is true: some time after a container starts, overlaybd fetches all its layers whole, through the mesh, and keeps them a second time on this disk", "set download.enable to false");
+        }
+
+        if (settings.ObjectOf(CacheConfig) is not null)
+        {
+            Add(Severity.Ok, "while p2p is in use overlaybd does not use its own cache (cacheConfig) for new devices; the cache of Peerd takes its place");
+        }
+    }
+
+    private async Task CheckAddressAsync(OverlaybdAddress address, CancellationToken cancellationToken)
+    {
+        var shown = OverlaybdAddress.Shown(address.Text);
+        if (address.Fault is { } fault)
+        {
+            Add(Severity.Error, $"p2pConfig.address is '{shown}': {fault}", ConfigureAdvice);
+        }
+        else if (address.Port != facade.Port)
+        {
+            Add(Severity.Error, $"p2pConfig.address is '{shown}', which is not the facade of this node ({facade.GetLeftPart(UriPartial.Authority)})", $"{ConfigureAdvice}, or give the right --facade to this command");
+        }
+        else if (await WhyNotReachableAsync(address, cancellationToken) is { } failure)
+        {
+            Add(Severity.Error, $"nothing can be reached at {address.Tried} ({failure}): overlaybd reads straight from the registry for each new device, without a word", "start peerd on this node, with Facade:Listen on an IPv4 address");
+        }
+        else
+        {
+            Add(Severity.Ok, $"p2p is on and leads to the facade at {shown}, which can be reached");
+        }
+    }
+
+    private static async Task<string?> WhyNotReachableAsync(OverlaybdAddress address, CancellationToken cancellationToken)
+    {
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        timeout.CancelAfter(ConnectTimeout);
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            await socket.ConnectAsync(address.Tried, timeout.Token);
+            return null;
+        }
+        catch (SocketException exception)
+        {
+            return exception.Message;
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return $"no answer within {ConnectTimeout.TotalSeconds:0} s";
+        }
+    }
+
+    private static bool IsTrue(JsonObjectText settings, string name) => settings.Find(name) is { Type: JsonTokenType.True };
+
+    private void Add(Severity severity, string seen, string? advice = null) => _findings.Add(new Finding(Name, severity, seen, advice));
+}

@@ -1,0 +1,52 @@
+using System.CommandLine;
+using Peerd.Node.Cli.Doctor;
+
+namespace Peerd.Node.Cli;
+
+/// <summary><c>peerd doctor</c>: looks for what keeps the clients of this machine from using the mesh.</summary>
+internal static class DoctorCommand
+{
+    public static Command Create()
+    {
+        var overlaybdFile = CommonOptions.OverlaybdFile("--overlaybd-file");
+        var facade = CommonOptions.HttpAddress("--facade", "The facade of this node.", "http://127.0.0.1:30000");
+        var json = CommonOptions.Json();
+        var command = new Command("doctor", "Check how the clients on this machine are set up, and say what to do.") { overlaybdFile, facade, json };
+        command.SetAction((parsed, cancellationToken) => RunAsync(
+            [new OverlaybdCheck(parsed.GetRequiredValue(overlaybdFile), parsed.GetRequiredValue(facade)).RunAsync],
+            Report.For(parsed.InvocationConfiguration),
+            parsed.GetValue(json),
+            parsed.InvocationConfiguration.Error,
+            cancellationToken));
+        return command;
+    }
+
+    private static async Task<int> RunAsync(IReadOnlyList<DoctorCheck> checks, Report screen, bool json, TextWriter errors, CancellationToken cancellationToken)
+    {
+        var findings = new List<Finding>();
+        try
+        {
+            foreach (var check in checks)
+            {
+                findings.AddRange(await check(cancellationToken));
+            }
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            await errors.WriteLineAsync("peerd doctor: stopped");
+            return ExitCode.Stopped;
+        }
+
+        var report = DoctorReport.Of(findings);
+        if (json)
+        {
+            screen.Json(report, DoctorReportJson.Plain.DoctorReport);
+        }
+        else
+        {
+            report.Show(screen);
+        }
+
+        return report.Errors == 0 ? ExitCode.Success : ExitCode.Failure;
+    }
+}

@@ -1,0 +1,89 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Versioning;
+using Microsoft.Win32.SafeHandles;
+
+namespace Peerd.Node.Cli.Overlaybd;
+
+/// <summary>What the runtime does not tell of files: owners, and where links lead to.</summary>
+[SupportedOSPlatform("linux")]
+internal static class UnixFile
+{
+    private const int NotFound = 2;
+    private const int LongestPath = 4096;
+    private const int CurrentFolder = -100;
+    private const uint BasicStatus = 0x7ff;
+    private const int TypeBits = 0xf000;
+    private const int RegularFile = 0x8000;
+    private const int PermissionBits = 0xfff;
+
+    /// <summary>Follows all links of a path, of its folders, too.</summary>
+    /// <exception cref="IOException">There is no such file, or it cannot be looked at.</exception>
+    public static string Resolve(string path)
+    {
+        var resolved = new byte[LongestPath];
+        if (RealPath(path, resolved) == IntPtr.Zero)
+        {
+            throw Failure();
+        }
+
+        return System.Text.Encoding.UTF8.GetString(resolved.AsSpan(..resolved.IndexOf((byte)0)));
+    }
+
+    /// <summary>Tells what a file is and whose.</summary>
+    /// <exception cref="IOException">There is no such file, or it cannot be looked at.</exception>
+    public static UnixFileStatus Status(string path)
+    {
+        if (StatX(CurrentFolder, path, 0, BasicStatus, out var status) != 0)
+        {
+            throw Failure();
+        }
+
+        return new UnixFileStatus(status.User, status.Group, (UnixFileMode)(status.Mode & PermissionBits), (status.Mode & TypeBits) == RegularFile);
+    }
+
+    /// <summary>Gives a file to a user and a group.</summary>
+    /// <exception cref="IOException">We may not.</exception>
+    public static void SetOwner(SafeFileHandle file, uint user, uint group)
+    {
+        if (ChangeOwner(file, user, group) != 0)
+        {
+            throw Failure();
+        }
+    }
+
+    private static IOException Failure()
+    {
+        var error = Marshal.GetLastPInvokeError();
+        var message = Marshal.GetPInvokeErrorMessage(error);
+        return error == NotFound ? new FileNotFoundException(message) : new IOException(message);
+    }
+
+    [DllImport("libc", EntryPoint = "realpath", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern IntPtr RealPath([MarshalAs(UnmanagedType.LPUTF8Str)] string path, [Out] byte[] resolved);
+
+    [DllImport("libc", EntryPoint = "statx", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int StatX(int folder, [MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags, uint mask, out StatXBuffer status);
+
+    [DllImport("libc", EntryPoint = "fchown", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int ChangeOwner(SafeFileHandle file, uint user, uint group);
+
+    // The same on all machines, other than that of stat.
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    private struct StatXBuffer
+    {
+        [FieldOffset(20)]
+        public uint User;
+
+        [FieldOffset(24)]
+        public uint Group;
+
+        [FieldOffset(28)]
+        public ushort Mode;
+    }
+}
+
+/// <summary>What a file is and whose.</summary>
+internal readonly record struct UnixFileStatus(uint User, uint Group, UnixFileMode Mode, bool IsRegular);

@@ -1,0 +1,155 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Peerd.Tests.Cli.Doctor;
+
+/// <summary>doctor against settings of all kinds, with a server that stands for the facade.</summary>
+public sealed class DoctorCommandTests : IDisposable
+{
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("peerd-doctor-test-");
+    private readonly TcpListener _facade = new(IPAddress.Loopback, 0);
+
+    public DoctorCommandTests()
+    {
+        _facade.Start();
+        Port = ((IPEndPoint)_facade.LocalEndpoint).Port;
+    }
+
+    private string Settings => Path.Combine(_folder.FullName, "overlaybd.json");
+
+    private int Port { get; }
+
+    public void Dispose()
+    {
+        _facade.Dispose();
+        _folder.Delete(recursive: true);
+    }
+
+    [Fact]
+    public async Task Doctor_NoOverlaybd_IsFine()
+    {
+        var run = await RunAsync();
+
+        Assert.Equal((0, ""), (run.ExitCode, run.Error));
+        Assert.Equal([$"ok       overlaybd: {Settings} does not exist: overlaybd is not installed here", "0 errors, 0 warnings"], run.Lines);
+    }
+
+    [Fact]
+    public async Task Doctor_LedToTheFacade_IsFine()
+    {
+        await File.WriteAllTextAsync(Settings, "{}");
+        await CommandRun.OfAsync("configure", "overlaybd", "--file", Settings, "--address", $"http://localhost:{Port}/blobs");
+
+        var run = await RunAsync();
+
+        Assert.Equal(0, run.ExitCode);
+        Assert.Equal([$"ok       overlaybd: p2p is on and leads to the facade at http://localhost:{Port}/blobs, which can be reached", "0 errors, 0 warnings"], run.Lines);
+    }
+
+    [Fact]
+    public async Task Doctor_FacadeIsDown_IsAnError()
+    {
+        await WriteAsync($"http://127.0.0.1:{Port}/blobs");
+        _facade.Stop();
+
+        await AssertFindingAsync("error", $"nothing can be reached at 127.0.0.1:{Port}");
+    }
+
+    [Theory]
+    [InlineData("localhost:PORT/blobs", "without that overlaybd reads straight from the registry's hosts without a word")]
+    [InlineData("https://localhost:PORT/blobs", "the only thing that the facade speaks")]
+    [InlineData("http://node-1:PORT/blobs", "its host is neither localhost nor 127.x.x.x")]
+    [InlineData("http://[::1]:PORT/blobs", "its host is neither localhost nor 127.x.x.x")]
+    [InlineData("http://localhost:1/blobs", "is not the facade of this node")]
+    [InlineData("http://localhost:PORT/dadip2p", "its path is not /blobs")]
+    public async Task Doctor_WrongAddress_IsAnError(string address, string expected)
+    {
+        await WriteAsync(address.Replace("PORT", $"{Port}", StringComparison.Ordinal));
+
+        await AssertFindingAsync("error", expected);
+    }
+
+    [Theory]
+    [InlineData("""{"p2pConfig": {"enable": true}}""", "error", "p2pConfig.address is not set")]
+    [InlineData("""{"p2pConfig": {"enable": true, "address": 1}}""", "error", "p2pConfig.address is not set or no string")]
+    [InlineData("""{"p2pConfig": {"enable": "true"}}""", "error", "p2pConfig.enable is a string")]
+    [InlineData("""{"p2pConfig": 1}""", "error", "has a p2pConfig that is a number")]
+    [InlineData("""{}""", "warning", "p2p is off")]
+    [InlineData("""{"p2pConfig": {"enable": false, "address": "nonsense"}}""", "warning", "p2p is off")]
+    [InlineData("""{"p2pConfig": {}, "p2pConfig": {"enable": true}}""", "warning", "p2pConfig is there more than once")]
+    [InlineData("nonsense", "error", "is not JSON")]
+    [InlineData("""{"a": 1,}""", "error", "has a comment or a trailing comma")]
+    [InlineData("""{"a": 1 /* one */}""", "error", "has a comment or a trailing comma")]
+    [InlineData("""{"enableThread": true}""", "error", "enableThread is true with a file cache")]
+    [InlineData("""{"enableThread": true, "cacheConfig": {"cacheType": "file"}, "cacheType": "ocf"}""", "error", "enableThread is true with a file cache")]
+    [InlineData("""{"p2pConfig": {"enable": true}, "registryFsVersion": "v1"}""", "warning", "registryFsVersion is not v2")]
+    [InlineData("""{"p2pConfig": {"enable": true}, "download": {"enable": true}}""", "warning", "download.enable is true")]
+    [InlineData("""{"p2pConfig": {"enable": true}, "cacheConfig": {"cacheType": "file"}}""", "ok", "does not use its own cache")]
+    public async Task Doctor_Settings_AreJudged(string text, string severity, string expected)
+    {
+        await File.WriteAllTextAsync(Settings, text);
+
+        await AssertFindingAsync(severity, expected);
+    }
+
+    [Theory]
+    [InlineData("""{"enableThread": true, "cacheConfig": {"cacheType": "ocf"}}""", "enableThread")]
+    [InlineData("""{"enableThread": true, "cacheType": "download"}""", "enableThread")]
+    [InlineData("""{"p2pConfig": {"enable": true}, "registryFsVersion": "v2", "download": {"enable": false}}""", "registryFsVersion")]
+    [InlineData("""{"p2pConfig": {"enable": true}, "registryFsVersion": "v2", "download": {"enable": false}}""", "download")]
+    [InlineData("""{"p2pConfig": {"enable": false}, "registryFsVersion": "v1", "download": {"enable": true}}""", "registryFsVersion")]
+    public async Task Doctor_HarmlessSettings_AreNotTold(string text, string unexpected)
+    {
+        await File.WriteAllTextAsync(Settings, text);
+
+        Assert.DoesNotContain(unexpected, (await RunAsync()).Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Doctor_CannotBeRead_IsAnError()
+    {
+        File.CreateSymbolicLink(Settings, "nowhere");
+        await AssertFindingAsync("error", "does not exist: is overlaybd installed here?");
+
+        File.Delete(Settings);
+        Directory.CreateDirectory(Settings);
+        await AssertFindingAsync("error", "cannot be read: it is not a file");
+    }
+
+    [Fact]
+    public async Task Doctor_SecretsInAddresses_AreNotPrinted()
+    {
+        await WriteAsync("http://user:hidden@localhost:1/blobs");
+        Assert.DoesNotContain("hidden@", (await RunAsync()).Output, StringComparison.Ordinal);
+        await WriteAsync("http://localhost:1/blobs?sig=hidden");
+        Assert.DoesNotContain("=hidden", (await RunAsync("--json")).Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Doctor_Json_PrintsOneObject()
+    {
+        await File.WriteAllTextAsync(Settings, "{}");
+
+        var run = await RunAsync("--json");
+
+        Assert.Equal(0, run.ExitCode);
+        Assert.Equal(
+            $$$"""{"errors":0,"warnings":1,"findings":[{"check":"overlaybd","severity":"warning","seen":"p2p is off: overlaybd reads straight from the registry, not through the mesh","advice":"peerd configure overlaybd --file {{{Settings}}} --address http://localhost:{{{Port}}}/blobs"}]}""",
+            Assert.Single(run.Lines));
+    }
+
+    private async Task AssertFindingAsync(string severity, string expected)
+    {
+        var run = await RunAsync();
+
+        var index = Array.FindIndex(run.Lines, line => line.StartsWith($"{severity,-7}  overlaybd: ", StringComparison.Ordinal) && line.Contains(expected, StringComparison.Ordinal));
+        Assert.True(index >= 0, run.Output);
+        Assert.Equal(severity != "ok", run.Lines[index + 1].StartsWith("         to do: ", StringComparison.Ordinal));
+        Assert.Equal(run.Lines.Any(line => line.StartsWith("error", StringComparison.Ordinal)) ? 1 : 0, run.ExitCode);
+    }
+
+    private Task WriteAsync(string address) => File.WriteAllTextAsync(Settings, $"{{\"p2pConfig\": {{\"enable\": true, \"address\": \"{address}\"}}}}");
+
+    private Task<CommandRun> RunAsync(params string[] options) =>
+        CommandRun.OfAsync(["doctor", "--overlaybd-file", Settings, "--facade", $"http://127.0.0.1:{Port}", .. options]);
+}
