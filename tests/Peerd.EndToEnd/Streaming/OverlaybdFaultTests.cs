@@ -117,8 +117,8 @@ public sealed class OverlaybdFaultTests : LabTest
         await using var site = await StreamingSite.StartAsync(Lab, 1, blobs);
         using var deadline = new CancellationTokenSource(PullTimeout);
         site.Store.Fail(fault, Cuts);
-        var stream = site.CreateStream(site.Nodes[0], blobs[0]);
-        await stream.RunAsync(deadline.Token, largest);
+        var container = site.CreateContainer(site.Nodes[0], blobs[0]);
+        await container.RunAsync(deadline.Token, largest);
 
         // It cuts each and every one from now on: a read may fail, but it must say so.
         site.Store.Fail(fault);
@@ -126,7 +126,7 @@ public sealed class OverlaybdFaultTests : LabTest
         var reads = ReadPattern.Cover(blobs[1].Size, largest, seed: 0).Take(OverlaybdClient.MaxReads);
         var failed = await Task.WhenAll(reads.Select(range => FailsAsync(client, site.Registry.UrlOf(blobs[1]), blobs[1], range, deadline.Token)));
 
-        Print($"failed tries: {stream.Client.FailedTries} with {Cuts} cuts; {failed.Count(it => it)} of {failed.Length} with nothing but cuts");
+        Print($"failed tries: {container.Client.FailedTries} with {Cuts} cuts; {failed.Count(it => it)} of {failed.Length} with nothing but cuts");
     }
 
     private static async Task<Outcome> ObserveAsync(string what, Task<OverlaybdAnswer> asked)

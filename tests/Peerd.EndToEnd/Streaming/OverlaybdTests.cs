@@ -21,13 +21,13 @@ public sealed class OverlaybdTests : LabTest
         using var deadline = new CancellationTokenSource(PullTimeout);
         using var killed = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token);
 
-        var streams = site.Nodes.Select((node, i) => (Node: node, Stream: site.CreateStream(node, blob, seed: i))).ToArray();
-        var lost = streams.Single(it => it.Node == victim).Stream.RunAsync(killed.Token);
-        var kept = streams.Where(it => it.Node != victim).Select(it => (it.Stream, Run: it.Stream.RunAsync(deadline.Token))).ToArray();
+        var containers = site.Nodes.Select((node, i) => (Node: node, Container: site.CreateContainer(node, blob, seed: i))).ToArray();
+        var lost = containers.Single(it => it.Node == victim).Container.RunAsync(killed.Token);
+        var kept = containers.Where(it => it.Node != victim).Select(it => (it.Container, Run: it.Container.RunAsync(deadline.Token))).ToArray();
         await Wait.UntilAsync(
             "a third of all reads is done",
             victim.Process,
-            () => Task.FromResult(kept.Any(it => it.Run.IsCompleted) || streams.Sum(it => it.Stream.ReadBytes) > blob.Size),
+            () => Task.FromResult(kept.Any(it => it.Run.IsCompleted) || containers.Sum(it => it.Container.ReadBytes) > blob.Size),
             PullTimeout);
         Assert.All(kept, it => Assert.False(it.Run.IsCompleted, $"{it.Run.Exception}"));
         Assert.False(lost.IsCompleted);
@@ -36,8 +36,8 @@ public sealed class OverlaybdTests : LabTest
 
         await Task.WhenAll(kept.Select(it => it.Run));
         await Assert.ThrowsAnyAsync<Exception>(() => lost);
-        Assert.All(kept, it => Assert.Equal(blob.Size, it.Stream.ReadBytes));
-        Print($"failed tries: {string.Join(", ", kept.Select(it => it.Stream.Client.FailedTries))}");
+        Assert.All(kept, it => Assert.Equal(blob.Size, it.Container.ReadBytes));
+        Print($"failed tries: {string.Join(", ", kept.Select(it => it.Container.Client.FailedTries))}");
         DemandFewBytes(site.Store, blob, 2);
     }
 
@@ -47,14 +47,14 @@ public sealed class OverlaybdTests : LabTest
         var blob = new GeneratedBlob(40 * MiB + Odd, seed: 62);
         await using var site = await StreamingSite.StartAsync(Lab, 3, [blob]);
         using var deadline = new CancellationTokenSource(PullTimeout);
-        await site.CreateStream(site.Nodes[0], blob).RunAsync(deadline.Token);
+        await site.CreateContainer(site.Nodes[0], blob).RunAsync(deadline.Token);
         await DirectoryProbe.UntilCompleteAsync(site.Nodes, blob.Digest, site.Nodes[0], PullTimeout);
 
         await site.Store.StopAsync();
-        var refused = site.CreateStream(site.Nodes[1], blob);
+        var refused = site.CreateContainer(site.Nodes[1], blob);
         await refused.RunAsync(deadline.Token);
         site.Registry.StoreUrl = StreamingSite.UnknownStore;
-        var unknown = site.CreateStream(site.Nodes[2], blob);
+        var unknown = site.CreateContainer(site.Nodes[2], blob);
         await unknown.RunAsync(deadline.Token);
 
         Assert.Equal((0, 0), (refused.Client.FailedTries, unknown.Client.FailedTries));
@@ -71,8 +71,8 @@ public sealed class OverlaybdTests : LabTest
         var time = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
         await using var site = await StreamingSite.StartAsync(Lab, 2, [blob], time);
         using var deadline = new CancellationTokenSource(PullTimeout);
-        var streams = site.Nodes.Select((node, i) => site.CreateStream(node, blob, seed: i)).ToArray();
-        var runs = streams.Select(stream => stream.RunAsync(deadline.Token, largest)).ToArray();
+        var containers = site.Nodes.Select((node, i) => site.CreateContainer(node, blob, seed: i)).ToArray();
+        var runs = containers.Select(container => container.RunAsync(deadline.Token, largest)).ToArray();
 
         for (var i = 1; i <= Expiries; i++)
         {
@@ -86,7 +86,7 @@ public sealed class OverlaybdTests : LabTest
 
         await Task.WhenAll(runs);
         Assert.NotEqual(0, site.Store.Forbidden);
-        Print($"refused by the store: {site.Store.Forbidden}; failed tries: {string.Join(", ", streams.Select(stream => stream.Client.FailedTries))}");
+        Print($"refused by the store: {site.Store.Forbidden}; failed tries: {string.Join(", ", containers.Select(container => container.Client.FailedTries))}");
         DemandFewBytes(site.Store, blob, 2);
     }
 
@@ -96,19 +96,19 @@ public sealed class OverlaybdTests : LabTest
         var blob = new GeneratedBlob(20 * MiB + Odd, seed: 64);
         await using var site = await StreamingSite.StartAsync(Lab, 2, [blob]);
         using var deadline = new CancellationTokenSource(PullTimeout);
-        var first = site.CreateStream(site.Nodes[0], blob);
+        var first = site.CreateContainer(site.Nodes[0], blob);
         await first.RunAsync(deadline.Token);
         DemandFewBytes(site.Store, blob, 1.05);
         var (requests, bytes) = (site.Store.Requests, site.Store.Bytes);
 
-        var sameNode = site.CreateStream(site.Nodes[0], blob, seed: 1);
+        var sameNode = site.CreateContainer(site.Nodes[0], blob, seed: 1);
         await sameNode.RunAsync(deadline.Token, ReadPattern.Large);
         await DirectoryProbe.UntilCompleteAsync(site.Nodes, blob.Digest, site.Nodes[0], PullTimeout);
-        var otherNode = site.CreateStream(site.Nodes[1], blob, seed: 2);
+        var otherNode = site.CreateContainer(site.Nodes[1], blob, seed: 2);
         await otherNode.RunAsync(deadline.Token);
 
         Assert.Equal((requests, bytes), (site.Store.Requests, site.Store.Bytes));
-        Assert.All([first, sameNode, otherNode], stream => Assert.Equal((1, 0), (stream.Client.Resolutions, stream.Client.FailedTries)));
+        Assert.All([first, sameNode, otherNode], container => Assert.Equal((1, 0), (container.Client.Resolutions, container.Client.FailedTries)));
     }
 
     [Fact]
@@ -119,7 +119,7 @@ public sealed class OverlaybdTests : LabTest
         using var deadline = new CancellationTokenSource(PullTimeout);
         site.Registry.Redirects = false;
 
-        await site.CreateStream(site.Nodes[0], blobs[0]).RunAsync(deadline.Token);
+        await site.CreateContainer(site.Nodes[0], blobs[0]).RunAsync(deadline.Token);
 
         Assert.Equal(0, site.Store.Requests);
 
@@ -127,7 +127,7 @@ public sealed class OverlaybdTests : LabTest
         var client = site.CreateClient(site.Nodes[0]);
         Assert.Equal(206, (await client.TryAsync(site.Registry.UrlOf(blobs[1]), new(0, 1), null, deadline.Token)).Status);
         site.Registry.Redirects = true;
-        await new BlobStream(client, site.Registry.UrlOf(blobs[1]), blobs[1], seed: 0).RunAsync(deadline.Token);
+        await new StreamingContainer(client, site.Registry.UrlOf(blobs[1]), blobs[1], seed: 0).RunAsync(deadline.Token);
 
         Assert.Equal((1, 0), (client.Resolutions, client.FailedTries));
         Assert.NotEqual(0, site.Store.Requests);

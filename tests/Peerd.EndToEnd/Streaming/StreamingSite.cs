@@ -60,7 +60,7 @@ internal sealed class StreamingSite : IAsyncDisposable
     }
 
     /// <summary>A container on a node, with a client of its own.</summary>
-    public BlobStream CreateStream(PeerdNode node, GeneratedBlob blob, int seed = 0) => new(CreateClient(node), Registry.UrlOf(blob), blob, seed);
+    public StreamingContainer CreateContainer(PeerdNode node, GeneratedBlob blob, int seed = 0) => new(CreateClient(node), Registry.UrlOf(blob), blob, seed);
 
     /// <inheritdoc />
     public async ValueTask DisposeAsync()

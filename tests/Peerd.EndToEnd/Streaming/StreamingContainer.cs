@@ -3,7 +3,7 @@ using Peerd.EndToEnd.Harness;
 namespace Peerd.EndToEnd.Streaming;
 
 /// <summary>One container that reads a whole blob with as many reads in flight as its client has, and compares every byte.</summary>
-internal sealed class BlobStream(OverlaybdClient client, string url, GeneratedBlob blob, int seed)
+internal sealed class StreamingContainer(OverlaybdClient client, string url, GeneratedBlob blob, int seed)
 {
     private long _readBytes;
 
