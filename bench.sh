@@ -10,6 +10,9 @@
 # herd makes network namespaces, which needs root; for example only some of it:
 #   ./bench.sh herd --modes cold,slow --layers 4 --uplinks 1
 #
+# range needs root only when links are limited; for example reads from a peer over 1 Gbit/s:
+#   ./bench.sh range --cases peer --ranges 64 --rate 1000
+#
 # simulate needs neither root nor a network; one herd, or the whole matrix:
 #   ./bench.sh simulate --nodes 5000 --uplinks 1 --scenarios killed10 --seeds 1
 #   ./bench.sh simulate --full --seeds 1

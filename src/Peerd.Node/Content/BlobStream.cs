@@ -42,6 +42,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     private readonly Lock _lock = new();
     private readonly ReadAheadPlan _plan = new(lease.Content.Size, readAhead);
     private readonly List<int> _fills = [];
+
+    // Read without the lock, by reads that are served at once: whether their pieces were touched before.
+    private readonly bool[] _touched = new bool[lease.Content.Layout.PieceCount];
     private StartupOrder? _order;
     private List<Demand> _told = [];
     private DownloadUse? _use = use;
@@ -76,7 +79,11 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         var (first, end) = (Layout.FrameAt(bytes.Offset), Layout.FrameAt(bytes.End - 1) + 1);
         if (IsHere(first, end))
         {
-            Touched(bytes, isMissing: false);
+            if (!Content.IsVerified || !IsTouched(bytes))
+            {
+                Touched(bytes, isMissing: false);
+            }
+
             return BlobSource.Local;
         }
 
@@ -239,6 +246,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             for (var piece = Layout.PieceAt(bytes.Offset); piece <= Layout.PieceAt(bytes.End - 1); piece++)
             {
                 isNews |= _order!.Touch(piece);
+                Volatile.Write(ref _touched[piece], true);
             }
 
             var planned = _plan.Read(bytes);
@@ -249,6 +257,19 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 Tell();
             }
         }
+    }
+
+    private bool IsTouched(ByteRange bytes)
+    {
+        for (var piece = Layout.PieceAt(bytes.Offset); piece <= Layout.PieceAt(bytes.End - 1); piece++)
+        {
+            if (!Volatile.Read(ref _touched[piece]))
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private void LearnOrder()

@@ -15,8 +15,8 @@ namespace Peerd.Node.Facade;
 /// </summary>
 internal sealed partial class BlobFacade(BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, FacadeMetrics metrics, TimeProvider time, ILogger<BlobFacade> logger)
 {
-    /// <summary>So much is here before a byte of it is sent. Reads of overlaybd are smaller, and so go out in one write.</summary>
-    private const int ChunkSize = 1024 * 1024;
+    /// <summary>So much is here before a byte of it is sent. Reads of overlaybd are no larger, and so go out in one write.</summary>
+    private const int ChunkSize = 4 * 1024 * 1024;
 
     private const int BlockSize = 64 * 1024;
 

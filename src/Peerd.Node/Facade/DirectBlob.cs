@@ -17,6 +17,9 @@ internal sealed class DirectBlob(IOrigin origin)
     /// <summary>How often what is left of a body is asked for when the source breaks off.</summary>
     private const int MaxTries = 3;
 
+    /// <summary>Ranges of up to so many bytes are here before their head is sent: overlaybd reads no more at once, and may take a part for the whole.</summary>
+    private const int MaxHeld = 4 * 1024 * 1024;
+
     /// <summary>Answers a HEAD.</summary>
     public async Task HeadAsync(HttpContext context, OriginReference reference, CancellationToken deadline)
     {
@@ -56,22 +59,78 @@ internal sealed class DirectBlob(IOrigin origin)
             return;
         }
 
-        var response = context.Response;
+        if (wanted is null || answer.Range.Length > MaxHeld)
+        {
+            Describe(context.Response, answer, isPart: wanted is not null);
+            var rest = ByteRange.FromBounds(answer.Range.Offset + await CopyAsync(context, answer), answer.Range.End);
+            if (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size)))
+            {
+                // The client must not take the part for the whole.
+                context.Abort();
+            }
+
+            return;
+        }
+
+        using var held = PooledBuffer.Rent((int)answer.Range.Length);
+        var bytes = held.Memory[..(int)answer.Range.Length];
+        if (!await FillAsync(bytes, answer, reference, deadline))
+        {
+            await RefuseAsync(context, new OriginResponse { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} breaks off again and again" });
+            return;
+        }
+
+        Describe(context.Response, answer, isPart: true);
+        await context.Response.BodyWriter.WriteAsync(bytes, context.RequestAborted);
+    }
+
+    private static void Describe(HttpResponse response, OriginResponse answer, bool isPart)
+    {
         response.ContentType = answer.MediaType ?? "application/octet-stream";
         response.ContentLength = answer.Range.Length;
         response.Headers.AcceptRanges = "bytes";
-        if (wanted is not null)
+        if (isPart)
         {
             response.StatusCode = StatusCodes.Status206PartialContent;
             response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {answer.Range.Offset}-{answer.Range.End - 1}/{answer.TotalSize}");
         }
+    }
 
-        var rest = ByteRange.FromBounds(answer.Range.Offset + await CopyAsync(context, answer), answer.Range.End);
-        if (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size)))
+    /// <summary>Reads the whole range, from further answers when the first breaks off; false when these do not help.</summary>
+    private async Task<bool> FillAsync(Memory<byte> buffer, OriginResponse first, OriginReference reference, CancellationToken deadline)
+    {
+        var filled = await ReadAsync(first, buffer, deadline);
+        for (var tries = 0; tries < MaxTries && filled < buffer.Length; tries++)
         {
-            // The client must not take the part for the whole.
-            context.Abort();
+            var rest = ByteRange.FromBounds(first.Range.Offset + filled, first.Range.End);
+            await using var answer = await origin.ReadAsync(reference, rest, deadline);
+            if (answer.Outcome != OriginOutcome.Ok || answer.Range != rest || answer.TotalSize != first.TotalSize)
+            {
+                return false;
+            }
+
+            filled += await ReadAsync(answer, buffer[filled..], deadline);
         }
+
+        return filled == buffer.Length;
+    }
+
+    private static async Task<int> ReadAsync(OriginResponse answer, Memory<byte> buffer, CancellationToken deadline)
+    {
+        var filled = 0;
+        try
+        {
+            int read;
+            while (filled < buffer.Length && (read = await answer.Body.ReadAsync(buffer[filled..], deadline)) > 0)
+            {
+                filled += read;
+            }
+        }
+        catch (IOException)
+        {
+        }
+
+        return filled;
     }
 
     /// <summary>Sends the rest of a body that has begun; false when the URL does not have it.</summary>

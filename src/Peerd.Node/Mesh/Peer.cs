@@ -15,7 +15,7 @@ namespace Peerd.Node.Mesh;
 /// </summary>
 internal sealed class Peer : IDisposable
 {
-    private const int PooledStreams = 16;
+    private const int PooledStreams = 32;
 
     private static readonly TimeSpan SilenceMemory = TimeSpan.FromSeconds(10);
 

@@ -29,12 +29,16 @@ internal sealed class RangeServer(
     /// </summary>
     internal const int UploadsPerContent = 16;
 
+    /// <summary>The same for ranges that containers wait for, which are short.</summary>
+    private const int UrgentUploadsPerContent = 64;
+
     /// <summary>How often a range that waits for bytes looks whether they are still on their way.</summary>
     private static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
 
     private static readonly WriteOptions AtOnce = new();
 
     private readonly UploadSlots _uploads = new(options.Value.UploadsValue, UploadsPerContent);
+    private readonly UploadSlots _urgentUploads = new(2 * options.Value.UploadsValue, UrgentUploadsPerContent);
     private readonly TimeSpan _deadline = options.Value.RangeDeadlineValue;
 
     public async Task ServeAsync(IAsyncStreamReader<FetchRangeRequest> requests, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken)
@@ -129,7 +133,8 @@ internal sealed class RangeServer(
             return Invalid("'digest' must be a digest, 'offset' and 'length' must not be negative");
         }
 
-        if (!_uploads.TryTake(digest))
+        var slots = request.Urgent ? _urgentUploads : _uploads;
+        if (!slots.TryTake(digest))
         {
             return Busy(digest, request);
         }
@@ -146,7 +151,7 @@ internal sealed class RangeServer(
         }
         finally
         {
-            _uploads.Release(digest);
+            slots.Release(digest);
         }
     }
 

@@ -26,7 +26,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
     /// </summary>
     public async Task<RangeOutcome> ReadAsync(RangeRequest request, IRangeSink sink, RangeLimits limits, TimeProvider time, CancellationToken cancellationToken)
     {
-        var (digest, layout, range, wait, tellPieces) = request;
+        var (digest, layout, range, wait, tellPieces, urgent) = request;
         var id = ++_lastId;
         var isAnswered = false;
         using var idle = new CancellationTokenSource(limits.IdleTimeout, time);
@@ -38,7 +38,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
             await call.RequestStream.WriteAsync(
                 new FetchRangeRequest
                 {
-                    Range = new FetchRange { Id = id, Digest = digest.ToString(), Offset = range.Offset, Length = range.Length, Wait = wait, TellPieces = tellPieces },
+                    Range = new FetchRange { Id = id, Digest = digest.ToString(), Offset = range.Offset, Length = range.Length, Wait = wait, TellPieces = tellPieces, Urgent = urgent },
                 },
                 stop.Token);
             for (var expected = lane.Expected; await call.ResponseStream.MoveNext(stop.Token);)

@@ -801,7 +801,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             if (_services.Peers.Find(node) is { } peer)
             {
-                outcome = await peer.FetchAsync(new RangeRequest(Digest, layout, range, Wait: false, TellPieces: false), new Sink(this, id), either.Token);
+                outcome = await peer.FetchAsync(new RangeRequest(Digest, layout, range, Urgent: true), new Sink(this, id), either.Token);
                 outcome = outcome.Kind == RangeOutcomeKind.Cancelled && patience.IsCancellationRequested ? RangeOutcome.Failed("too slow for a reader that waits") : outcome;
             }
         }

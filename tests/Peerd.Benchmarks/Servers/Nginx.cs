@@ -1,10 +1,13 @@
+using System.Net;
 using Peerd.EndToEnd.Harness;
 
 namespace Peerd.Benchmarks.Servers;
 
-/// <summary>nginx in one process that serves a folder, set up as well as it can be for large files.</summary>
+/// <summary>nginx in one process that serves a folder or reads through from another server, set up as well as it can be for large files.</summary>
 internal sealed class Nginx
 {
+    private const string Program = "/usr/sbin/nginx";
+
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(20);
 
     private Nginx(RunningProcess process, Uri endpoint)
@@ -23,10 +26,37 @@ internal sealed class Nginx
     /// <summary>The file as this server has it.</summary>
     public HttpServer Serving(BenchmarkFile file) => new("nginx", Process, new Uri(Endpoint, file.UrlPath));
 
-    public static async Task<Nginx> StartAsync(Lab lab, string root)
+    /// <summary>Serves a folder, on loopback or on a host of its own.</summary>
+    public static Task<Nginx> StartAsync(Lab lab, string root, LabHost? host = null) =>
+        StartAsync(lab, host, _ => string.Empty, $$"""location / { root {{root}}; }""");
+
+    /// <summary>Reads slices of 1 MiB through from another server and keeps them; its cache is empty.</summary>
+    public static Task<Nginx> StartSlicingProxyAsync(Lab lab, Uri origin, LabHost? host = null) => StartAsync(
+        lab,
+        host,
+        folder => $$"""
+            proxy_cache_path {{folder}}/cache levels=1:2 keys_zone=slices:16m inactive=1h use_temp_path=off;
+            upstream origin { server {{origin.Authority}}; keepalive 64; keepalive_requests 1000000; }
+            """,
+        """
+        location / {
+          slice 1m;
+          proxy_pass http://origin;
+          proxy_http_version 1.1;
+          proxy_set_header Connection "";
+          proxy_set_header Range $slice_range;
+          proxy_buffers 16 64k;
+          proxy_cache slices;
+          proxy_cache_key $uri$slice_range;
+          proxy_cache_valid 200 206 1h;
+          proxy_cache_lock on;
+        }
+        """);
+
+    private static async Task<Nginx> StartAsync(Lab lab, LabHost? host, Func<string, string> settingsIn, string location)
     {
-        var port = FreePorts.Take();
-        var folder = lab.CreateFolder($"nginx-{port}");
+        var listen = new IPEndPoint(host?.Address ?? IPAddress.Loopback, FreePorts.Take());
+        var folder = lab.CreateFolder($"nginx-{listen.Port}");
         var config = Path.Combine(folder, "nginx.conf");
         await File.WriteAllTextAsync(config, $$"""
             daemon off;
@@ -45,16 +75,19 @@ internal sealed class Nginx
               fastcgi_temp_path {{folder}}/fastcgi;
               uwsgi_temp_path {{folder}}/uwsgi;
               scgi_temp_path {{folder}}/scgi;
+              {{settingsIn(folder)}}
               server {
-                listen 127.0.0.1:{{port}};
-                location / { root {{root}}; }
+                listen {{listen}};
+                {{location}}
                 location = /ready { return 200; }
               }
             }
             """);
-        var endpoint = new Uri($"http://127.0.0.1:{port}/");
-        var process = await lab.StartAsync("nginx", "/usr/sbin/nginx", ["-c", config, "-p", folder, "-e", "stderr"]);
-        await Wait.UntilOkAsync(new Uri(endpoint, "ready"), process, StartTimeout);
+        var endpoint = new Uri($"http://{listen}/");
+        var process = await (host is null
+            ? lab.StartAsync("nginx", Program, ["-c", config, "-p", folder, "-e", "stderr"])
+            : host.StartAsync(lab, $"nginx on {host.Name}", Program, ["-c", config, "-p", folder, "-e", "stderr"]));
+        await Wait.UntilOkAsync(new Uri(endpoint, "ready"), process, StartTimeout, host);
         return new Nginx(process, endpoint);
     }
 }

@@ -74,6 +74,9 @@ internal sealed class LabHost(string name, IPAddress address, NetworkNamespace o
         return json.RootElement[0].GetProperty("bytes").GetInt64();
     }
 
+    /// <summary>A TCP socket of this host, not connected yet.</summary>
+    public Task<Socket> OpenSocketAsync() => own.OpenSocketAsync();
+
     /// <summary>A client whose connections begin on this host; its loopback addresses are the host's.</summary>
     public HttpClient CreateClient() => new(new SocketsHttpHandler
     {

@@ -75,7 +75,7 @@ internal sealed class PeerdNode
     public Task StartAsync(IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
         StartAsync(Configure(members, upstreams));
 
-    /// <summary>Starts the process with this configuration and waits until it is ready.</summary>
+    /// <summary>Writes this configuration, starts the process and waits until it is ready.</summary>
     public async Task StartAsync(JsonObject configuration)
     {
         WriteConfiguration(configuration);
