@@ -1,4 +1,6 @@
 using System.Text.Json.Nodes;
+using Peerd.Contracts;
+using Peerd.Node.Ring;
 
 namespace Peerd.EndToEnd.Harness;
 
@@ -58,6 +60,16 @@ internal sealed class PeerdNode
     /// <summary>Starts nodes of one mesh at once and waits until all are ready.</summary>
     public static Task StartAllAsync(IReadOnlyList<PeerdNode> nodes, IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
         Task.WhenAll(nodes.Select(node => node.StartAsync(members, upstreams)));
+
+    /// <summary>The node that the ring of these nodes makes responsible for a content.</summary>
+    public static PeerdNode FindOwner(IReadOnlyList<PeerdNode> members, Digest content)
+    {
+        var ring = new HashRing(new(members.Select(member => new Node.Membership.Member(member.Name, new(member.Mesh.Host, member.Mesh.Port), string.Empty))));
+        Span<int> responsible = stackalloc int[1];
+        ring.FindResponsible(content, responsible);
+        var name = ring[responsible[0]].Name;
+        return members.First(member => member.Name == name);
+    }
 
     /// <summary>Writes the configuration, starts the process and waits until it is ready.</summary>
     public Task StartAsync(IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>

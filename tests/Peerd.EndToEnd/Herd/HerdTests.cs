@@ -1,6 +1,4 @@
-using Peerd.Contracts;
 using Peerd.EndToEnd.Harness;
-using Peerd.Node.Ring;
 
 namespace Peerd.EndToEnd.Herd;
 
@@ -90,17 +88,8 @@ public sealed class HerdTests : LabTest
     // The node that coordinates the largest layer, or one that coordinates no content at all if there is one.
     private int FindNode(bool isOwner)
     {
-        var ring = new HashRing(new(_nodes.Select(node => new Node.Membership.Member(node.Name, new(node.Mesh.Host, node.Mesh.Port), string.Empty))));
-        int[] owners = [.. _image.Layers.OrderByDescending(layer => layer.Size).Select(layer => Owner(layer.Digest))];
+        int[] owners = [.. _image.Layers.OrderByDescending(layer => layer.Size).Select(layer => Array.IndexOf(_nodes, PeerdNode.FindOwner(_nodes, layer.Digest)))];
         return isOwner ? owners[0] : Enumerable.Range(0, Nodes).OrderBy(i => Array.IndexOf([.. owners.Reverse()], i)).First();
-
-        int Owner(Digest content)
-        {
-            Span<int> responsible = stackalloc int[1];
-            ring.FindResponsible(content, responsible);
-            var name = ring[responsible[0]].Name;
-            return Array.FindIndex(_nodes, node => node.Name == name);
-        }
     }
 
     private Task<string?>[] StartPulls(CancellationToken cancellationToken, int? except = null) =>

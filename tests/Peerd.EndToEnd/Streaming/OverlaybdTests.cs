@@ -1,0 +1,143 @@
+using Microsoft.Extensions.Time.Testing;
+using Peerd.EndToEnd.Harness;
+
+namespace Peerd.EndToEnd.Streaming;
+
+/// <summary>Containers on several nodes stream blobs, each with signed URLs of its own.</summary>
+public sealed class OverlaybdTests : LabTest
+{
+    private const int MiB = 1 << 20;
+    private const int Odd = 12_345;
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Stream_NodeKilledInTheMiddle_OthersReadEveryByteRight(bool isOwner)
+    {
+        var blob = new GeneratedBlob(300 * MiB + Odd, seed: 61);
+        await using var site = await StreamingSite.StartAsync(Lab, 3, [blob]);
+        var owner = PeerdNode.FindOwner(site.Nodes, blob.Digest);
+        var victim = isOwner ? owner : site.Nodes.First(node => node != owner);
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        using var killed = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token);
+
+        var containers = site.Nodes.Select((node, i) => (Node: node, Container: site.CreateContainer(node, blob, seed: i))).ToArray();
+        var lost = containers.Single(it => it.Node == victim).Container.RunAsync(killed.Token);
+        var kept = containers.Where(it => it.Node != victim).Select(it => (it.Container, Run: it.Container.RunAsync(deadline.Token))).ToArray();
+        await Wait.UntilAsync(
+            "a third of all reads is done",
+            victim.Process,
+            () => Task.FromResult(kept.Any(it => it.Run.IsCompleted) || containers.Sum(it => it.Container.ReadBytes) > blob.Size),
+            PullTimeout);
+        Assert.All(kept, it => Assert.False(it.Run.IsCompleted, $"{it.Run.Exception}"));
+        Assert.False(lost.IsCompleted);
+        await victim.Process.KillAsync();
+        await killed.CancelAsync();
+
+        await Task.WhenAll(kept.Select(it => it.Run));
+        await Assert.ThrowsAnyAsync<Exception>(() => lost);
+        Assert.All(kept, it => Assert.Equal(blob.Size, it.Container.ReadBytes));
+        Print($"failed tries: {string.Join(", ", kept.Select(it => it.Container.Client.FailedTries))}");
+        DemandFewBytes(site.Store, blob, 2);
+    }
+
+    [Fact]
+    public async Task Stream_StoreCannotBeReached_OtherNodesHaveAllOfIt()
+    {
+        var blob = new GeneratedBlob(40 * MiB + Odd, seed: 62);
+        await using var site = await StreamingSite.StartAsync(Lab, 3, [blob]);
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        await site.CreateContainer(site.Nodes[0], blob).RunAsync(deadline.Token);
+        await DirectoryProbe.UntilCompleteAsync(site.Nodes, blob.Digest, site.Nodes[0], PullTimeout);
+
+        await site.Store.StopAsync();
+        var refused = site.CreateContainer(site.Nodes[1], blob);
+        await refused.RunAsync(deadline.Token);
+        site.Registry.StoreUrl = StreamingSite.UnknownStore;
+        var unknown = site.CreateContainer(site.Nodes[2], blob);
+        await unknown.RunAsync(deadline.Token);
+
+        Assert.Equal((0, 0), (refused.Client.FailedTries, unknown.Client.FailedTries));
+        DemandFewBytes(site.Store, blob, 1.05);
+    }
+
+    [Theory]
+    [InlineData(ReadPattern.Usual)]
+    [InlineData(ReadPattern.Large)]
+    public async Task Stream_SignaturesExpireInTheMiddle_EveryByteIsRight(int largest)
+    {
+        const int Expiries = 3;
+        var blob = new GeneratedBlob(96 * MiB + Odd, seed: 63);
+        var time = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
+        await using var site = await StreamingSite.StartAsync(Lab, 2, [blob], time);
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        var containers = site.Nodes.Select((node, i) => site.CreateContainer(node, blob, seed: i)).ToArray();
+        var runs = containers.Select(container => container.RunAsync(deadline.Token, largest)).ToArray();
+
+        for (var i = 1; i <= Expiries; i++)
+        {
+            await Wait.UntilAsync(
+                $"the store has sent {i} of {Expiries + 1} parts",
+                null,
+                () => Task.FromResult(runs.Any(run => run.IsCompleted) || site.Store.Bytes > i * blob.Size / (Expiries + 1)),
+                PullTimeout);
+            time.Advance(site.Store.Lifetime);
+        }
+
+        await Task.WhenAll(runs);
+        Assert.NotEqual(0, site.Store.Forbidden);
+        Print($"refused by the store: {site.Store.Forbidden}; failed tries: {string.Join(", ", containers.Select(container => container.Client.FailedTries))}");
+        DemandFewBytes(site.Store, blob, 2);
+    }
+
+    [Fact]
+    public async Task Stream_OtherSignatureOfTheSameBlob_ReadsNothingFromTheStore()
+    {
+        var blob = new GeneratedBlob(20 * MiB + Odd, seed: 64);
+        await using var site = await StreamingSite.StartAsync(Lab, 2, [blob]);
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        var first = site.CreateContainer(site.Nodes[0], blob);
+        await first.RunAsync(deadline.Token);
+        DemandFewBytes(site.Store, blob, 1.05);
+        var (requests, bytes) = (site.Store.Requests, site.Store.Bytes);
+
+        var sameNode = site.CreateContainer(site.Nodes[0], blob, seed: 1);
+        await sameNode.RunAsync(deadline.Token, ReadPattern.Large);
+        await DirectoryProbe.UntilCompleteAsync(site.Nodes, blob.Digest, site.Nodes[0], PullTimeout);
+        var otherNode = site.CreateContainer(site.Nodes[1], blob, seed: 2);
+        await otherNode.RunAsync(deadline.Token);
+
+        Assert.Equal((requests, bytes), (site.Store.Requests, site.Store.Bytes));
+        Assert.All([first, sameNode, otherNode], container => Assert.Equal((1, 0), (container.Client.Resolutions, container.Client.FailedTries)));
+    }
+
+    [Fact]
+    public async Task Stream_RegistryServesByItself_TokenGoesThereAndNotToTheStore()
+    {
+        GeneratedBlob[] blobs = [new(5 * MiB + Odd, seed: 65), new(5 * MiB + Odd, seed: 66)];
+        await using var site = await StreamingSite.StartAsync(Lab, 1, blobs);
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        site.Registry.Redirects = false;
+
+        await site.CreateContainer(site.Nodes[0], blobs[0]).RunAsync(deadline.Token);
+
+        Assert.Equal(0, site.Store.Requests);
+
+        // The client has learned that the registry serves by itself; now it does not any more, and the store takes no tokens.
+        var client = site.CreateClient(site.Nodes[0]);
+        Assert.Equal(206, (await client.TryAsync(site.Registry.UrlOf(blobs[1]), new(0, 1), null, deadline.Token)).Status);
+        site.Registry.Redirects = true;
+        await new StreamingContainer(client, site.Registry.UrlOf(blobs[1]), blobs[1], seed: 0).RunAsync(deadline.Token);
+
+        Assert.Equal((1, 0), (client.Resolutions, client.FailedTries));
+        Assert.NotEqual(0, site.Store.Requests);
+    }
+
+    private static void DemandFewBytes(SignedStore store, GeneratedBlob blob, double limit)
+    {
+        Print($"the store has sent {store.Bytes} bytes with {store.Requests} requests, {(double)store.Bytes / blob.Size:0.000} times the blob");
+        Assert.InRange((double)store.Bytes / blob.Size, 1, limit);
+    }
+
+    private static void Print(string line) => TestContext.Current.TestOutputHelper?.WriteLine(line);
+}
