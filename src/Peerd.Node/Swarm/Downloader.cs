@@ -98,7 +98,7 @@ internal sealed class Downloader
         _toldWanted = Wanted();
         return _toldWanted is null ? []
             : _toldWanted.Count == 0 ? [new PieceRun()]
-            : FirstDemanded() is var first and >= 0 ? [new PieceRun { First = (uint)first, Count = 1 }, .. _toldWanted.ToPieceRuns()]
+            : FirstDemanded() is var first && first > _toldWanted.NextSet(0) ? [new PieceRun { First = (uint)first, Count = 1 }, .. _toldWanted.ToPieceRuns()]
             : [.. _toldWanted.ToPieceRuns()];
     }
 

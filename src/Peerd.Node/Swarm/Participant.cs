@@ -62,8 +62,8 @@ internal sealed class Participant(string node, string zone)
     /// <summary>Where it stands in the matcher's list of those with room; -1 when it does not.</summary>
     public int FreeIndex { get; set; } = -1;
 
-    /// <summary>It asks, and needs no piece of the content right now.</summary>
-    public bool WantsNothing => Asker is { Wanted.Count: 0 };
+    /// <summary>It asks, needs no piece of the content right now, and reads none.</summary>
+    public bool WantsNothing => Grants.Count == 0 && Asker is { Wanted.Count: 0 };
 
     /// <summary>It still wants something of what it was granted here.</summary>
     public bool Wants(Grant grant) => Asker?.Wanted is not { } wanted || grant.Segments.Exists(wanted.Contains);

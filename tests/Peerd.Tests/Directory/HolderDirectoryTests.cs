@@ -68,6 +68,10 @@ public sealed class HolderDirectoryTests : IHolderObserver
         second.Apply(Announce(order: [7, 8, 1, 0, 5]));
         Assert.Equal([7u, 8, 1, 0, 5], _directory.StartupOrderOf(Content));
 
+        // What says nothing of this content is no longer order, however much there is of it.
+        first.Apply(Announce(order: [7, 7, 7, 7, 7, 7, 900, 901]));
+        Assert.Equal(5, _directory.StartupOrderOf(Content).Count);
+
         first.Apply(new AnnounceRequest { Withdrawn = { Content.ToString() } });
         second.Apply(new AnnounceRequest { Withdrawn = { Content.ToString() } });
         Assert.Empty(_directory.StartupOrderOf(Content));

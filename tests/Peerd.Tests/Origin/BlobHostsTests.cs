@@ -56,6 +56,19 @@ public sealed class BlobHostsTests
     }
 
     [Theory]
+    [InlineData("https://acct.blob.core.windows.net/x", false)]
+    [InlineData("https://storage.googleapis.com/x", false)]
+    [InlineData("https://myreg.eastus.data.azurecr.io/x", true)]
+    public void Vouches_WithoutConfiguration_NotWhereAnybodyCanRentAPlace(string text, bool expected)
+    {
+        Assert.True(OriginUrl.TryParse(text, out var url));
+        Assert.Equal((true, expected), (Create([], []).Allows(url), Create([], []).Vouches(url)));
+
+        var listed = Create([$"{url.Scheme}://{url.Host}"], []);
+        Assert.True(listed.Vouches(url));
+    }
+
+    [Theory]
     [InlineData("10.9.1.2", true)]
     [InlineData("192.168.1.1", true)]
     [InlineData("8.8.8.8", true)]

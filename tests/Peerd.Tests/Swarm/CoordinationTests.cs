@@ -90,12 +90,14 @@ public sealed class CoordinationTests : IDisposable
             var told = new List<uint>();
             using var enough = new CancellationTokenSource();
             _time.Advance(Coalesce);
-            for (var next = session.NextAsync(enough.Token).AsTask(); next.IsCompleted; next = session.NextAsync(enough.Token).AsTask())
+            var next = session.NextAsync(enough.Token).AsTask();
+            for (; next.IsCompleted; next = session.NextAsync(enough.Token).AsTask())
             {
                 told.AddRange((await next).StartupOrder);
             }
 
             await enough.CancelAsync();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => next);
             return told;
         }
     }
