@@ -202,6 +202,12 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
                 return offset > bytes.Offset && await SendRestAsync(context, ByteRange.FromBounds(offset, bytes.End), stream.Size, origin);
             }
 
+            if (copied == 0)
+            {
+                // Flushed now, the answer would begin without its head.
+                continue;
+            }
+
             metrics.BlobRead(source);
             stalled.CancelAfter(ClientTimeout);
             try
