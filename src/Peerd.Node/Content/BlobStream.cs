@@ -24,7 +24,7 @@ internal enum BlobSource
 /// </summary>
 internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse? use, Downloads downloads, long readAhead, bool followsOrder, TimeProvider time) : IDisposable
 {
-    /// <summary>Segments that are filled because a read fell into them and no peer was known to have them.</summary>
+    /// <summary>Pieces whose segments are filled because a read fell into them and no peer was known to have them.</summary>
     private const int MostFills = 256;
 
     /// <summary>Pieces that are fetched for reads when nothing can be kept on disk.</summary>
@@ -143,11 +143,16 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         }
     }
 
-    /// <summary>Tells the mesh in which order the content is needed, if there is something new to tell.</summary>
-    public void Publish()
+    /// <summary>Tells the mesh in which order the content is needed, and follows what it told, if there is something new.</summary>
+    public void ExchangeOrder()
     {
         lock (_lock)
         {
+            if (_order is not null && !_isDisposed && LearnOrder())
+            {
+                Tell();
+            }
+
             // Who follows another's order adds nothing to it.
             if (_order is { Known: 0, Seen: var seen } && seen.Count > _published && seen.Count > Content.StartupOrder.Count)
             {
@@ -164,9 +169,8 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             _isDisposed = true;
         }
 
-        Publish();
-        _use?.Download.SetBackground([]);
-        _use?.Dispose();
+        ExchangeOrder();
+        Leave();
         lease.Dispose();
     }
 
@@ -178,14 +182,27 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     {
         lock (_lock)
         {
-            if (_use is { } use && (use.Download.IsOver || Content.IsVerified || time.GetElapsedTime(Volatile.Read(ref _lastMissed)) > RestAfter) && Users == 0)
+            // What is being fetched ahead is not missed, and needed all the same.
+            var isIdle = _told.TrueForAll(demand => IsHere(demand.Position * Layout.FramesPerPiece, Math.Min(Layout.FrameCount, demand.End * Layout.FramesPerPiece)))
+                && time.GetElapsedTime(Volatile.Read(ref _lastMissed)) > RestAfter;
+            if (_use is { } use && (use.Download.IsOver || Content.IsVerified || isIdle) && Users == 0)
             {
-                use.Download.SetBackground([]);
-                use.Dispose();
-                _use = null;
-                _told = [];
+                Leave();
             }
         }
+    }
+
+    private void Leave()
+    {
+        // A content that was forgotten has a stream of its own meanwhile, which has told what it needs.
+        if (_use is { Download: { OpenedAsync: { IsCompletedSuccessfully: true, Result: null } } download } && ReferenceEquals(download.Content, Content))
+        {
+            download.SetBackground([]);
+        }
+
+        _use?.Dispose();
+        _use = null;
+        _told = [];
     }
 
     /// <summary>What was here before and is gone must be fetched again.</summary>
@@ -317,18 +334,23 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         return true;
     }
 
-    private void LearnOrder()
+    /// <summary>True when there was more to learn.</summary>
+    private bool LearnOrder()
     {
         var known = Content.StartupOrder;
-        if (_order is null || (known.Count > _published && known.Count > _order.Known))
+        if (_order is not null && (known.Count <= _published || known.Count <= _order.Known))
         {
-            var seen = _order?.Seen ?? [];
-            _order = new StartupOrder(known);
-            foreach (var piece in seen)
-            {
-                _order.Touch(piece);
-            }
+            return false;
         }
+
+        var seen = _order?.Seen ?? [];
+        _order = new StartupOrder(known);
+        foreach (var piece in seen)
+        {
+            _order.Touch(piece);
+        }
+
+        return true;
     }
 
     /// <summary>Has the download fetch what is going to be needed.</summary>

@@ -117,7 +117,7 @@ internal sealed partial class BlobStreams(PieceCache cache, Downloads downloads,
             {
                 try
                 {
-                    stream.Publish();
+                    stream.ExchangeOrder();
                     stream.Rest();
                     if (stream.Users == 0 && time.GetElapsedTime(stream.LastUsed) > Idle)
                     {

@@ -27,15 +27,12 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
     /// <summary>How often bytes of one read may be lost between their arrival and their reading: memory is short then.</summary>
     private const int MaxLosses = 3;
 
-    /// <summary>A client that takes nothing for this long is given up.</summary>
-    private static readonly TimeSpan ClientTimeout = TimeSpan.FromSeconds(120);
-
     /// <summary>How long a read waits for the mesh before its URL is read.</summary>
     private readonly TimeSpan _meshTime = options.Value.AnswerTimeoutValue * 0.6;
 
     // Told once each: an image whose registry is not listed fails on every read.
     private readonly ConcurrentDictionary<string, bool> _refused = new(StringComparer.OrdinalIgnoreCase);
-    private readonly DirectBlob _direct = new(origin, time);
+    private readonly DirectBlob _direct = new(origin, metrics, time);
 
     /// <summary>Answers a GET or HEAD.</summary>
     /// <param name="context">The exchange.</param>
@@ -112,7 +109,7 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
                 Describe(context.Response, reading.Facts.Size);
                 if (await ContentBody.SendAsync(context, reading, new ByteRange(0, reading.Facts.Size)) == CopyOutcome.SourceFailed)
                 {
-                    metrics.Truncated();
+                    metrics.Truncated(isBlob: true);
                 }
 
                 return;
@@ -188,8 +185,7 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
     /// <summary>Sends a range; false when nothing was sent because its first bytes do not come.</summary>
     private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, CancellationToken mesh, CancellationToken deadline)
     {
-        using var stalled = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
-        using var gone = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, stalled.Token);
+        using var flush = new ClientFlush(context, time);
         var losses = 0;
         for (var offset = bytes.Offset; offset < bytes.End;)
         {
@@ -208,22 +204,15 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
                 continue;
             }
 
-            metrics.BlobRead(source);
-            stalled.CancelAfter(ClientTimeout);
-            try
+            if (offset - copied == bytes.Offset)
             {
-                if (!(await context.Response.BodyWriter.FlushAsync(gone.Token)).IsCompleted)
-                {
-                    stalled.CancelAfter(Timeout.InfiniteTimeSpan);
-                    continue;
-                }
-            }
-            catch (OperationCanceledException) when (stalled.IsCancellationRequested)
-            {
+                metrics.BlobRead(source);
             }
 
-            context.Abort();
-            return true;
+            if (!await flush.SendAsync())
+            {
+                return true;
+            }
         }
 
         return true;
@@ -235,7 +224,7 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
         metrics.BlobRead(BlobSource.None);
         if (!await _direct.CopyRestAsync(context, origin, rest, size))
         {
-            metrics.Truncated();
+            metrics.Truncated(isBlob: true);
             Log.Truncated(logger, context.TraceIdentifier, origin.Given!);
             context.Abort();
         }

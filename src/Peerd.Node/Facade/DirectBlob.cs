@@ -10,7 +10,7 @@ namespace Peerd.Node.Facade;
 /// Passes on what a given URL answers: its bytes where it has them, its status where it refuses. Nothing of it is kept or
 /// shared. Bytes of a range are never passed on as anything else than exactly that range.
 /// </summary>
-internal sealed class DirectBlob(IOrigin origin, TimeProvider time)
+internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, TimeProvider time)
 {
     private const int BlockSize = 64 * 1024;
 
@@ -19,9 +19,6 @@ internal sealed class DirectBlob(IOrigin origin, TimeProvider time)
 
     /// <summary>Ranges of up to so many bytes are here before their head is sent: overlaybd reads no more at once, and may take a part for the whole.</summary>
     private const int MaxHeld = 4 * 1024 * 1024;
-
-    /// <summary>A client that takes nothing for this long is given up.</summary>
-    private static readonly TimeSpan ClientTimeout = TimeSpan.FromSeconds(120);
 
     /// <summary>Answers a HEAD.</summary>
     public async Task HeadAsync(HttpContext context, OriginReference reference, CancellationToken deadline)
@@ -77,13 +74,16 @@ internal sealed class DirectBlob(IOrigin origin, TimeProvider time)
 
                 // Before the rest is asked for, or those who wait for a place would wait for each other.
                 await answer.DisposeAsync();
-                if (filled < bytes.Length && !await FillAsync(bytes[filled..], ByteRange.FromBounds(all.Offset + filled, all.End), total!.Value, reference, deadline))
+                if (filled < bytes.Length && await FillAsync(bytes[filled..], ByteRange.FromBounds(all.Offset + filled, all.End), total!.Value, reference, deadline) is { } refusal)
                 {
-                    await RefuseAsync(context, new OriginResponse { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} breaks off again and again" });
+                    await RefuseAsync(context, refusal);
                     return;
                 }
 
-                await context.Response.BodyWriter.WriteAsync(bytes, context.RequestAborted);
+                using var flush = new ClientFlush(context, time);
+                bytes.Span.CopyTo(context.Response.BodyWriter.GetSpan(bytes.Length));
+                context.Response.BodyWriter.Advance(bytes.Length);
+                await flush.SendAsync();
                 return;
             }
 
@@ -93,6 +93,7 @@ internal sealed class DirectBlob(IOrigin origin, TimeProvider time)
             if (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size)))
             {
                 // The client must not take the part for the whole.
+                metrics.Truncated(isBlob: true);
                 context.Abort();
             }
         }
@@ -114,23 +115,28 @@ internal sealed class DirectBlob(IOrigin origin, TimeProvider time)
         }
     }
 
-    /// <summary>Reads a range, from several answers when they break off; false when these do not help.</summary>
-    private async Task<bool> FillAsync(Memory<byte> buffer, ByteRange range, long size, OriginReference reference, CancellationToken deadline)
+    /// <summary>Reads a range, from several answers when they break off; null, or what is to be told when these do not help.</summary>
+    private async Task<OriginResponse?> FillAsync(Memory<byte> buffer, ByteRange range, long size, OriginReference reference, CancellationToken deadline)
     {
-        for (var tries = 0; tries < MaxTries && !buffer.IsEmpty; tries++)
+        for (var tries = 0; tries < MaxTries; tries++)
         {
             await using var answer = await origin.ReadAsync(reference, range, deadline);
             if (answer.Outcome != OriginOutcome.Ok || answer.Range.Offset != range.Offset || answer.TotalSize != size)
             {
-                return false;
+                return answer;
             }
 
             var filled = await ReadAsync(answer, buffer, deadline);
+            tries = filled > 0 ? 0 : tries;
             buffer = buffer[filled..];
             range = ByteRange.FromBounds(range.Offset + filled, range.End);
+            if (buffer.IsEmpty)
+            {
+                return null;
+            }
         }
 
-        return buffer.IsEmpty;
+        return new OriginResponse { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} breaks off again and again" };
     }
 
     private static async Task<int> ReadAsync(OriginResponse answer, Memory<byte> buffer, CancellationToken deadline)
@@ -197,8 +203,7 @@ internal sealed class DirectBlob(IOrigin origin, TimeProvider time)
     /// <summary>How many bytes could be copied: all, as long as the source does not break off and the client does not leave.</summary>
     private async Task<long> CopyAsync(HttpContext context, OriginResponse answer)
     {
-        using var stalled = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
-        using var gone = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, stalled.Token);
+        using var flush = new ClientFlush(context, time);
         var writer = context.Response.BodyWriter;
         var copied = 0L;
         try
@@ -208,14 +213,10 @@ internal sealed class DirectBlob(IOrigin origin, TimeProvider time)
             {
                 writer.Advance(read);
                 copied += read;
-                stalled.CancelAfter(ClientTimeout);
-                if ((await writer.FlushAsync(gone.Token)).IsCompleted)
+                if (!await flush.SendAsync())
                 {
-                    context.Abort();
                     throw new OperationCanceledException(context.RequestAborted);
                 }
-
-                stalled.CancelAfter(Timeout.InfiniteTimeSpan);
             }
         }
         catch (IOException)

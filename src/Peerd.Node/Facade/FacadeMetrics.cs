@@ -53,5 +53,5 @@ internal sealed class FacadeMetrics
     });
 
     /// <summary>An answer had to be cut.</summary>
-    public void Truncated() => _truncated.Add(1, Registry);
+    public void Truncated(bool isBlob) => _truncated.Add(1, isBlob ? Blobs : Registry);
 }

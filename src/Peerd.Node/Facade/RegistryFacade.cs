@@ -55,7 +55,7 @@ internal sealed partial class RegistryFacade(IContentReader contents, IOrigin or
             : await _blobs.AnswerAsync(context, target, registry, deadline);
         if (outcome == CopyOutcome.SourceFailed)
         {
-            metrics.Truncated();
+            metrics.Truncated(isBlob: false);
             Log.Truncated(logger, context.TraceIdentifier, registry, target.Repository, target.Reference);
         }
     }

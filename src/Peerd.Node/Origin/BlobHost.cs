@@ -5,7 +5,7 @@ namespace Peerd.Node.Origin;
 /// <summary>One entry of the list of hosts that blobs may be read from. Immutable.</summary>
 internal sealed class BlobHost
 {
-    public const string Allowed = "https://host[:port], http://host[:port], or .suffix such as .blob.core.windows.net, of at least two labels";
+    public const string Allowed = "https://host[:port], http://host[:port], or .suffix such as .data.example.com, of at least two labels";
 
     private readonly Uri? _address;
     private readonly string _suffix;

@@ -93,8 +93,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         _hasBeenAsked = true;
         if (_table is { } table)
         {
-            asker.Wanted = WantedOf(want, table.Layout);
-            asker.WantedFirst = want.Wanted.Count > 0 && want.Wanted[0].Count > 0 ? (int)Math.Min(want.Wanted[0].First, (uint)table.Layout.PieceCount) / table.Layout.PiecesPerSegment : -1;
+            NoteWanted(asker, table.Layout);
             TakeOver(participant, want, table, now);
         }
     }
@@ -251,7 +250,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         {
             participant.Asker!.StarvingSince = null;
             participant.Asker.Pending.Size = size;
-            participant.Asker.Wanted = WantedOf(participant.Asker.Want, table.Layout);
+            NoteWanted(participant.Asker, table.Layout);
         }
 
         if (_prober is { } prober)
@@ -478,6 +477,13 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             _participants.Remove(participant.Node);
             _everybody.Remove(participant);
         }
+    }
+
+    private static void NoteWanted(Asker asker, ContentLayout layout)
+    {
+        var runs = asker.Want.Wanted;
+        asker.Wanted = WantedOf(asker.Want, layout);
+        asker.WantedFirst = runs.Count > 0 && runs[0].Count > 0 ? (int)Math.Min(runs[0].First, (uint)layout.PieceCount) / layout.PiecesPerSegment : -1;
     }
 
     private static PieceSet? WantedOf(Want want, ContentLayout layout)

@@ -80,7 +80,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private List<LookupResponse>? _early = [];
     private int _verifiedFrames;
     private int _mismatches;
-    private int _isAfresh;
+    private bool _isAfresh;
     private int _drops;
     private int _stored;
     private TimeSpan _originFailedAt;
@@ -573,6 +573,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 _originFailure = response.Outcome == OriginOutcome.Ok
                     ? new SourceFailure(HttpStatusCode.BadGateway, "the origin did not tell the size of the content")
                     : SourceFailure.Of(response);
+                _originFailedAt = Now;
                 if (_machine is not null)
                 {
                     // Its size has become known in the meantime.
@@ -791,15 +792,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             var next = first + 1;
-            while (next < end && IsMissing(next))
+            while (next < end && next % layout.FramesPerPiece != 0 && IsMissing(next))
             {
                 next++;
             }
 
-            var piece = first / layout.FramesPerPiece;
-            if (_machine.AskUrgently(piece, ((next - 1) / layout.FramesPerPiece) - piece + 1, Now) is not var (id, node))
+            if (_machine.AskUrgently(first / layout.FramesPerPiece, Now) is not var (id, node))
             {
-                return;
+                first = next;
+                continue;
             }
 
             var (start, count) = (first, next - first);
@@ -1009,11 +1010,17 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         return start;
     }
 
-    private bool AcceptFromPeer(int frame, ReadOnlySpan<byte> data, ulong checksum)
+    private bool AcceptFromPeer(int frame, ReadOnlySpan<byte> data, ulong checksum, int drops)
     {
         var layout = Content.Layout;
         lock (_lock)
         {
+            if (_drops != drops)
+            {
+                // Asked for before all was dropped: it may be what was wrong.
+                return false;
+            }
+
             if (_checksums.TryGetValue(frame / layout.FramesPerPiece, out var known) && frame % layout.FramesPerPiece < known.Length
                 && known[frame % layout.FramesPerPiece] != checksum)
             {
@@ -1149,7 +1156,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             Log.Discarded(_services.Logger, Digest);
-            Interlocked.Exchange(ref _isAfresh, 1);
+            _isAfresh = true;
             Drop();
             _machine.StartOver(Now, isTrusting: true);
             DemandsChanged();
@@ -1199,16 +1206,22 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     return;
                 }
 
-                if (Interlocked.Exchange(ref _isAfresh, 0) != 0)
+                lock (_lock)
                 {
-                    // Of what was hashed some has been replaced meanwhile.
-                    continue;
-                }
+                    if (_isAfresh)
+                    {
+                        // Of what was hashed some has been replaced meanwhile: hashing begins again, and needs all of it.
+                        _isAfresh = false;
+                        _verifiedFrames = 0;
+                        DemandsChanged();
+                        continue;
+                    }
 
-                if (Digest.Matches(hash))
-                {
-                    content.MarkVerified();
-                    break;
+                    if (Digest.Matches(hash))
+                    {
+                        content.MarkVerified();
+                        break;
+                    }
                 }
             }
 
@@ -1344,7 +1357,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     private sealed class Sink(Download download, int id) : IRangeSink
     {
-        public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum) => download.AcceptFromPeer(frame, data, checksum);
+        private readonly int _drops = download.Drops;
+
+        public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum) => download.AcceptFromPeer(frame, data, checksum, _drops);
 
         public void Waiting() => download.PeerWaits(id);
     }

@@ -24,6 +24,7 @@ internal sealed class Downloader
     private readonly List<DownloadAction> _actions = [];
     private readonly List<Demand> _demands = [];
     private PieceSet? _toldWanted;
+    private int _toldFirst = -1;
     private TimeSpan _lastProgress;
     private TimeSpan _originPausedUntil = TimeSpan.MinValue;
     private TimeSpan _ownerlessSpread;
@@ -96,6 +97,7 @@ internal sealed class Downloader
     public IReadOnlyList<PieceRun> TakeWanted()
     {
         _toldWanted = Wanted();
+        _toldFirst = FirstDemanded();
         return _toldWanted is null ? []
             : _toldWanted.Count == 0 ? [new PieceRun()]
             : FirstDemanded() is var first && first > _toldWanted.NextSet(0) ? [new PieceRun { First = (uint)first, Count = 1 }, .. _toldWanted.ToPieceRuns()]
@@ -324,25 +326,25 @@ internal sealed class Downloader
     }
 
     /// <summary>
-    /// A reader waits for some of the first of these pieces: a peer that has them and can be asked for that part at once,
+    /// A reader waits for a part of this piece: a peer that has it and can be asked for that part at once,
     /// besides all that is decided here otherwise. Null when none is known, or when the piece is arriving already. The end
     /// of the request is told as that of others.
     /// </summary>
-    public (int Id, string Node)? AskUrgently(int first, int count, TimeSpan now)
+    public (int Id, string Node)? AskUrgently(int piece, TimeSpan now)
     {
-        if (!_peersAllowed || _requests.Values.Any(request => !request.IsUrgent && request.Contains(first) && _have.NextClear(request.First) == first))
+        if (!_peersAllowed || _requests.Values.Any(request => !request.IsUrgent && request.Contains(piece) && _have.NextClear(request.First) == piece))
         {
             return null;
         }
 
-        var holders = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Held.Contains(first)).ToList();
+        var holders = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Held.Contains(piece)).ToList();
         if (holders.Count == 0)
         {
             return null;
         }
 
         var holder = KnownPeers.Choose(holders, _random);
-        return (Add(new PieceRequest(++_lastId, holder.Node, first, count, now) { IsUrgent = true }).Id, holder.Node);
+        return (Add(new PieceRequest(++_lastId, holder.Node, piece, 1, now) { IsUrgent = true }).Id, holder.Node);
     }
 
     /// <summary>Some peer is known to have the piece whole, so that any part of it can be asked for.</summary>
@@ -481,7 +483,9 @@ internal sealed class Downloader
             return wanted is null || _have.IsFull;
         }
 
-        return wanted is not null && wanted.CountOf(_toldWanted, within: null) == 0 && (wanted.Count > 0 || _toldWanted.Count == 0);
+        // What a reader waits for now may have been told as something for later; owners deal in order otherwise.
+        var isFirstTold = FirstDemanded() is var first && (first < 0 || first == _toldFirst || first == wanted?.NextSet(0) || _granted.Contains(first) || _inFlight.Contains(first));
+        return wanted is not null && isFirstTold && wanted.CountOf(_toldWanted, within: null) == 0 && (wanted.Count > 0 || _toldWanted.Count == 0);
     }
 
     /// <summary>Missing pieces that readers need; null when that is all that is missing.</summary>

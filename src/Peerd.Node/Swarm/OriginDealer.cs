@@ -14,7 +14,7 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     /// <summary>Grants what can be granted now.</summary>
     /// <param name="askers">To whom.</param>
     /// <param name="table">What there is to deal.</param>
-    /// <param name="isAlone">Nobody else asks, here or elsewhere.</param>
+    /// <param name="isAlone">Nobody else wants anything, here or elsewhere.</param>
     /// <param name="now">The time.</param>
     /// <param name="grant">Takes each grant.</param>
     public void Deal(IReadOnlyCollection<Participant> askers, SegmentTable table, bool isAlone, TimeSpan now, Action<Participant, List<int>> grant)

@@ -68,27 +68,27 @@ public sealed class DownloaderTests
     public void AskUrgently_PeersHoldThePiece_OneThatIsNotBannedIsAskedBesidesAllElse()
     {
         Holders("p", "q");
-        var first = _downloader.AskUrgently(7, 1, TimeSpan.Zero);
+        var first = _downloader.AskUrgently(7, TimeSpan.Zero);
         Assert.NotNull(first);
         _downloader.PeerRequestEnded(first.Value.Id, RangeOutcomeKind.Failed, [], [], TimeSpan.Zero);
 
         // Many may wait for different parts of the same piece.
-        var second = _downloader.AskUrgently(7, 1, TimeSpan.Zero);
-        var third = _downloader.AskUrgently(7, 1, TimeSpan.Zero);
+        var second = _downloader.AskUrgently(7, TimeSpan.Zero);
+        var third = _downloader.AskUrgently(7, TimeSpan.Zero);
 
         Assert.NotEqual(first.Value.Node, second!.Value.Node);
         Assert.Equal(second.Value.Node, third!.Value.Node);
         _downloader.PeerRequestEnded(second.Value.Id, RangeOutcomeKind.Corrupt, [], [], TimeSpan.Zero);
-        Assert.Null(_downloader.AskUrgently(7, 1, TimeSpan.Zero));
+        Assert.Null(_downloader.AskUrgently(7, TimeSpan.Zero));
         Assert.Empty(Take());
     }
 
     [Fact]
     public void AskUrgently_PieceIsArrivingOrNobodyIsKnownToHaveIt_IsNull()
     {
-        Assert.Null(_downloader.AskUrgently(7, 1, TimeSpan.Zero));
+        Assert.Null(_downloader.AskUrgently(7, TimeSpan.Zero));
         _downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Receiving = { Run(0, 40) } } } }, TimeSpan.Zero);
-        Assert.Null(_downloader.AskUrgently(7, 1, TimeSpan.Zero));
+        Assert.Null(_downloader.AskUrgently(7, TimeSpan.Zero));
         Assert.True(_downloader.IsComing(7));
         Assert.False(_downloader.IsHeld(7));
 
@@ -96,8 +96,8 @@ public sealed class DownloaderTests
         Demand(Whole);
         Assign("p", 7);
         Take();
-        Assert.Null(_downloader.AskUrgently(7, 1, TimeSpan.Zero));
-        Assert.NotNull(_downloader.AskUrgently(8, 1, TimeSpan.Zero));
+        Assert.Null(_downloader.AskUrgently(7, TimeSpan.Zero));
+        Assert.NotNull(_downloader.AskUrgently(8, TimeSpan.Zero));
     }
 
     [Fact]
