@@ -4,6 +4,7 @@ using Peerd.Tests.Hosting;
 namespace Peerd.Tests.Content;
 
 /// <summary>Members that come and go while contents are read.</summary>
+[Collection(nameof(AloneOnTheMachine))]
 public sealed class PeerRestartTests
 {
     private const int MiB = 1024 * 1024;
