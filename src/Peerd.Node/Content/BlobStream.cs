@@ -80,9 +80,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     /// <summary>Waits until bytes are here, not too long, and sees to it that they and the next ones come.</summary>
     /// <param name="bytes">What the client reads; not empty.</param>
     /// <param name="origin">Where the client would read it.</param>
-    /// <param name="mesh">Ends the wait: the rest of the time is for the client's own URL.</param>
+    /// <param name="limit">How long to wait at most: the rest of the time is for the client's own URL.</param>
     /// <param name="cancellationToken">Nobody waits any more.</param>
-    public async ValueTask<BlobSource> EnsureAsync(ByteRange bytes, OriginReference origin, CancellationToken mesh, CancellationToken cancellationToken)
+    public async ValueTask<BlobSource> EnsureAsync(ByteRange bytes, OriginReference origin, TimeSpan limit, CancellationToken cancellationToken)
     {
         var (first, end) = (Layout.FrameAt(bytes.Offset), Layout.FrameAt(bytes.End - 1) + 1);
         if (IsHere(first, end))
@@ -95,8 +95,13 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             return BlobSource.Local;
         }
 
-        using var patience = new CancellationTokenSource(_patience, time);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token, mesh);
+        if (limit <= TimeSpan.Zero)
+        {
+            return BlobSource.None;
+        }
+
+        using var patience = new CancellationTokenSource(limit < _patience ? limit : _patience, time);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
         var before = -1;
         Volatile.Write(ref _lastMissed, time.GetTimestamp());
         try

@@ -121,9 +121,8 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
 
     private async Task RangeAsync(HttpContext context, ContentRequest request, RequestedRange range, CancellationToken deadline)
     {
-        // The rest of the time is for the URL itself.
-        using var mesh = new CancellationTokenSource(_meshTime, time);
-        if (!request.Digest.IsEmpty && await OpenAsync(request, mesh.Token, deadline) is { } stream)
+        var started = time.GetTimestamp();
+        if (!request.Digest.IsEmpty && await OpenAsync(request, deadline) is { } stream)
         {
             try
             {
@@ -136,7 +135,7 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
                 }
 
                 // A size that was only told may be wrong: then the URL itself knows.
-                if (wanted is { IsEmpty: false } bytes && await SendAsync(context, stream, bytes, request.Origin, mesh.Token, deadline))
+                if (wanted is { IsEmpty: false } bytes && await SendAsync(context, stream, bytes, request.Origin, started, deadline))
                 {
                     return;
                 }
@@ -152,14 +151,15 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
     }
 
     /// <summary>Opens the content; null when its size is not found out soon: then the URL itself may know more.</summary>
-    private async ValueTask<BlobStream?> OpenAsync(ContentRequest request, CancellationToken mesh, CancellationToken deadline)
+    private async ValueTask<BlobStream?> OpenAsync(ContentRequest request, CancellationToken deadline)
     {
         if (streams.TryOpen(request.Digest) is { } stream)
         {
             return stream;
         }
 
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(mesh, deadline);
+        using var patience = new CancellationTokenSource(_meshTime, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, deadline);
         try
         {
             return await streams.OpenAsync(request.Digest, request.Origin, either.Token);
@@ -172,8 +172,7 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
 
     private async Task<long?> SizeAsync(ContentRequest request, CancellationToken deadline)
     {
-        using var mesh = new CancellationTokenSource(_meshTime, time);
-        if (await OpenAsync(request, mesh.Token, deadline) is not { } stream)
+        if (await OpenAsync(request, deadline) is not { } stream)
         {
             return null;
         }
@@ -183,14 +182,17 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
     }
 
     /// <summary>Sends a range; false when nothing was sent because its first bytes do not come.</summary>
-    private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, CancellationToken mesh, CancellationToken deadline)
+    private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, long started, CancellationToken deadline)
     {
-        using var flush = new ClientFlush(context, time);
         var losses = 0;
         for (var offset = bytes.Offset; offset < bytes.End;)
         {
             var chunk = ByteRange.FromBounds(offset, Math.Min(bytes.End, offset + ChunkSize));
-            var source = await stream.EnsureAsync(chunk, origin, offset == bytes.Offset ? mesh : CancellationToken.None, offset == bytes.Offset ? deadline : context.RequestAborted);
+
+            // What is left of the time for the head is for the URL itself.
+            var source = offset == bytes.Offset
+                ? await stream.EnsureAsync(chunk, origin, _meshTime - time.GetElapsedTime(started), deadline)
+                : await stream.EnsureAsync(chunk, origin, TimeSpan.MaxValue, context.RequestAborted);
             var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, chunk, bytes);
             offset += copied;
             if (copied < chunk.Length && (source == BlobSource.None || ++losses > MaxLosses))
@@ -209,7 +211,7 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
                 metrics.BlobRead(source);
             }
 
-            if (!await flush.SendAsync())
+            if (!await ClientFlush.SendAsync(context, time))
             {
                 return true;
             }

@@ -80,10 +80,9 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, TimeProv
                     return;
                 }
 
-                using var flush = new ClientFlush(context, time);
                 bytes.Span.CopyTo(context.Response.BodyWriter.GetSpan(bytes.Length));
                 context.Response.BodyWriter.Advance(bytes.Length);
-                await flush.SendAsync();
+                await ClientFlush.SendAsync(context, time);
                 return;
             }
 
@@ -203,7 +202,6 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, TimeProv
     /// <summary>How many bytes could be copied: all, as long as the source does not break off and the client does not leave.</summary>
     private async Task<long> CopyAsync(HttpContext context, OriginResponse answer)
     {
-        using var flush = new ClientFlush(context, time);
         var writer = context.Response.BodyWriter;
         var copied = 0L;
         try
@@ -213,7 +211,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, TimeProv
             {
                 writer.Advance(read);
                 copied += read;
-                if (!await flush.SendAsync())
+                if (!await ClientFlush.SendAsync(context, time))
                 {
                     throw new OperationCanceledException(context.RequestAborted);
                 }
