@@ -142,9 +142,6 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>Why sources failed last; null when none did.</summary>
-    public SourceFailure? Failure => _originFailure;
-
     /// <summary>Starts; called once.</summary>
     public void Start()
     {
@@ -188,6 +185,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             _origins.Add(origin);
             if (_origins.Count > MaxOrigins)
             {
+                // The oldest signature is the first to expire.
                 _origins.RemoveAt(0);
             }
 
@@ -763,20 +761,24 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var outcome = start == end ? RangeOutcome.Complete
             : _services.Peers.Find(fetch.Node) is { } peer ? await peer.FetchAsync(request, new Sink(this, fetch.Id), cancellationToken)
             : RangeOutcome.NotAMember;
-        if (outcome.Kind == RangeOutcomeKind.Corrupt)
-        {
-            _services.Metrics.IntegrityFailure("peer");
-            Log.PeerCorrupt(_services.Logger, fetch.Node, Digest, outcome.Error);
-        }
-        else if (outcome.Kind == RangeOutcomeKind.Failed)
-        {
-            Log.PeerFailed(_services.Logger, fetch.Node, Digest, outcome.Error);
-        }
-
+        Note(fetch.Node, outcome);
         lock (_lock)
         {
             _machine!.PeerRequestEnded(fetch.Id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
             CarryOut();
+        }
+    }
+
+    private void Note(string node, RangeOutcome outcome)
+    {
+        if (outcome.Kind == RangeOutcomeKind.Corrupt)
+        {
+            _services.Metrics.IntegrityFailure("peer");
+            Log.PeerCorrupt(_services.Logger, node, Digest, outcome.Error);
+        }
+        else if (outcome.Kind == RangeOutcomeKind.Failed)
+        {
+            Log.PeerFailed(_services.Logger, node, Digest, outcome.Error);
         }
     }
 
@@ -825,6 +827,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             {
                 outcome = await peer.FetchAsync(new RangeRequest(Digest, layout, range, Urgent: true), new Sink(this, id), either.Token);
                 outcome = outcome.Kind == RangeOutcomeKind.Cancelled && patience.IsCancellationRequested ? RangeOutcome.Failed("too slow for a reader that waits") : outcome;
+                Note(node, outcome);
             }
         }
         finally
@@ -902,6 +905,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private async Task ReadBodyAsync(OriginResponse response, OriginReference origin, int id, int first, int count, long end, CancellationToken cancellationToken)
     {
         var frames = 0;
+        var answered = Now;
         SourceFailure? failure = null;
         try
         {
@@ -914,7 +918,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 {
                     frames++;
                     Interlocked.Exchange(ref _emptyReads, 0);
-                    OriginWorks();
+                    OriginWorks(answered);
                     FrameStored(frame, fromOrigin: true);
                 },
                 cancellationToken);
@@ -931,13 +935,17 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    private void OriginWorks()
+    /// <summary>The origin sends what it was asked for since it failed; what it began to send before says nothing.</summary>
+    private void OriginWorks(TimeSpan answered)
     {
         if (Volatile.Read(ref _originFailure) is not null)
         {
             lock (_lock)
             {
-                _originFailure = null;
+                if (answered > _originFailedAt)
+                {
+                    OriginMayWorkAgain(TimeSpan.Zero);
+                }
             }
         }
     }
@@ -1017,8 +1025,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             if (_drops != drops)
             {
-                // Asked for before all was dropped: it may be what was wrong.
-                return false;
+                // Asked for before all was dropped, it may be what was wrong: forgotten, and nobody's fault.
+                return true;
             }
 
             if (_checksums.TryGetValue(frame / layout.FramesPerPiece, out var known) && frame % layout.FramesPerPiece < known.Length

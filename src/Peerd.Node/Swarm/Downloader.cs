@@ -100,7 +100,7 @@ internal sealed class Downloader
         _toldFirst = FirstDemanded();
         return _toldWanted is null ? []
             : _toldWanted.Count == 0 ? [new PieceRun()]
-            : FirstDemanded() is var first && first > _toldWanted.NextSet(0) ? [new PieceRun { First = (uint)first, Count = 1 }, .. _toldWanted.ToPieceRuns()]
+            : _toldFirst > _toldWanted.NextSet(0) ? [new PieceRun { First = (uint)_toldFirst, Count = 1 }, .. _toldWanted.ToPieceRuns()]
             : [.. _toldWanted.ToPieceRuns()];
     }
 
