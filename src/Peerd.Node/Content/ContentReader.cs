@@ -60,5 +60,5 @@ internal sealed class ContentReader(PieceCache cache, Downloads downloads, TimeP
 
     private static ContentFacts FactsOf(CachedContent content) => new(HttpStatusCode.OK, content.Size, content.MediaType);
 
-    private static ContentFacts FactsOf(SourceFailure failure) => new(failure.Status, Error: failure.Error, RetryAfter: failure.RetryAfter);
+    private static ContentFacts FactsOf(SourceFailure failure) => new(failure.Status, Error: failure.Error, RetryAfter: failure.RetryAfter, Challenge: failure.Challenge);
 }

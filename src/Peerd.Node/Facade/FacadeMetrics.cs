@@ -10,6 +10,7 @@ internal sealed class FacadeMetrics
     public const string RequestsName = "peerd.facade.requests";
     public const string DurationName = "peerd.facade.duration";
     public const string TruncatedName = "peerd.facade.truncated";
+    public const string AccessChecksName = "peerd.facade.access.checks";
     public const string BlobReadsName = "peerd.blobs.reads";
 
     private static readonly KeyValuePair<string, object?> Registry = new("facade", "v2");
@@ -22,6 +23,7 @@ internal sealed class FacadeMetrics
     private readonly Histogram<double> _duration;
     private readonly Counter<long> _truncated;
     private readonly Counter<long> _blobReads;
+    private readonly Counter<long> _accessChecks;
 
     public FacadeMetrics(IMeterFactory meters)
     {
@@ -33,6 +35,8 @@ internal sealed class FacadeMetrics
             "Time from a request to the end of its answer",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300] });
         _blobReads = meter.CreateCounter<long>(BlobReadsName, "{read}", "Reads below /blobs: local, when all bytes were here; mesh, when they came in time; origin, when the URL itself was read");
+        _accessChecks = meter.CreateCounter<long>(
+            AccessChecksName, "{check}", "Whether a client may have a content: allowed or refused by the origin, remembered, known while the origin is down, or unavailable");
         _truncated = meter.CreateCounter<long>(TruncatedName, "{request}", "Answers that ended early because no source had the rest");
     }
 
@@ -51,6 +55,9 @@ internal sealed class FacadeMetrics
         BlobSource.Mesh => Mesh,
         _ => Origin,
     });
+
+    /// <summary>It was found out whether a client may have a content.</summary>
+    public void AccessChecked(string result) => _accessChecks.Add(1, new KeyValuePair<string, object?>("result", result));
 
     /// <summary>An answer had to be cut.</summary>
     public void Truncated(bool isBlob) => _truncated.Add(1, isBlob ? Blobs : Registry);

@@ -15,6 +15,7 @@ internal static class FacadeServices
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
         services.AddSingleton<FacadeMetrics>();
+        services.AddSingleton<AccessCheck>();
         services.AddSingleton<RegistryFacade>();
         services.AddSingleton<BlobFacade>();
         services.AddSingleton<FacadeHandler>();

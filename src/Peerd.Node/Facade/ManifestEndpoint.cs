@@ -17,12 +17,13 @@ internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
     /// <param name="context">The exchange.</param>
     /// <param name="target">A manifest.</param>
     /// <param name="registry">Registry that serves it.</param>
+    /// <param name="credential">What the client brought for the registry; null when it is read with what this node has.</param>
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
     /// <returns>How the body went; complete when there is none.</returns>
-    public async Task<CopyOutcome> AnswerAsync(HttpContext context, RequestTarget target, string registry, CancellationToken deadline)
+    public async Task<CopyOutcome> AnswerAsync(HttpContext context, RequestTarget target, string registry, CallerCredential? credential, CancellationToken deadline)
     {
         var isHead = HttpMethods.IsHead(context.Request.Method);
-        var reference = new OriginReference(registry, target.Repository, OriginKind.Manifest, target.Reference);
+        var reference = new OriginReference(registry, target.Repository, OriginKind.Manifest, target.Reference) { Credential = credential };
         Digest digest;
         string? mediaType;
         if (target.Digest.IsEmpty)

@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Content;
 using Peerd.Node.Origin;
@@ -8,7 +9,8 @@ namespace Peerd.Node.Facade;
 /// containerd's registry mirror: <c>GET</c> and <c>HEAD</c> below <c>/v2</c>. Decides on the whole head of an answer before
 /// its first byte leaves, because containerd asks nobody else afterwards. Thread-safe; one for all connections.
 /// </summary>
-internal sealed partial class RegistryFacade(IContentReader contents, IOrigin origin, IOptions<FacadeOptions> options, FacadeMetrics metrics, ILogger<RegistryFacade> logger)
+internal sealed partial class RegistryFacade(
+    IContentReader contents, IOrigin origin, AccessCheck access, OriginSettings origins, IOptions<FacadeOptions> options, FacadeMetrics metrics, ILogger<RegistryFacade> logger)
 {
     private readonly BlobEndpoint _blobs = new(contents);
     private readonly ManifestEndpoint _manifests = new(contents, origin);
@@ -44,21 +46,47 @@ internal sealed partial class RegistryFacade(IContentReader contents, IOrigin or
             return;
         }
 
+        if (context.Request.Headers.Authorization.Count > 1)
+        {
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.BadRequest(RegistryError.Unauthorized, "more than one Authorization"));
+            return;
+        }
+
         Log.Asked(logger, context.TraceIdentifier, context.Request.Method, target.Kind, registry, target.Repository, target.Reference);
         if (target.Registry is not null)
         {
             context.Response.Headers[RegistryHeaders.Namespace] = registry;
         }
 
-        var outcome = target.Kind == RequestKind.Manifest
-            ? await _manifests.AnswerAsync(context, target, registry, deadline)
-            : await _blobs.AnswerAsync(context, target, registry, deadline);
+        var takesPasswords = origins.RelayBasic && IsFromThisMachine(context);
+        context.Items[RegistryAnswer.TakesPasswords] = takesPasswords;
+        var caller = CallerOf(context.Request, takesPasswords);
+        var kind = target.Kind == RequestKind.Manifest ? OriginKind.Manifest : OriginKind.Blob;
+        if (await access.RefusalAsync(new OriginReference(registry, target.Repository, kind, target.Reference) { Credential = caller }, deadline) is { } refusal)
+        {
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.Of(refusal, kind));
+            return;
+        }
+
+        var credential = origin.Relays(registry) ? caller : null;
+        var outcome = kind == OriginKind.Manifest
+            ? await _manifests.AnswerAsync(context, target, registry, credential, deadline)
+            : await _blobs.AnswerAsync(context, target, registry, credential, deadline);
         if (outcome == CopyOutcome.SourceFailed)
         {
             metrics.Truncated(isBlob: false);
             Log.Truncated(logger, context.TraceIdentifier, registry, target.Repository, target.Reference);
         }
     }
+
+    // A token is for the registry. A password that nobody asked for here is not passed on.
+    private static CallerCredential CallerOf(HttpRequest request, bool takesPasswords) =>
+        request.Headers.Authorization is [{ Length: > 0 } value]
+        && (value.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) || (takesPasswords && value.StartsWith("Basic ", StringComparison.OrdinalIgnoreCase)))
+            ? new CallerCredential(value)
+            : CallerCredential.None;
+
+    private static bool IsFromThisMachine(HttpContext context) => context.Connection.RemoteIpAddress is { } address && IPAddress.IsLoopback(address);
 
     private static partial class Log
     {

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Http.Headers;
 using Peerd.Contracts;
 
 namespace Peerd.Node.Origin;
@@ -23,7 +24,14 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
     };
 
     /// <summary>The response for a message, which it owns from here on. The body of a HEAD is empty.</summary>
-    public async Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, HttpMethod method, HttpResponseMessage message, CancellationToken cancellationToken)
+    /// <param name="reference">What was asked for.</param>
+    /// <param name="range">The bytes that were asked for; null for all.</param>
+    /// <param name="method">GET or HEAD.</param>
+    /// <param name="message">The answer.</param>
+    /// <param name="challenge">What the registry asks the client for, which it may be told.</param>
+    /// <param name="cancellationToken">Reaches to the socket.</param>
+    public async Task<OriginResponse> ReadAsync(
+        OriginReference reference, ByteRange? range, HttpMethod method, HttpResponseMessage message, AuthenticationHeaderValue? challenge, CancellationToken cancellationToken)
     {
         OriginResponse? response = null;
         try
@@ -31,7 +39,7 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
             var source = $"{reference.Registry} ({(reference.Kind == OriginKind.Manifest ? "manifest" : "blob")} {reference.Repository} {reference.Reference})";
             if (message.StatusCode is not (HttpStatusCode.OK or HttpStatusCode.PartialContent))
             {
-                return Refused(source, message);
+                return Refused(source, message, challenge);
             }
 
             if (message.Content.Headers.ContentEncoding.Any(encoding => !string.Equals(encoding, "identity", StringComparison.OrdinalIgnoreCase)))
@@ -77,7 +85,7 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
         TotalSize = size,
     };
 
-    private OriginResponse Refused(string source, HttpResponseMessage message) => (int)message.StatusCode < 400
+    private OriginResponse Refused(string source, HttpResponseMessage message, AuthenticationHeaderValue? challenge) => (int)message.StatusCode < 400
         ? Unreachable($"{source} answered {(int)message.StatusCode}, which is no answer to what was asked")
         : new OriginResponse
         {
@@ -85,6 +93,7 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
             Status = message.StatusCode,
             Error = $"{source}: the registry answered {(int)message.StatusCode}",
             RetryAfter = RetryAfter.Of(message, time),
+            Challenge = challenge,
             TotalSize = message.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable ? message.Content.Headers.ContentRange?.Length : null,
         };
 

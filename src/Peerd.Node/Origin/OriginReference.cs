@@ -17,6 +17,15 @@ internal sealed record OriginReference(string Registry, string Repository, Origi
     /// <summary>The URL that the client wants it read from; null when the registry is to be asked for it.</summary>
     public GivenUrl? Given { get; init; }
 
+    /// <summary>
+    /// What the client brought for the registry; null when the registry is read with what this node has for it
+    /// (<see cref="RegistryAuth"/>).
+    /// </summary>
+    public CallerCredential? Credential { get; init; }
+
+    /// <summary>The same for memories that outlive the client's request: they hold none of its secrets.</summary>
+    public OriginReference WithoutSecrets() => Credential is null ? this : this with { Credential = Credential.Forgotten };
+
     /// <summary>A container waits for it right now: it does not queue behind what is fetched for later.</summary>
     public bool IsUrgent { get; init; }
 

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Http.Headers;
 using Peerd.Contracts;
 
 namespace Peerd.Node.Origin;
@@ -51,6 +52,9 @@ internal sealed class OriginResponse : IAsyncDisposable
 
     /// <summary>Retry-After if the origin sent one.</summary>
     public TimeSpan? RetryAfter { get; init; }
+
+    /// <summary>What the registry asks the client for, with a 401 that the client may answer; else null.</summary>
+    public AuthenticationHeaderValue? Challenge { get; init; }
 
     /// <summary>The same answer, which gives back what it held, and then the slot, when it is disposed.</summary>
     public OriginResponse Holding(IDisposable slot) => new(new Holder(this, slot))

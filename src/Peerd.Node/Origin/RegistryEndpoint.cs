@@ -29,6 +29,23 @@ internal sealed class RegistryEndpoint
     /// <summary>True for a registry on this very machine, whose redirects may stay here.</summary>
     public bool IsLocal { get; }
 
+    /// <summary>With whose credentials it is read.</summary>
+    public RegistryAuth Auth { get; private init; }
+
+    /// <summary>Further hosts that may get the credentials of the operator.</summary>
+    public IReadOnlyList<string> TokenServers { get; private init; } = [];
+
+    /// <summary>The same registry, read in this way.</summary>
+    public RegistryEndpoint With(RegistryAuth auth, IReadOnlyList<string> tokenServers) => new(Name, Address) { Auth = auth, TokenServers = tokenServers };
+
+    /// <summary>True when a token server may get the operator's credentials: one of the registry's own domain, or one that the operator named.</summary>
+    public bool IsTokenServer(Uri url)
+    {
+        var host = url.IdnHost;
+        return string.Equals(DomainOf(host), DomainOf(Address.IdnHost), StringComparison.OrdinalIgnoreCase)
+            || TokenServers.Contains(host, StringComparer.OrdinalIgnoreCase) || TokenServers.Contains(url.Authority, StringComparer.OrdinalIgnoreCase);
+    }
+
     /// <summary>An endpoint as configured; without <paramref name="address"/> the usual one of the registry.</summary>
     public static bool TryCreate(string name, string? address, [NotNullWhen(true)] out RegistryEndpoint? endpoint)
     {
@@ -58,5 +75,18 @@ internal sealed class RegistryEndpoint
 
         var kind = reference.Kind == OriginKind.Manifest ? "manifests" : "blobs";
         return OriginUrl.TryParse($"{_base}/v2/{reference.Repository}/{kind}/{reference.Reference}", out url);
+    }
+
+    // The last two labels of a name; the whole of an address, which has no domain.
+    private static string DomainOf(string host)
+    {
+        if (IPAddress.TryParse(host, out _))
+        {
+            return host;
+        }
+
+        var last = host.LastIndexOf('.');
+        var before = last > 0 ? host.LastIndexOf('.', last - 1) : -1;
+        return host[(before + 1)..];
     }
 }

@@ -34,6 +34,8 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
 
     public bool Serves(string registry) => _registries.ContainsKey(registry);
 
+    public bool Relays(string registry) => _registries.TryGetValue(registry, out var known) && known.Endpoint.Auth == RegistryAuth.Relay;
+
     public Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, CancellationToken cancellationToken)
     {
         if (range is { } bytes)
@@ -215,7 +217,7 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
             return new OriginAttempt(OriginAnswer.Of(failure), failure.IsPassing && failure.RetryAfter is null, since, failure.Unasked);
         }
 
-        var response = await _answer.ReadAsync(question.Reference, question.Range, question.Method, message, cancellationToken);
+        var response = await _answer.ReadAsync(question.Reference, question.Range, question.Method, message, reply.Challenge, cancellationToken);
 
         // An origin that says when to come back is not asked before; the caller decides whether to wait.
         var isPassing = response is { Outcome: OriginOutcome.Refused, RetryAfter: null } && (int)response.Status is 408 or 500 or 502 or 503 or 504;

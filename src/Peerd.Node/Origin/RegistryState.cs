@@ -15,6 +15,7 @@ internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings se
     private readonly OriginPause _blobPause = new($"blobs of {endpoint.Name}", time, logger);
 
     private int _isUnreachable;
+    private volatile bool _wantsPassword;
 
     public RegistryEndpoint Endpoint { get; } = endpoint;
 
@@ -23,6 +24,13 @@ internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings se
 
     /// <summary>For its token server: who has a token goes on.</summary>
     public OriginPause TokenPause { get; } = new($"the token server of {endpoint.Name}", time, logger);
+
+    /// <summary>It asked for a password, and not for a token: the operator's goes with the first request.</summary>
+    public bool WantsPassword
+    {
+        get => _wantsPassword;
+        set => _wantsPassword = value;
+    }
 
     /// <summary>The answer when a lane takes no more.</summary>
     public OriginFailure QueueFull { get; } = new($"too many requests wait for {endpoint.Name}", Unasked: UnaskedReason.QueueFull);

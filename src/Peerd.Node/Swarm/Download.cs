@@ -30,9 +30,6 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 {
     private const int MaxEmptyReads = 3;
 
-    /// <summary>Ways to the origin that are remembered: each client of a store brings signatures of its own.</summary>
-    private const int MaxOrigins = 8;
-
     /// <summary>After so long an origin that failed is tried again for a client that comes again.</summary>
     private static readonly TimeSpan RetryOrigin = TimeSpan.FromSeconds(2);
 
@@ -64,7 +61,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly List<uint> _learnedOrder = [];
     private readonly HashSet<int> _urgent = [];
     private IReadOnlyList<Demand> _background = [];
-    private readonly List<OriginReference> _origins = [];
+    private readonly ClientOrigins _origins;
     private readonly Dictionary<int, ulong[]> _checksums = [];
     private readonly List<int> _arrived = [];
     private readonly List<int> _read = [];
@@ -100,7 +97,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         _services = services;
         Digest = digest;
-        _origins.Add(origin);
+        _origins = new ClientOrigins(origin);
         _wantsWhole = isWhole;
     }
 
@@ -175,21 +172,16 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 }
             }
 
-            if (_origins.Contains(origin))
-            {
-                OriginMayWorkAgain(RetryOrigin);
-                return;
-            }
+            OriginMayWorkAgain(_origins.Join(origin) ? TimeSpan.Zero : RetryOrigin);
+        }
+    }
 
-            // After the others: what works for a client must not be spoiled by another client's way.
-            _origins.Add(origin);
-            if (_origins.Count > MaxOrigins)
-            {
-                // The oldest signature is the first to expire.
-                _origins.RemoveAt(0);
-            }
-
-            OriginMayWorkAgain(TimeSpan.Zero);
+    /// <summary>A client wants no more of it.</summary>
+    public void RemoveClient(OriginReference origin)
+    {
+        lock (_lock)
+        {
+            _origins.Leave(origin);
         }
     }
 
@@ -562,7 +554,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             lock (_lock)
             {
                 _isProbing = false;
-                if (HasAnotherOrigin(origin))
+                if (_origins.HasAnother(origin))
                 {
                     Probe();
                     return;
@@ -955,7 +947,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             MarkIncoming(first, count, isIncoming: false);
-            if (failure is not null && HasAnotherOrigin(origin))
+            if (failure is not null && _origins.HasAnother(origin))
             {
                 failure = null;
             }
@@ -972,18 +964,6 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>
     private static uint PauseOf(SourceFailure? failure) => failure?.RetryAfter is { } pause ? (uint)Math.Clamp(pause.TotalMilliseconds, 1, int.MaxValue) : 0;
-
-    /// <summary>One way to the origin is of no use. Its last one stays, so that there is something to tell.</summary>
-    private bool HasAnotherOrigin(OriginReference useless)
-    {
-        if (_origins.Count > 1)
-        {
-            _origins.Remove(useless);
-            return true;
-        }
-
-        return _origins[0] != useless;
-    }
 
     /// <summary>A frame that was hashed already may come again, but not with other bytes.</summary>
     private bool IsExpected(int frame, ulong checksum)
@@ -1338,7 +1318,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
-            return _origins[0];
+            return _origins.Current;
         }
     }
 

@@ -43,7 +43,9 @@ internal sealed class FacadeHost : IAsyncDisposable
         builder.Services.AddSingleton<IOrigin>(_ => host!.Origin);
 
         // Nothing below /blobs is asked of this host.
-        builder.Services.AddSingleton(BlobHosts.From(new BlobOptions(), OriginSettings.From(new OriginOptions())));
+        var origins = OriginSettings.From(new OriginOptions());
+        builder.Services.AddSingleton(origins);
+        builder.Services.AddSingleton(BlobHosts.From(new BlobOptions(), origins));
         builder.Services.AddSingleton(new BlobStreams(cache: null!, downloads: null!, Options.Create(new BlobOptions()), TimeProvider.System, NullLogger<BlobStreams>.Instance));
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
