@@ -119,7 +119,8 @@ internal sealed record CoordinatorPolicy
     /// all the time: matching once for all of it is what keeps the owner's processor free.
     /// </summary>
     /// <param name="askers">How many ask.</param>
-    public TimeSpan PushInterval(int askers) => LeastPushInterval + ((LongestPushInterval - LeastPushInterval) * Math.Min(1, askers / (double)AskersOfLargeHerd));
+    public TimeSpan PushInterval(int askers) =>
+        LeastPushInterval + ((LongestPushInterval - LeastPushInterval) * Math.Clamp((askers - AskersOfSmallHerd) / (double)(AskersOfLargeHerd - AskersOfSmallHerd), 0, 1));
 
     /// <summary>The least of <see cref="PushInterval"/>.</summary>
     public TimeSpan LeastPushInterval { get; init; } = TimeSpan.FromMilliseconds(5);
@@ -127,6 +128,9 @@ internal sealed record CoordinatorPolicy
     /// <summary>The most of <see cref="PushInterval"/>.</summary>
     public TimeSpan LongestPushInterval { get; init; } = TimeSpan.FromMilliseconds(20);
 
-    /// <summary>So many get the most of <see cref="PushInterval"/>.</summary>
+    /// <summary>So many, or fewer, get the least of <see cref="PushInterval"/>.</summary>
+    public int AskersOfSmallHerd { get; init; } = 100;
+
+    /// <summary>So many, or more, get the most of <see cref="PushInterval"/>.</summary>
     public int AskersOfLargeHerd { get; init; } = 1000;
 }
