@@ -85,13 +85,13 @@ internal sealed partial class DockerRegistry
         using var client = _host?.CreateClient() ?? new HttpClient();
         client.BaseAddress = Endpoint;
         client.DefaultRequestHeaders.Authorization = authorization;
-        foreach (var blob in image.Blobs.Concat(image.OtherBlobs))
+        foreach (var blob in (TestImage.Part[])[.. image.Blobs, image.Other.Config, .. image.Other.Layers])
         {
             await PushBlobAsync(client, repository, blob);
         }
 
         await PushManifestAsync(client, repository, image.Manifest, image.Manifest.Digest.ToString());
-        await PushManifestAsync(client, repository, image.OtherManifest, image.OtherManifest.Digest.ToString());
+        await PushManifestAsync(client, repository, image.Other.Manifest, image.Other.Manifest.Digest.ToString());
         await PushManifestAsync(client, repository, image.Index, tag);
     }
 

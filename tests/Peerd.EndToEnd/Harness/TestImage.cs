@@ -21,8 +21,7 @@ internal sealed class TestImage
         Manifest = image.Manifest;
         Config = image.Config;
         Layers = image.Layers;
-        OtherManifest = other.Manifest;
-        OtherBlobs = [other.Config, .. other.Layers];
+        Other = other;
     }
 
     /// <summary>What a tag points to.</summary>
@@ -43,11 +42,11 @@ internal sealed class TestImage
     /// <summary>Everything that a complete pull has.</summary>
     public IEnumerable<Part> All => [Index, Manifest, .. Blobs];
 
-    /// <summary>The manifest for the other platform.</summary>
-    public Part OtherManifest { get; }
+    /// <summary>The same image for a platform that is not this machine's.</summary>
+    public PlatformImage Other { get; }
 
-    /// <summary>Configuration and layers for the other platform.</summary>
-    public IReadOnlyList<Part> OtherBlobs { get; }
+    /// <summary>Bytes of a complete pull.</summary>
+    public long Size => All.Sum(part => part.Size);
 
     /// <summary>Makes an OCI image with gzip layers.</summary>
     /// <param name="folder">Where its files are written.</param>
@@ -159,5 +158,6 @@ internal sealed class TestImage
     /// <summary>One content of the image.</summary>
     internal sealed record Part(Digest Digest, long Size, string MediaType, string File);
 
-    private sealed record PlatformImage(Part Manifest, Part Config, IReadOnlyList<Part> Layers);
+    /// <summary>The contents of the image for one platform.</summary>
+    internal sealed record PlatformImage(Part Manifest, Part Config, IReadOnlyList<Part> Layers);
 }

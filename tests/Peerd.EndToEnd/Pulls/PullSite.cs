@@ -50,5 +50,19 @@ public sealed class PullSite : IAsyncLifetime
     internal string Tail() => string.Join('\n', Nodes.Select(node => node.Process).Concat(_containerds.Values.SelectMany(all => all.Select(one => one.Process))).Select(process => process.Tail()));
 
     /// <inheritdoc />
-    public ValueTask DisposeAsync() => _lab.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _lab.DisposeAsync();
+        RemoveSharedFolder();
+    }
+
+    // From 1.7 on containerd makes this folder, whatever its configuration says, and uses it for containers only.
+    private static void RemoveSharedFolder()
+    {
+        var folder = new DirectoryInfo("/run/containerd");
+        if (folder.Exists && !folder.EnumerateFileSystemInfos().Any())
+        {
+            folder.Delete();
+        }
+    }
 }
