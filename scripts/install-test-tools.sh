@@ -110,6 +110,7 @@ install_containerds() {
   work=$PWD/.tools/apt
   rm -rf "$work"
   mirror=${DEBIAN_MIRROR:-$(debian_mirror || true)}
+  [ -r "$debian_keyring" ] || die "missing: $debian_keyring; please install the package debian-archive-keyring"
   [ -n "$mirror" ] || die "apt knows no Debian mirror; set DEBIAN_MIRROR to the URL of one"
 
   mkdir -p "$work"/{state/lists/partial,cache/archives/partial,packages,parts}

@@ -1,5 +1,4 @@
 using Peerd.EndToEnd.Harness;
-using Peerd.Benchmarks.Servers;
 
 namespace Peerd.Benchmarks.Ranges;
 
