@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Peerd.EndToEnd.Harness;
 
 namespace Peerd.EndToEnd.Pulls;
@@ -9,9 +8,9 @@ namespace Peerd.EndToEnd.Pulls;
 /// </summary>
 public sealed class PullSite : IAsyncLifetime
 {
-    private const int Ports = 96;
+    private const int Ports = 128;
 
-    private readonly ConcurrentDictionary<ContainerdSetup, Containerd[]> _containerds = new();
+    private readonly Dictionary<ContainerdSetup, Containerd[]> _containerds = [];
     private readonly Queue<int> _ports = new(Enumerable.Range(0, Ports).Select(_ => FreePorts.Take()));
     private readonly Lab _lab = new();
 
