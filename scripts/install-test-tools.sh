@@ -104,7 +104,7 @@ runs_containerd() {
 
 # The newest packages of all suites, unpacked and not installed, with an apt configuration that knows nothing of this machine's packages.
 install_containerds() {
-  local work mirror version
+  local work mirror suite version
   has apt-get || die "missing: containerd $*; this script unpacks Debian packages with apt-get only"
   say "unpacking containerd $* from Debian's ${debian_suites[*]} into .tools/"
   work=$PWD/.tools/apt
@@ -114,7 +114,9 @@ install_containerds() {
   [ -n "$mirror" ] || die "apt knows no Debian mirror; set DEBIAN_MIRROR to the URL of one"
 
   mkdir -p "$work"/{state/lists/partial,cache/archives/partial,packages,parts}
-  printf "deb [signed-by=$debian_keyring] $mirror %s main\n" "${debian_suites[@]}" >"$work/sources.list"
+  for suite in "${debian_suites[@]}"; do
+    printf 'deb [signed-by=%s] %s %s main\n' "$debian_keyring" "$mirror" "$suite"
+  done >"$work/sources.list"
   cat >"$work/apt.conf" <<EOF
 Dir::Etc::SourceList "$work/sources.list";
 Dir::Etc::SourceParts "$work/parts";
