@@ -60,6 +60,9 @@ internal interface IContentReading : IAsyncDisposable
 {
     ContentFacts Facts { get; }
 
+    /// <summary>Why the origin does not give it to this client, when reading ends because no source has it; null when it was not asked on its behalf, or does.</summary>
+    ContentFacts? Failure { get; }
+
     /// <summary>Completes with true when the whole content is here and matches its digest; false when no source has it.</summary>
     Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken);
 

@@ -67,6 +67,12 @@ internal sealed partial class BlobFacade(
 
         // What it says of itself counts for nothing where anybody can put things.
         var digest = hosts.Vouches(blob.Url) ? blob.Digest : default;
+        if (access.IsOn && digest != blob.ShownDigest(hosts.IsRegistry(new DnsEndPoint(blob.Url.IdnHost, blob.Url.Port))))
+        {
+            // Who may read the URL would otherwise get another content, whose digest he wrote into it.
+            digest = default;
+        }
+
         var given = new GivenUrl(blob.Url, authorization.Count == 1 ? authorization[0] : null);
         var request = new ContentRequest(digest, OriginReference.Of(given, digest.ToString()));
         if (!digest.IsEmpty && await access.RefusalAsync(request.Origin, deadline) is not null)

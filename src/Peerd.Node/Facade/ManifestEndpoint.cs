@@ -74,7 +74,9 @@ internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
 
         if (!await reading.WaitVerifiedAsync(deadline))
         {
-            return await RefuseAsync(context, RegistryError.BadGateway(RegistryError.Unavailable, "no source has the manifest, or what they have does not match the digest"));
+            return await RefuseAsync(context, reading.Failure is { } failure
+                ? RegistryError.Of(failure, OriginKind.Manifest)
+                : RegistryError.BadGateway(RegistryError.Unavailable, "no source has the manifest, or what they have does not match the digest"));
         }
 
         mediaType ??= Specific(reading.Facts.MediaType) ?? await DetectAsync(reading, deadline);

@@ -79,7 +79,7 @@ internal sealed partial class RegistryFacade(
         }
     }
 
-    // A token is for the registry. A password that nobody asked for here is not passed on.
+    // Passwords only from where they may be asked for.
     private static CallerCredential CallerOf(HttpRequest request, bool takesPasswords) =>
         request.Headers.Authorization is [{ Length: > 0 } value]
         && (value.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) || (takesPasswords && value.StartsWith("Basic ", StringComparison.OrdinalIgnoreCase)))

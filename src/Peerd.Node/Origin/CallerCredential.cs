@@ -27,6 +27,9 @@ internal sealed class CallerCredential : IEquatable<CallerCredential>
     /// <summary>For the registry alone; null when there is none.</summary>
     public string? Authorization { get; }
 
+    /// <summary>It is a password (RFC 7617): only for a registry that has asked for one.</summary>
+    public bool IsPassword => Authorization?.StartsWith("Basic ", StringComparison.OrdinalIgnoreCase) ?? false;
+
     /// <summary>The same without the secret: good for comparing, not for asking.</summary>
     public CallerCredential Forgotten => Authorization is null ? this : new CallerCredential(null, _fingerprint);
 

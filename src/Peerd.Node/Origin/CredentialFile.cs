@@ -13,6 +13,7 @@ namespace Peerd.Node.Origin;
 internal sealed partial class CredentialFile(OriginSettings settings, TimeProvider time, ILogger<CredentialFile> logger) : IDisposable
 {
     private const int MaxSize = 1024 * 1024;
+    private static readonly TimeSpan ReadTimeout = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
 
     private readonly SemaphoreSlim _reading = new(1, 1);
@@ -29,8 +30,10 @@ internal sealed partial class CredentialFile(OriginSettings settings, TimeProvid
         {
             if (_readAt is not { } at || time.GetElapsedTime(at) >= Period)
             {
+                // By its own time: a client that leaves must not leave others without what is there.
+                using var deadline = new CancellationTokenSource(ReadTimeout, time);
+                await ReadAsync(deadline.Token);
                 _readAt = time.GetTimestamp();
-                await ReadAsync(cancellationToken);
             }
 
             return _credentials.GetValueOrDefault(registry);
@@ -108,7 +111,7 @@ internal sealed partial class CredentialFile(OriginSettings settings, TimeProvid
 
             _fault = string.Empty;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException or FormatException or InvalidDataException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException or FormatException or InvalidDataException or OperationCanceledException)
         {
             // Messages of JSON readers may quote what they read.
             var fault = e is JsonException ? "it is no JSON in the form of Docker's config.json" : e.Message;

@@ -62,7 +62,7 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
     private bool TryGetRedirect(OriginQuestion question, [NotNullWhen(true)] out Uri? target)
     {
         target = null;
-        return question.Kind == OriginKind.Blob && question.Method == HttpMethod.Get && _redirects.TryGet(question.Reference, out target);
+        return question is { Kind: OriginKind.Blob, IsCheck: false } && question.Method == HttpMethod.Get && _redirects.TryGet(question.Reference, out target);
     }
 
     private async Task<OriginReply> FollowAsync(OriginQuestion question, Uri start, CancellationToken cancellationToken)
@@ -73,7 +73,7 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
         var url = start;
         var isOurs = reference.Credential is null && endpoint.Auth != RegistryAuth.Relay;
         var own = isOurs && endpoint.Auth == RegistryAuth.Static ? await credentials.FindAsync(endpoint.Name, cancellationToken) : null;
-        var authorization = reference.Credential?.Authorization;
+        var authorization = reference.Credential is { } credential && (!credential.IsPassword || registry.WantsPassword) ? credential.Authorization : null;
         string? token = null;
         if (isOurs && endpoint.IsOriginOf(url) && _challenges.TryGet(repository, out var known))
         {
@@ -103,7 +103,9 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
             var isChallenge = message.StatusCode == HttpStatusCode.Unauthorized && endpoint.IsOriginOf(url);
             if (isChallenge && !isOurs)
             {
-                return reply with { Challenge = BearerChallenge.FindForClient(message.Headers.WwwAuthenticate) };
+                var asked = BearerChallenge.FindForClient(message.Headers.WwwAuthenticate);
+                registry.WantsPassword |= asked is not null && BearerChallenge.IsBasic(asked);
+                return reply with { Challenge = asked };
             }
 
             if (isChallenge && !isAnswered && BearerChallenge.Find(message.Headers.WwwAuthenticate) is { } challenge)
@@ -161,7 +163,7 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
         var (registry, method, range) = (question.Registry, question.Method, question.Range);
         var endpoint = registry.Endpoint;
         var isRegistry = endpoint.IsOriginOf(url);
-        if (isRegistry && !await registry.LaneOf(question.Kind, method).PaceAsync(cancellationToken))
+        if (isRegistry && !await registry.LaneOf(question).PaceAsync(cancellationToken))
         {
             return registry.QueueFull;
         }

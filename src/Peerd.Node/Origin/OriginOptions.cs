@@ -82,8 +82,8 @@ internal sealed class OriginRegistryOptions
     public string? Auth { get; set; }
 
     /// <summary>
-    /// Hosts that may get this registry's static credentials besides its own and those of its domain (the last two labels
-    /// alike): the token server when it is elsewhere.
+    /// Hosts that may get this registry's static credentials besides its own and those below it: the token server when it is
+    /// elsewhere. Host, or host:port if the port is not the usual one.
     /// </summary>
     public List<string> TokenServers { get; set; } = [];
 }

@@ -56,6 +56,11 @@ internal sealed record OriginSettings(
     private static FrozenDictionary<string, RegistryEndpoint> Endpoints(OriginOptions options, SettingFaults faults)
     {
         var registries = options.Registries;
+        if (options.CredentialsFile.Length > 0 && !Path.IsPathFullyQualified(options.CredentialsFile))
+        {
+            faults.Add(nameof(options.CredentialsFile), options.CredentialsFile, "an absolute path");
+        }
+
         var usual = ReadAuth(nameof(options.Auth), options.Auth, options, faults);
         if (registries.Count == 0)
         {
@@ -73,6 +78,10 @@ internal sealed record OriginSettings(
             else if (!RegistryEndpoint.TryCreate(name, endpoint, out var parsed))
             {
                 faults.Add($"Registries:{i}:Endpoint", endpoint, "https://host[:port][/path] or http://host[:port][/path], without user, query and fragment");
+            }
+            else if (registries[i].TokenServers.FindIndex(server => !RegistryName.IsValid(server)) is >= 0 and var wrong)
+            {
+                faults.Add($"Registries:{i}:TokenServers:{wrong}", registries[i].TokenServers[wrong], RegistryName.Allowed);
             }
             else if (!endpoints.TryAdd(name, parsed.With(
                 registries[i].Auth is { } auth ? ReadAuth($"Registries:{i}:Auth", auth, options, faults) : usual, registries[i].TokenServers)))

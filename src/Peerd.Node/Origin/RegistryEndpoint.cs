@@ -7,6 +7,12 @@ namespace Peerd.Node.Origin;
 /// <summary>Where a configured registry is. Immutable.</summary>
 internal sealed class RegistryEndpoint
 {
+    private static readonly Dictionary<string, string> WellKnownTokenServers = new(StringComparer.Ordinal)
+    {
+        ["docker.io"] = "auth.docker.io",
+        ["registry.gitlab.com"] = "gitlab.com",
+    };
+
     private readonly string _base;
 
     private RegistryEndpoint(string name, Uri address)
@@ -38,12 +44,16 @@ internal sealed class RegistryEndpoint
     /// <summary>The same registry, read in this way.</summary>
     public RegistryEndpoint With(RegistryAuth auth, IReadOnlyList<string> tokenServers) => new(Name, Address) { Auth = auth, TokenServers = tokenServers };
 
-    /// <summary>True when a token server may get the operator's credentials: one of the registry's own domain, or one that the operator named.</summary>
+    /// <summary>
+    /// True when a token server may get the operator's credentials: on the registry's own host or below it, where that
+    /// well-known registry has it, or one that the operator named.
+    /// </summary>
     public bool IsTokenServer(Uri url)
     {
         var host = url.IdnHost;
-        return string.Equals(DomainOf(host), DomainOf(Address.IdnHost), StringComparison.OrdinalIgnoreCase)
-            || TokenServers.Contains(host, StringComparer.OrdinalIgnoreCase) || TokenServers.Contains(url.Authority, StringComparer.OrdinalIgnoreCase);
+        return IsOrBelow(host, Address.IdnHost) || IsOrBelow(host, Name.Split(':')[0])
+            || (WellKnownTokenServers.TryGetValue(Name, out var known) && string.Equals(host, known, StringComparison.OrdinalIgnoreCase) && url.IsDefaultPort)
+            || TokenServers.Contains(url.IsDefaultPort ? host : $"{host}:{url.Port}", StringComparer.OrdinalIgnoreCase);
     }
 
     /// <summary>An endpoint as configured; without <paramref name="address"/> the usual one of the registry.</summary>
@@ -77,16 +87,6 @@ internal sealed class RegistryEndpoint
         return OriginUrl.TryParse($"{_base}/v2/{reference.Repository}/{kind}/{reference.Reference}", out url);
     }
 
-    // The last two labels of a name; the whole of an address, which has no domain.
-    private static string DomainOf(string host)
-    {
-        if (IPAddress.TryParse(host, out _))
-        {
-            return host;
-        }
-
-        var last = host.LastIndexOf('.');
-        var before = last > 0 ? host.LastIndexOf('.', last - 1) : -1;
-        return host[(before + 1)..];
-    }
+    private static bool IsOrBelow(string host, string parent) =>
+        string.Equals(host, parent, StringComparison.OrdinalIgnoreCase) || host.EndsWith('.' + parent, StringComparison.OrdinalIgnoreCase);
 }

@@ -129,7 +129,7 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
             return head;
         }
 
-        await using var first = await AskAsync(reference, HttpMethod.Get, new ByteRange(0, 1), cancellationToken);
+        await using var first = await AskAsync(reference, HttpMethod.Get, new ByteRange(0, 1), cancellationToken, isCheck: true);
         var isEmpty = first is { Status: HttpStatusCode.RequestedRangeNotSatisfiable, TotalSize: 0 };
         return first.Outcome != OriginOutcome.Ok && !isEmpty
             ? first
@@ -143,7 +143,7 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
             };
     }
 
-    private async Task<OriginResponse> AskAsync(OriginReference reference, HttpMethod method, ByteRange? range, CancellationToken cancellationToken)
+    private async Task<OriginResponse> AskAsync(OriginReference reference, HttpMethod method, ByteRange? range, CancellationToken cancellationToken, bool isCheck = false)
     {
         if (!_registries.TryGetValue(reference.Registry, out var registry))
         {
@@ -155,13 +155,13 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
             return OriginAnswer.Unreachable("the repository or reference is malformed");
         }
 
-        var question = new OriginQuestion(registry, reference, url, method, range);
+        var question = new OriginQuestion(registry, reference, url, method, range, isCheck);
         if (KnownAnswer(question) is { } known)
         {
             return Unasked(known);
         }
 
-        var slot = await registry.LaneOf(reference.Kind, method).EnterAsync(cancellationToken);
+        var slot = await registry.LaneOf(question).EnterAsync(cancellationToken);
         if (!slot.IsAcquired)
         {
             slot.Dispose();

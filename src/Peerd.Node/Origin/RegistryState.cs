@@ -25,7 +25,7 @@ internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings se
     /// <summary>For its token server: who has a token goes on.</summary>
     public OriginPause TokenPause { get; } = new($"the token server of {endpoint.Name}", time, logger);
 
-    /// <summary>It asked for a password, and not for a token: the operator's goes with the first request.</summary>
+    /// <summary>It asked for a password, and not for a token: the operator's goes with the first request, and clients' are passed on.</summary>
     public bool WantsPassword
     {
         get => _wantsPassword;
@@ -35,7 +35,8 @@ internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings se
     /// <summary>The answer when a lane takes no more.</summary>
     public OriginFailure QueueFull { get; } = new($"too many requests wait for {endpoint.Name}", Unasked: UnaskedReason.QueueFull);
 
-    public RegistryLane LaneOf(OriginKind kind, HttpMethod method) => kind == OriginKind.Blob && method == HttpMethod.Get ? _blobs : _others;
+    public RegistryLane LaneOf(OriginQuestion question) =>
+        question is { Kind: OriginKind.Blob, IsCheck: false } && question.Method == HttpMethod.Get ? _blobs : _others;
 
     /// <summary>The pause of the registry itself.</summary>
     public OriginPause PauseOf(OriginKind kind) => kind == OriginKind.Manifest ? _manifestPause : _blobPause;

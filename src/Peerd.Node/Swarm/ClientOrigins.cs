@@ -1,44 +1,47 @@
+using System.Net;
 using Peerd.Node.Origin;
 
 namespace Peerd.Node.Swarm;
 
 /// <summary>
 /// The ways to the origin that the clients of one download know, in the order in which they are tried; never empty. A
-/// client's credential goes with the client, so that it is used for nobody else. Not thread-safe.
+/// client's credential goes with the client, and each client is told what came of its own way only. Not thread-safe.
 /// </summary>
 internal sealed class ClientOrigins
 {
-    /// <summary>More push out the oldest: each client of a store brings signatures of its own, and the oldest expires first.</summary>
+    /// <summary>More push out those that nobody brings any more, then the oldest that are not in use.</summary>
     public const int Max = 8;
 
-    private readonly List<(OriginReference Reference, int Clients)> _all = [];
+    private readonly List<Way> _all = [];
 
     /// <param name="first">The way of the first client.</param>
-    public ClientOrigins(OriginReference first) => _all.Add((first, 1));
+    public ClientOrigins(OriginReference first) => _all.Add(new Way { Reference = first });
 
     /// <summary>The one to be tried now.</summary>
-    public OriginReference Current => _all[0].Reference;
+    public OriginReference Current => (_all.Find(static way => !way.IsTried) ?? _all[0]).Reference;
 
     /// <summary>A client comes; false when its way is among them already.</summary>
     public bool Join(OriginReference reference)
     {
-        var known = IndexOf(reference);
-        if (known >= 0)
+        var known = Find(reference);
+        if (known is not null)
         {
-            _all[known] = (reference, _all[known].Clients + 1);
+            known.Clients++;
+            known.IsTried = false;
+            known.Failure = null;
         }
         else
         {
             // After the others: what works for a client must not be spoiled by another client's way.
-            _all.Add((reference, 1));
+            _all.Add(new Way { Reference = reference });
             if (_all.Count > Max)
             {
-                _all.RemoveAt(0);
+                _all.Remove(_all.Find(static way => way.Clients == 0) ?? _all.First(way => !way.Reference.Equals(Current)));
             }
         }
 
-        _all.RemoveAll(way => way.Clients == 0 && IsSecret(way.Reference));
-        return known < 0;
+        _all.RemoveAll(static way => way.Clients == 0 && IsSecret(way.Reference));
+        return known is null;
     }
 
     /// <summary>
@@ -47,32 +50,69 @@ internal sealed class ClientOrigins
     /// </summary>
     public void Leave(OriginReference reference)
     {
-        var known = IndexOf(reference);
-        if (known < 0 || _all[known].Clients == 0)
+        if (Find(reference) is { Clients: > 0 } way)
         {
-            return;
-        }
-
-        _all[known] = (reference, _all[known].Clients - 1);
-        if (_all[known].Clients == 0 && IsSecret(reference) && _all.Exists(static way => way.Clients > 0))
-        {
-            _all.RemoveAt(known);
+            way.Clients--;
+            if (way.Clients == 0 && IsSecret(reference) && _all.Exists(static other => other.Clients > 0))
+            {
+                _all.Remove(way);
+            }
         }
     }
 
-    /// <summary>One way is of no use; true when there is another to be tried. The last one stays, so that there is something to tell.</summary>
-    public bool HasAnother(OriginReference useless)
+    /// <summary>A way works.</summary>
+    public void Worked(OriginReference reference)
     {
-        if (_all.Count == 1)
+        if (Find(reference) is { } way)
         {
-            return !Current.Equals(useless);
+            way.IsTried = false;
+            way.Failure = null;
+        }
+    }
+
+    /// <summary>A way did not work; true when there is another to be tried now.</summary>
+    public bool Failed(OriginReference reference, SourceFailure failure)
+    {
+        if (Find(reference) is not { } way)
+        {
+            return true;
         }
 
-        _all.RemoveAll(way => way.Reference.Equals(useless));
-        return true;
+        way.IsTried = true;
+        way.Failure = failure;
+        if (_all.Exists(static other => !other.IsTried))
+        {
+            return true;
+        }
+
+        // All were tried. Next time those come first that may work then.
+        foreach (var passing in _all.Where(static other => !IsFinal(other.Failure)))
+        {
+            passing.IsTried = false;
+        }
+
+        return false;
     }
+
+    /// <summary>What came of a client's own way; null when it was not tried, or worked.</summary>
+    public SourceFailure? FailureOf(OriginReference reference) => Find(reference)?.Failure;
+
+    private static bool IsFinal(SourceFailure? failure) =>
+        failure?.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound;
 
     private static bool IsSecret(OriginReference reference) => reference.Credential?.Authorization is not null;
 
-    private int IndexOf(OriginReference reference) => _all.FindIndex(way => way.Reference.Equals(reference));
+    private Way? Find(OriginReference reference) => _all.Find(way => way.Reference.Equals(reference));
+
+    private sealed class Way
+    {
+        public required OriginReference Reference { get; init; }
+
+        public int Clients { get; set; } = 1;
+
+        /// <summary>It did not work, and others are tried before it.</summary>
+        public bool IsTried { get; set; }
+
+        public SourceFailure? Failure { get; set; }
+    }
 }

@@ -40,6 +40,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private static readonly TimeSpan UrgentPatience = TimeSpan.FromMilliseconds(750);
 
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan ChallengePatience = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(5);
     private static readonly TimeSpan ReadingInterval = TimeSpan.FromMilliseconds(500);
 
@@ -155,6 +156,39 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
             _link = _services.OpenLink(Digest, this);
             Own(TickAsync(_stop.Token));
+            if (_origins.Current is { Credential: { } credential } origin && credential.Equals(CallerCredential.None))
+            {
+                Own(AskForChallengeAsync(origin, _stop.Token));
+            }
+        }
+    }
+
+    /// <summary>A client that brought nothing may have to bring something: in a herd it is told so before it is its turn to read.</summary>
+    private async Task AskForChallengeAsync(OriginReference origin, CancellationToken cancellationToken)
+    {
+        await Task.Delay(ChallengePatience, _services.Time, cancellationToken);
+        lock (_lock)
+        {
+            if (_machine is not null || _isProbing || IsOver)
+            {
+                return;
+            }
+        }
+
+        await using var answer = await _services.Origin.StatAsync(origin, cancellationToken);
+        if (answer.Challenge is null)
+        {
+            return;
+        }
+
+        var failure = SourceFailure.Of(answer);
+        lock (_lock)
+        {
+            if (_machine is null && !_origins.Failed(origin, failure))
+            {
+                (_originFailure, _originFailedAt) = (failure, Now);
+                _opened.TrySetResult(failure);
+            }
         }
     }
 
@@ -173,6 +207,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             OriginMayWorkAgain(_origins.Join(origin) ? TimeSpan.Zero : RetryOrigin);
+        }
+    }
+
+    /// <summary>What came of a client's own way to the origin; null when it was not tried, or works.</summary>
+    public SourceFailure? FailureOf(OriginReference origin)
+    {
+        lock (_lock)
+        {
+            return _origins.FailureOf(origin);
         }
     }
 
@@ -554,24 +597,25 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             lock (_lock)
             {
                 _isProbing = false;
-                if (_origins.HasAnother(origin))
+                var failure = response.Outcome == OriginOutcome.Ok
+                    ? new SourceFailure(HttpStatusCode.BadGateway, "the origin did not tell the size of the content")
+                    : SourceFailure.Of(response);
+                if (_origins.Failed(origin, failure))
                 {
                     Probe();
                     return;
                 }
 
-                _originFailure = response.Outcome == OriginOutcome.Ok
-                    ? new SourceFailure(HttpStatusCode.BadGateway, "the origin did not tell the size of the content")
-                    : SourceFailure.Of(response);
-                _originFailedAt = Now;
+                (_originFailure, _originFailedAt) = (failure, Now);
                 if (_machine is not null)
                 {
                     // Its size has become known in the meantime.
                     return;
                 }
 
-                if (_isOwnerLost)
+                if (_isOwnerLost || failure.Challenge is not null)
                 {
+                    // Others may have better luck, but this client can do something about it.
                     _opened.TrySetResult(_originFailure);
                 }
 
@@ -947,7 +991,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             MarkIncoming(first, count, isIncoming: false);
-            if (failure is not null && _origins.HasAnother(origin))
+            if (failure is null)
+            {
+                _origins.Worked(origin);
+            }
+            else if (_origins.Failed(origin, failure))
             {
                 failure = null;
             }

@@ -201,6 +201,9 @@ internal sealed class DownloadUse(Downloads downloads, Download download, Origin
 
     public Download Download { get; } = download;
 
+    /// <summary>What came of this client's own way to the origin; null when it was not tried, or works.</summary>
+    public SourceFailure? Failure => Download.FailureOf(origin);
+
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)

@@ -86,7 +86,7 @@ public sealed class PrivateImageTests : IAsyncLifetime
     public async Task Relay_TheFirstClientLeavesInTheMiddle_TheOtherGoesOnWithoutItsToken()
     {
         await using var mesh = await StartAsync(nodes: 1);
-        var bytes = _registry.AddBlob(App, 40 << 20, out var large);
+        _registry.AddBlob(App, 40 << 20, out var large);
         using var held = _registry.Registry.HoldBodies();
         using var first = await BeginAsync(mesh.Node, large, Token("alice", App));
         using var second = await BeginAsync(mesh.Node, large, authorization: null);
@@ -101,7 +101,6 @@ public sealed class PrivateImageTests : IAsyncLifetime
 
         Assert.Equal(before, _registry.AuthorizationsSeen.Count(authorization => authorization is not null));
         Assert.Equal(HttpStatusCode.OK, (await SendAsync(mesh.Node, "GET", App, $"blobs/{large}", Token("alice", App))).Status);
-        Assert.Equal(40 << 20, bytes.Length);
     }
 
     [Fact]
@@ -177,7 +176,94 @@ public sealed class PrivateImageTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Upstream_RightsTakenAndOriginDown_AsConfigured()
+    public async Task Relay_TokenExpiresInTheMiddle_TheClientIsAskedForANewOne()
+    {
+        await using var mesh = await StartAsync(nodes: 1);
+        _registry.AddBlob(App, 40 << 20, out var large);
+        using (_registry.Registry.HoldBodies())
+        {
+            using var first = await BeginAsync(mesh.Node, large, Token("alice", App));
+            Assert.Equal(HttpStatusCode.OK, first.StatusCode);
+            _registry.Forbid("alice", App);
+        }
+
+        await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 0, "the first try is over");
+
+        // It comes again for what it lacks, with the same token.
+        using var rest = RequestFor("GET", App, $"blobs/{large}", Token("alice", App));
+        rest.Headers.TryAddWithoutValidation("Range", $"bytes={(40 << 20) - 100}-");
+        using var again = await mesh.Node.Client.SendAsync(rest, TestContext.Current.CancellationToken);
+        Assert.Equal((HttpStatusCode.Unauthorized, _registry.ChallengeOf(App)), (again.StatusCode, again.Headers.NonValidated["WWW-Authenticate"].ToString()));
+
+        _registry.Allow("alice", App);
+        Assert.Equal(HttpStatusCode.OK, (await SendAsync(mesh.Node, "GET", App, $"blobs/{large}", Token("alice", App))).Status);
+    }
+
+    [Fact]
+    public async Task Relay_TwoRepositoriesOfOneContent_EachClientIsHandedItsOwnChallenge()
+    {
+        await using var mesh = await StartAsync(nodes: 1);
+        var release = new TaskCompletionSource();
+        var original = _registry.Registry.Intercept!;
+        _registry.Registry.Intercept = async context =>
+        {
+            await release.Task;
+            return await original(context);
+        };
+
+        var both = Task.WhenAll(
+            SendAsync(mesh.Node, "GET", App, $"blobs/{_digest}", authorization: null),
+            SendAsync(mesh.Node, "GET", Other, $"blobs/{_digest}", authorization: null));
+        await Wait.UntilAsync(() => mesh.Node.Logs.GetSnapshot().Count(record => record.Message.Contains(" GET Blob ", StringComparison.Ordinal)) == 2, "both have asked");
+        release.SetResult();
+
+        Assert.Equal([_registry.ChallengeOf(App), _registry.ChallengeOf(Other)], (await both).Select(answer => answer.Challenge));
+    }
+
+    [Fact]
+    public async Task Relay_HerdWithoutTokens_NobodyWaitsForItsTurnToBeChallenged()
+    {
+        await using var mesh = await StartAsync(nodes: 5);
+        _registry.Registry.Intercept = Slowly(_registry.Registry.Intercept!);
+        var clock = System.Diagnostics.Stopwatch.StartNew();
+
+        var answers = await Task.WhenAll(mesh.Nodes.Select(node => SendAsync(node, "GET", App, $"blobs/{_digest}", authorization: null)));
+
+        Assert.All(answers, answer => Assert.Equal((HttpStatusCode.Unauthorized, _registry.ChallengeOf(App)), Head(answer)));
+        TestContext.Current.TestOutputHelper?.WriteLine($"{clock.ElapsedMilliseconds} ms");
+
+        static Func<Microsoft.AspNetCore.Http.HttpContext, Task<bool>> Slowly(Func<Microsoft.AspNetCore.Http.HttpContext, Task<bool>> intercept) => async context =>
+        {
+            await Task.Delay(200);
+            return await intercept(context);
+        };
+    }
+
+    [Fact]
+    public async Task Upstream_DigestWrittenIntoAUrlThatMayBeRead_OpensNothing()
+    {
+        await using var mesh = await StartAsync(nodes: 1, "--Peerd:Facade:Access=upstream");
+        Assert.Equal(HttpStatusCode.OK, (await SendAsync(mesh.Node, "GET", App, $"blobs/{_digest}", Token("alice", App))).Status);
+        var own = _registry.AddBlob(Other, _bytes.Length, out var mine);
+
+        foreach (var target in new[]
+        {
+            $"/v2/{Other}/blobs/{mine}?d={_digest}",
+            $"/v2/{Other}/blobs/{mine}?x=/docker/registry/v2/blobs/sha256/{_digest.Hex[..2]}/{_digest.Hex}/data",
+            $"/v2/{Other}/manifests/v1?d={_digest}",
+        })
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, $"/blobs/{_registry.Registry.Url}{target}");
+            request.Headers.TryAddWithoutValidation("Range", "bytes=0-99");
+            request.Headers.TryAddWithoutValidation("Authorization", Token("bob", Other));
+            using var answer = await mesh.Node.Client.SendAsync(request, TestContext.Current.CancellationToken);
+            var body = await answer.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken);
+            Assert.True(answer.StatusCode == HttpStatusCode.NotFound || body.AsSpan().SequenceEqual(own.AsSpan(0, 100)), $"{target}: {answer.StatusCode}");
+        }
+    }
+
+    [Fact]
+    public async Task Upstream_OriginDown_AsConfigured()
     {
         foreach (var (whenDown, expected) in new[] { ("deny", HttpStatusCode.BadGateway), ("known", HttpStatusCode.OK) })
         {

@@ -128,6 +128,8 @@ internal sealed class FakeContentReader : IContentReader
 
         public ContentFacts Facts => facts;
 
+        public ContentFacts? Failure => null;
+
         public Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken) =>
             Task.FromResult(content is { IsWrong: false } && content.FailsAt >= content.Bytes.Length);
 

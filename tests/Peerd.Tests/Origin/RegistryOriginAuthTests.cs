@@ -159,13 +159,54 @@ public sealed class RegistryOriginAuthTests : IAsyncLifetime
     [Theory]
     [InlineData("http://tokens.elsewhere.test/token", "", false)]
     [InlineData("http://tokens.elsewhere.test/token", "tokens.elsewhere.test", true)]
+    [InlineData("http://tokens.elsewhere.test:8080/token", "tokens.elsewhere.test", false)]
+    [InlineData("http://tokens.elsewhere.test:8080/token", "tokens.elsewhere.test:8080", true)]
     [InlineData("http://auth.reg.test/token", "", true)]
+    [InlineData("http://images.reg.test:5001/token", "", true)]
+    [InlineData("http://evilreg.test/token", "", false)]
+    [InlineData("http://other.test/token", "", false)]
     [InlineData("http://auth.reg.test.evil.test/token", "", false)]
-    public void IsTokenServer_Realm_OnlyOfTheDomainOrNamed(string realm, string named, bool expected)
+    public void IsTokenServer_Realm_OnlyTheRegistrysOwnOrNamed(string realm, string named, bool expected)
     {
-        Assert.True(RegistryEndpoint.TryCreate("reg.test", "http://images.reg.test", out var endpoint));
+        Assert.True(RegistryEndpoint.TryCreate("reg.test:5000", "http://images.reg.test", out var endpoint));
 
         Assert.Equal(expected, endpoint.With(RegistryAuth.Static, named.Length > 0 ? [named] : []).IsTokenServer(new Uri(realm)));
+    }
+
+    [Fact]
+    public void IsTokenServer_DockerHub_IsTheWellKnownOne()
+    {
+        Assert.True(RegistryEndpoint.TryCreate("docker.io", null, out var hub));
+        Assert.True(hub.IsTokenServer(new Uri("https://auth.docker.io/token")));
+        Assert.False(hub.IsTokenServer(new Uri("https://auth.docker.io.evil.test/token")));
+    }
+
+    [Fact]
+    public async Task StatAsync_TokenNoLongerTaken_IsRefusedThoughTheStoreStillServes()
+    {
+        await using var store = await FakeRegistry.StartAsync();
+        await using var setup = new OriginSetup(_registry.Registry, ("Auth", "relay"));
+        _registry.Registry.RedirectBlobsTo(store);
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(Blob(_digest) with { Credential = TokenOf("alice") }));
+
+        _registry.Forbid("alice", Repository);
+        await using var answer = await setup.StatAsync(Blob(_digest) with { Credential = TokenOf("alice") });
+
+        Assert.Equal(HttpStatusCode.Unauthorized, answer.Status);
+    }
+
+    [Fact]
+    public async Task ReadAsync_CallersPassword_OnlyForARegistryThatAsksForPasswords()
+    {
+        await using var setup = new OriginSetup(_registry.Registry, ("Auth", "relay"));
+        var password = Blob(_digest) with { Credential = new CallerCredential(PrivateRegistry.BasicOf("alice")) };
+
+        Assert.Equal((OriginOutcome.Refused, HttpStatusCode.Unauthorized), await setup.TryAsync(password));
+        Assert.All(_registry.AuthorizationsSeen, Assert.Null);
+
+        _registry.IsBasic = true;
+        Assert.Equal((OriginOutcome.Refused, HttpStatusCode.Unauthorized), await setup.TryAsync(password));
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(password));
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Net;
 using Peerd.Node.Origin;
 using Peerd.Node.Swarm;
 
@@ -44,33 +45,64 @@ public sealed class ClientOriginsTests
         Assert.True(origins.Join(Bob));
 
         Assert.Equal(Bob, origins.Current);
-        Assert.False(origins.HasAnother(Bob));
+        Assert.False(origins.Failed(Bob, new SourceFailure(HttpStatusCode.NotFound, "no")));
     }
 
     [Fact]
-    public void HasAnother_UselessWay_IsGoneButTheLastStays()
+    public void Failed_OneWay_TheOthersAreTriedAndEachKnowsItsOwn()
     {
         var origins = new ClientOrigins(Nobody);
         origins.Join(Alice);
+        var refused = new SourceFailure(HttpStatusCode.Unauthorized, "no");
 
-        Assert.True(origins.HasAnother(Nobody));
+        Assert.True(origins.Failed(Nobody, refused));
         Assert.Equal(Alice, origins.Current);
-        Assert.False(origins.HasAnother(Alice));
+        Assert.Equal((refused, null), (origins.FailureOf(Nobody), origins.FailureOf(Alice)));
+
+        // Whatever else was under way without credentials.
+        Assert.True(origins.Failed(Nobody, refused));
         Assert.Equal(Alice, origins.Current);
     }
 
     [Fact]
-    public void Join_MoreThanFit_TheOldestGoes()
+    public void Failed_AllWays_NextTimeThoseThatMayWorkComeFirst()
+    {
+        var origins = new ClientOrigins(Nobody);
+        origins.Join(Alice);
+        Assert.True(origins.Failed(Nobody, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
+
+        Assert.False(origins.Failed(Alice, new SourceFailure(HttpStatusCode.ServiceUnavailable, "later")));
+
+        Assert.Equal(Alice, origins.Current);
+        origins.Worked(Alice);
+        Assert.Null(origins.FailureOf(Alice));
+        Assert.True(origins.Failed(Bob, new SourceFailure(HttpStatusCode.Forbidden, "gone meanwhile")));
+    }
+
+    [Fact]
+    public void Failed_TheOnlyWay_StaysAndIsTriedAgainWhenItsClientComesAgain()
+    {
+        var origins = new ClientOrigins(Alice);
+        Assert.False(origins.Failed(Alice, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
+        Assert.False(origins.Failed(Alice, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
+
+        Assert.False(origins.Join(Alice));
+
+        Assert.Null(origins.FailureOf(Alice));
+    }
+
+    [Fact]
+    public void Join_MoreThanFit_TheOneInUseStays()
     {
         var origins = new ClientOrigins(Of("0"));
-        for (var i = 1; i <= ClientOrigins.Max; i++)
+        for (var i = 1; i <= 2 * ClientOrigins.Max; i++)
         {
             origins.Join(Of($"{i}"));
         }
 
-        Assert.Equal(Of("1"), origins.Current);
-        origins.Leave(Of("0"));
-        Assert.Equal(Of("1"), origins.Current);
+        Assert.Equal(Of("0"), origins.Current);
+        Assert.True(origins.Join(Of("1")));
+        Assert.False(origins.Join(Of("16")));
     }
 
     private static OriginReference Of(string? user) =>
