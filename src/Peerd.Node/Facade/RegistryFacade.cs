@@ -8,10 +8,10 @@ namespace Peerd.Node.Facade;
 /// containerd's registry mirror: <c>GET</c> and <c>HEAD</c> below <c>/v2</c>. Decides on the whole head of an answer before
 /// its first byte leaves, because containerd asks nobody else afterwards. Thread-safe; one for all connections.
 /// </summary>
-internal sealed partial class RegistryFacade(IContentReader contents, IOrigin origin, IOptions<FacadeOptions> options, FacadeMetrics metrics, ILogger<RegistryFacade> logger)
+internal sealed partial class RegistryFacade(IContentReader contents, IOrigin origin, TagResolver tags, IOptions<FacadeOptions> options, FacadeMetrics metrics, ILogger<RegistryFacade> logger)
 {
     private readonly BlobEndpoint _blobs = new(contents);
-    private readonly ManifestEndpoint _manifests = new(contents, origin);
+    private readonly ManifestEndpoint _manifests = new(contents, tags);
     private readonly string _defaultRegistry = options.Value.DefaultRegistry.ToLowerInvariant();
 
     /// <summary>Answers a GET or HEAD.</summary>

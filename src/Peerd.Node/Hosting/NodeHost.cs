@@ -156,6 +156,8 @@ internal static partial class NodeHost
         services.AddSingleton<IDiscardHandler>(provider => provider.GetRequiredService<Downloads>());
         services.AddSingleton<IIncomingPieces>(provider => provider.GetRequiredService<Downloads>());
         AddHosted<Announcer>(services);
+        services.AddSingleton<ITagMesh, TagMesh>();
+        AddHosted<SmallCopies>(services);
         services.AddSingleton<RangeServer>();
         services.AddSingleton<PeerServer>();
         services.AddSingleton<NodeServer>();

@@ -14,6 +14,9 @@ internal enum OriginKind
 /// <param name="Reference">Digest or tag.</param>
 internal sealed record OriginReference(string Registry, string Repository, OriginKind Kind, string Reference)
 {
+    /// <summary>Nowhere: what only other nodes are to be asked for.</summary>
+    public static readonly OriginReference None = new(string.Empty, string.Empty, OriginKind.Blob, string.Empty);
+
     /// <summary>The URL that the client wants it read from; null when the registry is to be asked for it.</summary>
     public GivenUrl? Given { get; init; }
 

@@ -102,6 +102,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         Digest = digest;
         _origins.Add(origin);
         _wantsWhole = isWhole;
+        if (origin == OriginReference.None)
+        {
+            _originFailure = new SourceFailure(HttpStatusCode.BadGateway, "no other node has it");
+        }
     }
 
     public Digest Digest { get; }
@@ -175,6 +179,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 }
             }
 
+            if (origin == OriginReference.None)
+            {
+                return;
+            }
+
+            // What was begun for no client has a way to the origin now.
+            _origins.Remove(OriginReference.None);
             if (_origins.Contains(origin))
             {
                 OriginMayWorkAgain(RetryOrigin);
