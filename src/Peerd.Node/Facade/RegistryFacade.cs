@@ -12,6 +12,7 @@ internal sealed partial class RegistryFacade(IContentReader contents, IOrigin or
 {
     private readonly BlobEndpoint _blobs = new(contents);
     private readonly ManifestEndpoint _manifests = new(contents, tags);
+    private readonly ListEndpoint _lists = new(origin);
     private readonly string _defaultRegistry = options.Value.DefaultRegistry.ToLowerInvariant();
 
     /// <summary>Answers a GET or HEAD.</summary>
@@ -33,7 +34,7 @@ internal sealed partial class RegistryFacade(IContentReader contents, IOrigin or
 
         if (target.Kind == RequestKind.NotServed)
         {
-            await RegistryAnswer.WriteErrorAsync(context, RegistryError.NotFound(RegistryError.Unsupported, "this mirror serves manifests and blobs only"));
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.NotFound(RegistryError.Unsupported, "this mirror serves manifests, blobs, lists of tags and referrers only"));
             return;
         }
 
@@ -48,6 +49,12 @@ internal sealed partial class RegistryFacade(IContentReader contents, IOrigin or
         if (target.Registry is not null)
         {
             context.Response.Headers[RegistryHeaders.Namespace] = registry;
+        }
+
+        if (target.Kind is RequestKind.Tags or RequestKind.Referrers)
+        {
+            await _lists.AnswerAsync(context, target, registry, deadline);
+            return;
         }
 
         var outcome = target.Kind == RequestKind.Manifest

@@ -30,7 +30,7 @@ internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings se
     public RegistryLane LaneOf(OriginKind kind, HttpMethod method) => kind == OriginKind.Blob && method == HttpMethod.Get ? _blobs : _others;
 
     /// <summary>The pause of the registry itself.</summary>
-    public OriginPause PauseOf(OriginKind kind) => kind == OriginKind.Manifest ? _manifestPause : _blobPause;
+    public OriginPause PauseOf(OriginKind kind) => kind == OriginKind.Blob ? _blobPause : _manifestPause;
 
     /// <summary>Notes whether it was reached; true when that is news.</summary>
     public bool Note(bool isReached)

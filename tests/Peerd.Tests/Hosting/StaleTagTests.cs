@@ -202,7 +202,7 @@ public sealed class StaleTagTests
         return (bytes, mesh.Registry.AddManifest(bytes, MediaType, tag));
     }
 
-    private static byte[] Manifest(string name) => Encoding.UTF8.GetBytes($$"""{"schemaVersion":2,"mediaType":"{{MediaType}}","annotations":{"name":"{{name}}"}}""");
+    private static byte[] Manifest(string name) => Encoding.UTF8.GetBytes($$"""{"schemaVersion":2,"name":"{{name}}","mediaType":"{{MediaType}}"}""");
 
     private static byte[] OwnedBy(TestMesh mesh, string text, params string[] responsible) => Candidates(text)
         .Select(candidate => Encoding.UTF8.GetBytes(candidate)).First(bytes => Responsible(mesh, Digest.OfSha256(bytes)).SequenceEqual(responsible));
