@@ -26,12 +26,16 @@ internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider ti
     private readonly TimeSpan _maxStale = options.Value.MaxStaleValue;
     private readonly ConcurrentLru<TagKey, TagTarget> _own = new(MaxTags);
     private readonly ConcurrentLru<TagKey, TagTarget> _told = new(MaxTags);
+    private long _version;
 
     /// <summary>False when nothing is ever served stale, and so nothing is kept.</summary>
     public bool IsOn => _maxStale > TimeSpan.Zero;
 
     /// <summary>Tags that this node resolved itself; a copy.</summary>
     public IEnumerable<TagKey> Own => _own.Keys;
+
+    /// <summary>Grows with each change of <see cref="Own"/>.</summary>
+    public long Version => Interlocked.Read(ref _version);
 
     /// <summary>The clock of <see cref="TagTarget.ResolvedAt"/>.</summary>
     public TimeSpan Now => time.GetElapsedTime(0);
@@ -40,14 +44,27 @@ internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider ti
     public TimeSpan AgeOf(TagTarget target) => Now - target.ResolvedAt;
 
     /// <summary>The registry said to this node where the tag points.</summary>
-    public void Resolved(TagKey key, Digest digest, string? mediaType, long? size) =>
+    public void Resolved(TagKey key, Digest digest, string? mediaType, long? size)
+    {
         _own.AddOrUpdate(key, new TagTarget(digest, mediaType ?? string.Empty, size ?? 0, Now));
+        Interlocked.Increment(ref _version);
+    }
+
+    /// <summary>What this node had resolved itself before it was started anew.</summary>
+    public void Restore(TagPointer pointer)
+    {
+        if (TryRead(pointer, out var key, out var target))
+        {
+            _own.AddOrUpdate(key, target);
+        }
+    }
 
     /// <summary>The registry said that there is no such tag.</summary>
     public void Forget(TagKey key)
     {
         _own.TryRemove(key);
         _told.TryRemove(key);
+        Interlocked.Increment(ref _version);
     }
 
     /// <summary>The newest word on a tag that is not too old; null when there is none.</summary>

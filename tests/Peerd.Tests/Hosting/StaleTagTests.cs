@@ -115,6 +115,107 @@ public sealed class StaleTagTests
         Assert.Equal((HttpStatusCode.ServiceUnavailable, null), (answer.Status, answer.Stale));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Head_RegistryDown_NodeStartedAnew_KnowsItsTagsUnlessTheFileIsTorn(bool isTorn)
+    {
+        await using var registry = await Origin.FakeRegistry.StartAsync();
+        var folder = Directory.CreateTempSubdirectory("peerd-tags-");
+        try
+        {
+            registry.AddManifest(Manifest("v1"), MediaType, "v1");
+            await using (var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Origin:Retries=0"], registry: registry, cache: folder.FullName))
+            {
+                Assert.Equal(HttpStatusCode.OK, (await AskAsync(mesh.Node, "v1", HttpMethod.Head)).Status);
+            }
+
+            var file = Path.Combine(folder.FullName, TagFile.Name);
+            if (isTorn)
+            {
+                var bytes = await File.ReadAllBytesAsync(file);
+                await File.WriteAllBytesAsync(file, bytes[..^5]);
+            }
+
+            registry.AnswerWith(HttpStatusCode.ServiceUnavailable);
+            await using var again = await TestMesh.StartAsync(settings: ["--Peerd:Origin:Retries=0"], registry: registry, cache: folder.FullName);
+
+            var answer = await AskAsync(again.Node, "v1", HttpMethod.Head);
+
+            Assert.Equal(isTorn ? HttpStatusCode.ServiceUnavailable : HttpStatusCode.OK, answer.Status);
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task Announce_ManyHoldersOfASmallContent_IsCopiedOnce()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 1, peers: 12);
+        var sample = mesh.UnknownOwnedBy("node-1");
+        foreach (var peer in mesh.Peers)
+        {
+            peer.Answer = async (range, answers, _) =>
+            {
+                foreach (var answer in FakePeer.Honest(range, sample))
+                {
+                    await answers.WriteAsync(answer);
+                }
+            };
+        }
+
+        await Task.WhenAll(mesh.Peers.Select(peer => peer.AnnounceAsync(mesh.Node, sample)));
+        await Wait.UntilAsync(() => Has(mesh.Node, sample.Digest), "the owner has a copy");
+
+        Assert.Equal(1, mesh.Peers.Sum(peer => peer.RangesAsked));
+        Assert.Empty(mesh.Registry.Requests);
+    }
+
+    [Fact]
+    public async Task Announce_ManyHoldersThatHaveNothing_NeverLeadToTheRegistry()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 1, peers: 4);
+        var sample = mesh.UnknownOwnedBy("node-1");
+        foreach (var peer in mesh.Peers)
+        {
+            await peer.AnnounceAsync(mesh.Node, sample);
+        }
+
+        await Wait.UntilAsync(() => mesh.Peers.Any(peer => peer.RangesAsked > 0), "a holder was asked");
+
+        Assert.Empty(mesh.Registry.Requests);
+        Assert.False(Has(mesh.Node, sample.Digest));
+    }
+
+    [Fact]
+    public async Task Announce_LargeContent_IsNotCopied()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 1, peers: 1);
+        var large = mesh.BlobOwnedBy((1024 * 1024) + 1, "node-1");
+        var small = mesh.UnknownOwnedBy("node-1");
+        mesh.Peer.Answer = async (range, answers, _) =>
+        {
+            foreach (var answer in FakePeer.Honest(range, range.Digest == small.Digest.ToString() ? small : large))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+        using var first = await mesh.Peer.AnnounceAsync(mesh.Node, large);
+        await first.RequestStream.WriteAsync(new AnnounceRequest
+        {
+            Sequence = 2,
+            Contents = { new Availability { Digest = small.Digest.ToString(), Size = small.Bytes.Length, Complete = true } },
+        });
+
+        // Told later, the small one is here: the large one would have been begun before.
+        await Wait.UntilAsync(() => Has(mesh.Node, small.Digest), "the small content was copied");
+
+        Assert.Equal(1, mesh.Peer.RangesAsked);
+        Assert.False(mesh.Node.Cache.TryPeek(large.Digest, out _));
+    }
+
     [Fact]
     public async Task Pull_RegistryDownAndFirstPullerGone_ComesFromTheCopies()
     {
