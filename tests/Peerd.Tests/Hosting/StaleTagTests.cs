@@ -190,6 +190,42 @@ public sealed class StaleTagTests
     }
 
     [Fact]
+    public async Task Get_WhileACopyIsFetched_JoinsItAndLeavesTheRegistryAlone()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 1, peers: 1);
+        var sample = mesh.BlobOwnedBy(1000, "node-1");
+        var gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        mesh.Peer.Answer = async (range, answers, _) =>
+        {
+            await gate.Task;
+            foreach (var answer in FakePeer.Honest(range, sample))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+        await mesh.Peer.AnnounceAsync(mesh.Node, sample);
+        await Wait.UntilAsync(() => mesh.Peer.RangesAsked == 1, "the copy is being fetched");
+
+        var pull = mesh.Node.GetAsync(sample.Digest);
+        await Task.Delay(100);
+        gate.SetResult();
+
+        (await pull).ShouldBe(sample.Bytes);
+        Assert.Equal((1, 0), (mesh.Peer.RangesAsked, mesh.Registry.RequestsFor(sample.Digest)));
+    }
+
+    [Fact]
+    public async Task Get_CopyCannotBeFetched_ComesFromTheRegistry()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 1, peers: 1);
+        var sample = mesh.BlobOwnedBy(1000, "node-1");
+        await mesh.Peer.AnnounceAsync(mesh.Node, sample);
+        await Wait.UntilAsync(() => mesh.Peer.RangesAsked > 0, "the copy was tried");
+
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+    }
+
+    [Fact]
     public async Task Announce_LargeContent_IsNotCopied()
     {
         await using var mesh = await TestMesh.StartAsync(nodes: 1, peers: 1);
