@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.IO.Pipelines;
 using Peerd.Contracts;
 using Peerd.Node.Content;
@@ -7,10 +8,10 @@ namespace Peerd.Node.Facade;
 
 /// <summary>
 /// Answers <c>/v2/&lt;name&gt;/manifests/&lt;tag or digest&gt;</c>. A tag is resolved at the origin each time, for only the
-/// origin knows where it points now; the manifest itself comes by its digest from the read path and is sent only when it
+/// origin knows where it points now; while it is down, the answer says that it may be stale. The manifest itself comes by its digest from the read path and is sent only when it
 /// was found to match.
 /// </summary>
-internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
+internal sealed class ManifestEndpoint(IContentReader contents, TagResolver tags)
 {
     private static readonly PipeOptions Unpaused = new(pauseWriterThreshold: 0, minimumSegmentSize: 64 * 1024, useSynchronizationContext: false);
 
@@ -28,15 +29,20 @@ internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
         string? mediaType;
         if (target.Digest.IsEmpty)
         {
-            await using var resolved = await origin.StatAsync(reference, deadline);
-            if (Refusal(resolved) is { } refusal)
+            var resolved = await tags.ResolveAsync(reference, deadline);
+            if (resolved.Error is { } refusal)
             {
                 return await RefuseAsync(context, refusal);
             }
 
-            digest = resolved.ContentDigest!.Value;
+            if (resolved.Age is { } age)
+            {
+                SayStale(context.Response, age);
+            }
+
+            digest = resolved.Digest;
             mediaType = Specific(resolved.MediaType);
-            if (isHead && mediaType is not null && resolved.TotalSize is { } size)
+            if (isHead && mediaType is not null && resolved.Size is { } size)
             {
                 return Describe(context.Response, digest, mediaType, size);
             }
@@ -101,20 +107,6 @@ internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
         return mediaType;
     }
 
-    private static RegistryError? Refusal(OriginResponse resolved)
-    {
-        if (resolved.Outcome != OriginOutcome.Ok)
-        {
-            return RegistryError.Of(resolved);
-        }
-
-        return resolved.ContentDigest is null
-            ? RegistryError.BadGateway(RegistryError.Unavailable, "the registry does not say which digest the tag has")
-            : resolved.TotalSize is { } size && size > FacadeOptions.MaxManifestSize
-                ? RegistryError.BadGateway(RegistryError.ManifestInvalid, $"the manifest has {size} bytes, more than {FacadeOptions.MaxManifestSize}")
-                : null;
-    }
-
     private static RegistryError? Refusal(ContentFacts facts) =>
         !facts.IsFound ? RegistryError.Of(facts, OriginKind.Manifest)
         : facts.Size > FacadeOptions.MaxManifestSize
@@ -127,6 +119,14 @@ internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
     {
         await RegistryAnswer.WriteErrorAsync(context, error);
         return CopyOutcome.Complete;
+    }
+
+    // 299 is the code for what the specification has no code for, and the only one that it lets clients show.
+    private static void SayStale(HttpResponse response, TimeSpan age)
+    {
+        var seconds = ((long)age.TotalSeconds).ToString(CultureInfo.InvariantCulture);
+        response.Headers[RegistryHeaders.StaleSeconds] = seconds;
+        response.Headers.Warning = $"299 - \"the registry is down: the tag is where it was {seconds} s ago\"";
     }
 
     private static CopyOutcome Describe(HttpResponse response, Digest digest, string mediaType, long size)

@@ -10,10 +10,11 @@ namespace Peerd.Node.Facade;
 /// its first byte leaves, because containerd asks nobody else afterwards. Thread-safe; one for all connections.
 /// </summary>
 internal sealed partial class RegistryFacade(
-    IContentReader contents, IOrigin origin, AccessCheck access, OriginSettings origins, IOptions<FacadeOptions> options, FacadeMetrics metrics, ILogger<RegistryFacade> logger)
+    IContentReader contents, IOrigin origin, TagResolver tags, AccessCheck access, OriginSettings origins, IOptions<FacadeOptions> options, FacadeMetrics metrics, ILogger<RegistryFacade> logger)
 {
     private readonly BlobEndpoint _blobs = new(contents);
-    private readonly ManifestEndpoint _manifests = new(contents, origin);
+    private readonly ManifestEndpoint _manifests = new(contents, tags);
+    private readonly ListEndpoint _lists = new(origin);
     private readonly string _defaultRegistry = options.Value.DefaultRegistry.ToLowerInvariant();
 
     /// <summary>Answers a GET or HEAD.</summary>
@@ -35,7 +36,7 @@ internal sealed partial class RegistryFacade(
 
         if (target.Kind == RequestKind.NotServed)
         {
-            await RegistryAnswer.WriteErrorAsync(context, RegistryError.NotFound(RegistryError.Unsupported, "this mirror serves manifests and blobs only"));
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.NotFound(RegistryError.Unsupported, "this mirror serves manifests, blobs, lists of tags and referrers only"));
             return;
         }
 
@@ -61,6 +62,13 @@ internal sealed partial class RegistryFacade(
         var takesPasswords = origins.RelayBasic && IsFromThisMachine(context);
         context.Items[RegistryAnswer.TakesPasswords] = takesPasswords;
         var caller = CallerOf(context.Request, takesPasswords);
+        var relayed = origin.Relays(registry) ? caller : null;
+        if (target.Kind is RequestKind.Tags or RequestKind.Referrers)
+        {
+            await _lists.AnswerAsync(context, target, registry, access.IsOn ? caller : relayed, deadline);
+            return;
+        }
+
         var kind = target.Kind == RequestKind.Manifest ? OriginKind.Manifest : OriginKind.Blob;
         if (await access.RefusalAsync(new OriginReference(registry, target.Repository, kind, target.Reference) { Credential = caller }, deadline) is { } refusal)
         {
@@ -68,10 +76,9 @@ internal sealed partial class RegistryFacade(
             return;
         }
 
-        var credential = origin.Relays(registry) ? caller : null;
         var outcome = kind == OriginKind.Manifest
-            ? await _manifests.AnswerAsync(context, target, registry, credential, deadline)
-            : await _blobs.AnswerAsync(context, target, registry, credential, deadline);
+            ? await _manifests.AnswerAsync(context, target, registry, relayed, deadline)
+            : await _blobs.AnswerAsync(context, target, registry, relayed, deadline);
         if (outcome == CopyOutcome.SourceFailed)
         {
             metrics.Truncated(isBlob: false);

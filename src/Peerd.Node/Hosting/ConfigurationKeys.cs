@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using Peerd.Node.Directory;
 using Peerd.Node.Facade;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
@@ -58,6 +59,7 @@ internal static class ConfigurationKeys
         $"Blobs:{nameof(BlobOptions.AnswerTimeout)}",
         $"Blobs:{nameof(BlobOptions.ReadAhead)}",
         $"Blobs:{nameof(BlobOptions.LearnedOrder)}",
+        $"Tags:{nameof(TagOptions.MaxStale)}",
         $"Log:{nameof(LogOptions.Level)}",
         $"Log:{nameof(LogOptions.Format)}",
     ];

@@ -166,7 +166,10 @@ internal static partial class NodeHost
         services.AddSingleton<ContentMismatches>();
         services.AddSingleton<IDiscardHandler>(provider => provider.GetRequiredService<Downloads>());
         services.AddSingleton<IIncomingPieces>(provider => provider.GetRequiredService<Downloads>());
+        services.AddHostedService<TagFile>();
         AddHosted<Announcer>(services);
+        services.AddSingleton<ITagMesh, TagMesh>();
+        AddHosted<SmallCopies>(services);
         services.AddSingleton<RangeServer>();
         services.AddSingleton<PeerServer>();
         services.AddSingleton<NodeServer>();

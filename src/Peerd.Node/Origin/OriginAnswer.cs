@@ -36,7 +36,7 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
         OriginResponse? response = null;
         try
         {
-            var source = $"{reference.Registry} ({(reference.Kind == OriginKind.Manifest ? "manifest" : "blob")} {reference.Repository} {reference.Reference})";
+            var source = $"{reference.Registry} ({NameOf(reference.Kind)} {reference.Repository} {reference.Reference})";
             if (message.StatusCode is not (HttpStatusCode.OK or HttpStatusCode.PartialContent))
             {
                 return Refused(source, message, challenge);
@@ -71,6 +71,17 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
             ContentDigest = ContentDigest(message),
         }
         : Unreachable($"{source} answered {(int)message.StatusCode} to HEAD");
+
+    private static string NameOf(OriginKind kind) => kind switch
+    {
+        OriginKind.Manifest => "manifest",
+        OriginKind.Tags => "tags",
+        OriginKind.Referrers => "referrers",
+        _ => "blob",
+    };
+
+    private static string? Single(HttpResponseMessage message, string header) =>
+        message.Headers.NonValidated.TryGetValues(header, out var values) && values.Count == 1 ? values.ToString() : null;
 
     private static string? MediaType(HttpResponseMessage message) => message.Content.Headers.ContentType?.MediaType;
 
@@ -177,6 +188,8 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
         Body = body,
         MediaType = MediaType(message),
         ContentDigest = ContentDigest(message),
+        Link = Single(message, "Link"),
+        FiltersApplied = Single(message, "OCI-Filters-Applied"),
     };
 
     private sealed class Owner(HttpResponseMessage message, OriginBody body) : IAsyncDisposable

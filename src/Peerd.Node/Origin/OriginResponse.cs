@@ -50,6 +50,12 @@ internal sealed class OriginResponse : IAsyncDisposable
     /// <summary>Docker-Content-Digest if it is a well-formed digest, else null.</summary>
     public Digest? ContentDigest { get; init; }
 
+    /// <summary>Link of a list, as the registry wrote it; null when there is none.</summary>
+    public string? Link { get; init; }
+
+    /// <summary>OCI-Filters-Applied of a list, as the registry wrote it; null when there is none.</summary>
+    public string? FiltersApplied { get; init; }
+
     /// <summary>Retry-After if the origin sent one.</summary>
     public TimeSpan? RetryAfter { get; init; }
 
@@ -66,6 +72,8 @@ internal sealed class OriginResponse : IAsyncDisposable
         Body = Body,
         MediaType = MediaType,
         ContentDigest = ContentDigest,
+        Link = Link,
+        FiltersApplied = FiltersApplied,
     };
 
     public ValueTask DisposeAsync() => _owner?.DisposeAsync() ?? ValueTask.CompletedTask;

@@ -77,14 +77,26 @@ internal sealed class RegistryEndpoint
     public bool TryLocate(OriginReference reference, [NotNullWhen(true)] out Uri? url)
     {
         url = null;
-        if (!RegistryName.IsRepository(reference.Repository)
-            || !(Digest.TryParse(reference.Reference, out _) || (reference.Kind == OriginKind.Manifest && RegistryName.IsTag(reference.Reference))))
+        var isAllowed = reference.Kind switch
+        {
+            OriginKind.Manifest => Digest.TryParse(reference.Reference, out _) || RegistryName.IsTag(reference.Reference),
+            OriginKind.Tags => reference.Reference == "list",
+            _ => Digest.TryParse(reference.Reference, out _),
+        };
+        if (!isAllowed || !RegistryName.IsRepository(reference.Repository))
         {
             return false;
         }
 
-        var kind = reference.Kind == OriginKind.Manifest ? "manifests" : "blobs";
-        return OriginUrl.TryParse($"{_base}/v2/{reference.Repository}/{kind}/{reference.Reference}", out url);
+        var kind = reference.Kind switch
+        {
+            OriginKind.Manifest => "manifests",
+            OriginKind.Tags => "tags",
+            OriginKind.Referrers => "referrers",
+            _ => "blobs",
+        };
+        var query = reference.Query.Length > 0 ? $"?{reference.Query}" : string.Empty;
+        return OriginUrl.TryParse($"{_base}/v2/{reference.Repository}/{kind}/{reference.Reference}{query}", out url);
     }
 
     private static bool IsOrBelow(string host, string parent) =>

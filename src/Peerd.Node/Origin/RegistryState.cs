@@ -39,7 +39,7 @@ internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings se
         question is { Kind: OriginKind.Blob, IsCheck: false } && question.Method == HttpMethod.Get ? _blobs : _others;
 
     /// <summary>The pause of the registry itself.</summary>
-    public OriginPause PauseOf(OriginKind kind) => kind == OriginKind.Manifest ? _manifestPause : _blobPause;
+    public OriginPause PauseOf(OriginKind kind) => kind == OriginKind.Blob ? _blobPause : _manifestPause;
 
     /// <summary>Notes whether it was reached; true when that is news.</summary>
     public bool Note(bool isReached)

@@ -40,7 +40,8 @@ internal sealed class ClientOrigins
             }
         }
 
-        _all.RemoveAll(static way => way.Clients == 0 && IsSecret(way.Reference));
+        // What was begun for no client has a way to the origin now.
+        _all.RemoveAll(static way => way.Reference == OriginReference.None || (way.Clients == 0 && IsSecret(way.Reference)));
         return known is null;
     }
 

@@ -100,6 +100,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         Digest = digest;
         _origins = new ClientOrigins(origin);
         _wantsWhole = isWhole;
+        if (origin == OriginReference.None)
+        {
+            _originFailure = new SourceFailure(HttpStatusCode.BadGateway, "no other node has it");
+        }
     }
 
     public Digest Digest { get; }
@@ -206,7 +210,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 }
             }
 
-            OriginMayWorkAgain(_origins.Join(origin) ? TimeSpan.Zero : RetryOrigin);
+            if (origin != OriginReference.None)
+            {
+                OriginMayWorkAgain(_origins.Join(origin) ? TimeSpan.Zero : RetryOrigin);
+            }
         }
     }
 

@@ -152,9 +152,7 @@ public sealed class MirrorTests(MirrorFixture image) : IClassFixture<MirrorFixtu
     }
 
     [Theory]
-    [InlineData("/v2/team/app/tags/list?ns=reg.test", 404)]
     [InlineData("/v2/_catalog", 404)]
-    [InlineData("/v2/team/app/referrers/" + MirrorFixture.Unknown + "?ns=reg.test", 404)]
     [InlineData("/v2/team/app/referrers/sha256:abc?ns=reg.test", 400)]
     [InlineData("/other", 404)]
     public async Task Listing_Asked_IsNotServed(string target, int status)
