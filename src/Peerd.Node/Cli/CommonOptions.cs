@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 using Peerd.Contracts;
 
@@ -9,6 +10,9 @@ internal static class CommonOptions
 {
     /// <summary>Where overlaybd looks for its settings.</summary>
     public const string OverlaybdPath = "/etc/overlaybd/overlaybd.json";
+
+    /// <summary>Where containerd's hosts usually are.</summary>
+    public const string CertsPath = "/etc/containerd/certs.d";
 
     /// <summary><c>--json</c>.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON object, for programs." };
@@ -23,20 +27,34 @@ internal static class CommonOptions
         Description = description,
         HelpName = "URL",
         DefaultValueFactory = _ => new Uri(byDefault),
-        CustomParser = result =>
-        {
-            var text = result.Tokens[0].Value;
-            if (Uri.TryCreate(text, UriKind.Absolute, out var address)
-                && (address.Scheme == Uri.UriSchemeHttp || address.Scheme == Uri.UriSchemeHttps)
-                && address.PathAndQuery == "/" && address.UserInfo.Length == 0)
-            {
-                return address;
-            }
-
-            result.AddError($"{name} is '{text}'; allowed: http://host:port or https://host:port");
-            return null;
-        },
+        CustomParser = ParseHttpAddress(name),
     };
+
+    /// <summary>Reads the address of a server.</summary>
+    public static Func<ArgumentResult, Uri?> ParseHttpAddress(string name) => result =>
+    {
+        var text = result.Tokens[0].Value;
+        if (Uri.TryCreate(text, UriKind.Absolute, out var address)
+            && (address.Scheme == Uri.UriSchemeHttp || address.Scheme == Uri.UriSchemeHttps)
+            && address.PathAndQuery == "/" && address.UserInfo.Length == 0)
+        {
+            return address;
+        }
+
+        result.AddError($"{name} is '{text}'; allowed: http://host:port or https://host:port");
+        return null;
+    };
+
+    /// <summary>Where containerd looks for hosts.</summary>
+    public static Option<string> CertsFolder() => new("--certs-dir")
+    {
+        Description = "containerd's folder of hosts (its config_path).",
+        HelpName = "folder",
+        DefaultValueFactory = _ => CertsPath,
+    };
+
+    /// <summary>The settings of the node, as for <c>serve</c>.</summary>
+    public static Option<FileInfo?> Config() => new("--config") { Description = "The settings of the node, a JSON file.", HelpName = "file" };
 
     /// <summary>Where overlaybd's settings are.</summary>
     public static Option<string> OverlaybdFile(string name) => new(name)

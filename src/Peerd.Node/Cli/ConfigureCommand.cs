@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.Runtime.Versioning;
+using Peerd.Node.Cli.Containerd;
 using Peerd.Node.Cli.Overlaybd;
 
 namespace Peerd.Node.Cli;
@@ -8,7 +10,7 @@ internal static class ConfigureCommand
 {
     public static Command Create()
     {
-        var command = new Command("configure", "Lead a client on this machine to the facade, or take that out again.") { CreateOverlaybd() };
+        var command = new Command("configure", "Lead a client on this machine to the facade, or take that out again.") { CreateContainerd(), CreateOverlaybd() };
 
         // With an action of its own it does not complain of a missing client when the client is a wrong one.
         command.SetAction(async (parsed, _) =>
@@ -18,6 +20,62 @@ internal static class ConfigureCommand
             return ExitCode.BadArguments;
         });
         return command;
+    }
+
+    private static Command CreateContainerd()
+    {
+        var remove = new Option<bool>("--remove") { Description = "Take out what this command has written, for all registries." };
+        var folder = CommonOptions.CertsFolder();
+        var config = CommonOptions.Config();
+        var mirror = new Option<Uri?>("--mirror") { Description = "The facade of this node. Default: as the node's settings say.", HelpName = "URL", CustomParser = CommonOptions.ParseHttpAddress("--mirror") };
+        var registries = new Option<string[]>("--registry") { Description = "A registry to be read through the facade; may be repeated. Default: those of the node's settings.", HelpName = "host[:port]" };
+        var all = new Option<bool>("--default") { Description = "All other registries, too (_default). The node answers 404 for those that it does not know." };
+        var force = new Option<bool>("--force") { Description = "Put the facade into a _default that is somebody else's." };
+        var json = CommonOptions.Json();
+        var command = new Command("containerd", "Have containerd pull through the facade: writes hosts.toml for each registry.") { remove, folder, config, mirror, registries, all, force, json };
+        command.SetAction(async (parsed, _) =>
+        {
+            var errors = parsed.InvocationConfiguration.Error;
+            if (!OperatingSystem.IsLinux())
+            {
+                await errors.WriteLineAsync("peerd configure: containerd's folder is edited on Linux only");
+                return ExitCode.Failure;
+            }
+
+            try
+            {
+                var certs = new CertsFolder(parsed.GetRequiredValue(folder));
+                var report = new HostsReport(parsed.GetValue(remove)
+                    ? certs.Remove()
+                    : Configure(certs, NodeSettings.Read(parsed.GetValue(config)), parsed.GetValue(mirror), parsed.GetValue(registries) ?? [], parsed.GetValue(all), parsed.GetValue(force)));
+                if (parsed.GetValue(json))
+                {
+                    Report.For(parsed.InvocationConfiguration).Json(report, HostsReportJson.Plain.HostsReport);
+                }
+                else
+                {
+                    report.Show(Report.For(parsed.InvocationConfiguration));
+                }
+
+                return report.Changes.Any(change => change.Result == "failed") ? ExitCode.Failure : ExitCode.Success;
+            }
+            catch (HostsException exception)
+            {
+                await errors.WriteLineAsync($"peerd configure: {exception.Message}");
+                return ExitCode.Failure;
+            }
+        });
+        return command;
+    }
+
+    [SupportedOSPlatform("linux")]
+    private static List<HostsChange> Configure(CertsFolder certs, NodeSettings node, Uri? mirror, string[] names, bool all, bool force)
+    {
+        var host = new MirrorHost(mirror?.GetLeftPart(UriPartial.Authority) ?? node.Mirror);
+        var registries = names.Length == 0 ? node.Registries
+            : [.. names.Select(name => node.Registries.FirstOrDefault(known => known.Name == name) ?? NodeSettings.Find(name)
+                ?? throw new HostsException($"--registry is '{name}'; allowed: host or host:port in lower case"))];
+        return [.. registries.Concat(all ? [new ConfiguredRegistry(ConfiguredRegistry.Default, null)] : []).Select(registry => certs.Configure(registry, host, force))];
     }
 
     private static Command CreateOverlaybd()

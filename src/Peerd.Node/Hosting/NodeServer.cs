@@ -48,6 +48,7 @@ internal sealed class NodeServer(
             PeerReceivedBytes = mesh.ReceivedBytes,
             PeerSentBytes = mesh.SentBytes,
             CacheWritable = cache.IsWritable,
+            TimeUnixMs = time.GetUtcNow().ToUnixTimeMilliseconds(),
         });
     }
 

@@ -151,5 +151,5 @@ public sealed class DoctorCommandTests : IDisposable
     private Task WriteAsync(string address) => File.WriteAllTextAsync(Settings, $"{{\"p2pConfig\": {{\"enable\": true, \"address\": \"{address}\"}}}}");
 
     private Task<CommandRun> RunAsync(params string[] options) =>
-        CommandRun.OfAsync(["doctor", "--overlaybd-file", Settings, "--facade", $"http://127.0.0.1:{Port}", .. options]);
+        CommandRun.OfAsync(["doctor", "--check", "overlaybd", "--overlaybd-file", Settings, "--facade", $"http://127.0.0.1:{Port}", .. options]);
 }

@@ -1,5 +1,6 @@
 using System.Runtime.Versioning;
 using System.Text.Json;
+using Peerd.Node.Cli;
 using Peerd.Node.Cli.Overlaybd;
 using Peerd.Tests.Storage;
 

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using Microsoft.Win32.SafeHandles;
 
-namespace Peerd.Node.Cli.Overlaybd;
+namespace Peerd.Node.Cli;
 
 /// <summary>What the runtime does not tell of files: owners, and where links lead to.</summary>
 [SupportedOSPlatform("linux")]

@@ -1,0 +1,48 @@
+using Peerd.Node.Hosting;
+using Peerd.Node.Membership;
+using Peerd.Node.Origin;
+
+namespace Peerd.Node.Cli.Containerd;
+
+/// <summary>What the commands need to know of the node on this machine: its facade, and its registries.</summary>
+/// <param name="Mirror">The facade, as containerd is led to it.</param>
+/// <param name="Registries">The registries that it reads.</param>
+internal sealed record NodeSettings(string Mirror, IReadOnlyList<ConfiguredRegistry> Registries)
+{
+    /// <summary>Reads the node's settings as <c>serve</c> does: file, then environment.</summary>
+    /// <param name="config">The file; null for none.</param>
+    /// <exception cref="HostsException">They cannot be read, or make no sense.</exception>
+    public static NodeSettings Read(FileInfo? config)
+    {
+        try
+        {
+            var builder = new ConfigurationBuilder();
+            if (config is not null)
+            {
+                builder.AddJsonFile(config.FullName, optional: false);
+            }
+
+            var configuration = builder.AddEnvironmentVariables().Build();
+            var origin = configuration.GetSection(OriginOptions.Section).Get<OriginOptions>() ?? new OriginOptions();
+            return OriginSettings.TryCreate(origin, out var settings, out var errors)
+                ? new NodeSettings(MirrorOf(configuration["Peerd:Facade:Listen"]), [.. settings.Registries.Values.OrderBy(endpoint => endpoint.Name, StringComparer.Ordinal).Select(Of)])
+                : throw new HostsException(errors[0]);
+        }
+        catch (Exception exception) when (exception is IOException or InvalidDataException)
+        {
+            throw new HostsException($"the settings of the node cannot be read: {exception.Message.ReplaceLineEndings(" ")}", exception);
+        }
+    }
+
+    /// <summary>A registry as an image names it; its usual place when nothing else is known of it.</summary>
+    public static ConfiguredRegistry? Find(string name) =>
+        RegistryEndpoint.TryCreate(name, address: null, out var endpoint) && RegistryName.IsValid(name) ? Of(endpoint) : null;
+
+    private static ConfiguredRegistry Of(RegistryEndpoint endpoint) => new(endpoint.Name, endpoint.Address.GetLeftPart(UriPartial.Authority));
+
+    // Whoever listens everywhere is on loopback, too.
+    private static string MirrorOf(string? listen) =>
+        ListenAddress.TryParse(listen ?? new ListenerOptions().Facade, out var address)
+            ? $"http://{(address.Address.Equals(System.Net.IPAddress.Any) ? "127.0.0.1" : address.Address.Equals(System.Net.IPAddress.IPv6Any) ? "[::1]" : address.ToString().Split('%')[0][..address.ToString().LastIndexOf(':')])}:{address.Port}"
+            : throw new HostsException($"Peerd:Facade:Listen is '{listen}'; allowed: {ListenAddress.Allowed}");
+}

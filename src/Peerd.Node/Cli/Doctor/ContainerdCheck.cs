@@ -1,0 +1,256 @@
+using System.Net;
+using System.Runtime.Versioning;
+using Peerd.Node.Cli.Containerd;
+using Tomlyn.Model;
+
+namespace Peerd.Node.Cli.Doctor;
+
+/// <summary>Tells whether containerd pulls through the facade, as far as its settings and hosts say.</summary>
+/// <param name="program">containerd's program.</param>
+/// <param name="path">containerd's file of settings.</param>
+/// <param name="root">Its folder of hosts.</param>
+/// <param name="facade">The facade of this node.</param>
+internal sealed class ContainerdCheck(string program, string path, string root, Uri facade)
+{
+    private const string Name = "containerd";
+
+    private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(3);
+    private static readonly string[] Capabilities = ["pull", "resolve", "push"];
+    private static readonly Version KnowsReferrers = new(2, 2);
+    private static readonly Version NeedsNoHost = new(1, 7);
+
+    private readonly List<Finding> _findings = [];
+    private readonly string _mirror = facade.GetLeftPart(UriPartial.Authority);
+
+    /// <summary>Runs once.</summary>
+    public async Task<IReadOnlyList<Finding>> RunAsync(CancellationToken cancellationToken)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return _findings;
+        }
+
+        Version? version = null;
+        try
+        {
+            if (await ContainerdConfig.ReadAsync(program, path, cancellationToken) is not { } config)
+            {
+                Add(Severity.Ok, $"neither {program} nor {path} is there: containerd is not installed here");
+                return _findings;
+            }
+
+            version = config.Version;
+            CheckConfig(config);
+        }
+        catch (FormatException exception)
+        {
+            Add(Severity.Error, $"{path} {exception.Message}", "repair it, containerd does not start with it");
+        }
+        catch (HostsException exception)
+        {
+            Add(Severity.Error, exception.Message, "run this as root");
+        }
+
+        if (CheckHosts(version) is > 0 and var led)
+        {
+            await CheckFacadeAsync(led, cancellationToken);
+        }
+
+        return _findings;
+    }
+
+    private void CheckConfig(ContainerdConfig config)
+    {
+        var folders = config.ConfigPath.Split(':', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        var advice = $"set config_path = \"{root}\" in {(config.IsVersion3 ? "[plugins.\"io.containerd.cri.v1.images\".registry]" : "[plugins.\"io.containerd.grpc.v1.cri\".registry]")} of {path}, and restart containerd";
+        if (folders.Length == 0)
+        {
+            Add(Severity.Error, $"config_path is not set ({config.Source}): for pods containerd looks at no hosts.toml, and pulls straight from the registries", advice);
+        }
+        else if (folders.Length > 1 && config.TakesOneFolderOnly)
+        {
+            Add(
+                config.Version is null ? Severity.Warning : Severity.Error,
+                $"config_path is '{config.ConfigPath}': containerd 2.1 and later take it for one folder, which does not exist, and skip all mirrors without a word",
+                advice);
+        }
+        else if (!folders.Select(folder => folder.TrimEnd('/')).Contains(root.TrimEnd('/'), StringComparer.Ordinal))
+        {
+            Add(Severity.Error, $"config_path is '{config.ConfigPath}', not {root}", $"give that folder to 'peerd configure containerd --certs-dir' and to this command, or {advice}");
+        }
+        else
+        {
+            Add(Severity.Ok, $"config_path leads to {root}");
+        }
+
+        if (config.DiscardsLayers)
+        {
+            Add(
+                Severity.Warning,
+                "discard_unpacked_layers is true: containerd deletes layers as soon as they are unpacked, and other nodes get them only as long as they are in the cache of this node",
+                $"set it to false in {config.ImagesName}, or make Peerd's cache large enough for the images of this node");
+        }
+    }
+
+    [SupportedOSPlatform("linux")]
+    private int CheckHosts(Version? version)
+    {
+        if (!System.IO.Directory.Exists(root))
+        {
+            Add(Severity.Warning, $"{root} does not exist: nothing leads containerd to the facade", $"peerd configure containerd --certs-dir {root}");
+            return 0;
+        }
+
+        var led = 0;
+        var folders = System.IO.Directory.EnumerateDirectories(root).Order(StringComparer.Ordinal).ToList();
+        var byDefault = OtherHosts(Path.Combine(root, ConfiguredRegistry.Default));
+        foreach (var folder in folders)
+        {
+            var name = Path.GetFileName(folder);
+            try
+            {
+                led += CheckFolder(folder, name, version, name == ConfiguredRegistry.Default ? [] : byDefault) ? 1 : 0;
+            }
+            catch (FormatException exception)
+            {
+                Add(Severity.Error, $"{Path.Combine(folder, HostsFile.Name)} {exception.Message}: containerd ignores the whole file, and pulls from the registry without a word", "repair it");
+            }
+            catch (HostsException exception)
+            {
+                Add(Severity.Error, exception.Message, "make it readable");
+            }
+        }
+
+        if (led == 0)
+        {
+            Add(Severity.Warning, $"no hosts.toml below {root} leads to the facade at {_mirror}", "peerd configure containerd");
+        }
+
+        return led;
+    }
+
+    // True when the folder leads to the facade.
+    [SupportedOSPlatform("linux")]
+    private bool CheckFolder(string folder, string name, Version? version, IReadOnlyList<string> byDefault)
+    {
+        var file = Path.Combine(folder, HostsFile.Name);
+        var hosts = HostsFile.Read(file) is { } text ? HostsOf(text, version) : [];
+        var hidden = byDefault.Where(host => !hosts.ContainsKey(host)).ToList();
+        if (hidden.Count > 0)
+        {
+            Add(
+                Severity.Warning,
+                $"{folder} hides {ConfiguredRegistry.Default} for {name}: its {(hidden.Count == 1 ? "host" : "hosts")} {string.Join(", ", hidden)} {(hidden.Count == 1 ? "does" : "do")} not count there",
+                $"if they should, write them into {file}, too");
+        }
+
+        foreach (var (url, host) in hosts.Where(pair => pair.Key.StartsWith("http://", StringComparison.Ordinal)))
+        {
+            if (host.Keys.FirstOrDefault(key => key is "ca" or "client" or "skip_verify") is { } key)
+            {
+                Add(Severity.Warning, $"{file} has {key} for {url}: containerd tries TLS there first", $"take {key} out");
+            }
+        }
+
+        if (!hosts.ContainsKey(_mirror))
+        {
+            return false;
+        }
+
+        if (hosts.First().Key != _mirror)
+        {
+            Add(Severity.Warning, $"{file} has {hosts.First().Key} before the facade: containerd asks that first", "move it behind the facade");
+        }
+        else
+        {
+            Add(Severity.Ok, $"{name} is read through the facade first");
+        }
+
+        return true;
+    }
+
+    /// <summary>Reads the hosts as containerd does; what it would not take is a <see cref="FormatException"/>.</summary>
+    private static Dictionary<string, TomlTable> HostsOf(string text, Version? version)
+    {
+        var hosts = HostsText.HostsOf(HostsText.Parse(text));
+        if (hosts is null && version < NeedsNoHost)
+        {
+            throw new FormatException("has no host, which containerd 1.6 does not take");
+        }
+
+        var checkedHosts = new Dictionary<string, TomlTable>(StringComparer.Ordinal);
+        foreach (var (url, value) in hosts ?? [])
+        {
+            if (value is not TomlTable host)
+            {
+                throw new FormatException($"has a host {url} that is no table");
+            }
+
+            if (host.TryGetValue("capabilities", out var capabilities))
+            {
+                CheckCapabilities(url, capabilities, version);
+            }
+
+            foreach (var flag in (string[])["skip_verify", "override_path"])
+            {
+                if (host.TryGetValue(flag, out var set) && set is not bool)
+                {
+                    throw new FormatException($"has a {flag} of {url} that is neither true nor false");
+                }
+            }
+
+            checkedHosts.Add(url, host);
+        }
+
+        return checkedHosts;
+    }
+
+    private static void CheckCapabilities(string url, object capabilities, Version? version)
+    {
+        foreach (var capability in capabilities as TomlArray ?? throw new FormatException($"has capabilities of {url} that are no list"))
+        {
+            var isKnown = capability is string word && (Capabilities.Contains(word, StringComparer.Ordinal) || (word == "referrers" && (version is null || version >= KnowsReferrers)));
+            if (!isKnown)
+            {
+                throw new FormatException($"has the capability '{capability}' for {url}, which {(version is null ? "containerd" : $"containerd {version}")} does not know");
+            }
+        }
+    }
+
+    // Others than the facade.
+    [SupportedOSPlatform("linux")]
+    private List<string> OtherHosts(string folder)
+    {
+        try
+        {
+            return HostsFile.Read(Path.Combine(folder, HostsFile.Name)) is { } text ? [.. HostsOf(text, null).Keys.Where(host => host != _mirror)] : [];
+        }
+        catch (Exception exception) when (exception is FormatException or HostsException)
+        {
+            // Told with the folder itself.
+            return [];
+        }
+    }
+
+    private async Task CheckFacadeAsync(int led, CancellationToken cancellationToken)
+    {
+        using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = AnswerTime };
+        try
+        {
+            using var response = await http.GetAsync(new Uri(facade, "/v2/"), cancellationToken);
+            if (response.StatusCode == HttpStatusCode.OK)
+            {
+                Add(Severity.Ok, $"the facade answers at {_mirror}");
+                return;
+            }
+
+            Add(Severity.Error, $"what answers at {_mirror} is no facade: it said {(int)response.StatusCode} to /v2/", "give the right --facade");
+        }
+        catch (Exception exception) when (exception is HttpRequestException || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            Add(Severity.Error, $"nothing answers at {_mirror}: containerd goes to the registry for {led} {(led == 1 ? "folder" : "folders")} that lead there", "start peerd on this node, or give the right --facade");
+        }
+    }
+
+    private void Add(Severity severity, string seen, string? advice = null) => _findings.Add(new Finding(Name, severity, seen, advice));
+}

@@ -1,0 +1,116 @@
+using System.Diagnostics;
+using System.Text.RegularExpressions;
+using Peerd.Node.Cli.Containerd;
+using Tomlyn.Model;
+
+namespace Peerd.Node.Cli.Doctor;
+
+/// <summary>containerd's settings as far as they matter here: what it says itself is in force, else what its file says.</summary>
+/// <param name="Source">Where they come from, for people.</param>
+/// <param name="Version">containerd's version, such as 1.6 or 2.1; null when unknown.</param>
+/// <param name="Settings">The settings.</param>
+internal sealed partial record ContainerdConfig(string Source, Version? Version, TomlTable Settings)
+{
+    public const string DefaultPath = "/etc/containerd/config.toml";
+
+    private const int LongestOutput = 4 << 20;
+
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    /// <summary>The CRI plugin of containerd 2 is another one.</summary>
+    public bool IsVersion3 => Settings.TryGetValue("version", out var version) && version is long and >= 3;
+
+    /// <summary>Pulls for pods.</summary>
+    public TomlTable? Images => Table(Settings, "plugins", IsVersion3 ? "io.containerd.cri.v1.images" : "io.containerd.grpc.v1.cri");
+
+    /// <summary>Where the settings of pulls are, as they are written.</summary>
+    public string ImagesName => $"[plugins.\"{(IsVersion3 ? "io.containerd.cri.v1.images" : "io.containerd.grpc.v1.cri")}\"{(IsVersion3 ? string.Empty : ".containerd")}]";
+
+    /// <summary>Folders of hosts as they are set; empty when none are.</summary>
+    public string ConfigPath => Images is { } images && Table(images, "registry") is { } registry && registry.TryGetValue("config_path", out var path) ? path as string ?? string.Empty : string.Empty;
+
+    /// <summary>Layers are deleted as soon as they are unpacked.</summary>
+    public bool DiscardsLayers => Images is { } images && IsTrue(IsVersion3 ? images : Table(images, "containerd"), "discard_unpacked_layers");
+
+    /// <summary>
+    /// From 2.1 on pulls go through the transfer service, which knows one folder of hosts only, unless something asks for the
+    /// old way.
+    /// </summary>
+    public bool TakesOneFolderOnly => IsVersion3 && (Version is null || Version >= new Version(2, 1)) && Images is { } images
+        && !IsTrue(images, "use_local_image_pull") && !DiscardsLayers && !IsFalse(images, "disable_snapshot_annotations") && !IsTrue(images, "image_pull_with_sync_fs")
+        && (!images.TryGetValue("max_concurrent_downloads", out var downloads) || downloads is 3L);
+
+    /// <summary>Reads the settings; null when containerd is not here.</summary>
+    /// <param name="program">containerd's program.</param>
+    /// <param name="path">Its file.</param>
+    /// <param name="cancellationToken">Ends the wait for the program.</param>
+    /// <exception cref="FormatException">They are no TOML; the message completes "… ".</exception>
+    /// <exception cref="HostsException">The file cannot be read.</exception>
+    public static async Task<ContainerdConfig?> ReadAsync(string program, string path, CancellationToken cancellationToken)
+    {
+        var version = await RunAsync(program, ["--version"], cancellationToken) is { } text && VersionPattern().Match(text) is { Success: true } match
+            ? System.Version.Parse(match.Value.Trim('v', ' ')) : null;
+        if (version is not null && await RunAsync(program, ["--config", path, "config", "dump"], cancellationToken) is { } dump)
+        {
+            return new ContainerdConfig($"{program} config dump", version, HostsText.Parse(dump));
+        }
+
+        if (!OperatingSystem.IsLinux() || HostsFile.Read(path) is not { } file)
+        {
+            return version is null ? null : new ContainerdConfig("its defaults", version, []);
+        }
+
+        return new ContainerdConfig(path, version, HostsText.Parse(file));
+    }
+
+    private static TomlTable? Table(TomlTable table, params ReadOnlySpan<string> path)
+    {
+        foreach (var key in path)
+        {
+            if (!table.TryGetValue(key, out var value) || value is not TomlTable inner)
+            {
+                return null;
+            }
+
+            table = inner;
+        }
+
+        return table;
+    }
+
+    private static bool IsTrue(TomlTable? table, string key) => table is not null && table.TryGetValue(key, out var value) && value is true;
+
+    private static bool IsFalse(TomlTable table, string key) => table.TryGetValue(key, out var value) && value is false;
+
+    private static async Task<string?> RunAsync(string program, string[] arguments, CancellationToken cancellationToken)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(Patience);
+        try
+        {
+            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false })!;
+            try
+            {
+                var errors = process.StandardError.ReadToEndAsync(patience.Token);
+                var output = await process.StandardOutput.ReadToEndAsync(patience.Token);
+                await errors;
+                await process.WaitForExitAsync(patience.Token);
+                return process.ExitCode == 0 && output.Length <= LongestOutput ? output : null;
+            }
+            finally
+            {
+                if (!process.HasExited)
+                {
+                    process.Kill(entireProcessTree: true);
+                }
+            }
+        }
+        catch (Exception exception) when (exception is System.ComponentModel.Win32Exception or IOException || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            return null;
+        }
+    }
+
+    [GeneratedRegex(@"\sv?\d+\.\d+(\.\d+)?", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex VersionPattern();
+}

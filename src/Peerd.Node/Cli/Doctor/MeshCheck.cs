@@ -1,0 +1,109 @@
+using Grpc.Core;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Cli.Doctor;
+
+/// <summary>Tells whether the nodes of the mesh reach each other, agree on who is a member, and have clocks that agree.</summary>
+/// <param name="node">The mesh listener of this node.</param>
+/// <param name="time">Clock.</param>
+internal sealed class MeshCheck(Uri node, TimeProvider time)
+{
+    private const string Name = "mesh";
+
+    /// <summary>So many others are asked; the rest is much like them.</summary>
+    private const int MostPeers = 16;
+
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
+
+    /// <summary>More than this is no matter of the way between.</summary>
+    private static readonly TimeSpan Skew = TimeSpan.FromSeconds(5);
+
+    /// <summary>Runs once.</summary>
+    public async Task<IReadOnlyList<Finding>> RunAsync(CancellationToken cancellationToken)
+    {
+        var findings = new List<Finding>();
+        using var channel = NodeChannel.Open(node);
+        var client = new NodeService.NodeServiceClient(channel);
+        ListPeersResponse others;
+        GetStatusResponse own;
+        try
+        {
+            own = await client.GetStatusAsync(new GetStatusRequest(), Options(cancellationToken));
+            others = await client.ListPeersAsync(new ListPeersRequest(), Options(cancellationToken));
+        }
+        catch (RpcException exception)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            findings.Add(new Finding(Name, Severity.Error, $"no node answers at {node.GetLeftPart(UriPartial.Authority)} ({exception.StatusCode})", "start peerd on this node, or give the right --node"));
+            return findings;
+        }
+
+        if (others.Peers.Count == 0)
+        {
+            findings.Add(new Finding(Name, Severity.Warning, $"{own.Node} is alone: no other node is on its list of members", "list the others, see Membership in the configuration"));
+            return findings;
+        }
+
+        var asked = others.Peers.Take(MostPeers).ToList();
+        var answers = await Task.WhenAll(asked.Select(peer => AskAsync(peer, cancellationToken)));
+        findings.AddRange(asked.Zip(answers).SelectMany(pair => FindingsOf(pair.First, pair.Second, own)));
+        if (findings.Count == 0)
+        {
+            findings.Add(new Finding(Name, Severity.Ok, $"{own.Node} and {asked.Count} of {others.Peers.Count} others reach each other, and agree on {own.Members} members and on the time"));
+        }
+
+        return findings;
+    }
+
+    private static IEnumerable<Finding> FindingsOf(Peer peer, Answer answer, GetStatusResponse own)
+    {
+        if (answer.Status is not { } status)
+        {
+            yield return new Finding(Name, Severity.Warning, $"{peer.Node} does not answer at {peer.Address} ({answer.Failure}): its contents are read from elsewhere", "see whether peerd runs there, and whether its mesh port can be reached from here");
+            yield break;
+        }
+
+        if (status.Node != peer.Node)
+        {
+            yield return new Finding(Name, Severity.Error, $"{status.Node} answers at {peer.Address}, where {peer.Node} should", "correct the address on the list of members, or Node:Name there");
+        }
+        else if (status.RingVersion != own.RingVersion)
+        {
+            yield return new Finding(
+                Name, Severity.Warning, $"{peer.Node} sees {status.Members} members, {own.Node} sees {own.Members}, or others: while that lasts, some bytes are read twice", "wait a minute; if it stays, compare 'peerd ring' on both");
+        }
+
+        if (answer.Skew.Duration() > Skew)
+        {
+            yield return new Finding(
+                Name, Severity.Warning, $"the clock of {peer.Node} is {answer.Skew.Duration().TotalSeconds:0} s {(answer.Skew > TimeSpan.Zero ? "ahead of" : "behind")} the clock here", "set both by NTP: signed URLs and certificates depend on it");
+        }
+    }
+
+    private async Task<Answer> AskAsync(Peer peer, CancellationToken cancellationToken)
+    {
+        if (!Uri.TryCreate($"{node.Scheme}://{peer.Address}", UriKind.Absolute, out var address))
+        {
+            return new Answer(null, "its address makes no sense", default);
+        }
+
+        using var channel = NodeChannel.Open(address);
+        var before = time.GetUtcNow();
+        try
+        {
+            var status = await new NodeService.NodeServiceClient(channel).GetStatusAsync(new GetStatusRequest(), Options(cancellationToken));
+            var after = time.GetUtcNow();
+            var skew = status.TimeUnixMs == 0 ? TimeSpan.Zero : DateTimeOffset.FromUnixTimeMilliseconds(status.TimeUnixMs) - (before + ((after - before) / 2));
+            return new Answer(status, string.Empty, skew);
+        }
+        catch (RpcException exception)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            return new Answer(null, exception.StatusCode.ToString(), default);
+        }
+    }
+
+    private CallOptions Options(CancellationToken cancellationToken) => new(deadline: time.GetUtcNow().UtcDateTime + Patience, cancellationToken: cancellationToken);
+
+    private sealed record Answer(GetStatusResponse? Status, string Failure, TimeSpan Skew);
+}

@@ -1,0 +1,138 @@
+using System.Net;
+using System.Runtime.Versioning;
+using System.Text;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+
+namespace Peerd.Tests.Cli.Doctor;
+
+/// <summary>doctor against settings and hosts of containerd of all kinds, with a stand-in for its program and for the facade.</summary>
+[SupportedOSPlatform("linux")]
+public sealed class ContainerdCheckTests : IAsyncLifetime
+{
+    private const string Version2 = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"CERTS\"\n";
+    private const string Version3 = "version = 3\n[plugins.\"io.containerd.cri.v1.images\"]\n  max_concurrent_downloads = 3\n[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"CERTS\"\n";
+
+    private readonly DirectoryInfo _folder = System.IO.Directory.CreateTempSubdirectory("peerd-doctor-test-");
+    private WebApplication _facade = null!;
+
+    private string Certs => Path.Combine(_folder.FullName, "certs.d");
+
+    private string Facade => _facade.Urls.Single();
+
+    public async ValueTask InitializeAsync()
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseKestrel(options => options.Listen(IPAddress.Loopback, 0));
+        _facade = builder.Build();
+        _facade.Run(context => context.Response.WriteAsync("{}"));
+        await _facade.StartAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _facade.DisposeAsync();
+        _folder.Delete(recursive: true);
+    }
+
+    [Fact]
+    public async Task Doctor_NoContainerd_IsFine()
+    {
+        var run = await RunAsync(program: null);
+
+        Assert.Contains("containerd is not installed here", run.Output, StringComparison.Ordinal);
+        Assert.Equal(0, run.ExitCode);
+    }
+
+    [Theory]
+    [InlineData("1.6.20~ds1", Version2)]
+    [InlineData("v2.1.9", Version3)]
+    public async Task Doctor_Configured_IsFine(string version, string config)
+    {
+        await CommandRun.OfAsync("configure", "containerd", "--certs-dir", Certs, "--mirror", Facade);
+
+        var run = await RunAsync(version, config);
+
+        Assert.True(run.ExitCode == 0 && run.Output.Contains("0 errors, 0 warnings", StringComparison.Ordinal), run.Output);
+        Assert.Contains("the facade answers", run.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("1.6.20", "version = 2\n", "error", "config_path is not set")]
+    [InlineData("v2.1.9", "version = 3\n[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"CERTS:/etc/docker/certs.d\"\n", "error", "take it for one folder")]
+    [InlineData("v2.0.5", "version = 3\n[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"CERTS:/etc/docker/certs.d\"\n", "ok", "config_path leads to")]
+    [InlineData("v2.1.9", "version = 3\n[plugins.\"io.containerd.cri.v1.images\"]\nuse_local_image_pull = true\n[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"CERTS:/etc/docker/certs.d\"\n", "ok", "config_path leads to")]
+    [InlineData("1.7.24", "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"CERTS:/etc/docker/certs.d\"\n", "ok", "config_path leads to")]
+    [InlineData("1.7.24", "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/elsewhere\"\n", "error", "is '/elsewhere', not")]
+    [InlineData("1.7.24", Version2 + "[plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndiscard_unpacked_layers = true\n", "warning", "discard_unpacked_layers is true")]
+    [InlineData("v2.1.9", "version = 3\n[plugins.\"io.containerd.cri.v1.images\"]\ndiscard_unpacked_layers = true\n", "warning", "discard_unpacked_layers is true")]
+    [InlineData("1.7.24", "nonsense", "error", "is no TOML")]
+    public async Task Doctor_Settings_AreUnderstood(string version, string config, string severity, string expected)
+    {
+        System.IO.Directory.CreateDirectory(Certs);
+
+        await AssertFindingAsync(await RunAsync(version, config), severity, expected);
+    }
+
+    [Theory]
+    [InlineData("1.7.24", "[host", "error", "ignores the whole file")]
+    [InlineData("1.7.24", "[host.\"http://a.test\"]\ncapabilities = [\"pull\", \"referrers\"]\n", "error", "the capability 'referrers'")]
+    [InlineData("v2.2.0", "[host.\"http://a.test\"]\ncapabilities = [\"pull\", \"referrers\"]\n", "warning", "no hosts.toml below")]
+    [InlineData("1.7.24", "[host.\"http://a.test\"]\ncapabilities = \"pull\"\n", "error", "that are no list")]
+    [InlineData("1.7.24", "[host.\"http://a.test\"]\nskip_verify = \"yes\"\n", "error", "neither true nor false")]
+    [InlineData("1.7.24", "host = 1\n", "error", "no table")]
+    [InlineData("1.6.20", "server = \"https://a.test\"\n", "error", "which containerd 1.6 does not take")]
+    [InlineData("1.7.24", "server = \"https://a.test\"\n", "warning", "no hosts.toml below")]
+    [InlineData("1.7.24", "[host.\"FACADE\"]\nskip_verify = true\n", "warning", "tries TLS there first")]
+    [InlineData("1.7.24", "[host.\"http://first.test\"]\n[host.\"FACADE\"]\n", "warning", "before the facade")]
+    [InlineData("1.7.24", "[host.\"FACADE\"]\n", "warning", "hides _default for docker.io: its host http://other.test does not count there")]
+    public async Task Doctor_Hosts_AreReadAsContainerdDoes(string version, string hosts, string severity, string expected)
+    {
+        Write("docker.io", hosts.Replace("FACADE", Facade, StringComparison.Ordinal));
+        Write("_default", "[host.\"http://other.test\"]\n");
+
+        await AssertFindingAsync(await RunAsync(version, Version2), severity, expected);
+    }
+
+    [Fact]
+    public async Task Doctor_FacadeIsDown_IsAnError()
+    {
+        Write("docker.io", "[host.\"http://127.0.0.1:1\"]\n");
+
+        await AssertFindingAsync(await RunAsync("1.7.24", Version2, "http://127.0.0.1:1"), "error", "nothing answers at http://127.0.0.1:1");
+    }
+
+    private static Task AssertFindingAsync(CommandRun run, string severity, string expected)
+    {
+        Assert.True(run.Lines.Any(line => line.StartsWith($"{severity,-7}  containerd: ", StringComparison.Ordinal) && line.Contains(expected, StringComparison.Ordinal)), run.Output + run.Error);
+        return Task.CompletedTask;
+    }
+
+    private void Write(string registry, string text)
+    {
+        System.IO.Directory.CreateDirectory(Path.Combine(Certs, registry));
+        File.WriteAllText(Path.Combine(Certs, registry, "hosts.toml"), text);
+    }
+
+    // A containerd that tells its version and repeats its file, as config dump does.
+    private async Task<CommandRun> RunAsync(string? version = null, string? config = null, string? facade = null, string? program = "containerd")
+    {
+        var file = Path.Combine(_folder.FullName, "config.toml");
+        var path = Path.Combine(_folder.FullName, "containerd");
+        if (config is not null)
+        {
+            await File.WriteAllTextAsync(file, config.Replace("CERTS", Certs, StringComparison.Ordinal));
+        }
+
+        if (program is not null)
+        {
+            await File.WriteAllTextAsync(path, $"#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'containerd github.com/containerd/containerd {version} abc'; else cat \"$2\"; fi\n", new UTF8Encoding(false));
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
+
+        return await CommandRun.OfAsync("doctor", "--check", "containerd", "--containerd", path, "--containerd-file", file, "--certs-dir", Certs, "--facade", facade ?? Facade);
+    }
+}
