@@ -108,7 +108,7 @@ internal sealed partial class CredentialFile(OriginSettings settings, TimeProvid
 
             _fault = string.Empty;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException or FormatException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException or FormatException or InvalidDataException)
         {
             // Messages of JSON readers may quote what they read.
             var fault = e is JsonException ? "it is no JSON in the form of Docker's config.json" : e.Message;
