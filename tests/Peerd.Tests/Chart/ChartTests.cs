@@ -69,26 +69,29 @@ public sealed class ChartTests
     [Fact]
     public async Task Template_AnyValues_MakesSettingsThatANodeTakes()
     {
-        var file = Path.GetTempFileName();
+        var folder = System.IO.Directory.CreateTempSubdirectory("peerd-chart-test-");
         try
         {
             foreach (var options in Matrix.Take(1).Concat(Others.Select(set => new[] { "--set", set })))
             {
                 var manifests = await Manifests.OfAsync(options);
                 ConfigurationKeys.Check(manifests.Settings);
-                var credentials = manifests.Settings["Peerd:Origin:CredentialsFile"];
+                var file = Path.Combine(folder.FullName, "settings.json");
                 await File.WriteAllTextAsync(file, manifests.SettingsJson);
 
-                await using var node = NodeHost.Create(["--Peerd:Node:Name=n1"], new FileInfo(file));
+                // All but what is of the node and its cluster.
+                await using var node = NodeHost.Create(
+                    ["--Peerd:Node:Name=n1", "--Peerd:Membership:Source=static", $"--Peerd:Cache:Directory={folder.FullName}/cache", "--Peerd:Log:Level=Warning"], new FileInfo(file));
                 node.Services.GetRequiredService<IStartupValidator>().Validate();
 
-                Assert.True(credentials is null || Manifests.ContainersOf(manifests.Node.Spec.Template.Spec).Any(
-                    container => (container.VolumeMounts ?? []).Any(mount => credentials.StartsWith(mount.MountPath + "/", StringComparison.Ordinal))));
+                Assert.Equal("kubernetes", manifests.Settings["Peerd:Membership:Source"]);
+                Assert.True(manifests.Settings["Peerd:Origin:CredentialsFile"] is not { } credentials
+                    || manifests.Server.VolumeMounts.Any(mount => mount.Name == "credentials" && credentials.StartsWith(mount.MountPath + "/", StringComparison.Ordinal)));
             }
         }
         finally
         {
-            File.Delete(file);
+            folder.Delete(recursive: true);
         }
     }
 

@@ -48,10 +48,10 @@ internal sealed record ChartTool(int ExitCode, string Output, string Error)
             await process.WaitForExitAsync(timeout.Token);
             return new ChartTool(process.ExitCode, await output, await error);
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException e)
         {
             process.Kill(entireProcessTree: true);
-            throw new TimeoutException($"{program} {string.Join(' ', arguments)} did not end within {Timeout}");
+            throw new TimeoutException($"{program} {string.Join(' ', arguments)} did not end within {Timeout}", e);
         }
     }
 

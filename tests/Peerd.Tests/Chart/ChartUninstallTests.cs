@@ -66,7 +66,7 @@ public sealed class ChartUninstallTests : IDisposable
         Assert.All(hooks, hook => Assert.Equal("pre-delete", hook.Metadata.Annotations["helm.sh/hook"]));
         Assert.All(hooks, hook => Assert.Equal("before-hook-creation,hook-succeeded", hook.Metadata.Annotations["helm.sh/hook-delete-policy"]));
         Assert.Equal(
-            ["-2 Role", "-2 RoleBinding", "-2 ServiceAccount", "-1 DaemonSet", "0 Job"],
+            ["-1 DaemonSet", "-2 Role", "-2 RoleBinding", "-2 ServiceAccount", "0 Job"],
             hooks.Select(hook => $"{hook.Metadata.Annotations["helm.sh/hook-weight"]} {hook.Kind}").Order(StringComparer.Ordinal));
         var job = manifests.Get<V1Job>("peerd-uninstall");
         var waiter = Assert.Single(job.Spec.Template.Spec.Containers);

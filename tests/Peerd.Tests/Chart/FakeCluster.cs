@@ -11,7 +11,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Peerd.Tests.Chart;
 
-/// <summary>As much of an API server as Helm needs to look up one ConfigMap of <c>kube-system</c>.</summary>
+/// <summary>As much of an API server as Helm needs to look up one ConfigMap of <c>kube-system</c>; else the cluster is empty.</summary>
 internal sealed class FakeCluster : IAsyncDisposable
 {
     private readonly WebApplication _app;
@@ -39,13 +39,16 @@ internal sealed class FakeCluster : IAsyncDisposable
         var cluster = new FakeCluster();
         cluster._answers["/version"] = new JsonObject { ["major"] = "1", ["minor"] = "35", ["gitVersion"] = "v1.35.0" };
         cluster._answers["/api"] = new JsonObject { ["kind"] = "APIVersions", ["versions"] = new JsonArray("v1") };
-        cluster._answers["/apis"] = new JsonObject { ["kind"] = "APIGroupList", ["apiVersion"] = "v1", ["groups"] = new JsonArray() };
-        cluster._answers["/api/v1"] = new JsonObject
+        cluster._answers["/apis"] = new JsonObject
         {
-            ["kind"] = "APIResourceList",
-            ["groupVersion"] = "v1",
-            ["resources"] = new JsonArray(new JsonObject { ["name"] = "configmaps", ["kind"] = "ConfigMap", ["namespaced"] = true, ["verbs"] = new JsonArray("get") }),
+            ["kind"] = "APIGroupList",
+            ["apiVersion"] = "v1",
+            ["groups"] = new JsonArray(Group("apps"), Group("rbac.authorization.k8s.io")),
         };
+        cluster._answers["/api/v1"] = Resources("v1", ("configmaps", "ConfigMap", true), ("serviceaccounts", "ServiceAccount", true));
+        cluster._answers["/apis/apps/v1"] = Resources("apps/v1", ("daemonsets", "DaemonSet", true));
+        cluster._answers["/apis/rbac.authorization.k8s.io/v1"] = Resources(
+            "rbac.authorization.k8s.io/v1", ("clusterroles", "ClusterRole", false), ("clusterrolebindings", "ClusterRoleBinding", false));
         if (release is not null)
         {
             var metadata = new JsonObject { ["name"] = name, ["namespace"] = "kube-system" };
@@ -76,6 +79,26 @@ internal sealed class FakeCluster : IAsyncDisposable
         await _app.DisposeAsync();
         File.Delete(Kubeconfig);
     }
+
+    private static JsonObject Group(string name) => new()
+    {
+        ["name"] = name,
+        ["versions"] = new JsonArray(new JsonObject { ["groupVersion"] = $"{name}/v1", ["version"] = "v1" }),
+        ["preferredVersion"] = new JsonObject { ["groupVersion"] = $"{name}/v1", ["version"] = "v1" },
+    };
+
+    private static JsonObject Resources(string version, params (string Name, string Kind, bool IsNamespaced)[] resources) => new()
+    {
+        ["kind"] = "APIResourceList",
+        ["groupVersion"] = version,
+        ["resources"] = new JsonArray([.. resources.Select(resource => new JsonObject
+        {
+            ["name"] = resource.Name,
+            ["kind"] = resource.Kind,
+            ["namespaced"] = resource.IsNamespaced,
+            ["verbs"] = new JsonArray("get"),
+        })]),
+    };
 
     private async Task AnswerAsync(HttpContext context)
     {
