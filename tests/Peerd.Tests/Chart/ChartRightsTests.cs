@@ -47,7 +47,7 @@ public sealed class ChartRightsTests
         var manifests = await Manifests.OfAsync("--set", All);
 
         Assert.Equal(
-            ["/etc/peerd ro", "/etc/peerd-credentials ro", "/run/containerd ro", "/tmp rw", "/var/lib/containerd/io.containerd.content.v1.content ro", "/var/lib/peerd rw"],
+            ["/etc/peerd ro", "/etc/peerd-credentials ro", "/run/containerd ro", "/var/lib/containerd/io.containerd.content.v1.content ro", "/var/lib/peerd rw"],
             manifests.Server.VolumeMounts.Select(mount => $"{mount.MountPath} {(mount.ReadOnlyProperty == true ? "ro" : "rw")}").Order(StringComparer.Ordinal));
     }
 

@@ -54,6 +54,7 @@ internal sealed class FakeCluster : IAsyncDisposable
             var metadata = new JsonObject { ["name"] = name, ["namespace"] = "kube-system" };
             if (release.Length > 0)
             {
+                metadata["labels"] = new JsonObject { ["app.kubernetes.io/managed-by"] = "Helm" };
                 metadata["annotations"] = new JsonObject { ["meta.helm.sh/release-name"] = release, ["meta.helm.sh/release-namespace"] = ns };
             }
 
