@@ -3,7 +3,7 @@ using System.Diagnostics;
 
 namespace Peerd.Tests.Chart;
 
-/// <summary>How a run of helm or kubectl ended, and what it printed.</summary>
+/// <summary>How a run of helm, kubectl or another program ended, and what it printed.</summary>
 internal sealed record ChartTool(int ExitCode, string Output, string Error)
 {
     private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(1);
@@ -19,15 +19,20 @@ internal sealed record ChartTool(int ExitCode, string Output, string Error)
         return run.ExitCode == 0 ? run.Output : throw new InvalidOperationException($"helm template {string.Join(' ', options)} failed: {run.Error}");
     }
 
-    public static Task<ChartTool> HelmAsync(params string[] arguments) => RunAsync("helm", arguments, input: string.Empty);
+    public static Task<ChartTool> HelmAsync(params string[] arguments) => RunAsync(Installed("helm"), arguments, input: string.Empty);
 
     /// <param name="input">What it reads as <c>-f -</c>.</param>
     /// <param name="arguments">Arguments that need no API server.</param>
-    public static Task<ChartTool> KubectlAsync(string input, params string[] arguments) => RunAsync("kubectl", arguments, input);
+    public static Task<ChartTool> KubectlAsync(string input, params string[] arguments) => RunAsync(Installed("kubectl"), arguments, input);
+
+    /// <summary>Runs a program of this machine.</summary>
+    public static Task<ChartTool> SystemAsync(string program, params string[] arguments) => RunAsync(program, arguments, input: string.Empty);
+
+    private static string Installed(string program) => Path.Combine(LayoutTests.RepositoryRoot(), ".tools", "bin", program);
 
     private static async Task<ChartTool> RunAsync(string program, string[] arguments, string input)
     {
-        var start = new ProcessStartInfo(Path.Combine(LayoutTests.RepositoryRoot(), ".tools", "bin", program), arguments)
+        var start = new ProcessStartInfo(program, arguments)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

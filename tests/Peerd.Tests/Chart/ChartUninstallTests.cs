@@ -3,37 +3,55 @@ using Peerd.Tests.Cli;
 
 namespace Peerd.Tests.Chart;
 
-/// <summary>What is put into the settings of a node is taken out again: the very commands of the pods, on files.</summary>
+/// <summary>What is put into the settings of a node is taken out again, by the very commands of the pods, with no more rights than they have.</summary>
 public sealed class ChartUninstallTests : IDisposable
 {
     // As people leave it: comments, odd spacing, other settings and no line break at the end.
     private const string Overlaybd = "{\n\t\"logConfig\": { \"logLevel\": 1 }, // ours\n  \"p2pConfig\": {\"enable\":false,   \"address\": \"localhost:19145/dadip2p\"},\n  \"exporterConfig\": {}\n}";
 
-    private readonly DirectoryInfo _folder = System.IO.Directory.CreateTempSubdirectory("peerd-chart-test-");
+    private const string Mirror = "# ours\nserver = \"https://registry-1.docker.io\"\n\n[host.\"https://mirror.example\"]\n  capabilities = [ \"pull\" ] # only\n";
 
-    public void Dispose() => _folder.Delete(recursive: true);
+    private readonly NodeFolders _node = new();
+
+    public void Dispose() => _node.Dispose();
 
     [Theory]
     [InlineData("peerd.overlaybd.configure=true", "http://localhost:30000/blobs")]
     [InlineData("peerd.overlaybd.configure=true,peerd.ports.facade=31000", "http://localhost:31000/blobs")]
-    public async Task Overlaybd_InstalledAndUninstalled_IsByteIdentical(string set, string address)
+    public async Task Overlaybd_ConfiguredAndCleanedUp_IsByteIdentical(string set, string address)
     {
-        var manifests = await Manifests.OfAsync("--set", set);
-        var cleanup = await Manifests.OfAsync("--set", $"{set},peerd.cleanup=true");
-        var file = Path.Combine(_folder.FullName, "overlaybd.json");
-        await File.WriteAllTextAsync(file, Overlaybd);
+        _node.Write("/etc/overlaybd/overlaybd.json", Overlaybd);
 
-        foreach (var remove in new[] { manifests.Get<V1DaemonSet>("peerd-uninstall"), cleanup.Node, cleanup.Get<V1DaemonSet>("peerd-uninstall") })
+        await AssertByteIdenticalAsync("configure-overlaybd", set, $"\"{address}\"");
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData(Mirror)]
+    public async Task Containerd_ConfiguredAndCleanedUp_IsByteIdentical(string mirror)
+    {
+        Assert.SkipUnless((await CommandRun.OfAsync("configure", "--help")).Lines.Any(line => line.StartsWith("  containerd", StringComparison.Ordinal)), "'peerd configure containerd' is not in this build");
+        _node.Write("/etc/containerd/certs.d/registry.example/hosts.toml", "server = \"https://registry.example\"\n");
+        if (mirror.Length > 0)
         {
-            await RunAsync(manifests.Node, "configure-overlaybd", "--file", file);
-            Assert.Contains($"\"{address}\"", await File.ReadAllTextAsync(file), StringComparison.Ordinal);
-
-            await RunAsync(remove, "configure-overlaybd", "--file", file);
-            await RunAsync(remove, "configure-overlaybd", "--file", file);
-
-            Assert.Equal(Overlaybd, await File.ReadAllTextAsync(file));
-            Assert.Equal([file], _folder.GetFiles().Select(left => left.FullName));
+            _node.Write("/etc/containerd/certs.d/docker.io/hosts.toml", mirror);
         }
+
+        await AssertByteIdenticalAsync("configure-containerd", "peerd.configureMirrors=true", ":30000");
+    }
+
+    [Fact]
+    public async Task Overlaybd_NotOnTheNode_IsRefusedAndNothingIsLeft()
+    {
+        _node.Write("/etc/overlaybd/other.json", "{}");
+        var before = _node.Snapshot();
+        var manifests = await Manifests.OfAsync("--set", "peerd.overlaybd.configure=true");
+
+        var run = await _node.RunAsync(manifests.Node, "configure-overlaybd");
+
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("/etc/overlaybd/overlaybd.json does not exist: is overlaybd installed here?", run.Error, StringComparison.Ordinal);
+        Assert.Equal(before, _node.Snapshot());
     }
 
     [Fact]
@@ -80,13 +98,31 @@ public sealed class ChartUninstallTests : IDisposable
     public async Task Hook_NothingToDo_IsNotThere(string set) =>
         Assert.DoesNotContain("helm.sh/hook", await ChartTool.TemplateAsync("--set", set), StringComparison.Ordinal);
 
-    /// <summary>Runs the command line of a container of a DaemonSet, on files of ours.</summary>
-    private static async Task RunAsync(V1DaemonSet set, string container, params string[] paths)
+    /// <summary>Each way to take out what the DaemonSet put in, and each of them twice.</summary>
+    private async Task AssertByteIdenticalAsync(string container, string set, string written)
     {
-        var command = Assert.Single(set.Spec.Template.Spec.InitContainers, item => item.Name == container);
-        Assert.Null(command.Command);
+        var installed = await Manifests.OfAsync("--set", set);
+        var cleanup = await Manifests.OfAsync("--set", $"{set},peerd.cleanup=true");
+        var before = _node.Snapshot();
+        foreach (var remove in new[] { installed.Get<V1DaemonSet>("peerd-uninstall"), cleanup.Node, cleanup.Get<V1DaemonSet>("peerd-uninstall") })
+        {
+            await RunAsync(installed.Node, container);
+            var configured = _node.Snapshot();
+            await RunAsync(installed.Node, container);
 
-        var run = await CommandRun.OfAsync([.. command.Args, .. paths]);
+            Assert.Contains(configured, file => file.Text.Contains(written, StringComparison.Ordinal));
+            Assert.Equal(configured, _node.Snapshot());
+
+            await RunAsync(remove, container);
+            Assert.Equal(before, _node.Snapshot());
+            await RunAsync(remove, container);
+            Assert.Equal(before, _node.Snapshot());
+        }
+    }
+
+    private async Task RunAsync(V1DaemonSet set, string container)
+    {
+        var run = await _node.RunAsync(set, container);
 
         Assert.Equal((0, string.Empty), (run.ExitCode, run.Error));
     }
