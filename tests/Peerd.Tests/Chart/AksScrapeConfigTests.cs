@@ -3,6 +3,7 @@ using k8s.Models;
 namespace Peerd.Tests.Chart;
 
 /// <summary>The cluster's one ConfigMap of scrape jobs is made when there is none, kept when it is ours and else left alone.</summary>
+[Collection(nameof(OneAfterTheOther))]
 public sealed class AksScrapeConfigTests
 {
     private const string Name = "ama-metrics-prometheus-config";

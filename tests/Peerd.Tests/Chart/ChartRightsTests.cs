@@ -3,6 +3,7 @@ using k8s.Models;
 namespace Peerd.Tests.Chart;
 
 /// <summary>What the pods may do, on the node and in the cluster. What is more than nothing is explained in docs/kubernetes.md.</summary>
+[Collection(nameof(OneAfterTheOther))]
 public sealed class ChartRightsTests
 {
     private const string All = "peerd.overlaybd.configure=true,peerd.credentialsSecret=registries,peerd.metrics.prometheus.aksAutoDiscovery=true,peerd.networkPolicy.enabled=true";

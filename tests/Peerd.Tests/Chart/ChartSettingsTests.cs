@@ -3,6 +3,7 @@ using Microsoft.Extensions.Configuration;
 namespace Peerd.Tests.Chart;
 
 /// <summary>What becomes of values in the settings of the node, and in what scrapes it.</summary>
+[Collection(nameof(OneAfterTheOther))]
 public sealed class ChartSettingsTests
 {
     [Fact]

@@ -5,6 +5,7 @@ using Peerd.Node.Hosting;
 
 namespace Peerd.Tests.Chart;
 
+[Collection(nameof(OneAfterTheOther))]
 public sealed class ChartTests
 {
     private static readonly string[] Flags =

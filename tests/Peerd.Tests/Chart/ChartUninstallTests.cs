@@ -4,6 +4,7 @@ using Peerd.Tests.Cli;
 namespace Peerd.Tests.Chart;
 
 /// <summary>What is put into the settings of a node is taken out again, by the very commands of the pods, with no more rights than they have.</summary>
+[Collection(nameof(OneAfterTheOther))]
 public sealed class ChartUninstallTests : IDisposable
 {
     // As people leave it: comments, odd spacing, other settings and no line break at the end.

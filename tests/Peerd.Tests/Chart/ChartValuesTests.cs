@@ -5,6 +5,7 @@ using Peerd.Node.Hosting;
 
 namespace Peerd.Tests.Chart;
 
+[Collection(nameof(OneAfterTheOther))]
 public sealed class ChartValuesTests
 {
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
