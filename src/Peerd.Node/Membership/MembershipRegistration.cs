@@ -1,5 +1,9 @@
+using System.Text;
+using k8s;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
+using Peerd.Contracts;
+using Peerd.Node.Membership.Kubernetes;
 
 namespace Peerd.Node.Membership;
 
@@ -20,12 +24,34 @@ internal static class MembershipRegistration
 
         services.AddOptions<MembershipOptions>().BindConfiguration(MembershipOptions.Section).ValidateOnStart();
         services.AddSingleton<IValidateOptions<MembershipOptions>, MembershipOptionsValidator>();
-        services.AddSingleton<IMembershipSource>(provider => new StaticMembershipSource(
-            provider.GetRequiredService<IOptionsMonitor<MembershipOptions>>(),
-            provider.GetRequiredService<IOptionsChangeTokenSource<MembershipOptions>>(),
-            self(provider),
-            provider.GetRequiredService<TimeProvider>(),
-            provider.GetRequiredService<ILogger<StaticMembershipSource>>()));
+        services.AddSingleton<IMembershipSource>(provider =>
+            provider.GetRequiredService<IOptions<MembershipOptions>>().Value is { Source: MembershipOptions.KubernetesSource } options
+                ? OfCluster(provider, options, self(provider))
+                : new StaticMembershipSource(
+                    provider.GetRequiredService<IOptionsMonitor<MembershipOptions>>(),
+                    provider.GetRequiredService<IOptionsChangeTokenSource<MembershipOptions>>(),
+                    self(provider),
+                    provider.GetRequiredService<TimeProvider>(),
+                    provider.GetRequiredService<ILogger<StaticMembershipSource>>()));
+        services.AddHostedService<MembershipRun>();
         return services;
+    }
+
+    private static KubernetesMembershipSource OfCluster(IServiceProvider provider, MembershipOptions options, Member self)
+    {
+        var time = provider.GetRequiredService<TimeProvider>();
+        var cluster = options.Kubeconfig.Length > 0
+            ? KubernetesClientConfiguration.BuildConfigFromConfigFile(options.Kubeconfig)
+            : KubernetesClientConfiguration.InClusterConfig();
+        return new KubernetesMembershipSource(
+            new NodeApi(cluster, options, new Random((int)FrameChecksum.Compute(Encoding.UTF8.GetBytes(self.Name))), time), options, self, time, provider.GetRequiredService<ILogger<KubernetesMembershipSource>>());
+    }
+
+    /// <summary>Runs a source that has something to do, as long as the node runs.</summary>
+    private sealed class MembershipRun(IMembershipSource source) : IHostedService
+    {
+        public Task StartAsync(CancellationToken cancellationToken) => (source as IHostedService)?.StartAsync(cancellationToken) ?? Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => (source as IHostedService)?.StopAsync(cancellationToken) ?? Task.CompletedTask;
     }
 }

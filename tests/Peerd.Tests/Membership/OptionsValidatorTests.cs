@@ -39,7 +39,7 @@ public sealed class OptionsValidatorTests
 
         Assert.Collection(
             result.Failures!,
-            error => Assert.StartsWith("Peerd:Membership:Source is 'consul'; allowed: static", error, StringComparison.Ordinal),
+            error => Assert.StartsWith("Peerd:Membership:Source is 'consul'; allowed: static or kubernetes", error, StringComparison.Ordinal),
             error => Assert.StartsWith("Peerd:Membership:Members:1:Name is 'a'", error, StringComparison.Ordinal),
             error => Assert.StartsWith("Peerd:Membership:Members:1:Address is '10.0.0.1:30001'", error, StringComparison.Ordinal),
             error => Assert.StartsWith("Peerd:Membership:Members:2:Name is 'b c'; allowed: 1 to 253", error, StringComparison.Ordinal),

@@ -34,9 +34,16 @@ internal sealed record NodeSettings(string Mirror, IReadOnlyList<ConfiguredRegis
         }
     }
 
-    /// <summary>A registry as an image names it; its usual place when nothing else is known of it.</summary>
-    public static ConfiguredRegistry? Find(string name) =>
-        RegistryEndpoint.TryCreate(name, address: null, out var endpoint) && RegistryName.IsValid(name) ? Of(endpoint) : null;
+    /// <summary>A registry as an image names it, at its usual place, or by its address; null when it is neither.</summary>
+    public static ConfiguredRegistry? Find(string text)
+    {
+        var scheme = text.IndexOf("://", StringComparison.Ordinal);
+        var name = scheme < 0 ? text : text[(scheme + 3)..].TrimEnd('/');
+
+        // Docker Hub is not where its name says.
+        var address = scheme < 0 || name == "docker.io" ? null : text.TrimEnd('/');
+        return RegistryName.IsValid(name) && RegistryEndpoint.TryCreate(name, address, out var endpoint) ? Of(endpoint) : null;
+    }
 
     private static ConfiguredRegistry Of(RegistryEndpoint endpoint) => new(endpoint.Name, endpoint.Address.GetLeftPart(UriPartial.Authority));
 

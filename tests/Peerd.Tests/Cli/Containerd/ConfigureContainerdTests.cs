@@ -96,6 +96,16 @@ public sealed class ConfigureContainerdTests : IDisposable
         Assert.Contains("[host.\"http://127.0.0.1:31000\"]", text, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Configure_RegistriesByAddress_AreReadThere()
+    {
+        await RunAsync("--registry", "http://reg.test:5000", "--registry", "https://ghcr.io/", "--registry", "https://docker.io");
+
+        Assert.Contains("server = \"http://reg.test:5000\"", Files()["reg.test:5000/hosts.toml"], StringComparison.Ordinal);
+        Assert.Contains("server = \"https://ghcr.io\"", Files()["ghcr.io/hosts.toml"], StringComparison.Ordinal);
+        Assert.Contains("server = \"https://registry-1.docker.io\"", Files()["docker.io/hosts.toml"], StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("--registry", "Bad Name")]
     [InlineData("--registry", "../x")]

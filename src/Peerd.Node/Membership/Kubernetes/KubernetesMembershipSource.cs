@@ -1,0 +1,232 @@
+using System.Text.Json;
+using System.Threading.Channels;
+using Polly;
+using Polly.Retry;
+
+namespace Peerd.Node.Membership.Kubernetes;
+
+/// <summary>
+/// The members are the nodes of a Kubernetes cluster. Nodes that cannot be asked for keep the last list, also over a restart.
+/// Thread-safe.
+/// </summary>
+internal sealed partial class KubernetesMembershipSource : BackgroundService, IMembershipSource
+{
+    /// <summary>Nodes come and go in groups: the list is published this long after the first change.</summary>
+    internal static readonly TimeSpan SettleTime = TimeSpan.FromSeconds(1);
+
+    private readonly NodeApi _api;
+    private readonly NodeTable _table;
+    private readonly MembersFile _file;
+    private readonly Member _self;
+    private readonly TimeSpan _resync;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly Latest<MemberList> _lists;
+    private readonly Lock _lock = new();
+    private readonly Channel<bool> _changed = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly ResiliencePipeline _retries;
+    private string? _version;
+    private long _listedAt;
+    private bool _isLost;
+    private bool _saidThatSelfIsMissing;
+
+    /// <param name="api">Where the nodes are read.</param>
+    /// <param name="options">Checked options.</param>
+    /// <param name="self">This node: alone as long as nothing else is known.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">Where failures are told.</param>
+    public KubernetesMembershipSource(NodeApi api, MembershipOptions options, Member self, TimeProvider time, ILogger<KubernetesMembershipSource> logger)
+    {
+        _api = api;
+        _self = self;
+        _time = time;
+        _logger = logger;
+        _resync = options.ResyncValue;
+        _table = new NodeTable(self.Address.Port, options.NotReadyGraceValue);
+        _file = new MembersFile(options.StateFile, logger);
+        _lists = new Latest<MemberList>(_file.Load() is { Members.Count: > 0 } saved ? saved : new MemberList([self]));
+        _retries = new ResiliencePipelineBuilder { TimeProvider = time }
+            .AddRetry(new RetryStrategyOptions
+            {
+                BackoffType = DelayBackoffType.Exponential,
+                Delay = TimeSpan.FromMilliseconds(500),
+                MaxDelay = TimeSpan.FromSeconds(30),
+                MaxRetryAttempts = int.MaxValue,
+                UseJitter = true,
+                ShouldHandle = arguments => ValueTask.FromResult(arguments.Outcome.Exception is { } failure && !arguments.Context.CancellationToken.IsCancellationRequested && IsPassing(failure)),
+                OnRetry = arguments =>
+                {
+                    Lost(arguments.Outcome.Exception!);
+                    return ValueTask.CompletedTask;
+                },
+            })
+            .Build();
+    }
+
+    public IAsyncEnumerable<MemberList> WatchAsync(CancellationToken cancellationToken) => _lists.WatchAsync(cancellationToken);
+
+    public override void Dispose()
+    {
+        _api.Dispose();
+        base.Dispose();
+    }
+
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(FollowAsync(stoppingToken), PublishAsync(stoppingToken));
+
+    private static bool IsPassing(Exception failure) => failure is HttpRequestException or IOException or JsonException or OperationCanceledException;
+
+    private TimeSpan Now => _time.GetElapsedTime(0, _time.GetTimestamp());
+
+    private async Task FollowAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            // Each round ends well or is repeated, more and more slowly.
+            await _retries.ExecuteAsync(static async (source, token) => await source.FollowOnceAsync(token), this, stoppingToken);
+        }
+    }
+
+    private async ValueTask FollowOnceAsync(CancellationToken cancellationToken)
+    {
+        if (_version is null || _time.GetElapsedTime(_listedAt) > _resync)
+        {
+            var (nodes, version) = await _api.ListAsync(cancellationToken);
+            _listedAt = _time.GetTimestamp();
+            _version = version;
+            Found();
+            Change(table => table.ReplaceAll(nodes, Now));
+        }
+
+        try
+        {
+            await foreach (var change in _api.WatchAsync(_version, cancellationToken))
+            {
+                Found();
+                _version = change.ResourceVersion;
+                if (change.Node is { } node)
+                {
+                    Change(table => table.Set(node, Now));
+                }
+                else if (change.Gone is { } gone)
+                {
+                    Change(table => table.Remove(gone));
+                }
+            }
+        }
+        catch (Exception e) when (e is WatchExpiredException or JsonException)
+        {
+            // What was missed cannot be told otherwise.
+            _version = null;
+            throw;
+        }
+    }
+
+    private void Change(Action<NodeTable> change)
+    {
+        lock (_lock)
+        {
+            change(_table);
+        }
+
+        _changed.Writer.TryWrite(item: true);
+    }
+
+    private async Task PublishAsync(CancellationToken stoppingToken)
+    {
+        TimeSpan? nextLeave = null;
+        while (true)
+        {
+            if (await ChangesAsync(nextLeave, stoppingToken))
+            {
+                await Task.Delay(SettleTime, _time, stoppingToken);
+                _changed.Reader.TryRead(out _);
+            }
+
+            MemberList members;
+            lock (_lock)
+            {
+                members = _table.MembersAt(Now);
+                nextLeave = _table.NextLeave(Now);
+            }
+
+            if (members.Members.Count == 0)
+            {
+                // More likely a wrong selector than a cluster without nodes, on one of which this runs.
+                Log.Nobody(_logger, _table.Count);
+                continue;
+            }
+
+            TellIfSelfIsMissing(members);
+            if (!members.Equals(_lists.Current))
+            {
+                _lists.Publish(members);
+                await _file.SaveAsync(members, stoppingToken);
+            }
+        }
+    }
+
+    /// <summary>True when something has changed, false when a node is about to leave.</summary>
+    private async Task<bool> ChangesAsync(TimeSpan? nextLeave, CancellationToken stoppingToken)
+    {
+        if (nextLeave is not { } leave)
+        {
+            return await _changed.Reader.ReadAsync(stoppingToken);
+        }
+
+        using var due = new CancellationTokenSource(leave > Now ? leave - Now : TimeSpan.Zero, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, due.Token);
+        try
+        {
+            return await _changed.Reader.ReadAsync(either.Token);
+        }
+        catch (OperationCanceledException) when (!stoppingToken.IsCancellationRequested)
+        {
+            return false;
+        }
+    }
+
+    private void TellIfSelfIsMissing(MemberList members)
+    {
+        var isMissing = members.IndexOf(_self.Name) < 0;
+        if (isMissing && !_saidThatSelfIsMissing)
+        {
+            Log.SelfIsMissing(_logger, _self.Name);
+        }
+
+        _saidThatSelfIsMissing = isMissing;
+    }
+
+    // One line when the API server is lost and one when it is back.
+    private void Lost(Exception failure)
+    {
+        if (failure is not WatchExpiredException && !_isLost)
+        {
+            _isLost = true;
+            Log.Lost(_logger, failure is OperationCanceledException ? "no answer in time" : failure.Message);
+        }
+    }
+
+    private void Found()
+    {
+        if (_isLost)
+        {
+            _isLost = false;
+            Log.Back(_logger);
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(10, LogLevel.Warning, "The API server cannot be asked for nodes, and the last list of members stays: {Reason}")]
+        public static partial void Lost(ILogger logger, string reason);
+
+        [LoggerMessage(11, LogLevel.Information, "The API server tells of nodes again")]
+        public static partial void Back(ILogger logger);
+
+        [LoggerMessage(12, LogLevel.Warning, "None of the {Count} nodes that the API server tells of is a member, and the last list stays: see the selector and the label that excludes")]
+        public static partial void Nobody(ILogger logger, int count);
+
+        [LoggerMessage(13, LogLevel.Warning, "This node, '{Name}', is not among the members: it reads from the mesh but owns nothing. Is it excluded, not ready, or is Peerd:Node:Name not its name?")]
+        public static partial void SelfIsMissing(ILogger logger, string name);
+    }
+}

@@ -1,0 +1,152 @@
+using System.Globalization;
+using System.Net;
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using k8s;
+
+namespace Peerd.Node.Membership.Kubernetes;
+
+/// <summary>The API server cannot go on from where the watch stood: everything is to be listed again.</summary>
+internal sealed class WatchExpiredException(string message) : IOException(message);
+
+/// <summary>
+/// Reads the nodes of a cluster from its API server: lists in parts, and watches. Addresses, certificates and credentials come
+/// from the Kubernetes client; the documents are read here, because its watch needs reflection. Used by one caller at a time.
+/// </summary>
+internal sealed class NodeApi : IDisposable
+{
+    private const int PartSize = 500;
+
+    private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan ListTimeout = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan WatchTime = TimeSpan.FromMinutes(5);
+
+    /// <summary>How much longer than asked for a watch may last: then the connection is dead, and nobody has said so.</summary>
+    private static readonly TimeSpan WatchMargin = TimeSpan.FromSeconds(15);
+
+    private readonly k8s.Kubernetes _client;
+    private readonly string _selector;
+    private readonly string _excludeLabel;
+    private readonly TimeProvider _time;
+    private readonly Random _random;
+
+    /// <param name="cluster">Where the API server is and how to log in.</param>
+    /// <param name="options">Checked options.</param>
+    /// <param name="random">Of its own for each node.</param>
+    /// <param name="time">The clock.</param>
+    public NodeApi(KubernetesClientConfiguration cluster, MembershipOptions options, Random random, TimeProvider time)
+    {
+        _client = new k8s.Kubernetes(cluster);
+        _selector = options.Selector;
+        _excludeLabel = options.ExcludeLabel;
+        _random = random;
+        _time = time;
+    }
+
+    /// <summary>All nodes, and from where on they can be watched.</summary>
+    /// <exception cref="HttpRequestException">No answer, or another one than 200.</exception>
+    /// <exception cref="IOException">The answer broke off.</exception>
+    /// <exception cref="JsonException">The answer is no list of nodes.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled, or it took too long.</exception>
+    public async Task<(List<NodeFacts> Nodes, string ResourceVersion)> ListAsync(CancellationToken cancellationToken)
+    {
+        var nodes = new List<NodeFacts>();
+        string? rest = null;
+        while (true)
+        {
+            using var deadline = new CancellationTokenSource(ListTimeout, _time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
+            using var response = await SendAsync($"limit={PartSize}{(rest is null ? string.Empty : $"&continue={Uri.EscapeDataString(rest)}")}", either.Token);
+            await using var body = await response.Content.ReadAsStreamAsync(either.Token);
+            var part = await JsonSerializer.DeserializeAsync(body, NodeJson.Default.NodeListDocument, either.Token);
+            if (part is not { Metadata.ResourceVersion: { Length: > 0 } version, Items: { } items })
+            {
+                throw new JsonException("the API server sent no list of nodes");
+            }
+
+            nodes.AddRange(items.Select(node => NodeFacts.Of(node, _excludeLabel)).OfType<NodeFacts>());
+            rest = part.Metadata.Continue;
+            if (string.IsNullOrEmpty(rest))
+            {
+                return (nodes, version);
+            }
+        }
+    }
+
+    /// <summary>What has changed since then, as it comes; ends after some minutes, or when the connection does.</summary>
+    /// <exception cref="WatchExpiredException">That is too long ago.</exception>
+    /// <exception cref="HttpRequestException">No answer, or another one than 200.</exception>
+    /// <exception cref="IOException">The answer broke off.</exception>
+    /// <exception cref="JsonException">A line is no change of a node.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled, or nothing came for much longer than asked for.</exception>
+    public async IAsyncEnumerable<NodeChange> WatchAsync(string resourceVersion, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        // Not all nodes at the same time: each new watch costs the API server something.
+        var length = WatchTime * (0.8 + (0.2 * _random.NextDouble()));
+        using var deadline = new CancellationTokenSource(length + WatchMargin, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
+        var query = string.Create(
+            CultureInfo.InvariantCulture,
+            $"watch=true&allowWatchBookmarks=true&timeoutSeconds={length.TotalSeconds:0}&resourceVersion={Uri.EscapeDataString(resourceVersion)}");
+        using var response = await SendAsync(query, either.Token);
+        await using var body = await response.Content.ReadAsStreamAsync(either.Token);
+        await foreach (var line in JsonSerializer.DeserializeAsyncEnumerable(body, NodeJson.Default.WatchDocument, topLevelValues: true, either.Token))
+        {
+            yield return ChangeOf(line);
+        }
+    }
+
+    public void Dispose() => _client.Dispose();
+
+    private NodeChange ChangeOf(WatchDocument? line)
+    {
+        if (line is { Type: "ERROR" })
+        {
+            // 410 as a rule; whatever else it is, nothing can be said of what was missed.
+            throw new WatchExpiredException($"the API server ended the watch: {line.Object?.Code} {line.Object?.Message}");
+        }
+
+        if (line is not { Object.Metadata: { ResourceVersion: { Length: > 0 } version } metadata })
+        {
+            throw new JsonException("the API server sent a change of nothing");
+        }
+
+        return line.Type switch
+        {
+            "BOOKMARK" => new NodeChange(version, null, null),
+            "DELETED" => new NodeChange(version, null, metadata.Name),
+            _ => new NodeChange(version, NodeFacts.Of(line.Object, _excludeLabel), null),
+        };
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(string query, CancellationToken cancellationToken)
+    {
+        var selector = _selector.Length > 0 ? $"&labelSelector={Uri.EscapeDataString(_selector)}" : string.Empty;
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(_client.BaseUri, $"api/v1/nodes?{query}{selector}"));
+        request.Headers.TryAddWithoutValidation("Accept", "application/json");
+        if (_client.Credentials is { } credentials)
+        {
+            await credentials.ProcessHttpRequestAsync(request, cancellationToken);
+        }
+
+        using var head = new CancellationTokenSource(HeadTimeout, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, head.Token);
+        var response = await _client.HttpClient.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
+        if (response.StatusCode == HttpStatusCode.OK)
+        {
+            return response;
+        }
+
+        using (response)
+        {
+            var message = $"the API server answered {(int)response.StatusCode}";
+            throw response.StatusCode == HttpStatusCode.Gone ? new WatchExpiredException(message) : new HttpRequestException(message, null, response.StatusCode);
+        }
+    }
+}
+
+/// <summary>One change of the nodes of a cluster.</summary>
+/// <param name="ResourceVersion">Where the watch stands now.</param>
+/// <param name="Node">The node that is new, or as it is now; null when there is none.</param>
+/// <param name="Gone">Name of the node that is gone; null when there is none.</param>
+internal sealed record NodeChange(string ResourceVersion, NodeFacts? Node, string? Gone);

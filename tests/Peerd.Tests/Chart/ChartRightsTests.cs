@@ -1,0 +1,119 @@
+using k8s.Models;
+
+namespace Peerd.Tests.Chart;
+
+/// <summary>What the pods may do, on the node and in the cluster. What is more than nothing is explained in docs/kubernetes.md.</summary>
+[Collection(nameof(OneAfterTheOther))]
+public sealed class ChartRightsTests
+{
+    private const string All = "peerd.overlaybd.configure=true,peerd.credentialsSecret=registries,peerd.metrics.prometheus.aksAutoDiscovery=true,peerd.networkPolicy.enabled=true";
+
+    [Fact]
+    public async Task Containers_All_HaveNoRightsBeyondTheirUser()
+    {
+        var manifests = await Manifests.OfAsync("--set", All);
+
+        Assert.All(manifests.Pods.SelectMany(Manifests.ContainersOf), container =>
+        {
+            var context = container.SecurityContext;
+            Assert.False(context.Privileged);
+            Assert.False(context.AllowPrivilegeEscalation);
+            Assert.True(context.ReadOnlyRootFilesystem);
+            Assert.Equal(["ALL"], context.Capabilities.Drop);
+            Assert.Null(context.Capabilities.Add);
+            Assert.Equal("RuntimeDefault", context.SeccompProfile.Type);
+            Assert.NotNull(container.Resources.Requests);
+            Assert.True(container.Resources.Limits.ContainsKey("memory"));
+        });
+
+        // Those that use folders of the node are root, without its capabilities.
+        Assert.Equal(
+            ["configure-containerd", "configure-containerd", "configure-overlaybd", "configure-overlaybd", "peerd"],
+            manifests.Pods.SelectMany(Manifests.ContainersOf).Where(container => container.SecurityContext.RunAsUser == 0).Select(container => container.Name).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public async Task Pods_All_ShareOnlyTheNetworkWithTheNode()
+    {
+        var manifests = await Manifests.OfAsync("--set", All);
+
+        Assert.True(manifests.Node.Spec.Template.Spec.HostNetwork);
+        Assert.Single(manifests.Pods, pod => pod.HostNetwork == true);
+        Assert.All(manifests.Pods, pod => Assert.Equal((null, null), (pod.HostPID, pod.HostIPC)));
+    }
+
+    [Fact]
+    public async Task Server_Mounts_AreWritableForTheCacheOnly()
+    {
+        var manifests = await Manifests.OfAsync("--set", All);
+
+        Assert.Equal(
+            ["/etc/peerd ro", "/etc/peerd-credentials ro", "/run/containerd ro", "/var/lib/containerd/io.containerd.content.v1.content ro", "/var/lib/peerd rw"],
+            manifests.Server.VolumeMounts.Select(mount => $"{mount.MountPath} {(mount.ReadOnlyProperty == true ? "ro" : "rw")}").Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public async Task Configurers_Mounts_AreTheirOwnFolder()
+    {
+        var manifests = await Manifests.OfAsync("--set", All);
+
+        Assert.Equal(
+            ["configure-containerd /etc/containerd/certs.d", "configure-overlaybd /etc/overlaybd"],
+            manifests.Pods.SelectMany(pod => pod.InitContainers ?? []).SelectMany(container => container.VolumeMounts, (container, mount) => $"{container.Name} {mount.MountPath}").Distinct().Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public async Task HostPaths_NothingSwitchedOn_AreTheCacheOnly()
+    {
+        var manifests = await Manifests.OfAsync("--set", "peerd.configureMirrors=false,peerd.containerd.mount=false");
+
+        Assert.Equal(["/var/lib/peerd"], manifests.Pods.SelectMany(pod => pod.Volumes ?? []).Where(volume => volume.HostPath is not null).Select(volume => volume.HostPath.Path));
+        Assert.DoesNotContain("peerd-uninstall", manifests.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Roles_All_AllowReadingNodesAndTheCleanUpItself()
+    {
+        var manifests = await Manifests.OfAsync("--set", All);
+        var rules = manifests.All.OfType<V1ClusterRole>().SelectMany(role => role.Rules).Concat(manifests.All.OfType<V1Role>().SelectMany(role => role.Rules));
+
+        Assert.Equal(
+            [" nodes get,list,watch", "apps daemonsets/peerd-uninstall get,list,watch"],
+            rules.Select(rule => $"{string.Join(',', rule.ApiGroups)} {string.Join(',', rule.Resources)}{string.Concat((rule.ResourceNames ?? []).Select(name => "/" + name))} {string.Join(',', rule.Verbs)}").Order(StringComparer.Ordinal));
+        Assert.Equal("peerd", Assert.Single(manifests.All.OfType<V1ClusterRoleBinding>()).RoleRef.Name);
+        Assert.Equal("peerd-uninstall", Assert.Single(manifests.All.OfType<V1RoleBinding>()).RoleRef.Name);
+    }
+
+    [Theory]
+    [InlineData("peerd.logLevel=info")]
+    [InlineData("peerd.ports.facade=31000")]
+    public async Task Facade_AnyPort_IsOnTheNodesOwnLoopback(string set)
+    {
+        var manifests = await Manifests.OfAsync("--set", set);
+        var port = Assert.Single(manifests.Server.Ports, port => port.Name == "facade");
+
+        Assert.Equal($"127.0.0.1:{port.ContainerPort}", manifests.Settings["Peerd:Facade:Listen"]);
+        Assert.Equal(("127.0.0.1", port.ContainerPort), (port.HostIP, port.HostPort));
+    }
+
+    [Fact]
+    public async Task NetworkPolicy_Enabled_LeavesTheFacadeOut()
+    {
+        var manifests = await Manifests.OfAsync("--set", All);
+        var policy = Assert.Single(manifests.All.OfType<V1NetworkPolicy>());
+
+        Assert.Equal(["30001", "30004"], Assert.Single(policy.Spec.Ingress).Ports.Select(port => port.Port.Value));
+        Assert.Equal("peerd", policy.Spec.PodSelector.MatchLabels["app"]);
+    }
+
+    [Fact]
+    public async Task Server_Probes_AskForWhatTheyMean()
+    {
+        var server = (await Manifests.OfAsync()).Server;
+
+        Assert.Equal("/healthz", server.StartupProbe.HttpGet.Path);
+        Assert.Equal("/healthz", server.LivenessProbe.HttpGet.Path);
+        Assert.Equal("/readyz", server.ReadinessProbe.HttpGet.Path);
+        Assert.All([server.StartupProbe, server.LivenessProbe, server.ReadinessProbe], probe => Assert.Equal("metrics", probe.HttpGet.Port.Value));
+    }
+}

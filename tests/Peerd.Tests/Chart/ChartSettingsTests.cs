@@ -1,0 +1,85 @@
+using Microsoft.Extensions.Configuration;
+
+namespace Peerd.Tests.Chart;
+
+/// <summary>What becomes of values in the settings of the node, and in what scrapes it.</summary>
+[Collection(nameof(OneAfterTheOther))]
+public sealed class ChartSettingsTests
+{
+    [Fact]
+    public async Task Settings_Default_AreThoseOfANodeInACluster()
+    {
+        var manifests = await Manifests.OfAsync();
+
+        Assert.Equal(
+            [
+                "Peerd:Cache:Capacity=20GiB", "Peerd:Cache:Directory=/var/lib/peerd", "Peerd:Facade:Listen=127.0.0.1:30000", "Peerd:Log:Level=Information",
+                "Peerd:Membership:Source=kubernetes", "Peerd:Membership:StateFile=/var/lib/peerd/members.json", "Peerd:Mesh:Listen=0.0.0.0:30001",
+                "Peerd:Metrics:Listen=0.0.0.0:30004", "Peerd:Node:Name=n1",
+            ],
+            ValuesOf(manifests));
+        Assert.Equal("spec.nodeName", Assert.Single(manifests.Server.Env).ValueFrom.FieldRef.FieldPath);
+        Assert.Equal(["serve", "--config", "/etc/peerd/settings.json"], manifests.Server.Args);
+        Assert.Contains(manifests.Server.VolumeMounts, mount => mount is { Name: "settings", MountPath: "/etc/peerd" });
+    }
+
+    [Fact]
+    public async Task Settings_Hosts_AreTheRegistries()
+    {
+        var manifests = await Manifests.OfAsync("--set-json", """peerd.hosts=["https://mcr.microsoft.com/","GHCR.io","http://registry.internal:5000"]""");
+
+        Assert.Equal(
+            [
+                "Peerd:Origin:Registries:0:Name=mcr.microsoft.com", "Peerd:Origin:Registries:1:Name=ghcr.io",
+                "Peerd:Origin:Registries:2:Endpoint=http://registry.internal:5000", "Peerd:Origin:Registries:2:Name=registry.internal:5000",
+            ],
+            ValuesOf(manifests).Where(value => value.StartsWith("Peerd:Origin", StringComparison.Ordinal)));
+    }
+
+    [Theory]
+    [InlineData("info", "Information")]
+    [InlineData("warn", "Warning")]
+    [InlineData("fatal", "Critical")]
+    [InlineData("Trace", "Trace")]
+    public async Task Settings_LogLevel_IsTakenInBothForms(string value, string expected) =>
+        Assert.Equal(expected, (await Manifests.OfAsync("--set", $"peerd.logLevel={value}")).Settings["Peerd:Log:Level"]);
+
+    [Fact]
+    public async Task Settings_Others_AreAddedToThoseOfTheChart()
+    {
+        var manifests = await Manifests.OfAsync("--set-json", """peerd.settings={"Cache":{"Memory":"128MiB"},"Blobs":{"Hosts":[".example.org"]},"Origin":{"Auth":"static"}}""", "--set", "peerd.credentialsSecret=registries");
+
+        Assert.Equal(("128MiB", "20GiB", ".example.org", "static"), (manifests.Settings["Peerd:Cache:Memory"], manifests.Settings["Peerd:Cache:Capacity"], manifests.Settings["Peerd:Blobs:Hosts:0"], manifests.Settings["Peerd:Origin:Auth"]));
+        Assert.Equal("/etc/peerd-credentials/config.json", manifests.Settings["Peerd:Origin:CredentialsFile"]);
+    }
+
+    // Settings are read at the start only, so pods must be replaced.
+    [Fact]
+    public async Task Pods_OtherSettings_AreReplaced()
+    {
+        var checksums = new List<string>();
+        foreach (var set in new[] { "peerd.cache.capacity=20GiB", "peerd.cache.capacity=30GiB", "peerd.uninstall.timeoutSeconds=10" })
+        {
+            checksums.Add((await Manifests.OfAsync("--set", set)).Node.Spec.Template.Metadata.Annotations["checksum/settings"]);
+        }
+
+        Assert.NotEqual(checksums[0], checksums[1]);
+        Assert.Equal(checksums[0], checksums[2]);
+    }
+
+    [Fact]
+    public async Task PodMonitor_Enabled_FindsThePods()
+    {
+        var manifests = await Manifests.OfAsync("--set", "peerd.metrics.prometheus.podMonitor.enabled=true,peerd.metrics.prometheus.podMonitor.labels.release=mine");
+        var monitor = manifests.Get<PodMonitor>("peerd");
+        var endpoint = Assert.Single(monitor.Spec.PodMetricsEndpoints);
+
+        Assert.Equal(manifests.Node.Spec.Selector.MatchLabels, monitor.Spec.Selector.MatchLabels);
+        Assert.Equal(("metrics", "/metrics/prometheus", "15s"), (endpoint.Port, endpoint.Path, endpoint.Interval));
+        Assert.Contains(manifests.Server.Ports, port => port.Name == endpoint.Port);
+        Assert.Equal("mine", monitor.Metadata.Labels["release"]);
+    }
+
+    private static IEnumerable<string> ValuesOf(Manifests manifests) =>
+        manifests.Settings.AsEnumerable().Where(pair => pair.Value is not null).Select(pair => $"{pair.Key}={pair.Value}").Order(StringComparer.Ordinal);
+}

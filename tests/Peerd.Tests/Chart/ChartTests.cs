@@ -1,0 +1,132 @@
+using k8s.Models;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Hosting;
+
+namespace Peerd.Tests.Chart;
+
+[Collection(nameof(OneAfterTheOther))]
+public sealed class ChartTests
+{
+    private static readonly string[] Flags =
+        ["peerd.configureMirrors", "peerd.overlaybd.configure", "peerd.cleanup", "peerd.uninstall.cleanup", "peerd.containerd.mount"];
+
+    private static readonly string[] Others =
+    [
+        "peerd.image.ref=registry.test/peerd:1,peerd.image.pullPolicy=Always,peerd.image.pullSecrets[0].name=pull",
+        "peerd.logLevel=debug,peerd.credentialsSecret=registries,peerd.settings.Origin.Auth=static,peerd.settings.Log.Format=json",
+        "peerd.hosts[0]=https://mcr.microsoft.com,peerd.hosts[1]=http://registry.internal:5000/,peerd.hosts[2]=GHCR.io",
+        "peerd.metrics.prometheus.aksAutoDiscovery=true,peerd.metrics.prometheus.podMonitor.enabled=true,peerd.metrics.prometheus.podMonitor.labels.release=prometheus",
+        "peerd.networkPolicy.enabled=true,peerd.maxUnavailable=1,peerd.priorityClassName=mine,peerd.nodeSelector.pool=images",
+        "peerd.ports.facade=31000,peerd.ports.mesh=31001,peerd.ports.metrics=31004,peerd.overlaybd.configure=true",
+        "peerd.cache.folder=/mnt/peerd,peerd.cache.capacity=1.5TiB,peerd.settings.Cache.Memory=128MiB,peerd.settings.Mesh.Uploads=32",
+        "peerd.tolerations=null,peerd.affinity=null,peerd.resources=null",
+        "peerd.containerd.runFolder=/run/k3s/containerd,peerd.containerd.contentFolder=/c,peerd.containerd.certsFolder=/d",
+    ];
+
+    /// <summary>The options of each render: the default, all flags with each other, and the other values.</summary>
+    private static IEnumerable<string[]> Matrix =>
+        Enumerable.Range(0, 1 << Flags.Length)
+            .Select(bits => string.Join(',', Flags.Select((flag, i) => $"{flag}={((bits >> i & 1) == 1 ? "true" : "false")}")))
+            .Concat(Others)
+            .Select(set => new[] { "--set", set })
+            .Prepend([]);
+
+    [Fact]
+    public async Task Lint_Strict_FindsNothing()
+    {
+        foreach (var options in Matrix.Take(1).Concat(Others.Select(set => new[] { "--set", set })))
+        {
+            var run = await ChartTool.HelmAsync(["lint", ChartTool.Chart, "--strict", .. options]);
+
+            Assert.True(run.ExitCode == 0, run.Output + run.Error);
+        }
+    }
+
+    [Fact]
+    public async Task Template_Default_IsTheGoldenFile() =>
+        RenewedFile.AssertHolds(await ChartTool.TemplateAsync(), "tests", "Peerd.Tests", "Chart", "golden", "default.yaml");
+
+    [Fact]
+    public async Task Template_AnyValues_RendersWhatFitsTogether()
+    {
+        foreach (var options in Matrix)
+        {
+            var manifests = await Manifests.OfAsync(options);
+
+            Assert.Distinct(manifests.All.Select(item => (item.Kind, item.Metadata.NamespaceProperty, item.Metadata.Name)));
+            Assert.All(manifests.Pods, pod =>
+            {
+                var mounted = Manifests.ContainersOf(pod).SelectMany(container => container.VolumeMounts ?? []).Select(mount => mount.Name).Distinct().Order(StringComparer.Ordinal);
+                Assert.Equal(mounted, (pod.Volumes ?? []).Select(volume => volume.Name).Order(StringComparer.Ordinal));
+            });
+            Assert.Equal("app=peerd", string.Join(',', manifests.Node.Spec.Selector.MatchLabels.Select(label => $"{label.Key}={label.Value}")));
+            Assert.Equal("peerd", manifests.Node.Spec.Template.Metadata.Labels["app"]);
+            Assert.Single(manifests.All.OfType<V1DaemonSet>(), set => set.Spec.Template.Metadata.Labels["app"] == "peerd");
+        }
+    }
+
+    // Keys that mean nothing, and values that the node would refuse at its start.
+    [Fact]
+    public async Task Template_AnyValues_MakesSettingsThatANodeTakes()
+    {
+        var folder = System.IO.Directory.CreateTempSubdirectory("peerd-chart-test-");
+        try
+        {
+            foreach (var options in Matrix.Take(1).Concat(Others.Select(set => new[] { "--set", set })))
+            {
+                var manifests = await Manifests.OfAsync(options);
+                ConfigurationKeys.Check(manifests.Settings);
+                var file = Path.Combine(folder.FullName, "settings.json");
+                await File.WriteAllTextAsync(file, manifests.SettingsJson);
+
+                // All but what is of the node and its cluster.
+                await using var node = NodeHost.Create(
+                    ["--Peerd:Node:Name=n1", "--Peerd:Membership:Source=static", $"--Peerd:Cache:Directory={folder.FullName}/cache", "--Peerd:Log:Level=Warning"], new FileInfo(file));
+                node.Services.GetRequiredService<IStartupValidator>().Validate();
+
+                Assert.Equal("kubernetes", manifests.Settings["Peerd:Membership:Source"]);
+                Assert.True(manifests.Settings["Peerd:Origin:CredentialsFile"] is not { } credentials
+                    || manifests.Server.VolumeMounts.Any(mount => mount.Name == "credentials" && credentials.StartsWith(mount.MountPath + "/", StringComparison.Ordinal)));
+            }
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+    }
+
+    // kubectl's own types, which are those of the API server.
+    [Fact]
+    public async Task Template_AnyValues_IsReadByKubectl()
+    {
+        foreach (var options in Matrix.Take(1).Concat(Others.Select(set => new[] { "--set", set })))
+        {
+            var text = await ChartTool.TemplateAsync(options);
+            var workloads = text.Split("\n---\n").Where(part => part.Contains("\nkind: DaemonSet\n", StringComparison.Ordinal) || part.Contains("\nkind: Job\n", StringComparison.Ordinal)).ToList();
+
+            Assert.Equal(3, workloads.Count);
+            await AssertReadAsync(text, "annotate", "--local", "-f", "-", "a=b", "-o", "name");
+            await AssertReadAsync(string.Join("\n---\n", workloads), "set", "env", "--local", "-f", "-", "A=b", "-o", "name");
+        }
+    }
+
+    [Fact]
+    public async Task Template_WrongType_IsRefusedByBothReaders()
+    {
+        var text = (await ChartTool.TemplateAsync()).Split("\n---\n").First(part => part.Contains("\nkind: DaemonSet\n", StringComparison.Ordinal));
+        var wrong = text.Replace("hostNetwork: true", "hostNetwork: maybe", StringComparison.Ordinal);
+        var unknown = text.Replace("hostNetwork: true", "hostNetwrk: true", StringComparison.Ordinal);
+
+        Assert.NotEqual(0, (await ChartTool.KubectlAsync(wrong, "set", "env", "--local", "-f", "-", "A=b", "-o", "name")).ExitCode);
+        Assert.ThrowsAny<Exception>(() => k8s.KubernetesYaml.LoadAllFromString(wrong, strict: true));
+        Assert.Contains("hostNetwrk", Assert.ThrowsAny<Exception>(() => k8s.KubernetesYaml.LoadAllFromString(unknown, strict: true)).ToString(), StringComparison.Ordinal);
+    }
+
+    private static async Task AssertReadAsync(string text, params string[] arguments)
+    {
+        var run = await ChartTool.KubectlAsync(text, arguments);
+
+        Assert.True(run.ExitCode == 0, run.Error);
+    }
+}

@@ -1,0 +1,119 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Peerd.Node.Hosting;
+
+namespace Peerd.Tests.Chart;
+
+[Collection(nameof(OneAfterTheOther))]
+public sealed class ChartValuesTests
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    // What the chart sets itself, or what is different on each node: a value of its own or none.
+    private static readonly string[] NotInSettings =
+    [
+        "Node:Name", "Node:Zone", "Facade:Listen", "Mesh:Listen", "Metrics:Listen", "Membership:Source", "Membership:Members:*:Name",
+        "Membership:Members:*:Address", "Membership:Members:*:Zone", "Membership:Kubeconfig", "Membership:StateFile", "Cache:Directory",
+        "Cache:Capacity", "Origin:CredentialsFile", "Log:Level",
+    ];
+
+    private readonly ChartValues _values = ChartValues.Read();
+
+    [Fact]
+    public void Document_Table_IsMadeOfTheValues()
+    {
+        const string Begin = "<!-- values: made of charts/peerd/values.yaml -->\n";
+        const string End = "<!-- end of values -->\n";
+        var text = File.ReadAllText(Path.Combine(LayoutTests.RepositoryRoot(), "docs", "kubernetes.md"));
+        var begin = text.IndexOf(Begin, StringComparison.Ordinal) + Begin.Length;
+        var end = text.IndexOf(End, StringComparison.Ordinal);
+
+        Assert.True(begin >= Begin.Length && end >= begin, "docs/kubernetes.md has no place for the table of values");
+        RenewedFile.AssertHolds($"{text[..begin]}\n{_values.ToMarkdown()}\n{text[end..]}", "docs", "kubernetes.md");
+    }
+
+    [Fact]
+    public async Task Schema_Settings_AreTheKeysOfTheProgram()
+    {
+        var path = Path.Combine(ChartTool.Chart, "values.schema.json");
+        var schema = JsonNode.Parse(await File.ReadAllTextAsync(path))!.AsObject();
+        var keys = ConfigurationKeys.All.Except(NotInSettings, StringComparer.Ordinal).Select(key => key.Split(':')).ToArray();
+
+        Assert.Empty(NotInSettings.Except(ConfigurationKeys.All, StringComparer.Ordinal));
+        schema["properties"]!["peerd"]!["properties"]!["settings"] = SchemaOf(keys, depth: 0);
+        RenewedFile.AssertHolds(schema.ToJsonString(Indented) + "\n", "charts", "peerd", "values.schema.json");
+    }
+
+    [Fact]
+    public void Schema_Properties_AreTheValues()
+    {
+        var schema = JsonNode.Parse(File.ReadAllText(Path.Combine(ChartTool.Chart, "values.schema.json")))!;
+        var paths = _values.Values.Select(value => value.Path).Concat(_values.Sections).ToList();
+
+        foreach (var section in _values.Sections)
+        {
+            var node = section.Split('.').Aggregate(schema, (parent, key) => parent["properties"]![key]!);
+            var below = paths.Where(path => path.StartsWith(section + ".", StringComparison.Ordinal)).Select(path => path[(section.Length + 1)..].Split('.')[0]);
+            Assert.Equal(below.Distinct().Order(StringComparer.Ordinal), node["properties"]!.AsObject().Select(property => property.Key).Order(StringComparer.Ordinal));
+        }
+    }
+
+    [Fact]
+    public async Task Template_UnknownValueAnywhere_IsRefused()
+    {
+        var settings = ConfigurationKeys.All.Except(NotInSettings, StringComparer.Ordinal).Select(key => $"peerd.settings.{key.Split(':')[0]}").Distinct();
+        foreach (var section in _values.Sections.Concat(settings).Append("peerd.settings").Append("peerd.resources").Append("peerd.affinity"))
+        {
+            await AssertRefusedAsync($"{section}.typo=1", "typo");
+        }
+
+        await AssertRefusedAsync("perd.logLevel=Debug", "perd");
+    }
+
+    [Theory]
+    [InlineData("peerd.logLevel=Loud", "logLevel")]
+    [InlineData("peerd.configureMirrors=yes", "configureMirrors")]
+    [InlineData("peerd.image.ref=", "ref")]
+    [InlineData("peerd.image.pullPolicy=Sometimes", "pullPolicy")]
+    [InlineData("peerd.hosts[0]=https://ghcr.io/team", "hosts/0")]
+    [InlineData("peerd.hosts=ghcr.io", "hosts")]
+    [InlineData("peerd.ports.facade=0", "facade")]
+    [InlineData("peerd.ports.mesh=70000", "mesh")]
+    [InlineData("peerd.cache.capacity=lots", "capacity")]
+    [InlineData("peerd.cache.folder=var/lib", "folder")]
+    [InlineData("peerd.maxUnavailable=0", "maxUnavailable")]
+    [InlineData("peerd.tolerations[0].efect=NoSchedule", "efect")]
+    [InlineData("peerd.settings.Facade.Listen=0.0.0.0:30000", "Listen")]
+    [InlineData("peerd.settings.Node.Name=n1", "Node")]
+    [InlineData("peerd.settings.Cache.Directory=/cache", "Directory")]
+    [InlineData("peerd.settings.Origin.Registries[0].Nam=ghcr.io", "Nam")]
+    public async Task Template_WrongValue_IsRefused(string set, string expected) => await AssertRefusedAsync(set, expected);
+
+    private static async Task AssertRefusedAsync(string set, string expected)
+    {
+        var run = await ChartTool.HelmAsync("template", ChartTool.Chart, "--set", set);
+
+        Assert.True(run.ExitCode != 0, $"{set} was taken");
+        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>The schema of what lies under the keys; <c>*</c> is an entry of a list.</summary>
+    private static JsonObject SchemaOf(string[][] keys, int depth)
+    {
+        if (keys.Any(key => key.Length == depth))
+        {
+            return new JsonObject { ["type"] = new JsonArray("string", "number", "boolean") };
+        }
+
+        var below = keys.GroupBy(key => key[depth]).ToDictionary(group => group.Key, group => SchemaOf([.. group], depth + 1));
+        return below.TryGetValue("*", out var entry)
+            ? new JsonObject { ["type"] = "array", ["items"] = entry }
+            : new JsonObject
+            {
+                ["type"] = "object",
+                ["additionalProperties"] = false,
+                ["properties"] = new JsonObject(below.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))),
+            };
+    }
+}

@@ -1,0 +1,118 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Peerd.Tests.Chart;
+
+/// <summary>As much of an API server as Helm needs to look up one ConfigMap of <c>kube-system</c>; else the cluster is empty.</summary>
+internal sealed class FakeCluster : IAsyncDisposable
+{
+    private readonly WebApplication _app;
+    private readonly Dictionary<string, JsonObject> _answers = new(StringComparer.Ordinal);
+    private readonly ConcurrentQueue<string> _requests = new();
+
+    private FakeCluster()
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseKestrel(options => options.Listen(IPAddress.Loopback, 0));
+        _app = builder.Build();
+        _app.Run(AnswerAsync);
+    }
+
+    public string Kubeconfig { get; } = Path.GetTempFileName();
+
+    public IReadOnlyCollection<string> Requests => _requests;
+
+    /// <param name="name">The ConfigMap.</param>
+    /// <param name="release">The release that made it; empty for none; null when it is not there.</param>
+    /// <param name="ns">The namespace of that release.</param>
+    public static async Task<FakeCluster> StartAsync(string name, string? release, string? ns)
+    {
+        var cluster = new FakeCluster();
+        cluster._answers["/version"] = new JsonObject { ["major"] = "1", ["minor"] = "35", ["gitVersion"] = "v1.35.0" };
+        cluster._answers["/api"] = new JsonObject { ["kind"] = "APIVersions", ["versions"] = new JsonArray("v1") };
+        cluster._answers["/apis"] = new JsonObject
+        {
+            ["kind"] = "APIGroupList",
+            ["apiVersion"] = "v1",
+            ["groups"] = new JsonArray(Group("apps"), Group("rbac.authorization.k8s.io")),
+        };
+        cluster._answers["/api/v1"] = Resources("v1", ("configmaps", "ConfigMap", true), ("serviceaccounts", "ServiceAccount", true));
+        cluster._answers["/apis/apps/v1"] = Resources("apps/v1", ("daemonsets", "DaemonSet", true));
+        cluster._answers["/apis/rbac.authorization.k8s.io/v1"] = Resources(
+            "rbac.authorization.k8s.io/v1", ("clusterroles", "ClusterRole", false), ("clusterrolebindings", "ClusterRoleBinding", false));
+        if (release is not null)
+        {
+            var metadata = new JsonObject { ["name"] = name, ["namespace"] = "kube-system" };
+            if (release.Length > 0)
+            {
+                metadata["labels"] = new JsonObject { ["app.kubernetes.io/managed-by"] = "Helm" };
+                metadata["annotations"] = new JsonObject { ["meta.helm.sh/release-name"] = release, ["meta.helm.sh/release-namespace"] = ns };
+            }
+
+            cluster._answers[$"/api/v1/namespaces/kube-system/configmaps/{name}"] = new JsonObject { ["apiVersion"] = "v1", ["kind"] = "ConfigMap", ["metadata"] = metadata };
+        }
+
+        await cluster._app.StartAsync();
+        var url = cluster._app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
+        await File.WriteAllTextAsync(cluster.Kubeconfig, new JsonObject
+        {
+            ["apiVersion"] = "v1",
+            ["kind"] = "Config",
+            ["current-context"] = "test",
+            ["clusters"] = new JsonArray(new JsonObject { ["name"] = "test", ["cluster"] = new JsonObject { ["server"] = url } }),
+            ["contexts"] = new JsonArray(new JsonObject { ["name"] = "test", ["context"] = new JsonObject { ["cluster"] = "test", ["user"] = "test" } }),
+            ["users"] = new JsonArray(new JsonObject { ["name"] = "test", ["user"] = new JsonObject() }),
+        }.ToJsonString());
+        return cluster;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _app.DisposeAsync();
+        File.Delete(Kubeconfig);
+    }
+
+    private static JsonObject Group(string name) => new()
+    {
+        ["name"] = name,
+        ["versions"] = new JsonArray(new JsonObject { ["groupVersion"] = $"{name}/v1", ["version"] = "v1" }),
+        ["preferredVersion"] = new JsonObject { ["groupVersion"] = $"{name}/v1", ["version"] = "v1" },
+    };
+
+    private static JsonObject Resources(string version, params (string Name, string Kind, bool IsNamespaced)[] resources) => new()
+    {
+        ["kind"] = "APIResourceList",
+        ["groupVersion"] = version,
+        ["resources"] = new JsonArray([.. resources.Select(resource => new JsonObject
+        {
+            ["name"] = resource.Name,
+            ["kind"] = resource.Kind,
+            ["namespaced"] = resource.IsNamespaced,
+            ["verbs"] = new JsonArray("get"),
+        })]),
+    };
+
+    private async Task AnswerAsync(HttpContext context)
+    {
+        var path = context.Request.Path.Value!;
+        _requests.Enqueue(path);
+        context.Response.ContentType = "application/json";
+        if (_answers.TryGetValue(path, out var answer))
+        {
+            await context.Response.WriteAsync(answer.ToJsonString());
+            return;
+        }
+
+        context.Response.StatusCode = StatusCodes.Status404NotFound;
+        await context.Response.WriteAsync(new JsonObject { ["kind"] = "Status", ["apiVersion"] = "v1", ["status"] = "Failure", ["reason"] = "NotFound", ["code"] = 404 }.ToJsonString());
+    }
+}

@@ -1,0 +1,237 @@
+using System.Diagnostics;
+using System.Net;
+using k8s;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+using Peerd.Node.Membership;
+using Peerd.Node.Membership.Kubernetes;
+using Peerd.Tests.Hosting;
+
+namespace Peerd.Tests.Membership.Kubernetes;
+
+/// <summary>The nodes of a cluster as members, read from an API server that does what real ones do.</summary>
+public sealed class KubernetesMembershipTests : IAsyncLifetime
+{
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("peerd-members-");
+    private readonly FakeLogger<KubernetesMembershipSource> _log = new();
+    private FakeApiServer _api = null!;
+
+    private string StateFile => Path.Combine(_folder.FullName, "state", "members.json");
+
+    public async ValueTask InitializeAsync()
+    {
+        _api = await FakeApiServer.StartAsync();
+        _api.Set("a", "10.0.0.1", "west");
+        _api.Set("b", "fd00::b");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _api.DisposeAsync();
+        _folder.Delete(recursive: true);
+    }
+
+    [Fact]
+    public async Task Watch_NodesComeChangeAndGo_AreTold()
+    {
+        await using var source = await StartAsync();
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
+
+        _api.Set("c", "10.0.0.3", "east");
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", ""), ("c", "10.0.0.3", "east")));
+        _api.Bookmark();
+        _api.Set("a", "10.0.0.9", "north");
+        _api.Remove("b");
+        await source.UntilAsync(Of(("a", "10.0.0.9", "north"), ("c", "10.0.0.3", "east")));
+
+        Assert.Equal(1, _api.Lists);
+    }
+
+    [Fact]
+    public async Task Watch_ExcludedOrWithoutAddress_AreNoMembers()
+    {
+        _api.Set("c", "10.0.0.3", labels: ("peerd-exclude", "true"));
+        _api.Set("d", "none");
+        await using var source = await StartAsync();
+
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", ""), ("d", "fd00::1", "")));
+        _api.Set("c", "10.0.0.3", labels: ("peerd-exclude", "false"));
+
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", ""), ("c", "10.0.0.3", ""), ("d", "fd00::1", "")));
+    }
+
+    [Fact]
+    public async Task Watch_WatchEnds_GoesOnFromWhereItStood()
+    {
+        await using var source = await StartAsync();
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
+
+        for (var i = 0; i < 3; i++)
+        {
+            await _api.EndWatchesAsync();
+            _api.Set("c", $"10.0.1.{i}");
+            await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", ""), ("c", $"10.0.1.{i}", "")));
+        }
+
+        Assert.Equal(1, _api.Lists);
+    }
+
+    [Fact]
+    public async Task Watch_VersionForgotten_ListsAgain()
+    {
+        await using var source = await StartAsync();
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
+        _api.Remove("b");
+        _api.Compact();
+        await _api.EndWatchesAsync();
+
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west")));
+
+        Assert.True(_api.Lists >= 2);
+    }
+
+    [Theory]
+    [InlineData("nonsense")]
+    [InlineData("{}")]
+    [InlineData("{\"type\":\"ADDED\",\"object\":{\"metadata\":{}}}")]
+    [InlineData("{\"type\":\"ERROR\",\"object\":{\"code\":500,\"message\":\"x\"}}")]
+    public async Task Watch_MalformedLine_IsSurvived(string line)
+    {
+        await using var source = await StartAsync();
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
+
+        _api.Say(line);
+        _api.Remove("b");
+
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west")));
+    }
+
+    [Theory]
+    [InlineData(403)]
+    [InlineData(500)]
+    public async Task Watch_ApiServerDown_KeepsTheListAlsoOverARestart(int status)
+    {
+        await using (var source = await StartAsync())
+        {
+            await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
+            await Wait.UntilAsync(() => File.Exists(StateFile), "the list is saved");
+        }
+
+        _api.Status = status;
+        await using var restarted = await StartAsync();
+        await restarted.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
+        await Wait.UntilAsync(() => _log.Collector.GetSnapshot().Any(record => record.Message.Contains($"answered {status}", StringComparison.Ordinal)), "it is told");
+        Assert.Equal(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")), await restarted.FirstAsync());
+
+        _api.Status = 0;
+        _api.Set("c", "10.0.0.3");
+        await restarted.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", ""), ("c", "10.0.0.3", "")));
+        Assert.Single(_log.Collector.GetSnapshot(), record => record.Level == LogLevel.Warning && record.Message.Contains("cannot be asked", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("nonsense")]
+    [InlineData("[{\"Name\":\"../x\",\"Address\":\"10.0.0.1:1\",\"Zone\":\"\"}]")]
+    [InlineData("[null]")]
+    [InlineData("")]
+    public async Task Start_SavedListMakesNoSense_TheNodeIsAlone(string saved)
+    {
+        System.IO.Directory.CreateDirectory(Path.GetDirectoryName(StateFile)!);
+        await File.WriteAllTextAsync(StateFile, saved, TestContext.Current.CancellationToken);
+        _api.Status = 500;
+
+        await using var source = await StartAsync();
+
+        Assert.Equal(Of(("a", "10.0.0.1", "self")), await source.FirstAsync());
+    }
+
+    [Fact]
+    public async Task Watch_NobodyIsAMember_KeepsTheList()
+    {
+        await using var source = await StartAsync();
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
+
+        _api.Remove("a");
+        _api.Remove("b");
+        await Wait.UntilAsync(() => _log.Collector.GetSnapshot().Any(record => record.Message.Contains("None of the 0 nodes", StringComparison.Ordinal)), "it is told");
+
+        Assert.Equal(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")), await source.FirstAsync());
+    }
+
+    [Fact]
+    public async Task List_FiveThousandNodesWithChurn_AreRead()
+    {
+        for (var i = 0; i < 5000; i++)
+        {
+            _api.Set($"node-{i:0000}", $"10.1.{i / 250}.{i % 250}", $"zone-{i % 3}");
+        }
+
+        var clock = Stopwatch.StartNew();
+        await using var source = await StartAsync();
+        await source.UntilAsync(list => list.Members.Count == 5002);
+        TestContext.Current.TestOutputHelper?.WriteLine($"5,002 nodes after {clock.Elapsed.TotalSeconds:0.0} s");
+        for (var i = 0; i < 5000; i += 10)
+        {
+            _api.Remove($"node-{i:0000}");
+            _api.Set($"new-{i:0000}", $"10.2.{i / 250}.{i % 250}");
+        }
+
+        await source.UntilAsync(list => list.Members.Count == 5002 && list.IndexOf("new-4990") >= 0 && list.IndexOf("node-4990") < 0);
+        Assert.Equal(11, _api.Lists);
+    }
+
+    [Fact]
+    public async Task List_Selector_IsSent()
+    {
+        await using var source = await StartAsync(new MembershipOptions { Selector = "pool in (a,b)" });
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
+
+        Assert.All(_api.Requests, request => Assert.Contains("labelSelector=pool%20in%20%28a%2Cb%29", request, StringComparison.Ordinal));
+    }
+
+    private static MemberList Of(params (string Name, string Address, string Zone)[] members) =>
+        new(members.Select(member => new Member(member.Name, new DnsEndPoint(member.Address, 30001), member.Zone)));
+
+    private async Task<RunningSource> StartAsync(MembershipOptions? options = null)
+    {
+        options ??= new MembershipOptions();
+        options.StateFile = StateFile;
+        var api = new NodeApi(new KubernetesClientConfiguration { Host = _api.Url }, options, new Random(1), TimeProvider.System);
+        var source = new KubernetesMembershipSource(api, options, new Member("a", new DnsEndPoint("10.0.0.1", 30001), "self"), TimeProvider.System, _log);
+        await source.StartAsync(CancellationToken.None);
+        return new RunningSource(source);
+    }
+
+    private sealed class RunningSource(KubernetesMembershipSource source) : IAsyncDisposable
+    {
+        public Task UntilAsync(MemberList expected) => UntilAsync(expected.Equals);
+
+        public async Task UntilAsync(Predicate<MemberList> expected)
+        {
+            using var patience = new CancellationTokenSource(Wait.Longest);
+            await foreach (var list in source.WatchAsync(patience.Token))
+            {
+                if (expected(list))
+                {
+                    return;
+                }
+            }
+        }
+
+        public async Task<MemberList> FirstAsync()
+        {
+            await foreach (var list in source.WatchAsync(CancellationToken.None))
+            {
+                return list;
+            }
+
+            throw new InvalidOperationException();
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await source.StopAsync(CancellationToken.None);
+            source.Dispose();
+        }
+    }
+}

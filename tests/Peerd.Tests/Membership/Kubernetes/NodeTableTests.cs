@@ -1,0 +1,61 @@
+using System.Net;
+using Peerd.Node.Membership.Kubernetes;
+
+namespace Peerd.Tests.Membership.Kubernetes;
+
+public sealed class NodeTableTests
+{
+    private static readonly TimeSpan Grace = TimeSpan.FromMinutes(2);
+
+    private readonly NodeTable _table = new(30001, Grace);
+
+    [Fact]
+    public void MembersAt_NotReadyForLong_LeavesAndComesBack()
+    {
+        _table.Set(Ready("a"), At(0));
+        _table.Set(Ready("b"), At(0));
+        Assert.Null(_table.NextLeave(At(0)));
+
+        _table.Set(Unready("b"), At(10));
+        _table.Set(Unready("b"), At(50));
+        Assert.Equal(At(130), _table.NextLeave(At(50)));
+        Assert.Equal(["a", "b"], Members(At(129)));
+        Assert.Equal(["a"], Members(At(130)));
+        Assert.Null(_table.NextLeave(At(130)));
+
+        _table.Set(Ready("b"), At(140));
+        Assert.Equal(["a", "b"], Members(At(140)));
+    }
+
+    [Fact]
+    public void MembersAt_NeverReady_IsNoMember()
+    {
+        _table.Set(Ready("a"), At(0));
+        _table.Set(Unready("new"), At(1));
+
+        Assert.Equal(["a"], Members(At(1)));
+        Assert.Null(_table.NextLeave(At(1)));
+    }
+
+    [Fact]
+    public void ReplaceAll_First_GivesAllTheirGraceAndLaterKeepsIt()
+    {
+        _table.ReplaceAll([Ready("a"), Unready("b")], At(0));
+        Assert.Equal(["a", "b"], Members(At(1)));
+
+        _table.ReplaceAll([Ready("a"), Unready("b"), Unready("new")], At(60));
+        Assert.Equal(["a", "b"], Members(At(119)));
+        Assert.Equal(["a"], Members(At(120)));
+
+        _table.ReplaceAll([Ready("b")], At(130));
+        Assert.Equal(["b"], Members(At(130)));
+    }
+
+    private static TimeSpan At(double seconds) => TimeSpan.FromSeconds(seconds);
+
+    private static NodeFacts Ready(string name) => new(name, IPAddress.Loopback, string.Empty, IsReady: true, IsExcluded: false);
+
+    private static NodeFacts Unready(string name) => Ready(name) with { IsReady = false };
+
+    private IEnumerable<string> Members(TimeSpan now) => _table.MembersAt(now).Members.Select(member => member.Name);
+}
