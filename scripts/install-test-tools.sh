@@ -3,13 +3,17 @@
 # Usage: scripts/install-test-tools.sh [test|bench|all]     (default: all)
 #
 # Debian packages are installed with apt-get; their services are neither started nor enabled.
-# buf is installed from npm into .tools/, which git ignores.
+# buf from npm and containerd in several versions from Debian's suites go into .tools/, which git ignores. Debian's mirror is
+# the one in the machine's own apt sources; on a machine without one, set DEBIAN_MIRROR to its URL.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly buf_version=1.75.0
 readonly buf=.tools/bin/buf
 readonly policy=/usr/sbin/policy-rc.d
+readonly containerd_versions=(1.6 1.7 2.1)
+readonly debian_suites=(bookworm trixie forky sid)
+readonly debian_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 as_root=()
 
 say() { printf 'tools: %s\n' "$*"; }
@@ -70,6 +74,92 @@ install_buf() {
   printf '%s\n' "$buf_version" >.tools/buf.version
 }
 
+# Prints the versions of containerd that are not there yet; the machine's own is taken for the version that it has.
+missing_containerds() {
+  local version folder
+  for version in "${containerd_versions[@]}"; do
+    folder=.tools/containerd-$version
+    if runs_containerd "$folder" "$version"; then
+      continue
+    elif runs_containerd /usr/bin "$version"; then
+      rm -rf "$folder"
+      mkdir -p "$folder"
+      ln -s /usr/bin/containerd /usr/bin/ctr "$folder"
+    else
+      printf '%s\n' "$version"
+    fi
+  done
+}
+
+# runs_containerd FOLDER VERSION: a daemon and its client of that version are there.
+runs_containerd() {
+  local program
+  for program in containerd ctr; do
+    case "$("$1/$program" --version 2>/dev/null)" in
+      *" $2."*) ;;
+      *) return 1 ;;
+    esac
+  done
+}
+
+# The newest packages of all suites, unpacked and not installed, with an apt configuration that knows nothing of this machine's packages.
+install_containerds() {
+  local work mirror suite version
+  has apt-get || die "missing: containerd $*; this script unpacks Debian packages with apt-get only"
+  say "unpacking containerd $* from Debian's ${debian_suites[*]} into .tools/"
+  work=$PWD/.tools/apt
+  rm -rf "$work"
+  mirror=${DEBIAN_MIRROR:-$(debian_mirror || true)}
+  [ -r "$debian_keyring" ] || die "missing: $debian_keyring; please install the package debian-archive-keyring"
+  [ -n "$mirror" ] || die "apt knows no Debian mirror; set DEBIAN_MIRROR to the URL of one"
+
+  mkdir -p "$work"/{state/lists/partial,cache/archives/partial,packages,parts}
+  for suite in "${debian_suites[@]}"; do
+    printf 'deb [signed-by=%s] %s %s main\n' "$debian_keyring" "$mirror" "$suite"
+  done >"$work/sources.list"
+  cat >"$work/apt.conf" <<EOF
+Dir::Etc::SourceList "$work/sources.list";
+Dir::Etc::SourceParts "$work/parts";
+Dir::Etc::Preferences "$work/none";
+Dir::Etc::PreferencesParts "$work/parts";
+Dir::State "$work/state";
+Dir::State::status "/dev/null";
+Dir::Cache "$work/cache";
+Acquire::Languages "none";
+APT::Update::Error-Mode "any";
+Acquire::Retries "2";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+APT::Sandbox::User "root";
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+EOF
+  apt-get -qq -c "$work/apt.conf" update >/dev/null ||
+    die "Debian's ${debian_suites[*]} cannot be read from $mirror; DEBIAN_MIRROR may name another mirror"
+  for version in "$@"; do
+    unpack_containerd "$work" "$version"
+  done
+  rm -rf "$work"
+}
+
+# Where this machine gets Debian's packages; Debian's security updates lie elsewhere.
+debian_mirror() {
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | grep -v -e -security | head -n 1
+}
+
+unpack_containerd() {
+  local work=$1 version=$2 offered full folder=.tools/containerd-$2
+  offered=$(apt-cache -c "$work/apt.conf" madison containerd | cut -d '|' -f 2 | tr -d ' ')
+  full=$(grep -m 1 "^$version\." <<<"$offered" || true)
+  [ -n "$full" ] || die "Debian's ${debian_suites[*]} have no containerd $version, only: ${offered//$'\n'/, }"
+
+  (cd "$work/packages" && apt-get -qq -c "$work/apt.conf" download "containerd=$full") || die "download of containerd $full failed"
+  dpkg-deb --extract "$work"/packages/containerd_*.deb "$work/root"
+  rm -rf "$folder"
+  mkdir "$folder"
+  mv "$work/root/usr/bin/containerd" "$work/root/usr/bin/ctr" "$folder"
+  rm -rf "$work"/packages/* "$work/root"
+}
+
 needed=()
 case "${1:-all}" in
   test) ;;
@@ -92,4 +182,13 @@ if [ "${#packages[@]}" -gt 0 ]; then
 fi
 if "$wants_buf"; then
   install_buf
+fi
+if [ "${1:-all}" != bench ]; then
+  mapfile -t containerds < <(missing_containerds)
+  if [ "${#containerds[@]}" -gt 0 ]; then
+    install_containerds "${containerds[@]}"
+  fi
+  for version in "${containerd_versions[@]}"; do
+    runs_containerd ".tools/containerd-$version" "$version" || die ".tools/containerd-$version does not run on this machine"
+  done
 fi

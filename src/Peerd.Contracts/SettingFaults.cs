@@ -43,6 +43,18 @@ public sealed class SettingFaults(string section)
         return default;
     }
 
+    /// <summary>Reads true or false; false when it is a fault.</summary>
+    public bool ReadFlag(string key, string? value)
+    {
+        if (bool.TryParse(value, out var flag))
+        {
+            return flag;
+        }
+
+        Add(key, value, "true or false");
+        return false;
+    }
+
     /// <summary>Reads an amount of bytes; 0 when it is a fault.</summary>
     public ByteSize ReadSize(string key, string? value, ByteSize least, ByteSize? most = null)
     {

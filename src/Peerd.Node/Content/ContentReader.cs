@@ -21,7 +21,7 @@ internal sealed class ContentReader(PieceCache cache, Downloads downloads, TimeP
         // The mesh answers for what it holds; only for contents that nobody holds this reads their beginning.
         using var use = downloads.Join(request.Digest, request.Origin, isWhole: false);
         var failure = await use.Download.OpenedAsync.WaitAsync(cancellationToken);
-        return failure is null ? FactsOf(use.Download.Content) : FactsOf(failure);
+        return failure is null ? FactsOf(use.Download.Content) : FactsOf(FailureFor(use, failure));
     }
 
     public async Task<IContentReading> OpenAsync(ContentRequest request, Func<long, ByteRange>? range, CancellationToken cancellationToken)
@@ -41,8 +41,9 @@ internal sealed class ContentReader(PieceCache cache, Downloads downloads, TimeP
         {
             if (await use.Download.OpenedAsync.WaitAsync(cancellationToken) is { } failure)
             {
+                var facts = FactsOf(FailureFor(use, failure));
                 use.Dispose();
-                return new ContentReading(FactsOf(failure), lease: null, use: null, reader: null, rejoin: null, time);
+                return new ContentReading(facts, lease: null, use: null, reader: null, rejoin: null, time);
             }
 
             var content = use.Download.Content;
@@ -60,5 +61,9 @@ internal sealed class ContentReader(PieceCache cache, Downloads downloads, TimeP
 
     private static ContentFacts FactsOf(CachedContent content) => new(HttpStatusCode.OK, content.Size, content.MediaType);
 
-    private static ContentFacts FactsOf(SourceFailure failure) => new(failure.Status, Error: failure.Error, RetryAfter: failure.RetryAfter);
+    // What another client's registry asks for is not for this one: it would send its credentials there.
+    private static SourceFailure FailureFor(DownloadUse use, SourceFailure failure) => use.Failure ?? failure with { Challenge = null };
+
+    /// <summary>What a client is told.</summary>
+    public static ContentFacts FactsOf(SourceFailure failure) => new(failure.Status, Error: failure.Error, RetryAfter: failure.RetryAfter, Challenge: failure.Challenge);
 }

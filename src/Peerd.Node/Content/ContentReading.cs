@@ -19,6 +19,8 @@ internal sealed class ContentReading(
 
     public ContentFacts Facts => facts;
 
+    public ContentFacts? Failure => _use?.Failure is { } failure ? ContentReader.FactsOf(failure) : null;
+
     public async Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken) =>
         lease!.Content.IsVerified || (_use is { } current && await current.Download.FinishedAsync.WaitAsync(cancellationToken));
 

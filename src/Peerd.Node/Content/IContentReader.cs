@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Net;
+using System.Net.Http.Headers;
 using Peerd.Contracts;
 using Peerd.Node.Origin;
 
@@ -16,7 +17,9 @@ internal sealed record ContentRequest(Digest Digest, OriginReference Origin);
 /// <param name="MediaType">Media type; null when unknown.</param>
 /// <param name="Error">For the error answer: what went wrong, without secrets.</param>
 /// <param name="RetryAfter">Pause that the origin asked for.</param>
-internal sealed record ContentFacts(HttpStatusCode Status, long Size = 0, string? MediaType = null, string Error = "", TimeSpan? RetryAfter = null)
+/// <param name="Challenge">With 401: what the registry asks the client for; null when the client could not answer it.</param>
+internal sealed record ContentFacts(
+    HttpStatusCode Status, long Size = 0, string? MediaType = null, string Error = "", TimeSpan? RetryAfter = null, AuthenticationHeaderValue? Challenge = null)
 {
     public bool IsFound => Status == HttpStatusCode.OK;
 }
@@ -56,6 +59,9 @@ internal interface IContentReader
 internal interface IContentReading : IAsyncDisposable
 {
     ContentFacts Facts { get; }
+
+    /// <summary>Why the origin does not give it to this client, when reading ends because no source has it; null when it was not asked on its behalf, or does.</summary>
+    ContentFacts? Failure { get; }
 
     /// <summary>Completes with true when the whole content is here and matches its digest; false when no source has it.</summary>
     Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken);

@@ -23,6 +23,8 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     private readonly PeerConnections _peers;
     private readonly HolderDirectory _directory;
     private readonly Func<string, Digest, HeldContent?> _held;
+    private readonly Func<string, IEnumerable<TagKey>> _tagsOf;
+    private readonly Func<TagKey, TagPointer?> _describe;
     private readonly Action<Digest> _discard;
     private readonly TimeProvider _time;
     private readonly ILogger<AnnounceTarget> _logger;
@@ -32,12 +34,24 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     private readonly Channel<bool> _signal = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly HashSet<Digest> _all = [];
     private readonly HashSet<Digest> _mismatched = [];
+    private readonly HashSet<TagKey> _tags = [];
     private HashSet<Digest> _changed = [];
     private bool _hasSpoken;
 
     public AnnounceTarget(
-        string name, NodeIdentity self, PeerConnections peers, HolderDirectory directory, Func<string, Digest, HeldContent?> held, Action<Digest> discard, TimeProvider time, ILogger<AnnounceTarget> logger)
+        string name,
+        NodeIdentity self,
+        PeerConnections peers,
+        HolderDirectory directory,
+        Func<string, Digest, HeldContent?> held,
+        Func<string, IEnumerable<TagKey>> tagsOf,
+        Func<TagKey, TagPointer?> describe,
+        Action<Digest> discard,
+        TimeProvider time,
+        ILogger<AnnounceTarget> logger)
     {
+        _tagsOf = tagsOf;
+        _describe = describe;
         _discard = discard;
         _name = name;
         _self = self;
@@ -79,6 +93,17 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
         lock (_lock)
         {
             _mismatched.Add(digest);
+        }
+
+        _signal.Writer.TryWrite(true);
+    }
+
+    /// <summary>This node has resolved these tags, for which the member is responsible.</summary>
+    public void Resolved(IEnumerable<TagKey> tags)
+    {
+        lock (_lock)
+        {
+            AddTags(tags);
         }
 
         _signal.Writer.TryWrite(true);
@@ -238,6 +263,8 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
             _changed = [.. _all];
             log = new AnnouncementLog(_hasSpoken ? new HashSet<Digest>(_changed) : []);
             _hasSpoken = true;
+            // The member may have been started anew.
+            AddTags(_tagsOf(_name));
         }
 
         while (true)
@@ -257,6 +284,11 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
             if (TakeMismatched() is { Count: > 0 } mismatched)
             {
                 await SendAsync(new AnnounceRequest { Mismatched = { mismatched.Select(digest => digest.ToString()) } });
+            }
+
+            foreach (var some in TakeTags().Chunk(TagDirectory.MaxInMessage))
+            {
+                await SendAsync(new AnnounceRequest { Tags = { some } });
             }
 
             if (!synchronized)
@@ -280,6 +312,27 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
             batch.Sequence = ++sequence;
             batch.Member = sequence == 1 ? Member() : null;
             return send(batch);
+        }
+    }
+
+    private void AddTags(IEnumerable<TagKey> tags)
+    {
+        foreach (var tag in tags)
+        {
+            if (_tags.Count < TagDirectory.MaxTags)
+            {
+                _tags.Add(tag);
+            }
+        }
+    }
+
+    private List<TagPointer> TakeTags()
+    {
+        lock (_lock)
+        {
+            var pointers = _tags.Select(_describe).OfType<TagPointer>().ToList();
+            _tags.Clear();
+            return pointers;
         }
     }
 

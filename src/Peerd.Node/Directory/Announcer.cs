@@ -18,6 +18,7 @@ internal sealed class Announcer(
     PeerConnections peers,
     HolderDirectory directory,
     ContentMismatches mismatches,
+    TagDirectory tags,
     IDiscardHandler discards,
     TimeProvider time,
     IHostApplicationLifetime lifetime,
@@ -32,6 +33,19 @@ internal sealed class Announcer(
 
     /// <summary>Withdraws everything at once by ending all streams: for a node that leaves.</summary>
     public Task LeaveAsync() => Task.WhenAll(_targets.Values.Select(target => target.Value.DisposeAsync().AsTask()));
+
+    /// <summary>This node has resolved a tag: tells those responsible for it.</summary>
+    public void Resolved(TagKey key)
+    {
+        foreach (var (name, _) in ByTarget([key.Place]))
+        {
+            // This node knows, and one that stops tells nothing any more.
+            if (name != self.Name && !lifetime.ApplicationStopping.IsCancellationRequested)
+            {
+                TargetOf(name).Resolved([key]);
+            }
+        }
+    }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -54,6 +68,7 @@ internal sealed class Announcer(
     {
         await foreach (var ring in rings.WatchAsync(cancellationToken))
         {
+            var before = _ring;
             _ring = ring;
             var gone = new List<Task>();
             foreach (var (name, target) in _targets)
@@ -71,6 +86,7 @@ internal sealed class Announcer(
 
             // First the new owners learn what is held; those that left may take their time.
             Distribute(cache.Digests);
+            DistributeTags(before);
             await Task.WhenAll(gone);
         }
     }
@@ -108,6 +124,25 @@ internal sealed class Announcer(
         }
     }
 
+    /// <summary>Tags of this node go to members that have become responsible for them.</summary>
+    private void DistributeTags(HashRing before)
+    {
+        foreach (var key in tags.Own)
+        {
+            foreach (var (name, _) in ByTarget([key.Place]))
+            {
+                if (name != self.Name && !before.IsResponsible(key.Place, name, ProtocolConstants.Replicas))
+                {
+                    TargetOf(name).Resolved([key]);
+                }
+            }
+        }
+    }
+
+    /// <summary>All that this node has resolved and this member is responsible for.</summary>
+    private IEnumerable<TagKey> TagsOf(string target) =>
+        tags.Own.Where(key => target != self.Name && _ring.IsResponsible(key.Place, target, ProtocolConstants.Replicas));
+
     private AnnounceTarget TargetOf(string name) =>
         _targets.GetOrAdd(name, static (key, announcer) => new Lazy<AnnounceTarget>(() => announcer.CreateTarget(key)), this).Value;
 
@@ -135,7 +170,7 @@ internal sealed class Announcer(
         return byTarget;
     }
 
-    private AnnounceTarget CreateTarget(string name) => new(name, self, peers, directory, Held, discards.Discard, time, loggers.CreateLogger<AnnounceTarget>());
+    private AnnounceTarget CreateTarget(string name) => new(name, self, peers, directory, Held, TagsOf, tags.Describe, discards.Discard, time, loggers.CreateLogger<AnnounceTarget>());
 
     /// <summary>What this node holds of a content, if this member is responsible for it.</summary>
     private HeldContent? Held(string target, Digest digest) =>

@@ -58,7 +58,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
     private readonly Dictionary<Digest, Content> _contents = [];
     private readonly Dictionary<string, Node> _nodes = new(StringComparer.Ordinal);
     private readonly List<(Lease Lease, long BrokenAt)> _broken = [];
-    private IHolderObserver? _observer;
+    private IHolderObserver[] _observers = [];
     private readonly Dictionary<Digest, long> _discarded = [];
     private int _ordered;
 
@@ -74,7 +74,8 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         }
     }
 
-    public void Observe(IHolderObserver observer) => _observer = observer;
+    /// <summary>Before anything is announced.</summary>
+    public void Observe(IHolderObserver observer) => _observers = [.. _observers, observer];
 
     IAnnounceSession? IAnnounceHandler.Open(Contracts.V1.Member member) => OpenLease(member);
 
@@ -140,6 +141,15 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         lock (_lock)
         {
             return _contents.TryGetValue(content, out var found) && found.Holders.TryGetValue(node, out var held) ? Describe(node, held) : null;
+        }
+    }
+
+    /// <summary>Size and media type of a content that the node holds as a whole; null when it does not.</summary>
+    public (long Size, string MediaType)? FindComplete(Digest content, string node)
+    {
+        lock (_lock)
+        {
+            return _contents.TryGetValue(content, out var found) && found.Holders.TryGetValue(node, out var held) && held.Complete ? (found.Layout.Size, found.MediaType) : null;
         }
     }
 
@@ -267,8 +277,12 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
             suspects.ForEach(node => RemoveEntry(digest, node, []));
         }
 
-        _observer?.Mismatched(digest);
-        suspects.ForEach(node => _observer?.HolderChanged(digest, node));
+        foreach (var observer in _observers)
+        {
+            observer.Mismatched(digest);
+        }
+
+        suspects.ForEach(node => Notify(node, [digest]));
     }
 
     private void Add(Lease lease, Digest digest, long size, string mediaType, IReadOnlyCollection<PieceRun> pieces)
@@ -283,7 +297,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
             held.Pieces.AddRuns(pieces);
         }
 
-        _observer?.HolderChanged(digest, lease.Name);
+        Notify(lease.Name, [digest]);
     }
 
     /// <summary>The entry of the lease's node, a new one if need be; null when there may be none.</summary>
@@ -414,7 +428,10 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
     {
         foreach (var digest in changed)
         {
-            _observer?.HolderChanged(digest, node);
+            foreach (var observer in _observers)
+            {
+                observer.HolderChanged(digest, node);
+            }
         }
     }
 

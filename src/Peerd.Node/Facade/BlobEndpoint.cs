@@ -12,11 +12,12 @@ internal sealed class BlobEndpoint(IContentReader contents)
     /// <param name="context">The exchange.</param>
     /// <param name="target">A blob.</param>
     /// <param name="registry">Registry that serves it.</param>
+    /// <param name="credential">What the client brought for the registry; null when it is read with what this node has.</param>
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
     /// <returns>How the body went; complete when there is none.</returns>
-    public async Task<CopyOutcome> AnswerAsync(HttpContext context, RequestTarget target, string registry, CancellationToken deadline)
+    public async Task<CopyOutcome> AnswerAsync(HttpContext context, RequestTarget target, string registry, CallerCredential? credential, CancellationToken deadline)
     {
-        var request = new ContentRequest(target.Digest, new OriginReference(registry, target.Repository, OriginKind.Blob, target.Reference));
+        var request = new ContentRequest(target.Digest, new OriginReference(registry, target.Repository, OriginKind.Blob, target.Reference) { Credential = credential });
         var entityTag = $"\"{target.Reference}\"";
         if (HttpMethods.IsHead(context.Request.Method))
         {

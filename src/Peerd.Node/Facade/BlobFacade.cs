@@ -15,7 +15,8 @@ namespace Peerd.Node.Facade;
 /// names a digest, else from the URL itself. overlaybd asks nobody else, believes any success and fills what is missing
 /// with zeros: what cannot be answered exactly is an error, and the given URL is read as long as it answers. Thread-safe.
 /// </summary>
-internal sealed partial class BlobFacade(BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, IOptions<BlobOptions> options, FacadeMetrics metrics, TimeProvider time, ILogger<BlobFacade> logger)
+internal sealed partial class BlobFacade(
+    BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, AccessCheck access, IOptions<BlobOptions> options, FacadeMetrics metrics, TimeProvider time, ILogger<BlobFacade> logger)
 {
     /// <summary>So much is here before a byte of it is sent. Reads of overlaybd are no larger, and so go out in one write.</summary>
     private const int ChunkSize = 4 * 1024 * 1024;
@@ -66,9 +67,21 @@ internal sealed partial class BlobFacade(BlobStreams streams, IContentReader con
 
         // What it says of itself counts for nothing where anybody can put things.
         var digest = hosts.Vouches(blob.Url) ? blob.Digest : default;
+        if (access.IsOn && digest != blob.ShownDigest(hosts.IsRegistry(new DnsEndPoint(blob.Url.IdnHost, blob.Url.Port))))
+        {
+            // Who may read the URL would otherwise get another content, whose digest he wrote into it.
+            digest = default;
+        }
+
         var given = new GivenUrl(blob.Url, authorization.Count == 1 ? authorization[0] : null);
         var request = new ContentRequest(digest, OriginReference.Of(given, digest.ToString()));
-        Log.Asked(logger, context.TraceIdentifier, context.Request.Method, given, digest);
+        if (!digest.IsEmpty && await access.RefusalAsync(request.Origin, deadline) is not null)
+        {
+            // Nothing of what is here is for this client: what the URL itself answers is its answer.
+            request = new ContentRequest(default, OriginReference.Of(given, string.Empty));
+        }
+
+        Log.Asked(logger, context.TraceIdentifier, context.Request.Method, given, request.Digest);
         if (HttpMethods.IsHead(context.Request.Method))
         {
             await HeadAsync(context, request, deadline);

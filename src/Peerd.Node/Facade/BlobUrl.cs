@@ -14,6 +14,7 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
 {
     public const string Prefix = "/blobs/";
 
+    private const string Registry = "/v2/";
     private const string Storage = "docker/registry/v2/blobs/sha256/";
 
     /// <summary>Reads the target of a request line; false when what is behind the prefix is not exactly an absolute http or https URL.</summary>
@@ -36,12 +37,26 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
         return true;
     }
 
+    /// <summary>
+    /// The digest when the URL itself shows it: what it leads to can be nothing else. A parameter shows nothing, since most
+    /// hosts do not look at it, and neither does a path that a registry does not know.
+    /// </summary>
+    /// <param name="isRegistry">The host is a registry, not a store.</param>
+    public Digest ShownDigest(bool isRegistry)
+    {
+        var path = PathOf(Url);
+        var shown = OfRegistryPath(path);
+        return !shown.IsEmpty && path.StartsWith(Registry, StringComparison.Ordinal) && RegistryName.IsRepository(path[Registry.Length..path.LastIndexOf("/blobs/", StringComparison.Ordinal)]) ? shown
+            : isRegistry ? default
+            : OfStoragePath(path);
+    }
+
     /// <summary>The digest that a registry or a store keeps the content under, as the URL tells it.</summary>
     private static Digest DigestIn(Uri url)
     {
         var pathAndQuery = url.PathAndQuery;
         var mark = pathAndQuery.IndexOf('?', StringComparison.Ordinal);
-        var path = mark < 0 ? pathAndQuery : pathAndQuery[..mark];
+        var path = PathOf(url);
         Digest found = default;
         foreach (var claim in (Digest[])[OfRegistryPath(path), OfStoragePath(path), .. mark < 0 ? [] : pathAndQuery[(mark + 1)..].Split('&').Select(OfParameter)])
         {
@@ -60,6 +75,9 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
 
         return found;
     }
+
+    // As it was written: the query is no part of it.
+    private static string PathOf(Uri url) => url.PathAndQuery.Split('?', 2)[0];
 
     // …/blobs/sha256:<hex>
     private static Digest OfRegistryPath(string path)

@@ -1,5 +1,6 @@
 using Peerd.Contracts;
 using Peerd.Node.Content;
+using Peerd.Node.Origin;
 
 namespace Peerd.Node.Facade;
 
@@ -21,7 +22,10 @@ internal static class ContentBody
                 context.Abort();
                 break;
             case CopyOutcome.SourceFailed when !response.HasStarted && response.BodyWriter is { CanGetUnflushedBytes: true, UnflushedBytes: 0 }:
-                await RegistryAnswer.WriteErrorAsync(context, RegistryError.BadGateway(RegistryError.Unavailable, "no source has the content, or what they have does not match the digest"));
+                var error = reading.Failure is { } failure
+                    ? RegistryError.Of(failure, OriginKind.Blob)
+                    : RegistryError.BadGateway(RegistryError.Unavailable, "no source has the content, or what they have does not match the digest");
+                await RegistryAnswer.WriteErrorAsync(context, error);
                 break;
             case CopyOutcome.SourceFailed:
                 // Kestrel closes with FIN when a handler returns with bytes missing. Had the answer not started, it

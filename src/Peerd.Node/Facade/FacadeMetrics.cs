@@ -10,6 +10,8 @@ internal sealed class FacadeMetrics
     public const string RequestsName = "peerd.facade.requests";
     public const string DurationName = "peerd.facade.duration";
     public const string TruncatedName = "peerd.facade.truncated";
+    public const string AccessChecksName = "peerd.facade.access.checks";
+    public const string TagsName = "peerd.tags.resolved";
     public const string BlobReadsName = "peerd.blobs.reads";
 
     private static readonly KeyValuePair<string, object?> Registry = new("facade", "v2");
@@ -22,6 +24,8 @@ internal sealed class FacadeMetrics
     private readonly Histogram<double> _duration;
     private readonly Counter<long> _truncated;
     private readonly Counter<long> _blobReads;
+    private readonly Counter<long> _accessChecks;
+    private readonly Counter<long> _tags;
 
     public FacadeMetrics(IMeterFactory meters)
     {
@@ -33,6 +37,9 @@ internal sealed class FacadeMetrics
             "Time from a request to the end of its answer",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300] });
         _blobReads = meter.CreateCounter<long>(BlobReadsName, "{read}", "Reads below /blobs: local, when all bytes were here; mesh, when they came in time; origin, when the URL itself was read");
+        _accessChecks = meter.CreateCounter<long>(
+            AccessChecksName, "{check}", "Whether a client may have a content: allowed or refused by the origin, remembered, known while the origin is down, or unavailable");
+        _tags = meter.CreateCounter<long>(TagsName, "{tag}", "Tags asked for: origin, when the registry told; stale_local and stale_mesh, when it is down and this node or another knew; failed");
         _truncated = meter.CreateCounter<long>(TruncatedName, "{request}", "Answers that ended early because no source had the rest");
     }
 
@@ -51,6 +58,18 @@ internal sealed class FacadeMetrics
         BlobSource.Mesh => Mesh,
         _ => Origin,
     });
+
+    /// <summary>It was found out whether a client may have a content.</summary>
+    public void AccessChecked(string result) => _accessChecks.Add(1, new KeyValuePair<string, object?>("result", result));
+
+    /// <summary>A tag was resolved, or was not.</summary>
+    public void TagResolved(TagSource source) => _tags.Add(1, new KeyValuePair<string, object?>("result", source switch
+    {
+        TagSource.Origin => "origin",
+        TagSource.StaleLocal => "stale_local",
+        TagSource.StaleMesh => "stale_mesh",
+        _ => "failed",
+    }));
 
     /// <summary>An answer had to be cut.</summary>
     public void Truncated(bool isBlob) => _truncated.Add(1, isBlob ? Blobs : Registry);

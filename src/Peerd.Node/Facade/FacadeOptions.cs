@@ -31,6 +31,31 @@ internal sealed class FacadeOptions
     /// <summary>Connections of clients at one time, 1 to 65536; more are closed at once. Default 1024.</summary>
     public string MaxConnections { get; set; } = "1024";
 
+    /// <summary>
+    /// Who may have what this node serves: <c>node</c>, whoever reaches the listener; <c>upstream</c>, whom the origin allows
+    /// that very content, with what the client brings. Default node.
+    /// </summary>
+    public string Access { get; set; } = "node";
+
+    /// <summary>How long the origin's yes counts in the mode upstream. Duration, 1s to 1h; default 5m.</summary>
+    public string AccessLifetime { get; set; } = "5m";
+
+    /// <summary>When the origin cannot be asked in the mode upstream: <c>deny</c> everybody, or believe those that are <c>known</c>. Default deny.</summary>
+    public string AccessWhenDown { get; set; } = "deny";
+
+    /// <summary>How long the origin's yes counts while it cannot be asked, if those that are known are believed. Duration, 1s to 7d; default 24h.</summary>
+    public string AccessKnownFor { get; set; } = "24h";
+
+    internal bool AsksUpstream => IsWord(Access, "upstream");
+
+    internal TimeSpan AccessLifetimeValue => Duration.Parse(AccessLifetime);
+
+    internal bool KnowsWhenDown => IsWord(AccessWhenDown, "known");
+
+    internal TimeSpan AccessKnownForValue => Duration.Parse(AccessKnownFor);
+
+    internal static bool IsWord(string value, string word) => string.Equals(value, word, StringComparison.OrdinalIgnoreCase);
+
     internal TimeSpan AnswerTimeoutValue => Duration.Parse(AnswerTimeout);
 
     internal TimeSpan RequestHeadersTimeoutValue => Duration.Parse(RequestHeadersTimeout);
@@ -54,6 +79,18 @@ internal sealed class FacadeOptionsValidator : IValidateOptions<FacadeOptions>
         faults.ReadDuration(nameof(options.AnswerTimeout), options.AnswerTimeout, Least, TimeSpan.FromMinutes(10));
         faults.ReadDuration(nameof(options.RequestHeadersTimeout), options.RequestHeadersTimeout, Least, TimeSpan.FromMinutes(1));
         faults.ReadNumber(nameof(options.MaxConnections), options.MaxConnections, 1, 65536);
+        if (!FacadeOptions.IsWord(options.Access, "node") && !options.AsksUpstream)
+        {
+            faults.Add(nameof(options.Access), options.Access, "node or upstream");
+        }
+
+        if (!FacadeOptions.IsWord(options.AccessWhenDown, "deny") && !options.KnowsWhenDown)
+        {
+            faults.Add(nameof(options.AccessWhenDown), options.AccessWhenDown, "deny or known");
+        }
+
+        faults.ReadDuration(nameof(options.AccessLifetime), options.AccessLifetime, Least, TimeSpan.FromHours(1));
+        faults.ReadDuration(nameof(options.AccessKnownFor), options.AccessKnownFor, Least, TimeSpan.FromDays(7));
         return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
     }
 }

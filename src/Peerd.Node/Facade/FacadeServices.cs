@@ -1,9 +1,10 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
+using Peerd.Node.Directory;
 
 namespace Peerd.Node.Facade;
 
-/// <summary>Puts the facade into a host. It needs an <c>IContentReader</c> and an <c>IOrigin</c> there.</summary>
+/// <summary>Puts the facade into a host. It needs an <c>IContentReader</c>, an <c>IOrigin</c> and an <c>ITagMesh</c> there.</summary>
 internal static class FacadeServices
 {
     /// <param name="services">The host's services.</param>
@@ -15,6 +16,11 @@ internal static class FacadeServices
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
         services.AddSingleton<FacadeMetrics>();
+        services.AddSingleton<AccessCheck>();
+        services.AddOptions<TagOptions>().Bind(configuration.GetSection(TagOptions.Section)).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<TagOptions>, TagOptionsValidator>();
+        services.AddSingleton<TagDirectory>();
+        services.AddSingleton<TagResolver>();
         services.AddSingleton<RegistryFacade>();
         services.AddSingleton<BlobFacade>();
         services.AddSingleton<FacadeHandler>();

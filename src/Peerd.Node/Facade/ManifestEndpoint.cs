@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.IO.Pipelines;
 using Peerd.Contracts;
 using Peerd.Node.Content;
@@ -7,35 +8,41 @@ namespace Peerd.Node.Facade;
 
 /// <summary>
 /// Answers <c>/v2/&lt;name&gt;/manifests/&lt;tag or digest&gt;</c>. A tag is resolved at the origin each time, for only the
-/// origin knows where it points now; the manifest itself comes by its digest from the read path and is sent only when it
+/// origin knows where it points now; while it is down, the answer says that it may be stale. The manifest itself comes by its digest from the read path and is sent only when it
 /// was found to match.
 /// </summary>
-internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
+internal sealed class ManifestEndpoint(IContentReader contents, TagResolver tags)
 {
     private static readonly PipeOptions Unpaused = new(pauseWriterThreshold: 0, minimumSegmentSize: 64 * 1024, useSynchronizationContext: false);
 
     /// <param name="context">The exchange.</param>
     /// <param name="target">A manifest.</param>
     /// <param name="registry">Registry that serves it.</param>
+    /// <param name="credential">What the client brought for the registry; null when it is read with what this node has.</param>
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
     /// <returns>How the body went; complete when there is none.</returns>
-    public async Task<CopyOutcome> AnswerAsync(HttpContext context, RequestTarget target, string registry, CancellationToken deadline)
+    public async Task<CopyOutcome> AnswerAsync(HttpContext context, RequestTarget target, string registry, CallerCredential? credential, CancellationToken deadline)
     {
         var isHead = HttpMethods.IsHead(context.Request.Method);
-        var reference = new OriginReference(registry, target.Repository, OriginKind.Manifest, target.Reference);
+        var reference = new OriginReference(registry, target.Repository, OriginKind.Manifest, target.Reference) { Credential = credential };
         Digest digest;
         string? mediaType;
         if (target.Digest.IsEmpty)
         {
-            await using var resolved = await origin.StatAsync(reference, deadline);
-            if (Refusal(resolved) is { } refusal)
+            var resolved = await tags.ResolveAsync(reference, deadline);
+            if (resolved.Error is { } refusal)
             {
                 return await RefuseAsync(context, refusal);
             }
 
-            digest = resolved.ContentDigest!.Value;
+            if (resolved.Age is { } age)
+            {
+                SayStale(context.Response, age);
+            }
+
+            digest = resolved.Digest;
             mediaType = Specific(resolved.MediaType);
-            if (isHead && mediaType is not null && resolved.TotalSize is { } size)
+            if (isHead && mediaType is not null && resolved.Size is { } size)
             {
                 return Describe(context.Response, digest, mediaType, size);
             }
@@ -73,7 +80,9 @@ internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
 
         if (!await reading.WaitVerifiedAsync(deadline))
         {
-            return await RefuseAsync(context, RegistryError.BadGateway(RegistryError.Unavailable, "no source has the manifest, or what they have does not match the digest"));
+            return await RefuseAsync(context, reading.Failure is { } failure
+                ? RegistryError.Of(failure, OriginKind.Manifest)
+                : RegistryError.BadGateway(RegistryError.Unavailable, "no source has the manifest, or what they have does not match the digest"));
         }
 
         mediaType ??= Specific(reading.Facts.MediaType) ?? await DetectAsync(reading, deadline);
@@ -98,20 +107,6 @@ internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
         return mediaType;
     }
 
-    private static RegistryError? Refusal(OriginResponse resolved)
-    {
-        if (resolved.Outcome != OriginOutcome.Ok)
-        {
-            return RegistryError.Of(resolved);
-        }
-
-        return resolved.ContentDigest is null
-            ? RegistryError.BadGateway(RegistryError.Unavailable, "the registry does not say which digest the tag has")
-            : resolved.TotalSize is { } size && size > FacadeOptions.MaxManifestSize
-                ? RegistryError.BadGateway(RegistryError.ManifestInvalid, $"the manifest has {size} bytes, more than {FacadeOptions.MaxManifestSize}")
-                : null;
-    }
-
     private static RegistryError? Refusal(ContentFacts facts) =>
         !facts.IsFound ? RegistryError.Of(facts, OriginKind.Manifest)
         : facts.Size > FacadeOptions.MaxManifestSize
@@ -124,6 +119,14 @@ internal sealed class ManifestEndpoint(IContentReader contents, IOrigin origin)
     {
         await RegistryAnswer.WriteErrorAsync(context, error);
         return CopyOutcome.Complete;
+    }
+
+    // 299 is the code for what the specification has no code for, and the only one that it lets clients show.
+    private static void SayStale(HttpResponse response, TimeSpan age)
+    {
+        var seconds = ((long)age.TotalSeconds).ToString(CultureInfo.InvariantCulture);
+        response.Headers[RegistryHeaders.StaleSeconds] = seconds;
+        response.Headers.Warning = $"299 - \"the registry is down: the tag is where it was {seconds} s ago\"";
     }
 
     private static CopyOutcome Describe(HttpResponse response, Digest digest, string mediaType, long size)

@@ -2,12 +2,16 @@ using System.Buffers;
 using System.Globalization;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http.Features;
+using Peerd.Node.Origin;
 
 namespace Peerd.Node.Facade;
 
 /// <summary>Writes whole small answers: errors as OCI JSON, and the API version.</summary>
 internal static class RegistryAnswer
 {
+    /// <summary>Key of <see cref="HttpContext.Items"/>: true when the client may be asked for the registry's password.</summary>
+    public const string TakesPasswords = "peerd.takes-passwords";
+
     private static readonly byte[] EmptyObject = "{}"u8.ToArray();
 
     /// <summary>True when the client sends, or may send, a body.</summary>
@@ -31,12 +35,23 @@ internal static class RegistryAnswer
     /// <summary>An error. What the answer held before is dropped; it must not have started.</summary>
     public static Task WriteErrorAsync(HttpContext context, RegistryError error, (string Name, string Value)? header = null)
     {
+        if (error.Challenge is { } asked && BearerChallenge.IsBasic(asked) && context.Items[TakesPasswords] is not true)
+        {
+            // The client would send the password here in clear text. Told that there is nothing, it goes to the registry.
+            error = RegistryError.NotFound(RegistryError.Unauthorized, error.Message);
+        }
+
         context.Response.Clear();
         Prepare(context);
         context.Response.StatusCode = (int)error.Status;
         if (header is var (name, value))
         {
             context.Response.Headers[name] = value;
+        }
+
+        if (error.Challenge is { } challenge)
+        {
+            context.Response.Headers.WWWAuthenticate = challenge.ToString();
         }
 
         if (error.RetryAfter is { } pause)

@@ -1,15 +1,17 @@
 using System.Net;
+using System.Net.Http.Headers;
 using Peerd.Node.Content;
 using Peerd.Node.Origin;
 
 namespace Peerd.Node.Facade;
 
 /// <summary>An error as the client sees it: status and the error object of the OCI distribution specification.</summary>
-/// <param name="Status">Status of the answer. Below <c>/v2</c> never 401 (we have no challenge to give) nor 408 or 429 (containerd repeats those six times at once).</param>
+/// <param name="Status">Status of the answer. Below <c>/v2</c> 401 only with the registry's own challenge, and never 408 or 429 (containerd repeats those six times at once).</param>
 /// <param name="Code">Code of the specification, or one that says more where it has none.</param>
 /// <param name="Message">For people; shown by containerd.</param>
 /// <param name="RetryAfter">Pause that the client is asked for.</param>
-internal sealed record RegistryError(HttpStatusCode Status, string Code, string Message, TimeSpan? RetryAfter = null)
+/// <param name="Challenge">With 401: what the registry asks the client for.</param>
+internal sealed record RegistryError(HttpStatusCode Status, string Code, string Message, TimeSpan? RetryAfter = null, AuthenticationHeaderValue? Challenge = null)
 {
     public const string NameInvalid = "NAME_INVALID";
     public const string NameUnknown = "NAME_UNKNOWN";
@@ -32,18 +34,20 @@ internal sealed record RegistryError(HttpStatusCode Status, string Code, string 
     public static RegistryError BadGateway(string code, string message) => new(HttpStatusCode.BadGateway, code, message);
 
     /// <summary>What to say about a content that cannot be read.</summary>
-    public static RegistryError Of(ContentFacts facts, OriginKind kind) => Of(facts.Status, kind, facts.Error, facts.RetryAfter);
+    public static RegistryError Of(ContentFacts facts, OriginKind kind) => Of(facts.Status, kind, facts.Error, facts.RetryAfter, facts.Challenge);
 
-    /// <summary>What to say about a manifest that the origin did not give.</summary>
-    public static RegistryError Of(OriginResponse response) =>
-        Of(response.Outcome == OriginOutcome.Refused ? response.Status : HttpStatusCode.BadGateway, OriginKind.Manifest, response.Error, response.RetryAfter);
+    /// <summary>What to say about what the origin did not give.</summary>
+    public static RegistryError Of(OriginResponse response, OriginKind kind = OriginKind.Manifest) =>
+        Of(response.Outcome == OriginOutcome.Refused ? response.Status : HttpStatusCode.BadGateway, kind, response.Error, response.RetryAfter, response.Challenge);
 
-    private static RegistryError Of(HttpStatusCode status, OriginKind kind, string error, TimeSpan? retryAfter)
+    private static RegistryError Of(HttpStatusCode status, OriginKind kind, string error, TimeSpan? retryAfter, AuthenticationHeaderValue? challenge)
     {
         var unknown = kind == OriginKind.Manifest ? ManifestUnknown : BlobUnknown;
         return status switch
         {
             HttpStatusCode.NotFound or HttpStatusCode.Gone => NotFound(unknown, Text(error, "not known to the registry, nor to the mesh")),
+
+            HttpStatusCode.Unauthorized when challenge is not null => new(HttpStatusCode.Unauthorized, Unauthorized, Text(error, "the registry asks for credentials"), Challenge: challenge),
 
             // A challenge of our own would make the client send its password to us, so there is none.
             HttpStatusCode.Unauthorized => NotFound(Unauthorized, Text(error, "the registry asks for credentials that this node does not have")),

@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Content;
 using Peerd.Node.Origin;
@@ -8,10 +9,12 @@ namespace Peerd.Node.Facade;
 /// containerd's registry mirror: <c>GET</c> and <c>HEAD</c> below <c>/v2</c>. Decides on the whole head of an answer before
 /// its first byte leaves, because containerd asks nobody else afterwards. Thread-safe; one for all connections.
 /// </summary>
-internal sealed partial class RegistryFacade(IContentReader contents, IOrigin origin, IOptions<FacadeOptions> options, FacadeMetrics metrics, ILogger<RegistryFacade> logger)
+internal sealed partial class RegistryFacade(
+    IContentReader contents, IOrigin origin, TagResolver tags, AccessCheck access, OriginSettings origins, IOptions<FacadeOptions> options, FacadeMetrics metrics, ILogger<RegistryFacade> logger)
 {
     private readonly BlobEndpoint _blobs = new(contents);
-    private readonly ManifestEndpoint _manifests = new(contents, origin);
+    private readonly ManifestEndpoint _manifests = new(contents, tags);
+    private readonly ListEndpoint _lists = new(origin);
     private readonly string _defaultRegistry = options.Value.DefaultRegistry.ToLowerInvariant();
 
     /// <summary>Answers a GET or HEAD.</summary>
@@ -33,7 +36,7 @@ internal sealed partial class RegistryFacade(IContentReader contents, IOrigin or
 
         if (target.Kind == RequestKind.NotServed)
         {
-            await RegistryAnswer.WriteErrorAsync(context, RegistryError.NotFound(RegistryError.Unsupported, "this mirror serves manifests and blobs only"));
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.NotFound(RegistryError.Unsupported, "this mirror serves manifests, blobs, lists of tags and referrers only"));
             return;
         }
 
@@ -44,21 +47,53 @@ internal sealed partial class RegistryFacade(IContentReader contents, IOrigin or
             return;
         }
 
+        if (context.Request.Headers.Authorization.Count > 1)
+        {
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.BadRequest(RegistryError.Unauthorized, "more than one Authorization"));
+            return;
+        }
+
         Log.Asked(logger, context.TraceIdentifier, context.Request.Method, target.Kind, registry, target.Repository, target.Reference);
         if (target.Registry is not null)
         {
             context.Response.Headers[RegistryHeaders.Namespace] = registry;
         }
 
-        var outcome = target.Kind == RequestKind.Manifest
-            ? await _manifests.AnswerAsync(context, target, registry, deadline)
-            : await _blobs.AnswerAsync(context, target, registry, deadline);
+        var takesPasswords = origins.RelayBasic && IsFromThisMachine(context);
+        context.Items[RegistryAnswer.TakesPasswords] = takesPasswords;
+        var caller = CallerOf(context.Request, takesPasswords);
+        var relayed = origin.Relays(registry) ? caller : null;
+        if (target.Kind is RequestKind.Tags or RequestKind.Referrers)
+        {
+            await _lists.AnswerAsync(context, target, registry, access.IsOn ? caller : relayed, deadline);
+            return;
+        }
+
+        var kind = target.Kind == RequestKind.Manifest ? OriginKind.Manifest : OriginKind.Blob;
+        if (await access.RefusalAsync(new OriginReference(registry, target.Repository, kind, target.Reference) { Credential = caller }, deadline) is { } refusal)
+        {
+            await RegistryAnswer.WriteErrorAsync(context, RegistryError.Of(refusal, kind));
+            return;
+        }
+
+        var outcome = kind == OriginKind.Manifest
+            ? await _manifests.AnswerAsync(context, target, registry, relayed, deadline)
+            : await _blobs.AnswerAsync(context, target, registry, relayed, deadline);
         if (outcome == CopyOutcome.SourceFailed)
         {
             metrics.Truncated(isBlob: false);
             Log.Truncated(logger, context.TraceIdentifier, registry, target.Repository, target.Reference);
         }
     }
+
+    // Passwords only from where they may be asked for.
+    private static CallerCredential CallerOf(HttpRequest request, bool takesPasswords) =>
+        request.Headers.Authorization is [{ Length: > 0 } value]
+        && (value.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) || (takesPasswords && value.StartsWith("Basic ", StringComparison.OrdinalIgnoreCase)))
+            ? new CallerCredential(value)
+            : CallerCredential.None;
+
+    private static bool IsFromThisMachine(HttpContext context) => context.Connection.RemoteIpAddress is { } address && IPAddress.IsLoopback(address);
 
     private static partial class Log
     {

@@ -16,7 +16,13 @@ internal enum RequestKind
     /// <summary>A blob by digest.</summary>
     Blob,
 
-    /// <summary>Well-formed, but nothing that a mirror has: lists of tags, referrers, other paths.</summary>
+    /// <summary>The tags of a repository.</summary>
+    Tags,
+
+    /// <summary>What refers to a manifest.</summary>
+    Referrers,
+
+    /// <summary>Well-formed, but nothing that a mirror has.</summary>
     NotServed,
 }
 
@@ -28,7 +34,7 @@ internal sealed record RequestTarget(RequestKind Kind)
 {
     private const string Prefix = "/v2/";
 
-    /// <summary>Repository name; empty unless manifest or blob.</summary>
+    /// <summary>Repository name; empty unless there is one in the path.</summary>
     public string Repository { get; private init; } = string.Empty;
 
     /// <summary>Tag or digest as written.</summary>
@@ -36,6 +42,9 @@ internal sealed record RequestTarget(RequestKind Kind)
 
     /// <summary>The digest, or <c>default</c> when the reference is a tag.</summary>
     public Digest Digest { get; private init; }
+
+    /// <summary>Query for the registry: parameters of lists that are known, written anew.</summary>
+    public string Query { get; private init; } = string.Empty;
 
     /// <summary>Registry that the client means (<c>ns</c>); null when it names none.</summary>
     public string? Registry { get; private init; }
@@ -45,9 +54,15 @@ internal sealed record RequestTarget(RequestKind Kind)
     {
         var mark = rawTarget.IndexOf('?', StringComparison.Ordinal);
         var path = mark < 0 ? rawTarget : rawTarget[..mark];
-        if (TryParsePath(path, out target, out error) && TryParseQuery(mark < 0 ? [] : rawTarget.AsSpan(mark + 1), out var registry, out error))
+        var query = mark < 0 ? [] : rawTarget.AsSpan(mark + 1);
+        if (TryParsePath(path, out target, out error) && TryParseQuery(query, out var registry, out error))
         {
-            target = target with { Registry = registry };
+            if (!ListQuery.TryParse(query, target.Kind, out var listQuery))
+            {
+                return Fail(RegistryError.BadRequest(RegistryError.Unsupported, ListQuery.Allowed), out target, out error);
+            }
+
+            target = target with { Registry = registry, Query = listQuery };
             return true;
         }
 
@@ -81,7 +96,8 @@ internal sealed record RequestTarget(RequestKind Kind)
         {
             "manifests" => RequestKind.Manifest,
             "blobs" => RequestKind.Blob,
-            "referrers" => RequestKind.NotServed,
+            "referrers" => RequestKind.Referrers,
+            "tags" when reference == "list" => RequestKind.Tags,
             _ => (RequestKind?)null,
         };
         if (kind is null)
@@ -93,6 +109,11 @@ internal sealed record RequestTarget(RequestKind Kind)
         if (!RegistryName.IsRepository(repository))
         {
             return Fail(RegistryError.BadRequest(RegistryError.NameInvalid, "the repository name is not well-formed"), out target, out error);
+        }
+
+        if (kind == RequestKind.Tags)
+        {
+            return Ok(new RequestTarget(RequestKind.Tags) { Repository = repository, Reference = reference }, out target, out error);
         }
 
         var isDigest = Digest.TryParse(reference, out var digest);

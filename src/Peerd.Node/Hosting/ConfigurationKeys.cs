@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using Peerd.Node.Directory;
 using Peerd.Node.Facade;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
@@ -21,6 +22,10 @@ internal static class ConfigurationKeys
         $"Facade:{nameof(FacadeOptions.AnswerTimeout)}",
         $"Facade:{nameof(FacadeOptions.RequestHeadersTimeout)}",
         $"Facade:{nameof(FacadeOptions.MaxConnections)}",
+        $"Facade:{nameof(FacadeOptions.Access)}",
+        $"Facade:{nameof(FacadeOptions.AccessLifetime)}",
+        $"Facade:{nameof(FacadeOptions.AccessWhenDown)}",
+        $"Facade:{nameof(FacadeOptions.AccessKnownFor)}",
         $"Mesh:{nameof(MeshOptions.Listen)}",
         $"Mesh:{nameof(MeshOptions.Uploads)}",
         $"Mesh:{nameof(MeshOptions.ConnectTimeout)}",
@@ -40,6 +45,11 @@ internal static class ConfigurationKeys
         $"Containerd:{nameof(ContainerdOptions.Resync)}",
         $"Origin:{nameof(OriginOptions.Registries)}:*:{nameof(OriginRegistryOptions.Name)}",
         $"Origin:{nameof(OriginOptions.Registries)}:*:{nameof(OriginRegistryOptions.Endpoint)}",
+        $"Origin:{nameof(OriginOptions.Registries)}:*:{nameof(OriginRegistryOptions.Auth)}",
+        $"Origin:{nameof(OriginOptions.Registries)}:*:{nameof(OriginRegistryOptions.TokenServers)}:*",
+        $"Origin:{nameof(OriginOptions.Auth)}",
+        $"Origin:{nameof(OriginOptions.RelayBasic)}",
+        $"Origin:{nameof(OriginOptions.CredentialsFile)}",
         $"Origin:{nameof(OriginOptions.ConnectTimeout)}",
         $"Origin:{nameof(OriginOptions.HeaderTimeout)}",
         $"Origin:{nameof(OriginOptions.IdleTimeout)}",
@@ -54,6 +64,7 @@ internal static class ConfigurationKeys
         $"Blobs:{nameof(BlobOptions.AnswerTimeout)}",
         $"Blobs:{nameof(BlobOptions.ReadAhead)}",
         $"Blobs:{nameof(BlobOptions.LearnedOrder)}",
+        $"Tags:{nameof(TagOptions.MaxStale)}",
         $"Log:{nameof(LogOptions.Level)}",
         $"Log:{nameof(LogOptions.Format)}",
     ];

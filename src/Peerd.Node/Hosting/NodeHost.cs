@@ -59,6 +59,7 @@ internal static partial class NodeHost
 
         var app = builder.Build();
         Map(app);
+        TellOfOpenMesh(app.Services);
         TellOfUnreadSettings(builder.Configuration, app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<SettingsFile>());
         app.Lifetime.ApplicationStarted.Register(() => ThreadPool.QueueUserWorkItem(static _ => FrameChecksum.WarmUp()));
         return app;
@@ -82,6 +83,16 @@ internal static partial class NodeHost
         var source = new SettingsFile { Path = path, Optional = isOptional };
         source.ResolveFileProvider();
         configuration.Sources.Add(source);
+    }
+
+    // Nodes trust each other: who reaches the mesh is not asked who he is.
+    private static void TellOfOpenMesh(IServiceProvider services)
+    {
+        if (services.GetRequiredService<IOptions<FacadeOptions>>().Value.AsksUpstream
+            && services.GetRequiredService<IOptions<MeshOptions>>().Value.Listen is var listen && ListenAddress.TryParse(listen, out var address) && !IPAddress.IsLoopback(address.Address))
+        {
+            Log.OpenMesh(services.GetRequiredService<ILoggerFactory>().CreateLogger<Listeners>(), listen);
+        }
     }
 
     private static void TellOfUnreadSettings(ConfigurationManager configuration, ILogger logger)
@@ -157,7 +168,10 @@ internal static partial class NodeHost
         services.AddSingleton<ContentMismatches>();
         services.AddSingleton<IDiscardHandler>(provider => provider.GetRequiredService<Downloads>());
         services.AddSingleton<IIncomingPieces>(provider => provider.GetRequiredService<Downloads>());
+        services.AddHostedService<TagFile>();
         AddHosted<Announcer>(services);
+        services.AddSingleton<ITagMesh, TagMesh>();
+        AddHosted<SmallCopies>(services);
         services.AddSingleton<RangeServer>();
         services.AddSingleton<PeerServer>();
         services.AddSingleton<NodeServer>();
@@ -203,6 +217,9 @@ internal static partial class NodeHost
 
     private static partial class Log
     {
+        [LoggerMessage(2, LogLevel.Warning, "The origin is asked who may have a content, but whoever reaches the mesh at {Listen} gets it without being asked: let only nodes reach that port")]
+        public static partial void OpenMesh(ILogger logger, string listen);
+
         [LoggerMessage(1, LogLevel.Warning, "The settings in {File} cannot be read again, and those that were read before stay: {Reason}")]
         public static partial void SettingsUnread(ILogger logger, string file, string reason);
     }

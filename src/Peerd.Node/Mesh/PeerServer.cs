@@ -6,7 +6,7 @@ using Peerd.Node.Directory;
 namespace Peerd.Node.Mesh;
 
 /// <summary>The three streams of <c>peerd.v1.PeerService</c>: reads messages and hands them to whom they concern.</summary>
-internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, ILogger<PeerServer> logger)
+internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, ILogger<PeerServer> logger)
 {
     /// <summary>Request header in which a node tells its name; for statistics only.</summary>
     public const string NodeHeader = "peerd-node";
@@ -50,6 +50,7 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
             do
             {
                 session.Apply(requests.Current);
+                tags.Take(requests.Current.Tags);
                 acknowledged = requests.Current.Sequence;
                 await WriteAsync(new AnnounceResponse());
             }
@@ -92,6 +93,17 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
     {
         if (!await requests.MoveNext(context.CancellationToken))
         {
+            return;
+        }
+
+        if (requests.Current.Tag is { } asked)
+        {
+            if (!TagKey.TryCreate(asked.Registry, asked.Repository, asked.Tag, out var key))
+            {
+                throw new RpcException(new Status(StatusCode.InvalidArgument, "'tag' must name a registry, a repository and a tag as the distribution specification allows"));
+            }
+
+            await responses.WriteAsync(new LookupResponse { Tag = tags.Describe(key) }, context.CancellationToken);
             return;
         }
 

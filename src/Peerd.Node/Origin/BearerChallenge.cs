@@ -16,13 +16,45 @@ internal sealed record BearerChallenge(string Realm, string Service, string Scop
     {
         foreach (var challenge in challenges)
         {
-            if (string.Equals(challenge.Scheme, "Bearer", StringComparison.OrdinalIgnoreCase) && Parse(challenge.Parameter) is { } found)
+            if (IsBearer(challenge) && Parse(challenge.Parameter) is { } found)
             {
                 return found;
             }
         }
 
         return null;
+    }
+
+    /// <summary>What a client is told of several challenges: the first Bearer challenge that can be answered, else that for a password, else nothing.</summary>
+    public static AuthenticationHeaderValue? FindForClient(IEnumerable<AuthenticationHeaderValue> challenges) =>
+        challenges.FirstOrDefault(challenge => IsBearer(challenge) && Parse(challenge.Parameter) is not null)
+        ?? challenges.FirstOrDefault(challenge => !IsBearer(challenge) && IsBasic(challenge));
+
+    /// <summary>True when it asks for a password (RFC 7617).</summary>
+    public static bool IsBasic(AuthenticationHeaderValue challenge) => string.Equals(challenge.Scheme, "Basic", StringComparison.OrdinalIgnoreCase);
+
+    private static bool IsBearer(AuthenticationHeaderValue challenge) => string.Equals(challenge.Scheme, "Bearer", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Where a token is to be had with GET; false when the realm is no http or https URL.</summary>
+    public bool TryLocate(out Uri url)
+    {
+        var text = new StringBuilder(Realm);
+        var separator = Realm.Contains('?', StringComparison.Ordinal) ? '&' : '?';
+        if (Service.Length > 0)
+        {
+            text.Append(separator).Append("service=").Append(Uri.EscapeDataString(Service));
+            separator = '&';
+        }
+
+        foreach (var scope in Scope.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        {
+            text.Append(separator).Append("scope=").Append(Uri.EscapeDataString(scope));
+            separator = '&';
+        }
+
+        var isUrl = OriginUrl.TryParse(text.ToString(), out var parsed) && !Realm.Contains('#', StringComparison.Ordinal);
+        url = parsed!;
+        return isUrl;
     }
 
     /// <summary>Reads the parameters behind the scheme (RFC 9110, 11.2); null when they are malformed, name one twice or have no realm.</summary>

@@ -64,11 +64,7 @@ internal sealed class BlobOptionsValidator : IValidateOptions<BlobOptions>
 
         faults.ReadDuration(nameof(options.AnswerTimeout), options.AnswerTimeout, TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(1));
         faults.ReadSize(nameof(options.ReadAhead), options.ReadAhead, new ByteSize(0), MostAhead);
-        if (!bool.TryParse(options.LearnedOrder, out _))
-        {
-            faults.Add(nameof(options.LearnedOrder), options.LearnedOrder, "true or false");
-        }
-
+        faults.ReadFlag(nameof(options.LearnedOrder), options.LearnedOrder);
         return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
     }
 }

@@ -40,7 +40,7 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
 
             var reply = await SendAsync(reference.Given!, range, cancellationToken);
             var response = reply.Message is { } message
-                ? await _answer.ReadAsync(reference, range, HttpMethod.Get, message, cancellationToken)
+                ? await _answer.ReadAsync(reference, range, HttpMethod.Get, message, challenge: null, cancellationToken)
                 : OriginAnswer.Of(reply.Failure!);
             handedOver = response.Outcome == OriginOutcome.Ok ? response.Holding(slot) : null;
             return handedOver ?? response;

@@ -8,6 +8,9 @@ internal interface IOrigin
     /// <summary>True when this registry is configured; all others are refused without a connection.</summary>
     bool Serves(string registry);
 
+    /// <summary>True when this registry is read with the credentials of clients: <see cref="OriginReference.Credential"/> is to be filled in.</summary>
+    bool Relays(string registry);
+
     /// <summary>
     /// Reads a content, or a closed range of it. Never throws for what the network or the origin does:
     /// that is in <see cref="OriginResponse.Outcome"/>.

@@ -25,7 +25,7 @@ internal sealed class NotFoundMemory(TimeSpan lifetime, TimeProvider time)
             return null;
         }
 
-        var status = StatusOf(new Key(reference, OfHead: false)) ?? (method == HttpMethod.Head ? StatusOf(new Key(reference, OfHead: true)) : null);
+        var status = StatusOf(new Key(reference.WithoutSecrets(), OfHead: false)) ?? (method == HttpMethod.Head ? StatusOf(new Key(reference.WithoutSecrets(), OfHead: true)) : null);
         return status is { } known
             ? new OriginFailure($"{reference.Registry} answered {(int)known} for {reference.Repository} {reference.Reference} a moment ago", Status: known, Unasked: UnaskedReason.NotFound)
             : null;
@@ -36,13 +36,13 @@ internal sealed class NotFoundMemory(TimeSpan lifetime, TimeProvider time)
     {
         if (lifetime > TimeSpan.Zero && status is (HttpStatusCode.NotFound or HttpStatusCode.Gone) && Digest.TryParse(reference.Reference, out _))
         {
-            _entries.AddOrUpdate(new Key(reference, method == HttpMethod.Head), new Entry(status, time.GetTimestamp()));
+            _entries.AddOrUpdate(new Key(reference.WithoutSecrets(), method == HttpMethod.Head), new Entry(status, time.GetTimestamp()));
         }
     }
 
     private HttpStatusCode? StatusOf(Key key) => _entries.TryGet(key, out var entry) && time.GetElapsedTime(entry.Since) < lifetime ? entry.Status : null;
 
-    /// <summary>Who asked is part of the question as soon as it is not everybody: what is hidden from one is there for another.</summary>
+    /// <summary>Who asked is part of the question: what is hidden from one is there for another.</summary>
     /// <param name="Reference">What was asked for.</param>
     /// <param name="OfHead">HEAD, which some registries refuse where GET works; the answer to GET is good for both.</param>
     private readonly record struct Key(OriginReference Reference, bool OfHead);

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Http.Headers;
 using Peerd.Contracts;
 
 namespace Peerd.Node.Origin;
@@ -23,15 +24,22 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
     };
 
     /// <summary>The response for a message, which it owns from here on. The body of a HEAD is empty.</summary>
-    public async Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, HttpMethod method, HttpResponseMessage message, CancellationToken cancellationToken)
+    /// <param name="reference">What was asked for.</param>
+    /// <param name="range">The bytes that were asked for; null for all.</param>
+    /// <param name="method">GET or HEAD.</param>
+    /// <param name="message">The answer.</param>
+    /// <param name="challenge">What the registry asks the client for, which it may be told.</param>
+    /// <param name="cancellationToken">Reaches to the socket.</param>
+    public async Task<OriginResponse> ReadAsync(
+        OriginReference reference, ByteRange? range, HttpMethod method, HttpResponseMessage message, AuthenticationHeaderValue? challenge, CancellationToken cancellationToken)
     {
         OriginResponse? response = null;
         try
         {
-            var source = $"{reference.Registry} ({(reference.Kind == OriginKind.Manifest ? "manifest" : "blob")} {reference.Repository} {reference.Reference})";
+            var source = $"{reference.Registry} ({NameOf(reference.Kind)} {reference.Repository} {reference.Reference})";
             if (message.StatusCode is not (HttpStatusCode.OK or HttpStatusCode.PartialContent))
             {
-                return Refused(source, message);
+                return Refused(source, message, challenge);
             }
 
             if (message.Content.Headers.ContentEncoding.Any(encoding => !string.Equals(encoding, "identity", StringComparison.OrdinalIgnoreCase)))
@@ -64,6 +72,17 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
         }
         : Unreachable($"{source} answered {(int)message.StatusCode} to HEAD");
 
+    private static string NameOf(OriginKind kind) => kind switch
+    {
+        OriginKind.Manifest => "manifest",
+        OriginKind.Tags => "tags",
+        OriginKind.Referrers => "referrers",
+        _ => "blob",
+    };
+
+    private static string? Single(HttpResponseMessage message, string header) =>
+        message.Headers.NonValidated.TryGetValues(header, out var values) && values.Count == 1 ? values.ToString() : null;
+
     private static string? MediaType(HttpResponseMessage message) => message.Content.Headers.ContentType?.MediaType;
 
     private static Digest? ContentDigest(HttpResponseMessage message) =>
@@ -77,7 +96,7 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
         TotalSize = size,
     };
 
-    private OriginResponse Refused(string source, HttpResponseMessage message) => (int)message.StatusCode < 400
+    private OriginResponse Refused(string source, HttpResponseMessage message, AuthenticationHeaderValue? challenge) => (int)message.StatusCode < 400
         ? Unreachable($"{source} answered {(int)message.StatusCode}, which is no answer to what was asked")
         : new OriginResponse
         {
@@ -85,6 +104,7 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
             Status = message.StatusCode,
             Error = $"{source}: the registry answered {(int)message.StatusCode}",
             RetryAfter = RetryAfter.Of(message, time),
+            Challenge = challenge,
             TotalSize = message.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable ? message.Content.Headers.ContentRange?.Length : null,
         };
 
@@ -168,6 +188,8 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
         Body = body,
         MediaType = MediaType(message),
         ContentDigest = ContentDigest(message),
+        Link = Single(message, "Link"),
+        FiltersApplied = Single(message, "OCI-Filters-Applied"),
     };
 
     private sealed class Owner(HttpResponseMessage message, OriginBody body) : IAsyncDisposable

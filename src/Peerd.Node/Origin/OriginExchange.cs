@@ -10,7 +10,7 @@ namespace Peerd.Node.Origin;
 /// One question to a registry up to the headers of the answer that counts: answers its challenge, follows its
 /// redirects, and goes straight to where it redirected a moment ago. Keeps to the registry's pace and pauses. Thread-safe.
 /// </summary>
-internal sealed partial class OriginExchange(OriginTransport transport, TokenSource tokens, OriginSettings settings, OriginMetrics metrics, TimeProvider time, ILogger<OriginExchange> logger)
+internal sealed partial class OriginExchange(OriginTransport transport, TokenSource tokens, CredentialFile credentials, OriginSettings settings, OriginMetrics metrics, TimeProvider time, ILogger<OriginExchange> logger)
 {
     public const string UserAgent = "peerd";
 
@@ -20,7 +20,8 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
 
     private readonly RedirectMemory _redirects = new(time);
 
-    // What each repository asked for last, so that its next request has the token from the start.
+    // What each repository asked for last, so that its next request has the token from the start. Not of clients that bring
+    // credentials of their own.
     private readonly ConcurrentLru<(string Registry, string Repository), BearerChallenge> _challenges = new(1024);
 
     /// <summary>Why the question would not be sent now, for a pause that was asked for; null when it would.</summary>
@@ -61,7 +62,7 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
     private bool TryGetRedirect(OriginQuestion question, [NotNullWhen(true)] out Uri? target)
     {
         target = null;
-        return question.Kind == OriginKind.Blob && question.Method == HttpMethod.Get && _redirects.TryGet(question.Reference, out target);
+        return question is { Kind: OriginKind.Blob, IsCheck: false } && question.Method == HttpMethod.Get && _redirects.TryGet(question.Reference, out target);
     }
 
     private async Task<OriginReply> FollowAsync(OriginQuestion question, Uri start, CancellationToken cancellationToken)
@@ -70,41 +71,64 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
         var endpoint = registry.Endpoint;
         var repository = (reference.Registry, reference.Repository);
         var url = start;
+        var isOurs = reference.Credential is null && endpoint.Auth != RegistryAuth.Relay;
+        var own = isOurs && endpoint.Auth == RegistryAuth.Static ? await credentials.FindAsync(endpoint.Name, cancellationToken) : null;
+        var authorization = reference.Credential is { } credential && (!credential.IsPassword || registry.WantsPassword) ? credential.Authorization : null;
         string? token = null;
-        if (endpoint.IsOriginOf(url) && _challenges.TryGet(repository, out var known))
+        if (isOurs && endpoint.IsOriginOf(url) && _challenges.TryGet(repository, out var known))
         {
-            var answer = await tokens.GetAsync(endpoint, known, rejected: null, registry.TokenPause, cancellationToken);
+            var answer = await tokens.GetAsync(endpoint, known, own, rejected: null, registry.TokenPause, cancellationToken);
             if (answer.Token is null && registry.TokenPause.Refusal is not null)
             {
                 return answer.Failure!;
             }
 
             token = answer.Token;
+            authorization = token is null ? null : $"Bearer {token}";
+        }
+        else if (isOurs && own is { IsIdentityToken: false } && registry.WantsPassword)
+        {
+            authorization = own.Basic;
         }
 
         var isAnswered = false;
         for (var redirects = 0; ;)
         {
-            var reply = await SendOnceAsync(question, url, token, cancellationToken);
+            var reply = await SendOnceAsync(question, url, authorization, cancellationToken);
             if (reply.Message is not { } message)
             {
                 return reply;
             }
 
-            if (message.StatusCode == HttpStatusCode.Unauthorized && !isAnswered && endpoint.IsOriginOf(url)
-                && BearerChallenge.Find(message.Headers.WwwAuthenticate) is { } challenge)
+            var isChallenge = message.StatusCode == HttpStatusCode.Unauthorized && endpoint.IsOriginOf(url);
+            if (isChallenge && !isOurs)
+            {
+                var asked = BearerChallenge.FindForClient(message.Headers.WwwAuthenticate);
+                registry.WantsPassword |= asked is not null && BearerChallenge.IsBasic(asked);
+                return reply with { Challenge = asked };
+            }
+
+            if (isChallenge && !isAnswered && BearerChallenge.Find(message.Headers.WwwAuthenticate) is { } challenge)
             {
                 message.Dispose();
                 isAnswered = true;
                 challenge = challenge.Scope.Length > 0 ? challenge : challenge with { Scope = $"repository:{reference.Repository}:pull" };
-                var answer = await tokens.GetAsync(endpoint, challenge, token, registry.TokenPause, cancellationToken);
+                var answer = await tokens.GetAsync(endpoint, challenge, own, token, registry.TokenPause, cancellationToken);
                 if (answer.Token is null)
                 {
                     return answer.Failure!;
                 }
 
                 token = answer.Token;
+                authorization = $"Bearer {token}";
                 _challenges.AddOrUpdate(repository, challenge);
+            }
+            else if (isChallenge && !isAnswered && own is { IsIdentityToken: false } && message.Headers.WwwAuthenticate.Any(BearerChallenge.IsBasic))
+            {
+                message.Dispose();
+                isAnswered = true;
+                authorization = own.Basic;
+                registry.WantsPassword = true;
             }
             else if (RedirectPolicy.IsRedirect(message.StatusCode))
             {
@@ -134,12 +158,12 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
         }
     }
 
-    private async Task<OriginReply> SendOnceAsync(OriginQuestion question, Uri url, string? token, CancellationToken cancellationToken)
+    private async Task<OriginReply> SendOnceAsync(OriginQuestion question, Uri url, string? authorization, CancellationToken cancellationToken)
     {
         var (registry, method, range) = (question.Registry, question.Method, question.Range);
         var endpoint = registry.Endpoint;
         var isRegistry = endpoint.IsOriginOf(url);
-        if (isRegistry && !await registry.LaneOf(question.Kind, method).PaceAsync(cancellationToken))
+        if (isRegistry && !await registry.LaneOf(question).PaceAsync(cancellationToken))
         {
             return registry.QueueFull;
         }
@@ -160,9 +184,9 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
             request.Headers.Range = new RangeHeaderValue(bytes.Offset, LastByte(bytes));
         }
 
-        if (token is not null && isRegistry)
+        if (authorization is not null && isRegistry)
         {
-            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
+            request.Headers.TryAddWithoutValidation("Authorization", authorization);
         }
 
         var started = time.GetTimestamp();

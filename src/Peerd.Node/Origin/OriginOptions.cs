@@ -15,6 +15,22 @@ internal sealed class OriginOptions
     /// <summary>The only registries that are contacted. Empty: <see cref="DefaultRegistries"/>.</summary>
     public List<OriginRegistryOptions> Registries { get; set; } = [];
 
+    /// <summary>
+    /// With whose credentials registries are read: <c>relay</c>, with those that the client brings, which is handed what the
+    /// registry asks for; <c>anonymous</c>, with tokens that everybody gets; <c>static</c>, with those of
+    /// <see cref="CredentialsFile"/>. Default relay.
+    /// </summary>
+    public string Auth { get; set; } = "relay";
+
+    /// <summary>
+    /// Hand on a registry's demand for a password, too (Basic), if the client is on this machine. It then sends the password
+    /// of the registry to this node in clear text. true or false; default false: such a client reads the registry itself.
+    /// </summary>
+    public string RelayBasic { get; set; } = "false";
+
+    /// <summary>File with the credentials of <c>static</c> registries, in the form of Docker's <c>config.json</c>; read again when it changes. Default none.</summary>
+    public string CredentialsFile { get; set; } = string.Empty;
+
     /// <summary>Longest time to connect, TLS included. Duration, 10ms to 10m; default 5s.</summary>
     public string ConnectTimeout { get; set; } = "5s";
 
@@ -61,4 +77,13 @@ internal sealed class OriginRegistryOptions
 
     /// <summary>Where it is: <c>https://host[:port][/path]</c>. Clear text only when <c>http://</c> is written here. Default: <c>https://&lt;name&gt;</c>.</summary>
     public string? Endpoint { get; set; }
+
+    /// <summary>As <see cref="OriginOptions.Auth"/>, for this registry. Default: what is said there.</summary>
+    public string? Auth { get; set; }
+
+    /// <summary>
+    /// Hosts that may get this registry's static credentials besides its own and those below it: the token server when it is
+    /// elsewhere. Host, or host:port if the port is not the usual one.
+    /// </summary>
+    public List<string> TokenServers { get; set; } = [];
 }

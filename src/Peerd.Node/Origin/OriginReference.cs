@@ -5,6 +5,12 @@ internal enum OriginKind
 {
     Manifest,
     Blob,
+
+    /// <summary>A page of the tags of a repository; the reference is <c>list</c>.</summary>
+    Tags,
+
+    /// <summary>A page of what refers to a manifest; the reference is its digest.</summary>
+    Referrers,
 }
 
 /// <summary>One thing at a registry, as a client named it.</summary>
@@ -14,11 +20,26 @@ internal enum OriginKind
 /// <param name="Reference">Digest or tag.</param>
 internal sealed record OriginReference(string Registry, string Repository, OriginKind Kind, string Reference)
 {
+    /// <summary>Nowhere: what only other nodes are to be asked for.</summary>
+    public static readonly OriginReference None = new(string.Empty, string.Empty, OriginKind.Blob, string.Empty);
+
     /// <summary>The URL that the client wants it read from; null when the registry is to be asked for it.</summary>
     public GivenUrl? Given { get; init; }
 
+    /// <summary>
+    /// What the client brought for the registry; null when the registry is read with what this node has for it
+    /// (<see cref="RegistryAuth"/>).
+    /// </summary>
+    public CallerCredential? Credential { get; init; }
+
+    /// <summary>The same for memories that outlive the client's request: they hold none of its secrets.</summary>
+    public OriginReference WithoutSecrets() => Credential is null ? this : this with { Credential = Credential.Forgotten };
+
     /// <summary>A container waits for it right now: it does not queue behind what is fetched for later.</summary>
     public bool IsUrgent { get; init; }
+
+    /// <summary>Query of a list, escaped, without the question mark.</summary>
+    public string Query { get; init; } = string.Empty;
 
     /// <summary>A blob at a URL that a client gave.</summary>
     /// <param name="given">The URL.</param>

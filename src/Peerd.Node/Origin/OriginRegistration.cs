@@ -21,6 +21,7 @@ internal static class OriginRegistration
         services.AddSingleton(static provider => BlobHosts.From(provider.GetRequiredService<IOptions<BlobOptions>>().Value, provider.GetRequiredService<OriginSettings>()));
         services.AddSingleton<OriginMetrics>();
         services.AddSingleton<OriginTransport>();
+        services.AddSingleton<CredentialFile>();
         services.AddSingleton<TokenSource>();
         services.AddSingleton<OriginExchange>();
         services.AddSingleton<RegistryOrigin>();

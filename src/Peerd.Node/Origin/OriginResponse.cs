@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Http.Headers;
 using Peerd.Contracts;
 
 namespace Peerd.Node.Origin;
@@ -49,8 +50,17 @@ internal sealed class OriginResponse : IAsyncDisposable
     /// <summary>Docker-Content-Digest if it is a well-formed digest, else null.</summary>
     public Digest? ContentDigest { get; init; }
 
+    /// <summary>Link of a list, as the registry wrote it; null when there is none.</summary>
+    public string? Link { get; init; }
+
+    /// <summary>OCI-Filters-Applied of a list, as the registry wrote it; null when there is none.</summary>
+    public string? FiltersApplied { get; init; }
+
     /// <summary>Retry-After if the origin sent one.</summary>
     public TimeSpan? RetryAfter { get; init; }
+
+    /// <summary>What the registry asks the client for, with a 401 that the client may answer; else null.</summary>
+    public AuthenticationHeaderValue? Challenge { get; init; }
 
     /// <summary>The same answer, which gives back what it held, and then the slot, when it is disposed.</summary>
     public OriginResponse Holding(IDisposable slot) => new(new Holder(this, slot))
@@ -62,6 +72,8 @@ internal sealed class OriginResponse : IAsyncDisposable
         Body = Body,
         MediaType = MediaType,
         ContentDigest = ContentDigest,
+        Link = Link,
+        FiltersApplied = FiltersApplied,
     };
 
     public ValueTask DisposeAsync() => _owner?.DisposeAsync() ?? ValueTask.CompletedTask;

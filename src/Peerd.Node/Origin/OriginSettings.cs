@@ -15,7 +15,9 @@ internal sealed record OriginSettings(
     int MaxRedirects,
     int MaxConcurrentRequests,
     int RequestsPerSecond,
-    TimeSpan NotFoundFor)
+    TimeSpan NotFoundFor,
+    bool RelayBasic,
+    string CredentialsFile)
 {
     private static readonly TimeSpan MinTimeout = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan MaxTimeout = TimeSpan.FromMinutes(10);
@@ -30,7 +32,7 @@ internal sealed record OriginSettings(
     {
         var found = new SettingFaults(OriginOptions.Section);
         settings = new OriginSettings(
-            Endpoints(options.Registries, found),
+            Endpoints(options, found),
             found.ReadDuration(nameof(options.ConnectTimeout), options.ConnectTimeout, MinTimeout, MaxTimeout),
             found.ReadDuration(nameof(options.HeaderTimeout), options.HeaderTimeout, MinTimeout, MaxTimeout),
             found.ReadDuration(nameof(options.IdleTimeout), options.IdleTimeout, MinTimeout, MaxTimeout),
@@ -39,7 +41,9 @@ internal sealed record OriginSettings(
             found.ReadNumber(nameof(options.MaxRedirects), options.MaxRedirects, 0, 20),
             found.ReadNumber(nameof(options.MaxConcurrentRequests), options.MaxConcurrentRequests, 1, 1024),
             found.ReadNumber(nameof(options.RequestsPerSecond), options.RequestsPerSecond, 1, 10_000),
-            found.ReadDuration(nameof(options.NotFoundFor), options.NotFoundFor, TimeSpan.Zero, TimeSpan.FromMinutes(1)));
+            found.ReadDuration(nameof(options.NotFoundFor), options.NotFoundFor, TimeSpan.Zero, TimeSpan.FromMinutes(1)),
+            found.ReadFlag(nameof(options.RelayBasic), options.RelayBasic),
+            options.CredentialsFile);
         errors = found.All;
         if (errors.Count > 0)
         {
@@ -49,8 +53,15 @@ internal sealed record OriginSettings(
         return settings is not null;
     }
 
-    private static FrozenDictionary<string, RegistryEndpoint> Endpoints(List<OriginRegistryOptions> registries, SettingFaults faults)
+    private static FrozenDictionary<string, RegistryEndpoint> Endpoints(OriginOptions options, SettingFaults faults)
     {
+        var registries = options.Registries;
+        if (options.CredentialsFile.Length > 0 && !Path.IsPathFullyQualified(options.CredentialsFile))
+        {
+            faults.Add(nameof(options.CredentialsFile), options.CredentialsFile, "an absolute path");
+        }
+
+        var usual = ReadAuth(nameof(options.Auth), options.Auth, options, faults);
         if (registries.Count == 0)
         {
             registries = [.. OriginOptions.DefaultRegistries.Select(name => new OriginRegistryOptions { Name = name })];
@@ -68,12 +79,36 @@ internal sealed record OriginSettings(
             {
                 faults.Add($"Registries:{i}:Endpoint", endpoint, "https://host[:port][/path] or http://host[:port][/path], without user, query and fragment");
             }
-            else if (!endpoints.TryAdd(name, parsed))
+            else if (registries[i].TokenServers.FindIndex(server => !RegistryName.IsValid(server)) is >= 0 and var wrong)
+            {
+                faults.Add($"Registries:{i}:TokenServers:{wrong}", registries[i].TokenServers[wrong], RegistryName.Allowed);
+            }
+            else if (!endpoints.TryAdd(name, parsed.With(
+                registries[i].Auth is { } auth ? ReadAuth($"Registries:{i}:Auth", auth, options, faults) : usual, registries[i].TokenServers)))
             {
                 faults.Add($"Registries:{i}:Name", name, "each registry once");
             }
         }
 
         return endpoints.ToFrozenDictionary(StringComparer.Ordinal);
+    }
+
+    private static RegistryAuth ReadAuth(string key, string value, OriginOptions options, SettingFaults faults)
+    {
+        switch (value.ToLowerInvariant())
+        {
+            case "relay":
+                return RegistryAuth.Relay;
+            case "anonymous":
+                return RegistryAuth.Anonymous;
+            case "static" when options.CredentialsFile.Length > 0:
+                return RegistryAuth.Static;
+            case "static":
+                faults.Add(key, value, $"static only with a file in {OriginOptions.Section}:{nameof(options.CredentialsFile)}");
+                return default;
+            default:
+                faults.Add(key, value, "relay, anonymous or static");
+                return default;
+        }
     }
 }

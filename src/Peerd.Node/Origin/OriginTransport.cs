@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Security.Authentication;
 
@@ -10,6 +11,9 @@ internal delegate Task<IPAddress[]> HostResolver(string host, CancellationToken 
 /// <summary>What came of one HTTP request: the message whose headers arrived, or why there is none.</summary>
 internal readonly record struct OriginReply(HttpResponseMessage? Message, OriginFailure? Failure)
 {
+    /// <summary>Of a 401 that is not answered here: what the client could answer; null when there is nothing that it could.</summary>
+    public AuthenticationHeaderValue? Challenge { get; init; }
+
     public static implicit operator OriginReply(OriginFailure failure) => new(null, failure);
 }
 

@@ -7,6 +7,8 @@ internal sealed class Origins(RegistryOrigin registries, BlobStores stores) : IO
 {
     public bool Serves(string registry) => registries.Serves(registry);
 
+    public bool Relays(string registry) => registries.Relays(registry);
+
     public Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, CancellationToken cancellationToken) =>
         reference.Given is null ? registries.ReadAsync(reference, range, cancellationToken) : stores.ReadAsync(reference, range, cancellationToken);
 

@@ -4,8 +4,8 @@ using BitFaster.Caching.Lru;
 namespace Peerd.Node.Origin;
 
 /// <summary>
-/// Where the registries' redirects of blobs led a short time ago, so that the next range goes there at once. Only what
-/// was got without the credentials of a client may be kept here. Thread-safe.
+/// Where the registries' redirects of blobs led a short time ago, so that the next range goes there at once. Each client
+/// is led only to where the registry sent one with the same credential. Thread-safe.
 /// </summary>
 internal sealed class RedirectMemory(TimeProvider time)
 {
@@ -16,13 +16,13 @@ internal sealed class RedirectMemory(TimeProvider time)
 
     public bool TryGet(OriginReference reference, [NotNullWhen(true)] out Uri? target)
     {
-        target = _entries.TryGet(reference, out var entry) && time.GetElapsedTime(entry.Since) < Lifetime ? entry.Target : null;
+        target = _entries.TryGet(reference.WithoutSecrets(), out var entry) && time.GetElapsedTime(entry.Since) < Lifetime ? entry.Target : null;
         return target is not null;
     }
 
-    public void Remember(OriginReference reference, Uri target) => _entries.AddOrUpdate(reference, new Entry(target, time.GetTimestamp()));
+    public void Remember(OriginReference reference, Uri target) => _entries.AddOrUpdate(reference.WithoutSecrets(), new Entry(target, time.GetTimestamp()));
 
-    public void Forget(OriginReference reference) => _entries.TryRemove(reference);
+    public void Forget(OriginReference reference) => _entries.TryRemove(reference.WithoutSecrets());
 
     private sealed record Entry(Uri Target, long Since);
 }

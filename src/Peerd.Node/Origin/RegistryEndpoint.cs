@@ -7,6 +7,12 @@ namespace Peerd.Node.Origin;
 /// <summary>Where a configured registry is. Immutable.</summary>
 internal sealed class RegistryEndpoint
 {
+    private static readonly Dictionary<string, string> WellKnownTokenServers = new(StringComparer.Ordinal)
+    {
+        ["docker.io"] = "auth.docker.io",
+        ["registry.gitlab.com"] = "gitlab.com",
+    };
+
     private readonly string _base;
 
     private RegistryEndpoint(string name, Uri address)
@@ -29,6 +35,27 @@ internal sealed class RegistryEndpoint
     /// <summary>True for a registry on this very machine, whose redirects may stay here.</summary>
     public bool IsLocal { get; }
 
+    /// <summary>With whose credentials it is read.</summary>
+    public RegistryAuth Auth { get; private init; }
+
+    /// <summary>Further hosts that may get the credentials of the operator.</summary>
+    public IReadOnlyList<string> TokenServers { get; private init; } = [];
+
+    /// <summary>The same registry, read in this way.</summary>
+    public RegistryEndpoint With(RegistryAuth auth, IReadOnlyList<string> tokenServers) => new(Name, Address) { Auth = auth, TokenServers = tokenServers };
+
+    /// <summary>
+    /// True when a token server may get the operator's credentials: on the registry's own host or below it, where that
+    /// well-known registry has it, or one that the operator named.
+    /// </summary>
+    public bool IsTokenServer(Uri url)
+    {
+        var host = url.IdnHost;
+        return IsOrBelow(host, Address.IdnHost) || IsOrBelow(host, Name.Split(':')[0])
+            || (WellKnownTokenServers.TryGetValue(Name, out var known) && string.Equals(host, known, StringComparison.OrdinalIgnoreCase) && url.IsDefaultPort)
+            || TokenServers.Contains(url.IsDefaultPort ? host : $"{host}:{url.Port}", StringComparer.OrdinalIgnoreCase);
+    }
+
     /// <summary>An endpoint as configured; without <paramref name="address"/> the usual one of the registry.</summary>
     public static bool TryCreate(string name, string? address, [NotNullWhen(true)] out RegistryEndpoint? endpoint)
     {
@@ -50,13 +77,28 @@ internal sealed class RegistryEndpoint
     public bool TryLocate(OriginReference reference, [NotNullWhen(true)] out Uri? url)
     {
         url = null;
-        if (!RegistryName.IsRepository(reference.Repository)
-            || !(Digest.TryParse(reference.Reference, out _) || (reference.Kind == OriginKind.Manifest && RegistryName.IsTag(reference.Reference))))
+        var isAllowed = reference.Kind switch
+        {
+            OriginKind.Manifest => Digest.TryParse(reference.Reference, out _) || RegistryName.IsTag(reference.Reference),
+            OriginKind.Tags => reference.Reference == "list",
+            _ => Digest.TryParse(reference.Reference, out _),
+        };
+        if (!isAllowed || !RegistryName.IsRepository(reference.Repository))
         {
             return false;
         }
 
-        var kind = reference.Kind == OriginKind.Manifest ? "manifests" : "blobs";
-        return OriginUrl.TryParse($"{_base}/v2/{reference.Repository}/{kind}/{reference.Reference}", out url);
+        var kind = reference.Kind switch
+        {
+            OriginKind.Manifest => "manifests",
+            OriginKind.Tags => "tags",
+            OriginKind.Referrers => "referrers",
+            _ => "blobs",
+        };
+        var query = reference.Query.Length > 0 ? $"?{reference.Query}" : string.Empty;
+        return OriginUrl.TryParse($"{_base}/v2/{reference.Repository}/{kind}/{reference.Reference}{query}", out url);
     }
+
+    private static bool IsOrBelow(string host, string parent) =>
+        string.Equals(host, parent, StringComparison.OrdinalIgnoreCase) || host.EndsWith('.' + parent, StringComparison.OrdinalIgnoreCase);
 }

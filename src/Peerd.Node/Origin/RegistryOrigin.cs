@@ -34,6 +34,8 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
 
     public bool Serves(string registry) => _registries.ContainsKey(registry);
 
+    public bool Relays(string registry) => _registries.TryGetValue(registry, out var known) && known.Endpoint.Auth == RegistryAuth.Relay;
+
     public Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, CancellationToken cancellationToken)
     {
         if (range is { } bytes)
@@ -127,7 +129,7 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
             return head;
         }
 
-        await using var first = await AskAsync(reference, HttpMethod.Get, new ByteRange(0, 1), cancellationToken);
+        await using var first = await AskAsync(reference, HttpMethod.Get, new ByteRange(0, 1), cancellationToken, isCheck: true);
         var isEmpty = first is { Status: HttpStatusCode.RequestedRangeNotSatisfiable, TotalSize: 0 };
         return first.Outcome != OriginOutcome.Ok && !isEmpty
             ? first
@@ -141,7 +143,7 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
             };
     }
 
-    private async Task<OriginResponse> AskAsync(OriginReference reference, HttpMethod method, ByteRange? range, CancellationToken cancellationToken)
+    private async Task<OriginResponse> AskAsync(OriginReference reference, HttpMethod method, ByteRange? range, CancellationToken cancellationToken, bool isCheck = false)
     {
         if (!_registries.TryGetValue(reference.Registry, out var registry))
         {
@@ -153,13 +155,13 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
             return OriginAnswer.Unreachable("the repository or reference is malformed");
         }
 
-        var question = new OriginQuestion(registry, reference, url, method, range);
+        var question = new OriginQuestion(registry, reference, url, method, range, isCheck);
         if (KnownAnswer(question) is { } known)
         {
             return Unasked(known);
         }
 
-        var slot = await registry.LaneOf(reference.Kind, method).EnterAsync(cancellationToken);
+        var slot = await registry.LaneOf(question).EnterAsync(cancellationToken);
         if (!slot.IsAcquired)
         {
             slot.Dispose();
@@ -215,7 +217,7 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
             return new OriginAttempt(OriginAnswer.Of(failure), failure.IsPassing && failure.RetryAfter is null, since, failure.Unasked);
         }
 
-        var response = await _answer.ReadAsync(question.Reference, question.Range, question.Method, message, cancellationToken);
+        var response = await _answer.ReadAsync(question.Reference, question.Range, question.Method, message, reply.Challenge, cancellationToken);
 
         // An origin that says when to come back is not asked before; the caller decides whether to wait.
         var isPassing = response is { Outcome: OriginOutcome.Refused, RetryAfter: null } && (int)response.Status is 408 or 500 or 502 or 503 or 504;

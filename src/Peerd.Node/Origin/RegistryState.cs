@@ -15,6 +15,7 @@ internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings se
     private readonly OriginPause _blobPause = new($"blobs of {endpoint.Name}", time, logger);
 
     private int _isUnreachable;
+    private volatile bool _wantsPassword;
 
     public RegistryEndpoint Endpoint { get; } = endpoint;
 
@@ -24,13 +25,21 @@ internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings se
     /// <summary>For its token server: who has a token goes on.</summary>
     public OriginPause TokenPause { get; } = new($"the token server of {endpoint.Name}", time, logger);
 
+    /// <summary>It asked for a password, and not for a token: the operator's goes with the first request, and clients' are passed on.</summary>
+    public bool WantsPassword
+    {
+        get => _wantsPassword;
+        set => _wantsPassword = value;
+    }
+
     /// <summary>The answer when a lane takes no more.</summary>
     public OriginFailure QueueFull { get; } = new($"too many requests wait for {endpoint.Name}", Unasked: UnaskedReason.QueueFull);
 
-    public RegistryLane LaneOf(OriginKind kind, HttpMethod method) => kind == OriginKind.Blob && method == HttpMethod.Get ? _blobs : _others;
+    public RegistryLane LaneOf(OriginQuestion question) =>
+        question is { Kind: OriginKind.Blob, IsCheck: false } && question.Method == HttpMethod.Get ? _blobs : _others;
 
     /// <summary>The pause of the registry itself.</summary>
-    public OriginPause PauseOf(OriginKind kind) => kind == OriginKind.Manifest ? _manifestPause : _blobPause;
+    public OriginPause PauseOf(OriginKind kind) => kind == OriginKind.Blob ? _blobPause : _manifestPause;
 
     /// <summary>Notes whether it was reached; true when that is news.</summary>
     public bool Note(bool isReached)

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Net;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using BitFaster.Caching.Lru;
@@ -11,8 +10,8 @@ namespace Peerd.Node.Origin;
 internal sealed record TokenAnswer(string? Token, DateTimeOffset FreshUntil, OriginFailure? Failure);
 
 /// <summary>
-/// Anonymous tokens of the registries' token servers, kept until shortly before they end. One request at a time for
-/// the same realm, service and scope, whoever waits for it. Thread-safe.
+/// Tokens of the registries' token servers, anonymous ones or those that the operator's credentials give, kept until shortly
+/// before they end. One request at a time for the same realm, service, scope and credential, whoever waits for it. Thread-safe.
 /// </summary>
 internal sealed class TokenSource(OriginTransport transport, OriginSettings settings, TimeProvider time)
 {
@@ -22,26 +21,33 @@ internal sealed class TokenSource(OriginTransport transport, OriginSettings sett
     private static readonly SearchValues<char> TokenCharacters =
         SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=");
 
-    private readonly ConcurrentLru<BearerChallenge, Slot> _slots = new(1024);
+    private readonly ConcurrentLru<(BearerChallenge, RegistryCredential?), Slot> _slots = new(1024);
 
     /// <summary>A token for the challenge.</summary>
     /// <param name="endpoint">The registry that challenged.</param>
     /// <param name="challenge">What it wants.</param>
+    /// <param name="credential">The operator's, for this registry; null for an anonymous token.</param>
     /// <param name="rejected">A token that the registry no longer takes: it is not given again.</param>
     /// <param name="pause">Of the registry's token server.</param>
     /// <param name="cancellationToken">Ends this wait, not the request that others may wait for.</param>
-    public Task<TokenAnswer> GetAsync(RegistryEndpoint endpoint, BearerChallenge challenge, string? rejected, OriginPause pause, CancellationToken cancellationToken)
+    public Task<TokenAnswer> GetAsync(
+        RegistryEndpoint endpoint, BearerChallenge challenge, RegistryCredential? credential, string? rejected, OriginPause pause, CancellationToken cancellationToken)
     {
         // Looked at for each registry: what one may use is not allowed for another that names the same realm.
-        if (!TryLocate(challenge, out var url))
+        if (!challenge.TryLocate(out var url))
         {
             return Task.FromResult(Unauthorized("the realm in its challenge is no http or https URL"));
         }
 
+        if (credential is not null && !endpoint.IsTokenServer(url))
+        {
+            return Task.FromResult(Unauthorized($"its token server {OriginUrl.Redact(url)} gets no credentials: it is not of the registry's domain, nor among its TokenServers"));
+        }
+
         return RedirectPolicy.RefusalOf(endpoint, url) is { } refusal
             ? Task.FromResult(Unauthorized($"its token server {OriginUrl.Redact(url)} is not asked: {refusal}"))
-            : _slots.GetOrAdd(challenge, static _ => new Slot())
-                .GetAsync(rejected, time.GetUtcNow(), () => pause.Refusal is { } paused ? Task.FromResult(Failed(paused)) : FetchAsync(endpoint, url, pause))
+            : _slots.GetOrAdd((challenge, credential), static _ => new Slot())
+                .GetAsync(rejected, time.GetUtcNow(), () => pause.Refusal is { } paused ? Task.FromResult(Failed(paused)) : FetchAsync(endpoint, challenge, url, credential, pause))
                 .WaitAsync(cancellationToken);
     }
 
@@ -49,34 +55,38 @@ internal sealed class TokenSource(OriginTransport transport, OriginSettings sett
 
     private static TokenAnswer Failed(OriginFailure failure) => new(null, default, failure);
 
-    private static bool TryLocate(BearerChallenge challenge, out Uri url)
+    // As Docker asks: a password by GET, an identity token as the refresh token that it is (OAuth2).
+    private static HttpRequestMessage RequestFor(BearerChallenge challenge, Uri url, RegistryCredential? credential)
     {
-        var text = new StringBuilder(challenge.Realm);
-        var separator = challenge.Realm.Contains('?', StringComparison.Ordinal) ? '&' : '?';
-        if (challenge.Service.Length > 0)
+        if (credential is { IsIdentityToken: true })
         {
-            text.Append(separator).Append("service=").Append(Uri.EscapeDataString(challenge.Service));
-            separator = '&';
+            var form = new Dictionary<string, string>
+            {
+                ["grant_type"] = "refresh_token",
+                ["client_id"] = OriginExchange.UserAgent,
+                ["service"] = challenge.Service,
+                ["scope"] = challenge.Scope,
+                ["refresh_token"] = credential.Secret,
+            };
+            return new HttpRequestMessage(HttpMethod.Post, new Uri(challenge.Realm)) { Content = new FormUrlEncodedContent(form) };
         }
 
-        foreach (var scope in challenge.Scope.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        var request = new HttpRequestMessage(HttpMethod.Get, url);
+        if (credential is not null)
         {
-            text.Append(separator).Append("scope=").Append(Uri.EscapeDataString(scope));
-            separator = '&';
+            request.Headers.TryAddWithoutValidation("Authorization", credential.Basic);
         }
 
-        var isUrl = OriginUrl.TryParse(text.ToString(), out var parsed) && !challenge.Realm.Contains('#', StringComparison.Ordinal);
-        url = parsed!;
-        return isUrl;
+        return request;
     }
 
-    private async Task<TokenAnswer> FetchAsync(RegistryEndpoint endpoint, Uri url, OriginPause pause)
+    private async Task<TokenAnswer> FetchAsync(RegistryEndpoint endpoint, BearerChallenge challenge, Uri url, RegistryCredential? credential, OriginPause pause)
     {
         var server = OriginUrl.Redact(url);
         using var deadline = new CancellationTokenSource(settings.HeaderTimeout * 2, time);
         try
         {
-            using var request = new HttpRequestMessage(HttpMethod.Get, url);
+            using var request = RequestFor(challenge, url, credential);
             request.Headers.TryAddWithoutValidation("User-Agent", OriginExchange.UserAgent);
             var reply = await transport.SendAsync(endpoint, request, deadline.Token);
             if (reply.Message is null)

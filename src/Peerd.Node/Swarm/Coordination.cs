@@ -14,9 +14,6 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 {
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
 
-    /// <summary>News of this long go into one push.</summary>
-    private static readonly TimeSpan Coalesce = TimeSpan.FromMilliseconds(5);
-
     /// <summary>How long another owner may take to tell what it knows.</summary>
     private static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
 
@@ -430,9 +427,10 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 return;
             }
 
-            if (owner.Now - _lastFlush is { } since && since < Coalesce)
+            var interval = owner._policy.PushInterval(_sessions.Count);
+            if (owner.Now - _lastFlush is { } since && since < interval)
             {
-                _flushing = FlushLaterAsync(Coalesce - since);
+                _flushing = FlushLaterAsync(interval - since);
             }
             else
             {

@@ -113,4 +113,24 @@ internal sealed record CoordinatorPolicy
 
     /// <summary>Longest pause that an origin can ask for.</summary>
     public TimeSpan LongestOriginPause { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>
+    /// What happens within this time is told together. In a large herd each has enough to do meanwhile, and something happens
+    /// all the time: matching once for all of it is what keeps the owner's processor free.
+    /// </summary>
+    /// <param name="askers">How many ask.</param>
+    public TimeSpan PushInterval(int askers) =>
+        LeastPushInterval + ((LongestPushInterval - LeastPushInterval) * Math.Clamp((askers - AskersOfSmallHerd) / (double)(AskersOfLargeHerd - AskersOfSmallHerd), 0, 1));
+
+    /// <summary>The least of <see cref="PushInterval"/>.</summary>
+    public TimeSpan LeastPushInterval { get; init; } = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>The most of <see cref="PushInterval"/>.</summary>
+    public TimeSpan LongestPushInterval { get; init; } = TimeSpan.FromMilliseconds(20);
+
+    /// <summary>So many, or fewer, get the least of <see cref="PushInterval"/>.</summary>
+    public int AskersOfSmallHerd { get; init; } = 100;
+
+    /// <summary>So many, or more, get the most of <see cref="PushInterval"/>.</summary>
+    public int AskersOfLargeHerd { get; init; } = 1000;
 }

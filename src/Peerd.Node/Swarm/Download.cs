@@ -30,9 +30,6 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 {
     private const int MaxEmptyReads = 3;
 
-    /// <summary>Ways to the origin that are remembered: each client of a store brings signatures of its own.</summary>
-    private const int MaxOrigins = 8;
-
     /// <summary>After so long an origin that failed is tried again for a client that comes again.</summary>
     private static readonly TimeSpan RetryOrigin = TimeSpan.FromSeconds(2);
 
@@ -43,6 +40,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private static readonly TimeSpan UrgentPatience = TimeSpan.FromMilliseconds(750);
 
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan ChallengePatience = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(5);
     private static readonly TimeSpan ReadingInterval = TimeSpan.FromMilliseconds(500);
 
@@ -64,7 +62,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly List<uint> _learnedOrder = [];
     private readonly HashSet<int> _urgent = [];
     private IReadOnlyList<Demand> _background = [];
-    private readonly List<OriginReference> _origins = [];
+    private readonly ClientOrigins _origins;
     private readonly Dictionary<int, ulong[]> _checksums = [];
     private readonly List<int> _arrived = [];
     private readonly List<int> _read = [];
@@ -100,8 +98,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         _services = services;
         Digest = digest;
-        _origins.Add(origin);
+        _origins = new ClientOrigins(origin);
         _wantsWhole = isWhole;
+        if (origin == OriginReference.None)
+        {
+            _originFailure = new SourceFailure(HttpStatusCode.BadGateway, "no other node has it");
+        }
     }
 
     public Digest Digest { get; }
@@ -158,6 +160,39 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
             _link = _services.OpenLink(Digest, this);
             Own(TickAsync(_stop.Token));
+            if (_origins.Current is { Credential: { } credential } origin && credential.Equals(CallerCredential.None))
+            {
+                Own(AskForChallengeAsync(origin, _stop.Token));
+            }
+        }
+    }
+
+    /// <summary>A client that brought nothing may have to bring something: in a herd it is told so before it is its turn to read.</summary>
+    private async Task AskForChallengeAsync(OriginReference origin, CancellationToken cancellationToken)
+    {
+        await Task.Delay(ChallengePatience, _services.Time, cancellationToken);
+        lock (_lock)
+        {
+            if (_machine is not null || _isProbing || IsOver)
+            {
+                return;
+            }
+        }
+
+        await using var answer = await _services.Origin.StatAsync(origin, cancellationToken);
+        if (answer.Challenge is null)
+        {
+            return;
+        }
+
+        var failure = SourceFailure.Of(answer);
+        lock (_lock)
+        {
+            if (_machine is null && !_origins.Failed(origin, failure))
+            {
+                (_originFailure, _originFailedAt) = (failure, Now);
+                _opened.TrySetResult(failure);
+            }
         }
     }
 
@@ -175,21 +210,28 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 }
             }
 
-            if (_origins.Contains(origin))
+            if (origin != OriginReference.None)
             {
-                OriginMayWorkAgain(RetryOrigin);
-                return;
+                OriginMayWorkAgain(_origins.Join(origin) ? TimeSpan.Zero : RetryOrigin);
             }
+        }
+    }
 
-            // After the others: what works for a client must not be spoiled by another client's way.
-            _origins.Add(origin);
-            if (_origins.Count > MaxOrigins)
-            {
-                // The oldest signature is the first to expire.
-                _origins.RemoveAt(0);
-            }
+    /// <summary>What came of a client's own way to the origin; null when it was not tried, or works.</summary>
+    public SourceFailure? FailureOf(OriginReference origin)
+    {
+        lock (_lock)
+        {
+            return _origins.FailureOf(origin);
+        }
+    }
 
-            OriginMayWorkAgain(TimeSpan.Zero);
+    /// <summary>A client wants no more of it.</summary>
+    public void RemoveClient(OriginReference origin)
+    {
+        lock (_lock)
+        {
+            _origins.Leave(origin);
         }
     }
 
@@ -562,24 +604,25 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             lock (_lock)
             {
                 _isProbing = false;
-                if (HasAnotherOrigin(origin))
+                var failure = response.Outcome == OriginOutcome.Ok
+                    ? new SourceFailure(HttpStatusCode.BadGateway, "the origin did not tell the size of the content")
+                    : SourceFailure.Of(response);
+                if (_origins.Failed(origin, failure))
                 {
                     Probe();
                     return;
                 }
 
-                _originFailure = response.Outcome == OriginOutcome.Ok
-                    ? new SourceFailure(HttpStatusCode.BadGateway, "the origin did not tell the size of the content")
-                    : SourceFailure.Of(response);
-                _originFailedAt = Now;
+                (_originFailure, _originFailedAt) = (failure, Now);
                 if (_machine is not null)
                 {
                     // Its size has become known in the meantime.
                     return;
                 }
 
-                if (_isOwnerLost)
+                if (_isOwnerLost || failure.Challenge is not null)
                 {
+                    // Others may have better luck, but this client can do something about it.
                     _opened.TrySetResult(_originFailure);
                 }
 
@@ -955,7 +998,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             MarkIncoming(first, count, isIncoming: false);
-            if (failure is not null && HasAnotherOrigin(origin))
+            if (failure is null)
+            {
+                _origins.Worked(origin);
+            }
+            else if (_origins.Failed(origin, failure))
             {
                 failure = null;
             }
@@ -972,18 +1019,6 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>
     private static uint PauseOf(SourceFailure? failure) => failure?.RetryAfter is { } pause ? (uint)Math.Clamp(pause.TotalMilliseconds, 1, int.MaxValue) : 0;
-
-    /// <summary>One way to the origin is of no use. Its last one stays, so that there is something to tell.</summary>
-    private bool HasAnotherOrigin(OriginReference useless)
-    {
-        if (_origins.Count > 1)
-        {
-            _origins.Remove(useless);
-            return true;
-        }
-
-        return _origins[0] != useless;
-    }
 
     /// <summary>A frame that was hashed already may come again, but not with other bytes.</summary>
     private bool IsExpected(int frame, ulong checksum)
@@ -1338,7 +1373,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
-            return _origins[0];
+            return _origins.Current;
         }
     }
 

@@ -51,13 +51,13 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
             {
                 entry.Users++;
                 entry.Download.AddClient(origin, isWhole);
-                return new DownloadUse(this, entry.Download);
+                return new DownloadUse(this, entry.Download, origin);
             }
 
             entry = new Entry(new Download(_services, digest, origin, isWhole)) { Users = 1 };
             _entries[digest] = entry;
             entry.Download.Start();
-            return new DownloadUse(this, entry.Download);
+            return new DownloadUse(this, entry.Download, origin);
         }
     }
 
@@ -138,8 +138,9 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
         await Task.WhenAll(closing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    internal void Leave(Download download)
+    internal void Leave(Download download, OriginReference origin)
     {
+        download.RemoveClient(origin);
         lock (_lock)
         {
             if (_entries.TryGetValue(download.Digest, out var entry) && ReferenceEquals(entry.Download, download))
@@ -194,17 +195,20 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
 }
 
 /// <summary>One use of a download. Dispose exactly once.</summary>
-internal sealed class DownloadUse(Downloads downloads, Download download) : IDisposable
+internal sealed class DownloadUse(Downloads downloads, Download download, OriginReference origin) : IDisposable
 {
     private int _disposed;
 
     public Download Download { get; } = download;
 
+    /// <summary>What came of this client's own way to the origin; null when it was not tried, or works.</summary>
+    public SourceFailure? Failure => Download.FailureOf(origin);
+
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)
         {
-            downloads.Leave(Download);
+            downloads.Leave(Download, origin);
         }
     }
 }

@@ -78,12 +78,14 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         var reading = askers.Count(asker => asker.Grants.Count > 0);
         var isAnybodyFree = askers.Any(asker => asker.Asker!.CanReachOrigin && IsTrusted(asker, now));
         var least = table is null ? 0 : askers.Select(asker => asker.Held.Count).DefaultIfEmpty().Max() - (int)Math.Ceiling(policy.FarBehind * table.Layout.SegmentCount);
-        var isForemostEnough = askers.Count(asker => asker.Grants.Count > 0 && asker.Held.Count >= least) >= policy.ForemostReaders;
+        // Who has let a lease expire may be dead, however much it holds. Nobody is kept waiting for it, and it gets nothing
+        // beside what it still reads: with leases that end at different times it would be a reader for ever.
+        var isForemostEnough = askers.Count(asker => asker.Grants.Count > 0 && asker.Held.Count >= least && asker.Asker!.Expired == 0) >= policy.ForemostReaders;
         Participant? best = null;
         foreach (var asker in askers)
         {
             if (!asker.Asker!.CanReachOrigin || (isForemostEnough && IsBehind(asker, least)) || (isAnybodyFree && !IsTrusted(asker, now))
-                || !HasRoom(asker, table, askers.Count, isAlone) || (asker.Grants.Count == 0 && reading >= policy.Readers)
+                || !HasRoom(asker, table, askers.Count, isAlone) || (asker.Grants.Count == 0 ? reading >= policy.Readers : asker.Asker.Expired > 0 && askers.Count > 1)
                 || (table is not null && NextFor(asker, table, isAlone) < 0))
             {
                 continue;

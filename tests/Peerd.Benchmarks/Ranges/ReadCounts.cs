@@ -1,4 +1,4 @@
-using Peerd.Benchmarks.Servers;
+using Peerd.EndToEnd.Harness;
 
 namespace Peerd.Benchmarks.Ranges;
 

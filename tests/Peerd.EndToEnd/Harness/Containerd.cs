@@ -1,53 +1,60 @@
 using Peerd.Contracts;
+using Peerd.EndToEnd.Harness.Cri;
 
 namespace Peerd.EndToEnd.Harness;
 
-/// <summary>A real containerd daemon with its own store, and <c>ctr</c> as its client.</summary>
+/// <summary>A real containerd daemon with its own store, and its clients.</summary>
 internal sealed class Containerd
 {
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(20);
-    private static readonly string Snapshotter = File.ReadAllText("/proc/filesystems").Contains("overlay", StringComparison.Ordinal) ? "overlayfs" : "native";
+    private static readonly TimeSpan ShortTimeout = TimeSpan.FromSeconds(30);
 
     private readonly Lab _lab;
+    private readonly ContainerdSetup _setup;
     private readonly string _folder;
     private readonly string _socket;
     private readonly string _name;
+    private readonly CtrImages _ctr;
 
-    private Containerd(Lab lab, string name, string folder)
+    private Containerd(Lab lab, ContainerdSetup setup, string name, string folder)
     {
         _lab = lab;
+        _setup = setup;
         _name = name;
         _folder = folder;
         _socket = Path.Combine(folder, "c.sock");
+        _ctr = new CtrImages(this, HostsFolder);
     }
+
+    /// <summary>The daemon.</summary>
+    public RunningProcess Process { get; private set; } = null!;
 
     private string HostsFolder => Path.Combine(_folder, "certs.d");
 
     private string BlobsFolder => Path.Combine(_folder, "root/io.containerd.content.v1.content/blobs/sha256");
 
+    /// <summary>Starts a daemon of the default setup with an empty store.</summary>
+    public static Task<Containerd> StartAsync(Lab lab, string name) => StartAsync(lab, name, ContainerdSetup.Default);
+
     /// <summary>Starts a daemon with an empty store.</summary>
-    public static async Task<Containerd> StartAsync(Lab lab, string name)
+    public static async Task<Containerd> StartAsync(Lab lab, string name, ContainerdSetup setup)
     {
-        var containerd = new Containerd(lab, name, lab.CreateFolder(name));
+        var containerd = new Containerd(lab, setup, name, lab.CreateFolder(name));
         var config = Path.Combine(containerd._folder, "config.toml");
-        await File.WriteAllTextAsync(config, $"""
-            version = 2
-            root = "{containerd._folder}/root"
-            state = "{containerd._folder}/state"
-            disabled_plugins = [
-              "io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
-              "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.opt",
-              "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
-            ]
-            [grpc]
-            address = "{containerd._socket}"
-            [debug]
-            level = "warn"
-            """);
-        var process = await lab.StartAsync(name, "/usr/bin/containerd", ["--config", config]);
-        await Wait.UntilAsync($"{name} answers", process, containerd.AnswersAsync, StartTimeout);
+        await File.WriteAllTextAsync(config, setup.Configuration(containerd._folder, containerd._socket, containerd.HostsFolder));
+        containerd.Process = await lab.StartAsync(name, setup.Daemon, ["--config", config]);
+        await Wait.UntilAsync($"{name} answers", containerd.Process, containerd.AnswersAsync, StartTimeout);
+        if (setup.HasCri)
+        {
+            using var cri = containerd.ConnectCri();
+            await Wait.UntilAsync($"{name} answers as kubelet's runtime", containerd.Process, cri.AnswersAsync, StartTimeout);
+        }
+
         return containerd;
     }
+
+    /// <summary>A client of kubelet's kind.</summary>
+    public CriImages ConnectCri() => new(_socket);
 
     /// <summary>Reads images of this registry through a mirror and nowhere else.</summary>
     /// <param name="registry">Host and port as in image references.</param>
@@ -63,28 +70,41 @@ internal sealed class Containerd
             """);
     }
 
-    /// <summary>Pulls and unpacks an image.</summary>
+    /// <summary>Pulls and unpacks an image with <c>ctr</c>.</summary>
     /// <returns>The process of <c>ctr</c>; wait for its end.</returns>
-    public Task<RunningProcess> StartPullAsync(string reference) =>
-        StartCtrAsync("pull", "images", "pull", "--hosts-dir", HostsFolder, "--snapshotter", Snapshotter, reference);
+    public Task<RunningProcess> StartPullAsync(string reference) => _ctr.StartPullAsync(reference, login: null);
 
-    /// <summary>Pulls and unpacks an image and demands success.</summary>
+    /// <summary>Pulls and unpacks an image with <c>ctr</c> and demands success.</summary>
     public async Task PullAsync(string reference, TimeSpan timeout) =>
         await DemandAsync(await StartPullAsync(reference), timeout);
 
-    /// <summary>Digests of all contents in the store, as containerd lists them.</summary>
-    public async Task<IReadOnlyList<Digest>> ListContentAsync()
+    /// <summary>Pulls and unpacks an image.</summary>
+    /// <param name="client">How.</param>
+    /// <param name="reference">By tag or digest.</param>
+    /// <param name="timeout">The pull is given up then.</param>
+    /// <param name="login">Null: without credentials.</param>
+    /// <returns>Null when the image is there, else what went wrong.</returns>
+    public Task<string?> PullAsync(ImageClient client, string reference, TimeSpan timeout, RegistryLogin? login = null) =>
+        UseAsync(client, images => images.PullAsync(reference, login, timeout));
+
+    /// <summary>Removes an image that was pulled in this way, and everything that no other image needs.</summary>
+    public Task RemoveAsync(ImageClient client, string reference) => UseAsync(client, async images =>
     {
-        var process = await StartCtrAsync("list", "content", "list", "--quiet");
-        await DemandAsync(process, TimeSpan.FromSeconds(20));
-        return [.. process.Output.Where(line => line.Length > 0).Select(Digest.Parse)];
-    }
+        await images.RemoveAsync(reference);
+        return true;
+    });
+
+    /// <summary>Digests of all contents in the store, as containerd lists them.</summary>
+    /// <param name="client">Whose.</param>
+    public Task<IReadOnlyList<Digest>> ListContentAsync(ImageClient client = ImageClient.Ctr) => UseAsync(client, ListAsync);
 
     /// <summary>Contents whose bytes on disk have another digest than their name says; null when there is no such content.</summary>
-    public async Task<IReadOnlyList<string>> FindWrongContentAsync(IEnumerable<TestImage.Part> expected)
+    /// <param name="expected">What should be there.</param>
+    /// <param name="client">Who has pulled it.</param>
+    public async Task<IReadOnlyList<string>> FindWrongContentAsync(IEnumerable<TestImage.Part> expected, ImageClient client = ImageClient.Ctr)
     {
         var wrong = new List<string>();
-        var listed = await ListContentAsync();
+        var listed = await ListContentAsync(client);
         foreach (var part in expected)
         {
             var file = Path.Combine(BlobsFolder, part.Digest.Hex);
@@ -106,6 +126,23 @@ internal sealed class Containerd
         return wrong;
     }
 
+    /// <summary>Starts <c>ctr</c>.</summary>
+    /// <param name="what">What it does, for people.</param>
+    /// <param name="arguments">Its arguments, without the address.</param>
+    public Task<RunningProcess> StartCtrAsync(string what, params string[] arguments) =>
+        _lab.StartAsync($"ctr {what} of {_name}", _setup.Client, ["--address", _socket, .. arguments]);
+
+    /// <summary>Runs <c>ctr</c> and demands success.</summary>
+    /// <param name="what">What it does, for people.</param>
+    /// <param name="timeout">It is given up then.</param>
+    /// <param name="arguments">Its arguments, without the address.</param>
+    public async Task<RunningProcess> RunCtrAsync(string what, TimeSpan timeout, params string[] arguments)
+    {
+        var process = await StartCtrAsync(what, arguments);
+        await DemandAsync(process, timeout);
+        return process;
+    }
+
     private async Task<bool> AnswersAsync()
     {
         if (!File.Exists(_socket))
@@ -117,8 +154,22 @@ internal sealed class Containerd
         return await process.WaitForExitAsync(TimeSpan.FromSeconds(20)) == 0;
     }
 
-    private Task<RunningProcess> StartCtrAsync(string what, params string[] arguments) =>
-        _lab.StartAsync($"ctr {what} of {_name}", "/usr/bin/ctr", ["--address", _socket, .. arguments]);
+    private async Task<IReadOnlyList<Digest>> ListAsync(IImageClient images)
+    {
+        var process = await RunCtrAsync("list", ShortTimeout, "--namespace", images.Namespace, "content", "list", "--quiet");
+        return [.. process.Output.Where(line => line.Length > 0).Select(Digest.Parse)];
+    }
+
+    private async Task<T> UseAsync<T>(ImageClient client, Func<IImageClient, Task<T>> use)
+    {
+        if (client == ImageClient.Ctr)
+        {
+            return await use(_ctr);
+        }
+
+        using var cri = ConnectCri();
+        return await use(cri);
+    }
 
     private static async Task DemandAsync(RunningProcess process, TimeSpan timeout)
     {

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Http.Headers;
 using System.Text.RegularExpressions;
 using Peerd.Contracts;
@@ -35,7 +36,34 @@ internal sealed partial class DockerRegistry
     public Upstream Behind(SlowLink link) => new(Name, link.Endpoint);
 
     /// <summary>Starts an empty registry on loopback.</summary>
-    public static Task<DockerRegistry> StartAsync(Lab lab) => StartAsync(lab, null, $"127.0.0.1:{FreePorts.Take()}", string.Empty);
+    public static Task<DockerRegistry> StartAsync(Lab lab) => StartAsync(lab, FreePorts.Take());
+
+    /// <summary>Starts an empty registry on a given port of loopback.</summary>
+    public static Task<DockerRegistry> StartAsync(Lab lab, int port) => StartAsync(lab, null, $"127.0.0.1:{port}", string.Empty);
+
+    /// <summary>Starts an empty registry that serves only those who bring a token for what they ask.</summary>
+    /// <param name="lab">Owns it.</param>
+    /// <param name="port">Of loopback.</param>
+    /// <param name="tokens">Issues the tokens that it accepts.</param>
+    public static Task<DockerRegistry> StartAsync(Lab lab, int port, TokenServer tokens) => StartAsync(lab, null, $"127.0.0.1:{port}", $"""
+        auth:
+          token:
+            realm: {tokens.Realm}
+            service: {TokenServer.Service}
+            issuer: {TokenServer.Issuer}
+            rootcertbundle: {tokens.CertificateFile}
+        """);
+
+    /// <summary>Starts an empty registry that asks for a password with every request.</summary>
+    /// <param name="lab">Owns it.</param>
+    /// <param name="port">Of loopback.</param>
+    /// <param name="passwords">An htpasswd file with bcrypt hashes.</param>
+    public static Task<DockerRegistry> StartAsync(Lab lab, int port, string passwords) => StartAsync(lab, null, $"127.0.0.1:{port}", $"""
+        auth:
+          htpasswd:
+            realm: lab
+            path: {passwords}
+        """);
 
     /// <summary>Starts an empty registry on a host of its own.</summary>
     public static Task<DockerRegistry> StartAsync(Lab lab, LabHost host) => StartAsync(lab, host, $"{host.Address}:{UsualPort}", string.Empty);
@@ -48,16 +76,22 @@ internal sealed partial class DockerRegistry
             """);
 
     /// <summary>Uploads all contents of an image and tags it.</summary>
-    public async Task PushAsync(TestImage image, string repository, string tag)
+    /// <param name="image">For all of its platforms.</param>
+    /// <param name="repository">Where to.</param>
+    /// <param name="tag">Will point to the index.</param>
+    /// <param name="authorization">What to bring; null: nothing.</param>
+    public async Task PushAsync(TestImage image, string repository, string tag, AuthenticationHeaderValue? authorization = null)
     {
         using var client = _host?.CreateClient() ?? new HttpClient();
         client.BaseAddress = Endpoint;
-        foreach (var blob in image.Blobs)
+        client.DefaultRequestHeaders.Authorization = authorization;
+        foreach (var blob in (TestImage.Part[])[.. image.Blobs, image.Other.Config, .. image.Other.Layers])
         {
             await PushBlobAsync(client, repository, blob);
         }
 
         await PushManifestAsync(client, repository, image.Manifest, image.Manifest.Digest.ToString());
+        await PushManifestAsync(client, repository, image.Other.Manifest, image.Other.Manifest.Digest.ToString());
         await PushManifestAsync(client, repository, image.Index, tag);
     }
 
@@ -108,7 +142,7 @@ internal sealed partial class DockerRegistry
             ? lab.StartAsync(Program, "/usr/bin/docker-registry", ["serve", config])
             : host.StartAsync(lab, $"{Program} on {host.Name}", "/usr/bin/docker-registry", ["serve", config]));
         var registry = new DockerRegistry(process, host, name);
-        await Wait.UntilOkAsync(new Uri(registry.Endpoint, "v2/"), process, StartTimeout, host);
+        await Wait.UntilAnswerAsync(new Uri(registry.Endpoint, "v2/"), [HttpStatusCode.OK, HttpStatusCode.Unauthorized], process, StartTimeout, host);
         return registry;
     }
 

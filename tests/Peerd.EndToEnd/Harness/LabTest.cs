@@ -12,12 +12,15 @@ public abstract class LabTest : IAsyncLifetime
     /// <inheritdoc />
     public virtual ValueTask InitializeAsync() => ValueTask.CompletedTask;
 
+    /// <summary>What helps to understand a failure.</summary>
+    internal virtual string Tail() => Lab.Tail();
+
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
         if (TestContext.Current.TestState?.Result == TestResult.Failed)
         {
-            TestContext.Current.TestOutputHelper?.WriteLine(Lab.Tail());
+            TestContext.Current.TestOutputHelper?.WriteLine(Tail());
         }
 
         await Lab.DisposeAsync();

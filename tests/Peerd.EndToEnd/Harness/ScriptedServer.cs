@@ -41,9 +41,9 @@ internal sealed class ScriptedServer : IAsyncDisposable
                 _connections.Add(AnswerAsync(await _listener.AcceptTcpClientAsync()));
             }
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (e is SocketException or InvalidOperationException)
         {
-            // Stopped.
+            // Stopped, while it waited or between two connections.
         }
     }
 

@@ -1,5 +1,4 @@
 using System.Formats.Tar;
-using System.IO.Compression;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -8,23 +7,27 @@ using Peerd.Contracts;
 namespace Peerd.EndToEnd.Harness;
 
 /// <summary>
-/// A valid OCI image on disk: index, manifest, configuration and gzip layers of random bytes that do not
-/// compress. The same seed makes the same image.
+/// A valid image on disk: index, manifest, configuration and layers of random bytes that do not compress, and the same with
+/// other bytes for a platform that nobody here pulls. The same seed makes the same image.
 /// </summary>
 internal sealed class TestImage
 {
-    private TestImage(Part index, Part manifest, Part config, IReadOnlyList<Part> layers)
+    private const string OtherArchitecture = "s390x";
+    private const int OtherLayerSize = 1000;
+
+    private TestImage(Part index, PlatformImage image, PlatformImage other)
     {
         Index = index;
-        Manifest = manifest;
-        Config = config;
-        Layers = layers;
+        Manifest = image.Manifest;
+        Config = image.Config;
+        Layers = image.Layers;
+        Other = other;
     }
 
     /// <summary>What a tag points to.</summary>
     public Part Index { get; }
 
-    /// <summary>The only manifest.</summary>
+    /// <summary>The manifest for this machine's platform.</summary>
     public Part Manifest { get; }
 
     /// <summary>The configuration blob.</summary>
@@ -39,13 +42,41 @@ internal sealed class TestImage
     /// <summary>Everything that a complete pull has.</summary>
     public IEnumerable<Part> All => [Index, Manifest, .. Blobs];
 
-    /// <summary>Makes an image.</summary>
+    /// <summary>The same image for a platform that is not this machine's.</summary>
+    public PlatformImage Other { get; }
+
+    /// <summary>Bytes of a complete pull.</summary>
+    public long Size => All.Sum(part => part.Size);
+
+    /// <summary>Makes an OCI image with gzip layers.</summary>
     /// <param name="folder">Where its files are written.</param>
     /// <param name="seed">Decides all of the bytes.</param>
     /// <param name="layerSizes">Bytes in each layer before its gzip and tar frame.</param>
-    public static TestImage Generate(string folder, int seed, params int[] layerSizes)
+    public static TestImage Generate(string folder, int seed, params int[] layerSizes) =>
+        Generate(folder, seed, ImageForm.OciGzip, layerSizes);
+
+    /// <summary>Makes an image.</summary>
+    /// <param name="folder">Where its files are written.</param>
+    /// <param name="seed">Decides all of the bytes.</param>
+    /// <param name="form">Its media types and compression.</param>
+    /// <param name="layerSizes">Bytes in each layer before its compression and tar frame.</param>
+    public static TestImage Generate(string folder, int seed, ImageForm form, params int[] layerSizes)
     {
         var random = new Random(seed);
+        var types = ImageMediaTypes.Of(form);
+        var image = GeneratePlatform(folder, random, types, Architecture, layerSizes);
+        var other = GeneratePlatform(folder, random, types, OtherArchitecture, [OtherLayerSize]);
+        var index = WriteJson(folder, types.Index, new JsonObject
+        {
+            ["schemaVersion"] = 2,
+            ["mediaType"] = types.Index,
+            ["manifests"] = new JsonArray(DescribePlatform(other, OtherArchitecture), DescribePlatform(image, Architecture)),
+        });
+        return new TestImage(index, image, other);
+    }
+
+    private static PlatformImage GeneratePlatform(string folder, Random random, ImageMediaTypes types, string architecture, int[] layerSizes)
+    {
         var layers = new List<Part>();
         var diffIds = new JsonArray();
         for (var i = 0; i < layerSizes.Length; i++)
@@ -56,38 +87,30 @@ internal sealed class TestImage
             WriteTar(tar, $"layer-{i}.bin", bytes);
             diffIds.Add((JsonNode)Digest.OfSha256(Span(tar)).ToString());
 
-            using var zipped = new MemoryStream(bytes.Length + 65_536);
-            using (var gzip = new GZipStream(zipped, CompressionLevel.NoCompression, leaveOpen: true))
+            using var compressed = new MemoryStream(bytes.Length + 65_536);
+            using (var compressor = types.Compress(compressed))
             {
-                gzip.Write(Span(tar));
+                compressor.Write(Span(tar));
             }
 
-            layers.Add(Write(folder, "application/vnd.oci.image.layer.v1.tar+gzip", Span(zipped)));
+            layers.Add(Write(folder, types.Layer, Span(compressed)));
         }
 
-        var config = WriteJson(folder, "application/vnd.oci.image.config.v1+json", new JsonObject
+        var config = WriteJson(folder, types.Config, new JsonObject
         {
-            ["architecture"] = Architecture,
+            ["architecture"] = architecture,
             ["os"] = "linux",
             ["config"] = new JsonObject { ["Cmd"] = new JsonArray("/nothing") },
             ["rootfs"] = new JsonObject { ["type"] = "layers", ["diff_ids"] = diffIds },
         });
-        var manifest = WriteJson(folder, "application/vnd.oci.image.manifest.v1+json", new JsonObject
+        var manifest = WriteJson(folder, types.Manifest, new JsonObject
         {
             ["schemaVersion"] = 2,
-            ["mediaType"] = "application/vnd.oci.image.manifest.v1+json",
+            ["mediaType"] = types.Manifest,
             ["config"] = Describe(config),
             ["layers"] = new JsonArray([.. layers.Select(Describe)]),
         });
-        var described = Describe(manifest);
-        described["platform"] = new JsonObject { ["architecture"] = Architecture, ["os"] = "linux" };
-        var index = WriteJson(folder, "application/vnd.oci.image.index.v1+json", new JsonObject
-        {
-            ["schemaVersion"] = 2,
-            ["mediaType"] = "application/vnd.oci.image.index.v1+json",
-            ["manifests"] = new JsonArray(described),
-        });
-        return new TestImage(index, manifest, config, layers);
+        return new PlatformImage(manifest, config, layers);
     }
 
     private static string Architecture =>
@@ -112,6 +135,13 @@ internal sealed class TestImage
         ["size"] = part.Size,
     };
 
+    private static JsonObject DescribePlatform(PlatformImage image, string architecture)
+    {
+        var described = Describe(image.Manifest);
+        described["platform"] = new JsonObject { ["architecture"] = architecture, ["os"] = "linux" };
+        return described;
+    }
+
     private static Part WriteJson(string folder, string mediaType, JsonObject json) =>
         Write(folder, mediaType, Encoding.UTF8.GetBytes(json.ToJsonString()));
 
@@ -127,4 +157,7 @@ internal sealed class TestImage
 
     /// <summary>One content of the image.</summary>
     internal sealed record Part(Digest Digest, long Size, string MediaType, string File);
+
+    /// <summary>The contents of the image for one platform.</summary>
+    internal sealed record PlatformImage(Part Manifest, Part Config, IReadOnlyList<Part> Layers);
 }

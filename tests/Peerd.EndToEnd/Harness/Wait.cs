@@ -1,3 +1,5 @@
+using System.Net;
+
 namespace Peerd.EndToEnd.Harness;
 
 /// <summary>Waits for what a process outside of this one does, which nothing here can signal.</summary>
@@ -38,18 +40,28 @@ internal static class Wait
     /// <param name="timeout">How long to wait.</param>
     /// <param name="host">Where to ask from; null is this process's own network.</param>
     /// <exception cref="TimeoutException">No such answer came.</exception>
-    public static async Task UntilOkAsync(Uri url, RunningProcess process, TimeSpan timeout, LabHost? host = null)
+    public static Task UntilOkAsync(Uri url, RunningProcess process, TimeSpan timeout, LabHost? host = null) =>
+        UntilAnswerAsync(url, [HttpStatusCode.OK], process, timeout, host);
+
+    /// <summary>Returns when a GET of this URL has one of these answers.</summary>
+    /// <param name="url">What is asked for.</param>
+    /// <param name="accepted">Status codes.</param>
+    /// <param name="process">Who should answer.</param>
+    /// <param name="timeout">How long to wait.</param>
+    /// <param name="host">Where to ask from; null is this process's own network.</param>
+    /// <exception cref="TimeoutException">No such answer came.</exception>
+    public static async Task UntilAnswerAsync(Uri url, HttpStatusCode[] accepted, RunningProcess process, TimeSpan timeout, LabHost? host = null)
     {
         using var client = host?.CreateClient() ?? new HttpClient();
         client.Timeout = TimeSpan.FromSeconds(5);
-        await UntilAsync($"{url} answers 200", process, AnswersAsync, timeout);
+        await UntilAsync($"{url} answers {string.Join(" or ", accepted.Select(status => (int)status))}", process, AnswersAsync, timeout);
 
         async Task<bool> AnswersAsync()
         {
             try
             {
                 using var response = await client.GetAsync(url);
-                return response.IsSuccessStatusCode;
+                return accepted.Contains(response.StatusCode);
             }
             catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
             {

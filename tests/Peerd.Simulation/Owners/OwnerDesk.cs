@@ -31,7 +31,7 @@ internal sealed class OwnerDesk
         _mesh = mesh;
         _content = content;
         _directory = new NodeDirectory(content.Layout.PieceCount);
-        _pushes = new PushPace(mesh.Timeline, Push);
+        _pushes = new PushPace(mesh.Timeline, () => mesh.Scenario.Coordination.PushInterval(_sessions.Count), Push);
         Node = node;
     }
 

@@ -4,11 +4,10 @@ namespace Peerd.Simulation.Owners;
 
 /// <summary>When an owner makes its pushes: at once after a quiet moment, else together with what comes soon.</summary>
 /// <param name="timeline">The time.</param>
+/// <param name="interval">How long that is now.</param>
 /// <param name="push">Makes and sends them.</param>
-internal sealed class PushPace(Timeline timeline, Action push)
+internal sealed class PushPace(Timeline timeline, Func<TimeSpan> interval, Action push)
 {
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(5);
-
     private TimeSpan _last = TimeSpan.MinValue;
     private bool _isDue;
 
@@ -20,7 +19,7 @@ internal sealed class PushPace(Timeline timeline, Action push)
             return;
         }
 
-        var due = _last + Interval;
+        var due = _last + interval();
         if (due <= timeline.Now)
         {
             Push();

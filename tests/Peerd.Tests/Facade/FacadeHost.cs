@@ -10,6 +10,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Content;
+using Peerd.Node.Directory;
 using Peerd.Node.Facade;
 using Peerd.Node.Origin;
 
@@ -41,9 +42,12 @@ internal sealed class FacadeHost : IAsyncDisposable
         FacadeHost? host = null;
         builder.Services.AddSingleton<IContentReader>(_ => host!.Contents);
         builder.Services.AddSingleton<IOrigin>(_ => host!.Origin);
+        builder.Services.AddSingleton<ITagMesh, LonelyTagMesh>();
 
         // Nothing below /blobs is asked of this host.
-        builder.Services.AddSingleton(BlobHosts.From(new BlobOptions(), OriginSettings.From(new OriginOptions())));
+        var origins = OriginSettings.From(new OriginOptions());
+        builder.Services.AddSingleton(origins);
+        builder.Services.AddSingleton(BlobHosts.From(new BlobOptions(), origins));
         builder.Services.AddSingleton(new BlobStreams(cache: null!, downloads: null!, Options.Create(new BlobOptions()), TimeProvider.System, NullLogger<BlobStreams>.Instance));
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
@@ -77,5 +81,15 @@ internal sealed class FacadeHost : IAsyncDisposable
         using var soon = new CancellationTokenSource(TimeSpan.FromSeconds(2));
         await _app.StopAsync(soon.Token);
         await _app.DisposeAsync();
+    }
+
+    /// <summary>No other node knows anything.</summary>
+    private sealed class LonelyTagMesh : ITagMesh
+    {
+        public void Tell(TagKey key)
+        {
+        }
+
+        public Task<TagTarget?> AskAsync(TagKey key, CancellationToken cancellationToken) => Task.FromResult<TagTarget?>(null);
     }
 }

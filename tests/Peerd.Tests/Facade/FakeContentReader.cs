@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Collections.Concurrent;
 using System.IO.Pipelines;
 using System.Net;
+using System.Security.Cryptography;
 using Peerd.Contracts;
 using Peerd.Node.Content;
 
@@ -67,12 +68,10 @@ internal sealed class FakeContentReader : IContentReader
 
     public Digest Add(byte[] bytes, string? mediaType = null) => Add(new FakeContent(bytes, mediaType));
 
-    public Digest Add(FakeContent content)
-    {
-        var digest = Digest.OfSha256(content.Bytes);
-        _contents[digest] = content;
-        return digest;
-    }
+    public Digest Add(FakeContent content) => Add(Digest.OfSha256(content.Bytes), content);
+
+    public Digest AddSha512(byte[] bytes, string? mediaType = null) =>
+        Add(Digest.FromHash(HashAlgorithmName.SHA512, SHA512.HashData(bytes)), new FakeContent(bytes, mediaType));
 
     public async Task<ContentFacts> StatAsync(ContentRequest request, CancellationToken cancellationToken)
     {
@@ -113,6 +112,12 @@ internal sealed class FakeContentReader : IContentReader
         return new Reading(content, Facts(content), () => Interlocked.Decrement(ref _openReadings));
     }
 
+    private Digest Add(Digest digest, FakeContent content)
+    {
+        _contents[digest] = content;
+        return digest;
+    }
+
     private static ContentFacts Facts(FakeContent? content) =>
         content is null ? new ContentFacts(HttpStatusCode.NotFound)
         : content.Refusal ?? new ContentFacts(HttpStatusCode.OK, content.ClaimedSize ?? content.Bytes.Length, content.MediaType);
@@ -122,6 +127,8 @@ internal sealed class FakeContentReader : IContentReader
         private const int Chunk = 16 * 1024;
 
         public ContentFacts Facts => facts;
+
+        public ContentFacts? Failure => null;
 
         public Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken) =>
             Task.FromResult(content is { IsWrong: false } && content.FailsAt >= content.Bytes.Length);

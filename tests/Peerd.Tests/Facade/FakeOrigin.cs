@@ -17,6 +17,8 @@ internal sealed class FakeOrigin : IOrigin
 
     public bool Serves(string registry) => Served.Contains(registry);
 
+    public bool Relays(string registry) => false;
+
     public void Tag(string registry, string repository, string tag, OriginResponse response) =>
         _tags[new OriginReference(registry, repository, OriginKind.Manifest, tag)] = response;
 

@@ -25,8 +25,8 @@ public sealed class RequestTargetTests
         { $"/v2/a/manifests/sha256-{new string('a', 64)}", nameof(RequestKind.Manifest), "a", "sha256-" + new string('a', 64), null },
         { $"/v2/{new string('a', 255)}/manifests/{new string('t', 128)}", nameof(RequestKind.Manifest), new string('a', 255), new string('t', 128), null },
         { "/v2/_catalog", nameof(RequestKind.NotServed), "", "", null },
-        { "/v2/a/tags/list?n=3", nameof(RequestKind.NotServed), "", "", null },
-        { $"/v2/a/referrers/{Sha256}?artifactType=x", nameof(RequestKind.NotServed), "a", Sha256, null },
+        { "/v2/a/tags/list?n=3", nameof(RequestKind.Tags), "a", "list", null },
+        { $"/v2/a/referrers/{Sha256}?artifactType=x", nameof(RequestKind.Referrers), "a", Sha256, null },
         { "/", nameof(RequestKind.NotServed), "", "", null },
         { "/v3/a/manifests/v1", nameof(RequestKind.NotServed), "", "", null },
     };
@@ -92,6 +92,11 @@ public sealed class RequestTargetTests
         { "/v2/a/manifests/v1?ns=[1.2.3.4]", RegistryError.NameInvalid },
         { "/v2/a/manifests/v1?ns=[fe80::1%25eth0]", RegistryError.NameInvalid },
         { $"/v2/a/manifests/v1?ns={new string('a', 256)}", RegistryError.NameInvalid },
+        { "/v2/A/tags/list", RegistryError.NameInvalid },
+        { "/v2/a/tags/list?n=-1", RegistryError.Unsupported },
+        { "/v2/a/tags/list?n=1&n=2", RegistryError.Unsupported },
+        { "/v2/a/tags/list?last=a%0d%0aX", RegistryError.Unsupported },
+        { $"/v2/a/tags/list?last={new string('a', 1025)}", RegistryError.Unsupported },
         { "/v2/?ns=a@b", RegistryError.NameInvalid },
     };
 

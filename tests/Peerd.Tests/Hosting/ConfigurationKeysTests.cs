@@ -38,11 +38,11 @@ public sealed class ConfigurationKeysTests
 
     [Theory]
     [InlineData("Peerd:Cache:Capasity", "Peerd:Cache:Capasity is not a setting; allowed in Peerd:Cache: Directory, Capacity, Memory")]
-    [InlineData("Peerd:Cahce:Capacity", "Peerd:Cahce is not a setting; allowed in Peerd: Node, Facade, Mesh, Metrics, Membership, Cache, Origin, Blobs, Log")]
+    [InlineData("Peerd:Cahce:Capacity", "Peerd:Cahce is not a setting; allowed in Peerd: Node, Facade, Mesh, Metrics, Membership, Cache, Origin, Blobs, Tags, Log")]
     [InlineData("Peerd:Membership:Members:0:Adress", "Peerd:Membership:Members:0:Adress is not a setting; allowed in Peerd:Membership:Members:0: Name, Address, Zone")]
     [InlineData("Peerd:Membership:Members:Name", "Peerd:Membership:Members:Name is not a setting; allowed in Peerd:Membership:Members: a list, its entries numbered from 0")]
     [InlineData("Peerd:Membership:Members", "Peerd:Membership:Members is a value; allowed: a list, its entries numbered from 0")]
-    [InlineData("Peerd:Origin:Registries:0", "Peerd:Origin:Registries:0 is a value; allowed: Name, Endpoint")]
+    [InlineData("Peerd:Origin:Registries:0", "Peerd:Origin:Registries:0 is a value; allowed: Name, Endpoint, Auth, TokenServers")]
     [InlineData("Peerd:Cache:Capacity:Max", "Peerd:Cache:Capacity:Max is not a setting; allowed: a value for Peerd:Cache:Capacity")]
     public void Check_AnyOtherKey_IsRefused(string key, string expected)
     {
@@ -79,7 +79,7 @@ public sealed class ConfigurationKeysTests
 
     private static IEnumerable<string> KeysOf(Type type) => Settings(type).SelectMany(property =>
         property.PropertyType == typeof(List<string>) ? [$"{KeyOf(type, property)}:*"]
-        : property.PropertyType.IsGenericType ? Settings(property.PropertyType.GetGenericArguments()[0]).Select(entry => $"{KeyOf(type, property)}:*:{entry.Name}")
+        : property.PropertyType.IsGenericType ? Settings(property.PropertyType.GetGenericArguments()[0]).Select(entry => $"{KeyOf(type, property)}:*:{entry.Name}{(entry.PropertyType == typeof(List<string>) ? ":*" : string.Empty)}")
         : [KeyOf(type, property)]);
 
     private static IEnumerable<PropertyInfo> Settings(Type type) =>

@@ -106,9 +106,11 @@ internal sealed class FakeRegistry : IAsyncDisposable
     }
 
     /// <summary>Serves a blob.</summary>
-    public Digest AddBlob(byte[] bytes)
+    public Digest AddBlob(byte[] bytes) => AddBlob(bytes, Digest.OfSha256(bytes));
+
+    /// <summary>Serves a blob under a digest, which may be of another algorithm, or wrong.</summary>
+    public Digest AddBlob(byte[] bytes, Digest digest)
     {
-        var digest = Digest.OfSha256(bytes);
         _contents[$"blobs/{digest}"] = (bytes, "application/octet-stream", digest);
         return digest;
     }

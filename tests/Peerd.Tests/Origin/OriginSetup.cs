@@ -9,7 +9,7 @@ using Peerd.Node.Origin;
 
 namespace Peerd.Tests.Origin;
 
-/// <summary>The origin client as the node wires it, pointed at fake registries.</summary>
+/// <summary>The origin client as the node wires it, pointed at fake registries, which it reads anonymously if nothing else is said.</summary>
 internal sealed class OriginSetup : IAsyncDisposable
 {
     private readonly ServiceProvider _services;
@@ -21,7 +21,7 @@ internal sealed class OriginSetup : IAsyncDisposable
 
     public OriginSetup((string Name, string Endpoint)[] registries, HostResolver? resolver, TimeProvider? time, params ReadOnlySpan<(string Key, string Value)> settings)
     {
-        var values = new Dictionary<string, string?> { ["Peerd:Origin:RetryDelay"] = "1ms" };
+        var values = new Dictionary<string, string?> { ["Peerd:Origin:RetryDelay"] = "1ms", ["Peerd:Origin:Auth"] = "anonymous" };
         for (var i = 0; i < registries.Length; i++)
         {
             values[$"Peerd:Origin:Registries:{i}:Name"] = registries[i].Name;
@@ -118,6 +118,7 @@ internal sealed class OriginSetup : IAsyncDisposable
     public static void AssertNothingSecret(IEnumerable<string> texts) => Assert.All(texts, text =>
     {
         Assert.DoesNotContain(FakeRegistry.TokenPrefix, text, StringComparison.Ordinal);
+        Assert.DoesNotContain(PrivateRegistry.PasswordPrefix, text, StringComparison.Ordinal);
         Assert.DoesNotContain(FakeRegistry.SignaturePrefix, text, StringComparison.Ordinal);
         Assert.DoesNotContain("sig=", text, StringComparison.Ordinal);
     });

@@ -25,6 +25,18 @@ public sealed class RegistryOriginStatTests
         Assert.Equal("HEAD", Assert.Single(registry.Requests).Method);
     }
 
+    [Fact]
+    public async Task StatAsync_TypeWithParameters_IsTheTypeAlone()
+    {
+        await using var registry = await FakeRegistry.StartAsync();
+        registry.AddManifest(_bytes, IndexType + "; charset=utf-8", "v1");
+        await using var setup = new OriginSetup(registry);
+
+        await using var response = await setup.StatAsync(Manifest("v1"));
+
+        Assert.Equal(IndexType, response.MediaType);
+    }
+
     [Theory]
     [InlineData(FakeFault.NoDigestHeader)]
     [InlineData(FakeFault.NoDigestHeader | FakeFault.Chunked)]

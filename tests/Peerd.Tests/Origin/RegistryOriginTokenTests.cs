@@ -173,7 +173,7 @@ public sealed class RegistryOriginTokenTests
         using var transport = new OriginTransport(settings, BlobHosts.From(new BlobOptions(), settings), (_, _) => throw new InvalidOperationException(), TimeProvider.System);
         var tokens = new TokenSource(transport, settings, TimeProvider.System);
 
-        var answer = await tokens.GetAsync(endpoint, new BearerChallenge($"{registry.Url}/token", "s", "x"), null, new OriginPause("it", TimeProvider.System, NullLogger.Instance), TestContext.Current.CancellationToken);
+        var answer = await tokens.GetAsync(endpoint, new BearerChallenge($"{registry.Url}/token", "s", "x"), null, null, new OriginPause("it", TimeProvider.System, NullLogger.Instance), TestContext.Current.CancellationToken);
 
         Assert.Equal(HttpStatusCode.Unauthorized, answer.Failure?.Status);
         Assert.Empty(registry.Requests);

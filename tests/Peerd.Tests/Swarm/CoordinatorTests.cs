@@ -400,6 +400,23 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
+    public void Tick_OnlyReaderStallsAndItsLeasesEndAtDifferentTimes_AnotherReads()
+    {
+        var herd = new Herd(40 * KiB64, new CoordinatorPolicy { Readers = 1, GrantsPerAsker = 4, Lease = TimeSpan.FromSeconds(12) });
+        herd.Ask("a", canReachOrigin: true);
+        herd.Ask("b", canReachOrigin: true);
+        herd.Wait(herd.Policy.Settling);
+        var silent = herd.Owner.Grants.Select(grant => grant.Value).Distinct().Single();
+        herd.Wait(TimeSpan.FromSeconds(11));
+        herd.Owner.Reported(silent, new GrantReport { Reading = { new SegmentRun { First = (uint)herd.GrantedTo(silent).First(), Count = 1 } } }, herd.Now);
+
+        herd.Wait(TimeSpan.FromSeconds(16));
+
+        Assert.DoesNotContain(silent, herd.Owner.Grants.Select(grant => grant.Value));
+        Assert.NotEmpty(herd.Owner.Grants);
+    }
+
+    [Fact]
     public void Tick_LoneAskerStalls_ItGoesOn()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));

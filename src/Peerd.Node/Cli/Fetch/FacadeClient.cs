@@ -14,7 +14,13 @@ internal sealed record ResolvedManifest(Digest Digest, string? MediaType, long S
 /// Reads one registry through the facade of a node, with the requests that containerd makes. Verifies all that it
 /// reads. Whatever keeps it from that is a <see cref="PullException"/>. May be used by several readers at once.
 /// </summary>
-internal sealed class FacadeClient(HttpClient http, Uri facade, string registry, TimeSpan idleLimit, TimeProvider time)
+/// <param name="http">Sends requests to the node.</param>
+/// <param name="facade">The node's facade.</param>
+/// <param name="registry">The registry that is read through it.</param>
+/// <param name="idleLimit">Longest time without an answer or a byte.</param>
+/// <param name="time">Clock.</param>
+/// <param name="tokens">For registries that ask for a token; null when none does.</param>
+internal sealed class FacadeClient(HttpClient http, Uri facade, string registry, TimeSpan idleLimit, TimeProvider time, AnonymousTokens? tokens = null)
 {
     /// <summary>What containerd takes, too.</summary>
     private const long LargestManifest = 4 * 1024 * 1024;
@@ -24,6 +30,8 @@ internal sealed class FacadeClient(HttpClient http, Uri facade, string registry,
 
     private const string ManifestTypes = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
         + "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*";
+
+    private volatile string? _token;
 
     /// <summary>A client without proxy and without any rewriting of what is sent; dispose it after use.</summary>
     public static HttpClient CreateHttpClient() => new(new SocketsHttpHandler
@@ -163,9 +171,28 @@ internal sealed class FacadeClient(HttpClient http, Uri facade, string registry,
 
     private async Task<HttpResponseMessage> ExchangeAsync(HttpMethod method, string repository, string kind, string reference, string accept, IdleTimeout idle)
     {
+        var response = await SendOnceAsync(method, repository, kind, reference, accept, idle);
+        if (response.StatusCode != HttpStatusCode.Unauthorized || tokens is null || await tokens.GetAsync(response, idle.Caller) is not { } token)
+        {
+            return response;
+        }
+
+        response.Dispose();
+        _token = token;
+        idle.Restart();
+        return await SendOnceAsync(method, repository, kind, reference, accept, idle);
+    }
+
+    private async Task<HttpResponseMessage> SendOnceAsync(HttpMethod method, string repository, string kind, string reference, string accept, IdleTimeout idle)
+    {
         using var request = new HttpRequestMessage(method, new Uri(facade, $"/v2/{repository}/{kind}/{reference}?ns={Uri.EscapeDataString(registry)}"));
         request.Headers.TryAddWithoutValidation("Accept", accept);
         request.Headers.UserAgent.Add(new ProductInfoHeaderValue("peerd", null));
+        if (_token is { } token)
+        {
+            request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {token}");
+        }
+
         try
         {
             var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, idle.Token);

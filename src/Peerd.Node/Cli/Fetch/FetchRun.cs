@@ -13,7 +13,8 @@ internal sealed class FetchRun(FetchOptions options, ProgressView view, TimeProv
     public async Task<FetchReport> RunAsync(CancellationToken cancellationToken)
     {
         using var http = FacadeClient.CreateHttpClient();
-        var facade = new FacadeClient(http, options.Facade, options.Target.Registry, IdleLimit, time);
+        using var tokens = new AnonymousTokens();
+        var facade = new FacadeClient(http, options.Facade, options.Target.Registry, IdleLimit, time, tokens);
         var before = await ReadNodeAsync(cancellationToken);
 
         var start = time.GetTimestamp();

@@ -64,6 +64,38 @@ public sealed class FetchCommandTests : IAsyncLifetime
         Assert.Contains("Where it came from is unknown", _output.ToString(), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("{\"token\":\"right\"}", 0)]
+    [InlineData("{\"access_token\":\"right\"}", 0)]
+    [InlineData("{\"token\":\"wrong\"}", 1)]
+    [InlineData("nonsense", 1)]
+    public async Task Fetch_NodeHandsOnAChallenge_BringsTheTokenThatEverybodyGets(string answer, int expected)
+    {
+        await using var node = await StandInNode.StartAsync("node", _registry.Endpoint, async context =>
+        {
+            if (context.Request.Path == "/token")
+            {
+                Assert.Equal(("reg", "repository:team/app:pull", ""), (context.Request.Query["service"].ToString(), context.Request.Query["scope"].ToString(), context.Request.Headers.Authorization.ToString()));
+                await context.Response.WriteAsync(answer);
+                return true;
+            }
+
+            if (context.Request.Headers.Authorization == "Bearer right")
+            {
+                return false;
+            }
+
+            context.Response.StatusCode = 401;
+            context.Response.Headers.WWWAuthenticate = $"Bearer realm=\"http://{context.Request.Host}/token\",service=\"reg\",scope=\"repository:team/app:pull\"";
+            return true;
+        });
+
+        var exitCode = await RunThroughAsync(node.Facade, Reference, "--platform", "linux/amd64");
+
+        Assert.Equal(expected, exitCode);
+        Assert.Equal(expected != 0, _errors.ToString().Contains("401", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task Fetch_ImageIntoAnEmptyFolder_UsesIt()
     {

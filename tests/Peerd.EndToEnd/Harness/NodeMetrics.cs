@@ -1,7 +1,6 @@
 using System.Globalization;
-using Peerd.EndToEnd.Harness;
 
-namespace Peerd.Benchmarks.Servers;
+namespace Peerd.EndToEnd.Harness;
 
 /// <summary>The metrics of a node at one moment, as Prometheus reads them.</summary>
 internal sealed class NodeMetrics

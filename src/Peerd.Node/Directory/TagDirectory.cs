@@ -1,0 +1,123 @@
+using System.Diagnostics.CodeAnalysis;
+using BitFaster.Caching.Lru;
+using Microsoft.Extensions.Options;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+
+namespace Peerd.Node.Directory;
+
+/// <summary>
+/// Where tags pointed when they were resolved last: by this node, and by others for whose tags it is responsible. In
+/// memory, bounded, and nothing in it is older than is of use. Thread-safe.
+/// </summary>
+internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider time)
+{
+    /// <summary>Tags of each sort; more push out those that were not used lately.</summary>
+    public const int MaxTags = 10_000;
+
+    /// <summary>Tags in one message at most.</summary>
+    public const int MaxInMessage = 256;
+
+    /// <summary>Largest manifest that a tag may point to.</summary>
+    private const long MaxSize = 4 * 1024 * 1024;
+
+    private const int LongestMediaType = 255;
+
+    private readonly TimeSpan _maxStale = options.Value.MaxStaleValue;
+    private readonly ConcurrentLru<TagKey, TagTarget> _own = new(MaxTags);
+    private readonly ConcurrentLru<TagKey, TagTarget> _told = new(MaxTags);
+    private long _version;
+
+    /// <summary>False when nothing is ever served stale, and so nothing is kept.</summary>
+    public bool IsOn => _maxStale > TimeSpan.Zero;
+
+    /// <summary>Tags that this node resolved itself; a copy.</summary>
+    public IEnumerable<TagKey> Own => _own.Keys;
+
+    /// <summary>Grows with each change of <see cref="Own"/>.</summary>
+    public long Version => Interlocked.Read(ref _version);
+
+    /// <summary>The clock of <see cref="TagTarget.ResolvedAt"/>.</summary>
+    public TimeSpan Now => time.GetElapsedTime(0);
+
+    /// <summary>How long ago the registry said so.</summary>
+    public TimeSpan AgeOf(TagTarget target) => Now - target.ResolvedAt;
+
+    /// <summary>The registry said to this node where the tag points.</summary>
+    public void Resolved(TagKey key, Digest digest, string? mediaType, long? size)
+    {
+        _own.AddOrUpdate(key, new TagTarget(digest, mediaType ?? string.Empty, size ?? 0, Now));
+        Interlocked.Increment(ref _version);
+    }
+
+    /// <summary>What this node had resolved itself before it was started anew.</summary>
+    public void Restore(TagPointer pointer)
+    {
+        if (TryRead(pointer, out var key, out var target))
+        {
+            _own.AddOrUpdate(key, target);
+        }
+    }
+
+    /// <summary>The registry said that there is no such tag.</summary>
+    public void Forget(TagKey key)
+    {
+        _own.TryRemove(key);
+        _told.TryRemove(key);
+        Interlocked.Increment(ref _version);
+    }
+
+    /// <summary>The newest word on a tag that is not too old; null when there is none.</summary>
+    public TagTarget? Find(TagKey key)
+    {
+        _own.TryGet(key, out var own);
+        _told.TryGet(key, out var told);
+        var newest = own is null || (told is not null && told.ResolvedAt > own.ResolvedAt) ? told : own;
+        return newest is not null && AgeOf(newest) <= _maxStale ? newest : null;
+    }
+
+    /// <summary>The same as a message; null when nothing is known.</summary>
+    public TagPointer? Describe(TagKey key) => Find(key) is not { } target
+        ? null
+        : new TagPointer
+        {
+            Registry = key.Registry,
+            Repository = key.Repository,
+            Tag = key.Tag,
+            Digest = target.Digest.ToString(),
+            MediaType = target.MediaType,
+            Size = target.Size,
+            AgeMs = (ulong)AgeOf(target).TotalMilliseconds,
+        };
+
+    /// <summary>Takes what another node tells; what is malformed, too old or no news is left out.</summary>
+    public void Take(IEnumerable<TagPointer> pointers)
+    {
+        foreach (var pointer in pointers.Take(MaxInMessage))
+        {
+            if (TryRead(pointer, out var key, out var target) && (!_told.TryGet(key, out var known) || known.ResolvedAt < target.ResolvedAt))
+            {
+                _told.AddOrUpdate(key, target);
+            }
+        }
+    }
+
+    /// <summary>Reads a message of another node; false when anything in it is not as it must be.</summary>
+    public bool TryRead(TagPointer pointer, out TagKey key, [NotNullWhen(true)] out TagTarget? target)
+    {
+        target = null;
+        if (!TagKey.TryCreate(pointer.Registry, pointer.Repository, pointer.Tag, out key)
+            || !Digest.TryParse(pointer.Digest, out var digest)
+            || pointer.Size is < 0 or > MaxSize
+            || pointer.MediaType.Length > LongestMediaType
+            || pointer.MediaType.AsSpan().ContainsAnyExceptInRange('!', '~')
+            || !IsOn
+            || pointer.AgeMs > _maxStale.TotalMilliseconds)
+        {
+            return false;
+        }
+
+        target = new TagTarget(digest, pointer.MediaType, pointer.Size, Now - TimeSpan.FromMilliseconds(pointer.AgeMs));
+        return true;
+    }
+}

@@ -1,0 +1,124 @@
+using System.Buffers.Binary;
+using Google.Protobuf;
+using Microsoft.Extensions.Options;
+using Peerd.Contracts.V1;
+using Peerd.Node.Storage;
+
+namespace Peerd.Node.Directory;
+
+/// <summary>
+/// Keeps the tags that this node has resolved in a small file of the cache directory, so that a node that is started while
+/// a registry is down still knows them. Of no great worth: what cannot be read or written is left out.
+/// </summary>
+/// <remarks>The time of writing, as milliseconds since the Unix epoch in 8 bytes, little-endian; then TagPointers, each after its length.</remarks>
+internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> cache, TimeProvider time, ILogger<TagFile> logger) : BackgroundService
+{
+    public const string Name = "tags";
+
+    private const int MaxLength = 16 * 1024 * 1024;
+
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
+
+    private readonly string _path = Path.Combine(cache.Value.Directory, Name);
+    private long _saved;
+
+    public override Task StartAsync(CancellationToken cancellationToken)
+    {
+        if (tags.IsOn)
+        {
+            Load();
+        }
+
+        return base.StartAsync(cancellationToken);
+    }
+
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken);
+        SaveChanges();
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(Interval, time);
+        while (await timer.WaitForNextTickAsync(stoppingToken))
+        {
+            SaveChanges();
+        }
+    }
+
+    private void Load()
+    {
+        try
+        {
+            using var file = File.OpenRead(_path);
+            if (file.Length > MaxLength)
+            {
+                return;
+            }
+
+            Span<byte> head = stackalloc byte[sizeof(long)];
+            file.ReadExactly(head);
+            var since = time.GetUtcNow().ToUnixTimeMilliseconds() - BinaryPrimitives.ReadInt64LittleEndian(head);
+            while (file.Position < file.Length)
+            {
+                var pointer = TagPointer.Parser.ParseDelimitedFrom(file);
+                pointer.AgeMs += (ulong)Math.Max(0, since);
+                tags.Restore(pointer);
+            }
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            // The first start.
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidProtocolBufferException)
+        {
+            Log.Unusable(logger, _path, e.Message);
+        }
+    }
+
+    private void SaveChanges()
+    {
+        var version = tags.Version;
+        if (version == _saved)
+        {
+            return;
+        }
+
+        try
+        {
+            Save();
+            _saved = version;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Log.Unusable(logger, _path, e.Message);
+        }
+    }
+
+    // Under another name first: a file that was cut off must not take the place of a whole one.
+    private void Save()
+    {
+        var unfinished = _path + ".new";
+        using (var file = File.Create(unfinished))
+        {
+            Span<byte> head = stackalloc byte[sizeof(long)];
+            BinaryPrimitives.WriteInt64LittleEndian(head, time.GetUtcNow().ToUnixTimeMilliseconds());
+            file.Write(head);
+            foreach (var key in tags.Own)
+            {
+                tags.Describe(key)?.WriteDelimitedTo(file);
+            }
+
+            file.Flush(flushToDisk: true);
+        }
+
+        File.Move(unfinished, _path, overwrite: true);
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Warning, "Tags cannot be kept in {Path}: {Reason}")]
+        public static partial void Unusable(ILogger logger, string path, string reason);
+    }
+}

@@ -1,0 +1,119 @@
+using System.Net;
+using Peerd.Node.Origin;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>
+/// The ways to the origin that the clients of one download know, in the order in which they are tried; never empty. A
+/// client's credential goes with the client, and each client is told what came of its own way only. Not thread-safe.
+/// </summary>
+internal sealed class ClientOrigins
+{
+    /// <summary>More push out those that nobody brings any more, then the oldest that are not in use.</summary>
+    public const int Max = 8;
+
+    private readonly List<Way> _all = [];
+
+    /// <param name="first">The way of the first client.</param>
+    public ClientOrigins(OriginReference first) => _all.Add(new Way { Reference = first });
+
+    /// <summary>The one to be tried now.</summary>
+    public OriginReference Current => (_all.Find(static way => !way.IsTried) ?? _all[0]).Reference;
+
+    /// <summary>A client comes; false when its way is among them already.</summary>
+    public bool Join(OriginReference reference)
+    {
+        var known = Find(reference);
+        if (known is not null)
+        {
+            known.Clients++;
+            known.IsTried = false;
+            known.Failure = null;
+        }
+        else
+        {
+            // After the others: what works for a client must not be spoiled by another client's way.
+            _all.Add(new Way { Reference = reference });
+            if (_all.Count > Max)
+            {
+                _all.Remove(_all.Find(static way => way.Clients == 0) ?? _all.First(way => !way.Reference.Equals(Current)));
+            }
+        }
+
+        // What was begun for no client has a way to the origin now.
+        _all.RemoveAll(static way => way.Reference == OriginReference.None || (way.Clients == 0 && IsSecret(way.Reference)));
+        return known is null;
+    }
+
+    /// <summary>
+    /// A client is gone. Its credential may still serve its own next request, which usually follows; as soon as the download
+    /// goes on for others it is forgotten.
+    /// </summary>
+    public void Leave(OriginReference reference)
+    {
+        if (Find(reference) is { Clients: > 0 } way)
+        {
+            way.Clients--;
+            if (way.Clients == 0 && IsSecret(reference) && _all.Exists(static other => other.Clients > 0))
+            {
+                _all.Remove(way);
+            }
+        }
+    }
+
+    /// <summary>A way works.</summary>
+    public void Worked(OriginReference reference)
+    {
+        if (Find(reference) is { } way)
+        {
+            way.IsTried = false;
+            way.Failure = null;
+        }
+    }
+
+    /// <summary>A way did not work; true when there is another to be tried now.</summary>
+    public bool Failed(OriginReference reference, SourceFailure failure)
+    {
+        if (Find(reference) is not { } way)
+        {
+            return true;
+        }
+
+        way.IsTried = true;
+        way.Failure = failure;
+        if (_all.Exists(static other => !other.IsTried))
+        {
+            return true;
+        }
+
+        // All were tried. Next time those come first that may work then.
+        foreach (var passing in _all.Where(static other => !IsFinal(other.Failure)))
+        {
+            passing.IsTried = false;
+        }
+
+        return false;
+    }
+
+    /// <summary>What came of a client's own way; null when it was not tried, or worked.</summary>
+    public SourceFailure? FailureOf(OriginReference reference) => Find(reference)?.Failure;
+
+    private static bool IsFinal(SourceFailure? failure) =>
+        failure?.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound;
+
+    private static bool IsSecret(OriginReference reference) => reference.Credential?.Authorization is not null;
+
+    private Way? Find(OriginReference reference) => _all.Find(way => way.Reference.Equals(reference));
+
+    private sealed class Way
+    {
+        public required OriginReference Reference { get; init; }
+
+        public int Clients { get; set; } = 1;
+
+        /// <summary>It did not work, and others are tried before it.</summary>
+        public bool IsTried { get; set; }
+
+        public SourceFailure? Failure { get; set; }
+    }
+}

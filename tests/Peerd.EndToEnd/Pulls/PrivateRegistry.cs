@@ -1,0 +1,59 @@
+using Peerd.EndToEnd.Harness;
+
+namespace Peerd.EndToEnd.Pulls;
+
+/// <summary>A registry with one image that only one user may pull, and the server of its tokens.</summary>
+internal sealed class PrivateRegistry : IAsyncDisposable
+{
+    private const string Repository = "team/private";
+    private const string Tag = "v1";
+
+    private PrivateRegistry(TokenServer tokens, DockerRegistry registry, TestImage image)
+    {
+        Tokens = tokens;
+        Registry = registry;
+        Image = image;
+    }
+
+    /// <summary>Who may pull.</summary>
+    public static RegistryLogin Login { get; } = new("puller", "only-for-the-lab");
+
+    /// <summary>Issues its tokens.</summary>
+    public TokenServer Tokens { get; }
+
+    /// <summary>The registry itself.</summary>
+    public DockerRegistry Registry { get; }
+
+    /// <summary>Its only image.</summary>
+    public TestImage Image { get; }
+
+    /// <summary>The image by tag.</summary>
+    public string Reference => $"{Registry.Name}/{Repository}:{Tag}";
+
+    /// <summary>The image by digest.</summary>
+    public string DigestReference => $"{Registry.Name}/{Repository}@{Image.Index.Digest}";
+
+    /// <summary>Where the manifest of the tag is, at the registry and at its mirrors.</summary>
+    public string ManifestPath => $"v2/{Repository}/manifests/{Tag}?ns={Registry.Name}";
+
+    /// <summary>Starts it with its image, whose bytes no other registry has.</summary>
+    public static async Task<PrivateRegistry> StartAsync(Lab lab, int port)
+    {
+        var tokens = await TokenServer.StartAsync(lab.CreateFolder("tokens"), Login, Repository);
+        try
+        {
+            var registry = await DockerRegistry.StartAsync(lab, port, tokens);
+            var image = TestImage.Generate(lab.CreateFolder("image"), seed: port, 900_000, 300_000);
+            await registry.PushAsync(image, Repository, Tag, tokens.IssueForWriting(Repository));
+            return new PrivateRegistry(tokens, registry, image);
+        }
+        catch
+        {
+            await tokens.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <inheritdoc />
+    public ValueTask DisposeAsync() => Tokens.DisposeAsync();
+}

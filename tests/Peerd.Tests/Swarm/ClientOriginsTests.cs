@@ -1,0 +1,110 @@
+using System.Net;
+using Peerd.Node.Origin;
+using Peerd.Node.Swarm;
+
+namespace Peerd.Tests.Swarm;
+
+public sealed class ClientOriginsTests
+{
+    private static readonly OriginReference Nobody = Of(null);
+    private static readonly OriginReference Alice = Of("alice");
+    private static readonly OriginReference Bob = Of("bob");
+
+    [Fact]
+    public void Leave_OthersGoOn_TheCredentialIsForgotten()
+    {
+        var origins = new ClientOrigins(Alice);
+        Assert.True(origins.Join(Nobody));
+        Assert.Equal(Alice, origins.Current);
+
+        origins.Leave(Alice);
+
+        Assert.Equal(Nobody, origins.Current);
+    }
+
+    [Fact]
+    public void Leave_OneOfTwoWithTheSame_ItStays()
+    {
+        var origins = new ClientOrigins(Alice);
+        Assert.False(origins.Join(Alice));
+        origins.Join(Nobody);
+
+        origins.Leave(Alice);
+
+        Assert.Equal(Alice, origins.Current);
+    }
+
+    [Fact]
+    public void Join_AfterTheLastLeft_OnlyTheSameClientFindsItsCredential()
+    {
+        var origins = new ClientOrigins(Alice);
+        origins.Leave(Alice);
+        Assert.False(origins.Join(Alice));
+        origins.Leave(Alice);
+
+        Assert.True(origins.Join(Bob));
+
+        Assert.Equal(Bob, origins.Current);
+        Assert.False(origins.Failed(Bob, new SourceFailure(HttpStatusCode.NotFound, "no")));
+    }
+
+    [Fact]
+    public void Failed_OneWay_TheOthersAreTriedAndEachKnowsItsOwn()
+    {
+        var origins = new ClientOrigins(Nobody);
+        origins.Join(Alice);
+        var refused = new SourceFailure(HttpStatusCode.Unauthorized, "no");
+
+        Assert.True(origins.Failed(Nobody, refused));
+        Assert.Equal(Alice, origins.Current);
+        Assert.Equal((refused, null), (origins.FailureOf(Nobody), origins.FailureOf(Alice)));
+
+        // Whatever else was under way without credentials.
+        Assert.True(origins.Failed(Nobody, refused));
+        Assert.Equal(Alice, origins.Current);
+    }
+
+    [Fact]
+    public void Failed_AllWays_NextTimeThoseThatMayWorkComeFirst()
+    {
+        var origins = new ClientOrigins(Nobody);
+        origins.Join(Alice);
+        Assert.True(origins.Failed(Nobody, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
+
+        Assert.False(origins.Failed(Alice, new SourceFailure(HttpStatusCode.ServiceUnavailable, "later")));
+
+        Assert.Equal(Alice, origins.Current);
+        origins.Worked(Alice);
+        Assert.Null(origins.FailureOf(Alice));
+        Assert.True(origins.Failed(Bob, new SourceFailure(HttpStatusCode.Forbidden, "gone meanwhile")));
+    }
+
+    [Fact]
+    public void Failed_TheOnlyWay_StaysAndIsTriedAgainWhenItsClientComesAgain()
+    {
+        var origins = new ClientOrigins(Alice);
+        Assert.False(origins.Failed(Alice, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
+        Assert.False(origins.Failed(Alice, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
+
+        Assert.False(origins.Join(Alice));
+
+        Assert.Null(origins.FailureOf(Alice));
+    }
+
+    [Fact]
+    public void Join_MoreThanFit_TheOneInUseStays()
+    {
+        var origins = new ClientOrigins(Of("0"));
+        for (var i = 1; i <= 2 * ClientOrigins.Max; i++)
+        {
+            origins.Join(Of($"{i}"));
+        }
+
+        Assert.Equal(Of("0"), origins.Current);
+        Assert.True(origins.Join(Of("1")));
+        Assert.False(origins.Join(Of("16")));
+    }
+
+    private static OriginReference Of(string? user) =>
+        new("reg.test", "team/app", OriginKind.Blob, "sha256:x") { Credential = user is null ? CallerCredential.None : new CallerCredential($"Bearer {user}") };
+}
