@@ -45,7 +45,7 @@ internal sealed class CachedContent
     private readonly FrameWaiters _waiters = new();
     private readonly Dictionary<int, MemoryFrame> _inMemory = [];
 
-    private ExternalFile? _external;
+    private ExternalBytes? _external;
     private string? _mediaType;
     private IReadOnlyList<int> _startupOrder = [];
     private volatile bool _isOrderSeenHere;
@@ -196,6 +196,12 @@ internal sealed class CachedContent
     /// <summary>Frames that are not in our files are read from another's file.</summary>
     public bool IsExternal => Volatile.Read(ref _external) is not null;
 
+    /// <summary>What <see cref="PrepareAsync"/> has prepared may be gone again soon.</summary>
+    public bool NeedsPreparation => Volatile.Read(ref _external) is { NeedsPreparation: true };
+
+    /// <summary>A peer says that this node gave it wrong bytes: another's file is compared with the digest again.</summary>
+    public void DoubtExternal() => Volatile.Read(ref _external)?.Doubt();
+
     public bool HasFrame(int frame) => (uint)frame < (uint)_states.Length && IsHeld(StateOf(frame));
 
     /// <summary>Checksum of a frame that is here.</summary>
@@ -285,7 +291,8 @@ internal sealed class CachedContent
         {
             var frame = Layout.FrameAt(offset);
             var drops = Volatile.Read(ref _drops);
-            var read = StateOf(frame) switch
+            var state = StateOf(frame);
+            var read = state switch
             {
                 OnDisk => ReadFromDisk(frame, offset, buffer, drops),
                 Unchecked => CheckFrame(frame, drops),
@@ -295,7 +302,30 @@ internal sealed class CachedContent
             };
             offset += read;
             buffer = buffer[read..];
+            _parts.Reads.Add(read, isExternal: state == External);
         }
+    }
+
+    /// <summary>
+    /// Sees to it that <see cref="Read"/> can read these bytes, whose frames are here. At once, unless another program
+    /// has to be asked for them; they may then be gone again when they are read, and are to be asked for again.
+    /// </summary>
+    public ValueTask PrepareAsync(long offset, long length, CancellationToken cancellationToken)
+    {
+        if (Volatile.Read(ref _external) is not { NeedsPreparation: true } external)
+        {
+            return ValueTask.CompletedTask;
+        }
+
+        for (var at = offset; at < offset + length; at = Layout.Frame(Layout.FrameAt(at)).End)
+        {
+            if (StateOf(Layout.FrameAt(at)) == External)
+            {
+                return external.PrepareAsync(at, offset + length - at, cancellationToken);
+            }
+        }
+
+        return ValueTask.CompletedTask;
     }
 
     /// <summary>Checks a frame that was loaded from disk after a restart and has not been read since; others are left alone.</summary>
@@ -334,16 +364,22 @@ internal sealed class CachedContent
     public void DropPiece(int piece)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)piece, (uint)Layout.PieceCount, nameof(piece));
+        ExternalBytes? external = null;
         lock (_gate)
         {
             if (!_isRemoved)
             {
-                _external?.Distrust();
+                external = _external;
+                external?.Distrust();
                 DropLocked(piece);
             }
         }
 
         _parts.Changes.Add(Digest);
+        if (external is not null)
+        {
+            Detach(external);
+        }
     }
 
     /// <summary>Drops everything: the whole did not match its digest. The content starts again empty.</summary>
@@ -373,7 +409,7 @@ internal sealed class CachedContent
     /// From now on, what is not in our files is read from this one, which has the whole content. Frames of ours that
     /// were not verified as a whole are given up. Nobody may have an unverified content open meanwhile.
     /// </summary>
-    public void Attach(ExternalFile file)
+    public void Attach(ExternalBytes file)
     {
         lock (_gate)
         {
@@ -396,7 +432,7 @@ internal sealed class CachedContent
 
     /// <summary>The other's file is gone or wrong: what is not in our own files is lost.</summary>
     /// <returns>False when it was detached before.</returns>
-    public bool Detach(ExternalFile file)
+    public bool Detach(ExternalBytes file)
     {
         lock (_gate)
         {
@@ -856,18 +892,18 @@ internal sealed class CachedContent
         }
 
         buffer = buffer[..(int)(Math.Min(end, wanted) - offset)];
-        var failure = file.TryRead(offset, buffer);
-        if (failure is null)
+        var read = file.TryRead(offset, buffer);
+        if (read.Failure is null)
         {
             return buffer.Length;
         }
 
-        if (Detach(file))
+        if (read.IsLost && Detach(file))
         {
-            Log.ExternalLost(_parts.Log, Digest.ToString(), failure);
+            Log.ExternalLost(_parts.Log, Digest.ToString(), read.Failure);
         }
 
-        throw new FrameLostException(frame, failure);
+        throw new FrameLostException(frame, read.Failure);
     }
 
     private ulong ChecksumOfExternal(int frame)

@@ -1,43 +1,27 @@
+using System.Buffers;
+using System.Security.Cryptography;
 using Microsoft.Win32.SafeHandles;
 
 namespace Peerd.Node.Storage;
 
 /// <summary>
-/// A file that has a whole content and belongs to another program, which may delete it but never changes it. Opened once
-/// and kept open until <see cref="Close"/>. Thread-safe.
+/// A file of another program that has a whole content. Opened once and kept open until <see cref="Close"/>. Thread-safe.
 /// </summary>
 /// <param name="path">Where it is.</param>
 /// <param name="size">Bytes that it must have.</param>
-internal sealed class ExternalFile(string path, long size)
+internal sealed class ExternalFile(string path, long size) : ExternalBytes(size)
 {
+    private const int HashBlock = 1 << 20;
+
     private readonly Lock _lock = new();
+    private readonly DateTime _written = File.GetLastWriteTimeUtc(path);
     private volatile SafeFileHandle? _handle;
-    private volatile bool _isServed;
-    private volatile bool _isDistrusted;
 
     public string Path { get; } = path;
 
-    public long Size { get; } = size;
+    public override bool IsStale => !File.Exists(Path) || File.GetLastWriteTimeUtc(Path) != _written;
 
-    /// <summary>When it was last written, as found when it was met.</summary>
-    public DateTime Written { get; } = File.GetLastWriteTimeUtc(path);
-
-    /// <summary>Peers were given bytes of it.</summary>
-    public bool IsServed => _isServed;
-
-    /// <summary>Its bytes are not the content's: it is not to be used again.</summary>
-    public bool IsDistrusted => _isDistrusted;
-
-    /// <summary>Its bytes were found to match the digest.</summary>
-    public bool IsChecked { get; set; }
-
-    public void MarkServed() => _isServed = true;
-
-    public void Distrust() => _isDistrusted = true;
-
-    /// <summary>Fills the buffer with the bytes at <paramref name="offset"/>.</summary>
-    /// <returns>Null, or why it cannot be read; it is of no use then.</returns>
-    public string? TryRead(long offset, Span<byte> buffer)
+    public override ExternalRead TryRead(long offset, Span<byte> buffer)
     {
         // Another reader's close may come between; the file is opened again then.
         for (var attempt = 0; ; attempt++)
@@ -51,19 +35,36 @@ internal sealed class ExternalFile(string path, long size)
                     total += read;
                 }
 
-                return total == buffer.Length ? null : $"{Path} ends before byte {offset + buffer.Length}";
+                return total == buffer.Length ? ExternalRead.Done : ExternalRead.Lost($"{Path} ends before byte {offset + buffer.Length}");
             }
             catch (ObjectDisposedException) when (attempt < 3)
             {
             }
             catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ObjectDisposedException)
             {
-                return exception.Message;
+                return ExternalRead.Lost(exception.Message);
             }
         }
     }
 
-    public void Close()
+    public override async Task HashAsync(IncrementalHash hash, CancellationToken cancellationToken)
+    {
+        var buffer = ArrayPool<byte>.Shared.Rent(HashBlock);
+        try
+        {
+            using var handle = File.OpenHandle(Path, options: FileOptions.Asynchronous);
+            for (var offset = 0L; await RandomAccess.ReadAsync(handle, buffer, offset, cancellationToken) is > 0 and var read; offset += read)
+            {
+                hash.AppendData(buffer, 0, read);
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    public override void Close()
     {
         lock (_lock)
         {

@@ -44,4 +44,10 @@ internal static partial class Log
 
     [LoggerMessage(2014, LogLevel.Warning, "{Digest} is not what its digest says in containerd's store; it is not served from there")]
     public static partial void ContainerdCorrupt(ILogger log, string digest);
+
+    [LoggerMessage(2015, LogLevel.Information, "Files of containerd's store cannot be read ({Reason}): containerd is asked for their bytes, which costs more")]
+    public static partial void ContainerdUnreadable(ILogger log, string reason);
+
+    [LoggerMessage(2016, LogLevel.Debug, "{Digest} is not taken from containerd's store now: {Reason}")]
+    public static partial void BlobUnusable(ILogger log, string digest, string reason);
 }

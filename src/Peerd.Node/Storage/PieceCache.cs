@@ -33,11 +33,27 @@ internal sealed class PieceCache : IDisposable
             Changes,
             time,
             log,
+            Reads,
             OnShrunk);
     }
 
     /// <summary>Digests whose availability changed since they were last drained; read by one consumer.</summary>
     public ContentChanges Changes { get; } = new();
+
+    /// <summary>What was read of contents, from here and from another's files.</summary>
+    public ReadCounts Reads { get; } = new();
+
+    /// <summary>How many contents are read from another's files, all of it or in part.</summary>
+    public int ExternalContents
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _contents.Values.Count(content => content.IsExternal);
+            }
+        }
+    }
 
     public long UsedBytes => _parts.Space.Used;
 
@@ -185,7 +201,7 @@ internal sealed class PieceCache : IDisposable
     /// has of it goes before all others.
     /// </summary>
     /// <returns>False when it is being fetched at the moment or has another size here: try again later.</returns>
-    public bool TryAttach(Digest digest, ExternalFile file, string? mediaType)
+    public bool TryAttach(Digest digest, ExternalBytes file, string? mediaType)
     {
         CachedContent? content;
         lock (_lock)
@@ -212,7 +228,7 @@ internal sealed class PieceCache : IDisposable
     }
 
     /// <summary>The other's file is gone or wrong: what the cache itself has of the content serves on.</summary>
-    public void Detach(Digest digest, ExternalFile file)
+    public void Detach(Digest digest, ExternalBytes file)
     {
         CachedContent? content;
         lock (_lock)
@@ -377,7 +393,10 @@ internal sealed class PieceCache : IDisposable
             // Readers go on with the other's file.
             victim.ReleaseOwnFrames();
             Interlocked.Increment(ref _evictions);
-            return bytes - victim.DiskBytes;
+
+            // Nothing, when the other's file has gone just now: it is a victim like others then.
+            var released = bytes - victim.DiskBytes;
+            return released > 0 ? released : EvictOne();
         }
 
         Log.Evicted(_parts.Log, victim.Digest.ToString(), bytes);

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Node.Storage;
 
@@ -162,6 +163,50 @@ public sealed class ExternalContentTests : IDisposable
 
         using var again = _folder.Open();
         Assert.Empty(again.Digests);
+    }
+
+    [Fact]
+    public void DoubtExternal_CheckedBefore_IsCheckedAgainButNotAllTheTime()
+    {
+        using var cache = _folder.Open();
+        var time = new FakeTimeProvider();
+        var sample = new SampleContent(11, MiB);
+        var file = Store(sample);
+        cache.TryAttach(sample.Digest, file, mediaType: null);
+        Assert.False(file.IsToBeChecked(time));
+        Assert.True(cache.TryPeek(sample.Digest, out var content));
+        _ = content.ChecksumOf(0);
+        Assert.True(file.IsToBeChecked(time));
+        file.MarkChecked(time);
+        Assert.False(file.IsToBeChecked(time));
+
+        content.DoubtExternal();
+        Assert.False(file.IsToBeChecked(time));
+        time.Advance(TimeSpan.FromMinutes(2));
+        Assert.True(file.IsToBeChecked(time));
+        file.MarkChecked(time);
+        time.Advance(TimeSpan.FromMinutes(2));
+        Assert.False(file.IsToBeChecked(time));
+    }
+
+    [Fact]
+    public void DropPiece_FileHasWrongBytes_IsDetachedAndDistrusted()
+    {
+        using var cache = _folder.Open();
+        var sample = new SampleContent(12, 3 * MiB);
+        var file = Store(sample);
+        cache.TryAttach(sample.Digest, file, mediaType: null);
+        Assert.True(cache.TryOpen(sample.Digest, out var lease));
+        using (lease)
+        {
+            lease.Content.DropPiece(1);
+
+            Assert.True(file.IsDistrusted);
+            Assert.False(lease.Content.IsExternal);
+            Assert.False(lease.Content.HoldsSomething);
+        }
+
+        Assert.DoesNotContain(sample.Digest, cache.Digests);
     }
 
     public void Dispose()

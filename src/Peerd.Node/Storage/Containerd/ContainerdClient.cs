@@ -37,7 +37,7 @@ internal sealed class ContainerdClient(string socket, string ns, TimeProvider ti
     {
         var found = new Dictionary<Digest, long>();
         using var call = new ContentApi.ContentClient(_channel)
-            .List(new ListContentRequest(), new Metadata { { "containerd-namespace", ns } }, time.GetUtcNow().UtcDateTime + ListTimeout, cancellationToken);
+            .List(new ListContentRequest(), Namespace, time.GetUtcNow().UtcDateTime + ListTimeout, cancellationToken);
         while (await call.ResponseStream.MoveNext(cancellationToken))
         {
             foreach (var info in call.ResponseStream.Current.Info)
@@ -52,11 +52,45 @@ internal sealed class ContainerdClient(string socket, string ns, TimeProvider ti
         return found;
     }
 
+    /// <summary>Bytes of a blob.</summary>
+    /// <exception cref="IOException">containerd sends another number of bytes.</exception>
+    public async Task<PooledBuffer> ReadAsync(Digest digest, long offset, int length, CancellationToken cancellationToken)
+    {
+        var bytes = PooledBuffer.Rent(length);
+        try
+        {
+            // The offsets of the answers count from the beginning of this read: they just follow each other.
+            var read = 0;
+            using var call = new ContentApi.ContentClient(_channel).Read(
+                new ReadContentRequest { Digest = digest.ToString(), Offset = offset, Size = length }, Namespace, time.GetUtcNow().UtcDateTime + AnswerTimeout, cancellationToken);
+            while (await call.ResponseStream.MoveNext(cancellationToken))
+            {
+                var data = call.ResponseStream.Current.Data;
+                if (data.Length > length - read)
+                {
+                    throw new IOException($"containerd sends more than the {length} bytes at {offset} of {digest} that were asked for");
+                }
+
+                data.Span.CopyTo(bytes.Memory.Span[read..]);
+                read += data.Length;
+            }
+
+            return read == length ? bytes : throw new IOException($"containerd sends {read} bytes at {offset} of {digest}, not {length}");
+        }
+        catch
+        {
+            bytes.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>Events of images and contents of the namespace; the stream has no deadline, it ends with the connection.</summary>
     public AsyncServerStreamingCall<EventEnvelope> Subscribe(CancellationToken cancellationToken) =>
         new EventsApi.EventsClient(_channel).Subscribe(
             new SubscribeRequest { Filters = { $"namespace=={ns},topic~=\"^/(images|content)/\"" } },
             cancellationToken: cancellationToken);
+
+    private Metadata Namespace => new() { { "containerd-namespace", ns } };
 
     public void Dispose() => _channel.Dispose();
 

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Threading.Channels;
 using Grpc.Core;
 using Microsoft.Extensions.Options;
@@ -10,12 +9,10 @@ namespace Peerd.Node.Storage.Containerd;
 /// <summary>
 /// Keeps the cache told of what containerd's content store has: lists it when the connection opens, after events and
 /// periodically, and connects again with back-off. While containerd is away its files serve on. Also hashes, one at a
-/// time, the files whose bytes went to peers.
+/// time, the contents whose bytes went to peers.
 /// </summary>
-internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOptions> options, TimeProvider time, ILogger<ContainerdWatcher> log) : BackgroundService
+internal sealed class ContainerdWatcher : BackgroundService
 {
-    private const int HashBlock = 1 << 20;
-
     private static readonly TimeSpan Debounce = TimeSpan.FromMilliseconds(300);
 
     // Garbage collection tells no event; it ends about a second after the image was deleted.
@@ -28,10 +25,34 @@ internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOpt
     // Nodes of one machine image must not knock in step.
     private readonly Random _random = new(Environment.ProcessId);
     private readonly Lock _lock = new();
-    private readonly Dictionary<Digest, ExternalFile> _files = [];
+    private readonly Dictionary<Digest, ExternalBytes> _known = [];
+    private readonly PieceCache _cache;
+    private readonly ContainerdOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _log;
+    private readonly ContainerdClient _client;
+    private readonly BlobFetcher _fetcher;
+    private bool _hasSaidUnreadable;
+
+    public ContainerdWatcher(PieceCache cache, IOptions<ContainerdOptions> options, TimeProvider time, ILogger<ContainerdWatcher> log)
+    {
+        _cache = cache;
+        _options = options.Value;
+        _time = time;
+        _log = log;
+        _client = new ContainerdClient(_options.Socket, _options.Namespace, time);
+        _fetcher = new BlobFetcher(_client);
+    }
+
+    public override void Dispose()
+    {
+        base.Dispose();
+        _client.Dispose();
+        _fetcher.Dispose();
+    }
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
-        options.Value.Enabled ? Task.WhenAll(ConnectAsync(stoppingToken), CheckServedAsync(stoppingToken)) : Task.CompletedTask;
+        _options.Enabled ? Task.WhenAll(ConnectAsync(stoppingToken), CheckServedAsync(stoppingToken)) : Task.CompletedTask;
 
     private async Task ConnectAsync(CancellationToken cancellationToken)
     {
@@ -42,8 +63,7 @@ internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOpt
             var reason = "the stream of events has ended";
             try
             {
-                using var client = new ContainerdClient(options.Value.Socket, options.Value.Namespace, time);
-                await FollowAsync(client, () => (pause, hasSaidAbsent) = (FirstPause, false), cancellationToken);
+                await FollowAsync(() => (pause, hasSaidAbsent) = (FirstPause, false), cancellationToken);
             }
             catch (Exception exception) when (exception is RpcException or IOException or UnauthorizedAccessException or HttpRequestException)
             {
@@ -53,33 +73,33 @@ internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOpt
             cancellationToken.ThrowIfCancellationRequested();
             if (!hasSaidAbsent)
             {
-                Log.ContainerdAbsent(log, options.Value.Socket, reason, LongestPause);
+                Log.ContainerdAbsent(_log, _options.Socket, reason, LongestPause);
                 hasSaidAbsent = true;
             }
 
-            await Task.Delay(pause * (0.75 + (0.5 * _random.NextDouble())), time, cancellationToken);
+            await Task.Delay(pause * (0.75 + (0.5 * _random.NextDouble())), _time, cancellationToken);
             pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
         }
     }
 
     // Until the events end.
-    private async Task FollowAsync(ContainerdClient client, Action followed, CancellationToken cancellationToken)
+    private async Task FollowAsync(Action followed, CancellationToken cancellationToken)
     {
-        var root = await client.FindRootAsync(cancellationToken) ?? throw new IOException("it does not tell the folder of its content store");
+        var root = await _client.FindRootAsync(cancellationToken) ?? throw new IOException("it does not tell the folder of its content store");
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
 
         // Events are not repeated: first subscribe, then list.
-        using var events = client.Subscribe(stop.Token);
+        using var events = _client.Subscribe(stop.Token);
         var wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
         var reading = ReadEventsAsync(events, wake.Writer, stop.Token);
         try
         {
-            var areAll = await ResyncAsync(client, root, cancellationToken);
+            var areAll = await ResyncAsync(root, cancellationToken);
             followed();
-            Log.ContainerdFollowed(log, root, Count());
+            Log.ContainerdFollowed(_log, root, Count());
             while (true)
             {
-                var isWoken = await WaitAsync(wake.Reader, areAll ? options.Value.ResyncValue : BusyPause, cancellationToken);
+                var isWoken = await WaitAsync(wake.Reader, areAll ? _options.ResyncValue : BusyPause, cancellationToken);
                 if (reading.IsCompleted)
                 {
                     await reading;
@@ -88,13 +108,13 @@ internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOpt
 
                 if (isWoken)
                 {
-                    await Task.Delay(Debounce, time, cancellationToken);
+                    await Task.Delay(Debounce, _time, cancellationToken);
                     wake.Reader.TryRead(out _);
-                    await ResyncAsync(client, root, cancellationToken);
-                    await Task.Delay(AfterCollection, time, cancellationToken);
+                    await ResyncAsync(root, cancellationToken);
+                    await Task.Delay(AfterCollection, _time, cancellationToken);
                 }
 
-                areAll = await ResyncAsync(client, root, cancellationToken);
+                areAll = await ResyncAsync(root, cancellationToken);
             }
         }
         finally
@@ -122,7 +142,7 @@ internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOpt
     // True when an event came or the events have ended.
     private async Task<bool> WaitAsync(ChannelReader<bool> wake, TimeSpan period, CancellationToken cancellationToken)
     {
-        using var timeout = new CancellationTokenSource(period, time);
+        using var timeout = new CancellationTokenSource(period, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
@@ -136,18 +156,18 @@ internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOpt
     }
 
     // False when the cache could not take one yet.
-    private async Task<bool> ResyncAsync(ContainerdClient client, string root, CancellationToken cancellationToken)
+    private async Task<bool> ResyncAsync(string root, CancellationToken cancellationToken)
     {
-        var listed = await client.ListAsync(cancellationToken);
+        var listed = await _client.ListAsync(cancellationToken);
         foreach (var (digest, file) in Known())
         {
-            if (!listed.ContainsKey(digest) || HasChanged(file))
+            if (!listed.ContainsKey(digest) || file.IsStale)
             {
                 Forget(digest, file);
             }
             else if (file.IsDistrusted)
             {
-                cache.Detach(digest, file);
+                _cache.Detach(digest, file);
             }
         }
 
@@ -155,53 +175,102 @@ internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOpt
         foreach (var (digest, size) in listed)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            areAll &= TryAttach(digest, size, Path.Combine(root, "blobs", digest.Algorithm, digest.Hex));
+            areAll &= await TryAttachAsync(digest, size, Path.Combine(root, "blobs", digest.Algorithm, digest.Hex), cancellationToken);
         }
 
         return areAll;
     }
 
-    private bool TryAttach(Digest digest, long size, string path)
+    // False when the cache cannot take it yet.
+    private async ValueTask<bool> TryAttachAsync(Digest digest, long size, string path, CancellationToken cancellationToken)
     {
-        ExternalFile? file;
+        ExternalBytes? known;
         lock (_lock)
         {
-            _files.TryGetValue(digest, out file);
+            _known.TryGetValue(digest, out known);
         }
 
-        if (file is { IsDistrusted: true })
+        // What was found wrong stays so until it is listed no more, or changes.
+        if (known is { IsDistrusted: true } || (_cache.TryPeek(digest, out var content) && content.IsExternal))
         {
             return true;
         }
 
         try
         {
-            file ??= new FileInfo(path) is { Exists: true } found && found.Length == size ? new ExternalFile(path, size) : null;
-            if (file is null || (cache.TryPeek(digest, out var content) && content.IsExternal))
+            var blob = known ?? Find(digest, size, path);
+            if (blob is null)
             {
                 return true;
             }
 
-            if (!cache.TryAttach(digest, file, MediaTypeOf(path, size)))
+            if (!_cache.TryAttach(digest, blob, await MediaTypeAsync(digest, blob, cancellationToken)))
             {
                 return false;
             }
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            Log.EntryUnusable(log, path, exception.Message);
-            return true;
-        }
 
-        lock (_lock)
+            lock (_lock)
+            {
+                _known[digest] = blob;
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException || (exception is RpcException { StatusCode: var code } && !IsConnectionLost(code)))
         {
-            _files[digest] = file;
+            // It was there a moment ago: the next look finds it gone, or whole.
+            Log.BlobUnusable(_log, digest.ToString(), exception.Message);
         }
 
         return true;
     }
 
-    private static string? MediaTypeOf(string path, long size) => size <= ManifestType.MaxSize && StartsAsObject(path) ? ManifestType.Of(File.ReadAllBytes(path)) : null;
+    private static bool IsConnectionLost(StatusCode code) => code is StatusCode.Unavailable or StatusCode.Cancelled or StatusCode.DeadlineExceeded;
+
+    // Null when the file is not what containerd told a moment ago, or has gone since.
+    private ExternalBytes? Find(Digest digest, long size, string path)
+    {
+        try
+        {
+            using var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            return RandomAccess.GetLength(file) == size ? new ExternalFile(path, size) : null;
+        }
+        catch (FileNotFoundException)
+        {
+            // Its folder is there: it is not hidden from us.
+            return null;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            if (!_hasSaidUnreadable)
+            {
+                _hasSaidUnreadable = true;
+                Log.ContainerdUnreadable(_log, exception.Message);
+            }
+
+            return new ContainerdBlob(digest, size, _fetcher);
+        }
+    }
+
+    private async ValueTask<string?> MediaTypeAsync(Digest digest, ExternalBytes blob, CancellationToken cancellationToken)
+    {
+        if (blob.Size is 0 or > ManifestType.MaxSize)
+        {
+            return null;
+        }
+
+        if (blob is ExternalFile { Path: var path })
+        {
+            return StartsAsObject(path) ? ManifestType.Of(await File.ReadAllBytesAsync(path, cancellationToken)) : null;
+        }
+
+        using var first = await _client.ReadAsync(digest, 0, 1, cancellationToken);
+        if (first.Memory.Span[0] != (byte)'{')
+        {
+            return null;
+        }
+
+        using var all = await _client.ReadAsync(digest, 0, (int)blob.Size, cancellationToken);
+        return ManifestType.Of(all.Memory);
+    }
 
     private static bool StartsAsObject(string path)
     {
@@ -210,31 +279,29 @@ internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOpt
         return RandomAccess.Read(file, first, 0) == 1 && first[0] == (byte)'{';
     }
 
-    private static bool HasChanged(ExternalFile file) => !File.Exists(file.Path) || File.GetLastWriteTimeUtc(file.Path) != file.Written;
-
-    private void Forget(Digest digest, ExternalFile file)
+    private void Forget(Digest digest, ExternalBytes file)
     {
         lock (_lock)
         {
-            _files.Remove(digest);
+            _known.Remove(digest);
         }
 
-        cache.Detach(digest, file);
+        _cache.Detach(digest, file);
     }
 
     private int Count()
     {
         lock (_lock)
         {
-            return _files.Count;
+            return _known.Count;
         }
     }
 
-    private KeyValuePair<Digest, ExternalFile>[] Known()
+    private KeyValuePair<Digest, ExternalBytes>[] Known()
     {
         lock (_lock)
         {
-            return [.. _files];
+            return [.. _known];
         }
     }
 
@@ -242,8 +309,8 @@ internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOpt
     {
         while (true)
         {
-            await Task.Delay(CheckPeriod, time, cancellationToken);
-            foreach (var (digest, file) in Known().Where(known => known.Value is { IsServed: true, IsChecked: false, IsDistrusted: false }))
+            await Task.Delay(CheckPeriod, _time, cancellationToken);
+            foreach (var (digest, file) in Known().Where(known => known.Value.IsToBeChecked(_time)))
             {
                 await CheckAsync(digest, file, cancellationToken);
             }
@@ -251,35 +318,25 @@ internal sealed class ContainerdWatcher(PieceCache cache, IOptions<ContainerdOpt
     }
 
     // containerd has checked the bytes when it got them, not since.
-    private async Task CheckAsync(Digest digest, ExternalFile file, CancellationToken cancellationToken)
+    private async Task CheckAsync(Digest digest, ExternalBytes file, CancellationToken cancellationToken)
     {
-        var buffer = ArrayPool<byte>.Shared.Rent(HashBlock);
         try
         {
             using var hash = digest.CreateHash();
-            using var handle = File.OpenHandle(file.Path, options: FileOptions.Asynchronous);
-            for (var offset = 0L; await RandomAccess.ReadAsync(handle, buffer, offset, cancellationToken) is > 0 and var read; offset += read)
-            {
-                hash.AppendData(buffer, 0, read);
-            }
-
+            await file.HashAsync(hash, cancellationToken);
             if (!digest.Matches(hash))
             {
                 file.Distrust();
-                cache.Detach(digest, file);
-                Log.ContainerdCorrupt(log, digest.ToString());
+                _cache.Detach(digest, file);
+                Log.ContainerdCorrupt(_log, digest.ToString());
             }
 
-            file.IsChecked = true;
+            file.MarkChecked(_time);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             Forget(digest, file);
-            Log.ExternalLost(log, digest.ToString(), exception.Message);
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
+            Log.ExternalLost(_log, digest.ToString(), exception.Message);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using Google.Protobuf;
 using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -16,11 +17,20 @@ namespace Peerd.Tests.Storage.Containerd;
 /// <summary>containerd's services as far as the node uses them, on a unix socket, with a store of real files.</summary>
 internal sealed class FakeContainerd : IAsyncDisposable
 {
+    private const int MessageSize = 400_000;
+
     private readonly string _folder = Directory.CreateTempSubdirectory("peerd-fake-").FullName;
     private WebApplication? _app;
+    private int _reads;
     private volatile Channel<EventEnvelope> _events = Channel.CreateUnbounded<EventEnvelope>();
 
     public string Socket => Path.Combine(_folder, "c.sock");
+
+    /// <summary>Tell a root whose files nobody finds.</summary>
+    public bool HidesFiles { get; init; }
+
+    /// <summary>How many reads there were of contents of more than one byte.</summary>
+    public int Reads => _reads;
 
     private string Blobs => Path.Combine(_folder, "root/blobs/sha256");
 
@@ -82,6 +92,27 @@ internal sealed class FakeContainerd : IAsyncDisposable
                 await responseStream.WriteAsync(answer);
             }
         }
+
+        public override async Task Read(ReadContentRequest request, IServerStreamWriter<ReadContentResponse> responseStream, ServerCallContext context)
+        {
+            if (!Digest.TryParse(request.Digest, out var digest) || !File.Exists(fake.PathOf(digest)))
+            {
+                throw new RpcException(new Status(StatusCode.NotFound, "content not found"));
+            }
+
+            if (request.Size > 1)
+            {
+                Interlocked.Increment(ref fake._reads);
+            }
+
+            // As containerd does: messages of bounded size whose offsets begin with 0.
+            var bytes = (await File.ReadAllBytesAsync(fake.PathOf(digest), context.CancellationToken)).AsMemory((int)request.Offset, (int)request.Size);
+            for (var offset = 0; offset < bytes.Length; offset += MessageSize)
+            {
+                var data = UnsafeByteOperations.UnsafeWrap(bytes[offset..Math.Min(bytes.Length, offset + MessageSize)]);
+                await responseStream.WriteAsync(new ReadContentResponse { Offset = offset, Data = data });
+            }
+        }
     }
 
     internal sealed class EventService(FakeContainerd fake) : EventsApi.EventsBase
@@ -99,7 +130,7 @@ internal sealed class FakeContainerd : IAsyncDisposable
     {
         public override Task<PluginsResponse> Plugins(PluginsRequest request, ServerCallContext context) => Task.FromResult(new PluginsResponse
         {
-            Plugins = { new ContainerdPlugin { Type = "io.containerd.content.v1", Id = "content", Exports = { ["root"] = Path.Combine(fake._folder, "root") } } },
+            Plugins = { new ContainerdPlugin { Type = "io.containerd.content.v1", Id = "content", Exports = { ["root"] = Path.Combine(fake._folder, fake.HidesFiles ? "hidden" : "root") } } },
         });
     }
 }
