@@ -53,6 +53,8 @@ public sealed class ContainerdStoreTests : LabTest
         await PullDirectlyAsync("v1");
         await UntilHeldAsync(image);
         await AssertServedByFirstNodeAsync(to: 1, image, "v1");
+        var log = _nodes[0].Process.Output.Concat(_nodes[0].Process.Errors);
+        Assert.Single(log, line => line.Contains("containerd is asked for their bytes", StringComparison.Ordinal));
     }
 
     private async Task StartAsync(ContainerdSetup first, ContainerdSetup? others = null)
