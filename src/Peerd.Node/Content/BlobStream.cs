@@ -92,6 +92,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 Touched(bytes, isMissing: false);
             }
 
+            await Content.PrepareAsync(bytes.Offset, bytes.Length, cancellationToken);
             return BlobSource.Local;
         }
 

@@ -40,6 +40,7 @@ internal sealed class ContentReading(
                     return CopyOutcome.SourceFailed;
                 }
 
+                await lease!.Content.PrepareAsync(offset, length, cancellationToken);
                 if (!TryRead(destination, offset, length))
                 {
                     continue;

@@ -265,9 +265,14 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
             }
 
             _discarded[digest] = time.GetTimestamp();
-            foreach (var (node, held) in content.Holders.Where(pair => !pair.Value.Complete).ToList())
+            foreach (var (node, held) in content.Holders.ToList())
             {
-                suspects.Add(node);
+                if (!held.Complete)
+                {
+                    suspects.Add(node);
+                }
+
+                // Who has it whole looks again, if it is not its own bytes that it serves.
                 if (node != finder.Name)
                 {
                     _nodes[node].Announcing?.Discard(digest);

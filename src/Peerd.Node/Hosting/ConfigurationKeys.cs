@@ -5,6 +5,7 @@ using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
+using Peerd.Node.Storage.Containerd;
 
 namespace Peerd.Node.Hosting;
 
@@ -44,6 +45,10 @@ internal static class ConfigurationKeys
         $"Cache:{nameof(CacheOptions.Directory)}",
         $"Cache:{nameof(CacheOptions.Capacity)}",
         $"Cache:{nameof(CacheOptions.Memory)}",
+        $"Containerd:{nameof(ContainerdOptions.Enabled)}",
+        $"Containerd:{nameof(ContainerdOptions.Socket)}",
+        $"Containerd:{nameof(ContainerdOptions.Namespace)}",
+        $"Containerd:{nameof(ContainerdOptions.Resync)}",
         $"Origin:{nameof(OriginOptions.Registries)}:*:{nameof(OriginRegistryOptions.Name)}",
         $"Origin:{nameof(OriginOptions.Registries)}:*:{nameof(OriginRegistryOptions.Endpoint)}",
         $"Origin:{nameof(OriginOptions.Registries)}:*:{nameof(OriginRegistryOptions.Auth)}",

@@ -19,6 +19,7 @@ using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
 using Peerd.Node.Ring;
 using Peerd.Node.Storage;
+using Peerd.Node.Storage.Containerd;
 using Peerd.Node.Swarm;
 
 namespace Peerd.Node.Hosting;
@@ -46,6 +47,7 @@ internal static partial class NodeHost
         AddTelemetry(services);
 
         services.AddPieceCache(builder.Configuration);
+        services.AddContainerdStore(builder.Configuration);
         services.AddOrigin(builder.Configuration);
         services.AddMembership(SelfFrom);
         services.AddRing();

@@ -186,7 +186,10 @@ internal sealed class RangeServer(
                 }
 
                 content.EnsureChecked(frame);
-                answer = RangeAnswer.OfFrame(request.Id, offset, length, content.ChecksumOf(frame), source);
+                await content.PrepareAsync(offset, length, range.Stop);
+                answer = content.NeedsPreparation
+                    ? Copied(request.Id, content, offset, length)
+                    : RangeAnswer.OfFrame(request.Id, offset, length, content.ChecksumOf(frame), source);
             }
             catch (FrameLostException)
             {
@@ -202,6 +205,10 @@ internal sealed class RangeServer(
                 // The head of the message is out already: only the end of the stream tells the reader so.
                 throw new IOException("a frame was lost while it was being sent", e);
             }
+            finally
+            {
+                answer.Dispose();
+            }
 
             metrics.Sent(length);
             traffic.Sent(range.Reader, length);
@@ -209,6 +216,23 @@ internal sealed class RangeServer(
         }
 
         return new RangeEnd { Status = RangeStatus.Complete };
+    }
+
+    /// <summary>A frame that may be gone again soon, with its bytes.</summary>
+    private static RangeAnswer Copied(uint id, CachedContent content, long offset, int length)
+    {
+        var bytes = PooledBuffer.Rent(length);
+        try
+        {
+            var checksum = content.ChecksumOf(content.Layout.FrameAt(offset));
+            content.Read(offset, bytes.Memory.Span);
+            return RangeAnswer.OfReceived(id, offset, checksum, bytes);
+        }
+        catch
+        {
+            bytes.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The content, also when it is only expected and the reader waits; null when it is not to be had here.</summary>

@@ -12,4 +12,5 @@ internal sealed record CacheParts(
     ContentChanges Changes,
     TimeProvider Time,
     ILogger Log,
+    ReadCounts Reads,
     Action<CachedContent> OnShrunk);

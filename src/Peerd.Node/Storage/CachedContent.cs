@@ -27,6 +27,9 @@ internal sealed class CachedContent
     private const byte Unchecked = 4;
     private const byte InMemory = 5;
 
+    // Not in our files, but in another's file on this node.
+    private const byte External = 6;
+
     // On a full disk others may take the room that was made, but hardly twice.
     private const int WriteAttempts = 3;
 
@@ -42,6 +45,7 @@ internal sealed class CachedContent
     private readonly FrameWaiters _waiters = new();
     private readonly Dictionary<int, MemoryFrame> _inMemory = [];
 
+    private ExternalBytes? _external;
     private string? _mediaType;
     private IReadOnlyList<int> _startupOrder = [];
     private volatile bool _isOrderSeenHere;
@@ -169,7 +173,8 @@ internal sealed class CachedContent
     /// <summary>Place in the cache's order of use; the cache's lock protects it.</summary>
     public CacheEntry Entry { get; } = new();
 
-    private IndexHeader Header => new(Digest, Size, _mediaType, _isVerified);
+    // Of a content that is whole only with another's file, our own frames say nothing.
+    private IndexHeader Header => new(Digest, Size, _mediaType, _external is null ? _isVerified : _isVerifiedOnDisk);
 
     /// <summary>A copy of the set of available pieces.</summary>
     public PieceSet SnapshotPieces()
@@ -188,12 +193,26 @@ internal sealed class CachedContent
         }
     }
 
+    /// <summary>Frames that are not in our files are read from another's file.</summary>
+    public bool IsExternal => Volatile.Read(ref _external) is not null;
+
+    /// <summary>What <see cref="PrepareAsync"/> has prepared may be gone again soon.</summary>
+    public bool NeedsPreparation => Volatile.Read(ref _external) is { NeedsPreparation: true };
+
+    /// <summary>A peer says that this node gave it wrong bytes: another's file is compared with the digest again.</summary>
+    public void DoubtExternal() => Volatile.Read(ref _external)?.Doubt();
+
     public bool HasFrame(int frame) => (uint)frame < (uint)_states.Length && IsHeld(StateOf(frame));
 
     /// <summary>Checksum of a frame that is here.</summary>
     /// <exception cref="FrameLostException">It is not here.</exception>
     public ulong ChecksumOf(int frame)
     {
+        if ((uint)frame < (uint)_states.Length && StateOf(frame) == External)
+        {
+            return ChecksumOfExternal(frame);
+        }
+
         lock (_gate)
         {
             return HasFrame(frame) ? _checksums[frame] : throw new FrameLostException(frame, "it is not in the cache");
@@ -272,16 +291,41 @@ internal sealed class CachedContent
         {
             var frame = Layout.FrameAt(offset);
             var drops = Volatile.Read(ref _drops);
-            var read = StateOf(frame) switch
+            var state = StateOf(frame);
+            var read = state switch
             {
                 OnDisk => ReadFromDisk(frame, offset, buffer, drops),
                 Unchecked => CheckFrame(frame, drops),
                 InMemory => ReadFromMemory(frame, offset, buffer),
+                External => ReadExternal(frame, offset, buffer),
                 _ => throw new FrameLostException(frame, "it is not in the cache"),
             };
             offset += read;
             buffer = buffer[read..];
+            _parts.Reads.Add(read, isExternal: state == External);
         }
+    }
+
+    /// <summary>
+    /// Sees to it that <see cref="Read"/> can read these bytes, whose frames are here. At once, unless another program
+    /// has to be asked for them; they may then be gone again when they are read, and are to be asked for again.
+    /// </summary>
+    public ValueTask PrepareAsync(long offset, long length, CancellationToken cancellationToken)
+    {
+        if (Volatile.Read(ref _external) is not { NeedsPreparation: true } external)
+        {
+            return ValueTask.CompletedTask;
+        }
+
+        for (var at = offset; at < offset + length; at = Layout.Frame(Layout.FrameAt(at)).End)
+        {
+            if (StateOf(Layout.FrameAt(at)) == External)
+            {
+                return external.PrepareAsync(at, offset + length - at, cancellationToken);
+            }
+        }
+
+        return ValueTask.CompletedTask;
     }
 
     /// <summary>Checks a frame that was loaded from disk after a restart and has not been read since; others are left alone.</summary>
@@ -320,15 +364,22 @@ internal sealed class CachedContent
     public void DropPiece(int piece)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)piece, (uint)Layout.PieceCount, nameof(piece));
+        ExternalBytes? external = null;
         lock (_gate)
         {
             if (!_isRemoved)
             {
+                external = _external;
+                external?.Distrust();
                 DropLocked(piece);
             }
         }
 
         _parts.Changes.Add(Digest);
+        if (external is not null)
+        {
+            Detach(external);
+        }
     }
 
     /// <summary>Drops everything: the whole did not match its digest. The content starts again empty.</summary>
@@ -339,6 +390,8 @@ internal sealed class CachedContent
             if (!_isRemoved)
             {
                 ForgetFrames(keepMemory: false);
+                _external?.Distrust();
+                LeaveExternal();
                 if (_files.Exist && !TryDisk(() => _files.Truncate(Header)))
                 {
                     TryDisk(_files.Delete);
@@ -350,6 +403,86 @@ internal sealed class CachedContent
         }
 
         _parts.Changes.Add(Digest);
+    }
+
+    /// <summary>
+    /// From now on, what is not in our files is read from this one, which has the whole content. Frames of ours that
+    /// were not verified as a whole are given up. Nobody may have an unverified content open meanwhile.
+    /// </summary>
+    public void Attach(ExternalBytes file)
+    {
+        lock (_gate)
+        {
+            if (_isRemoved || _external is not null)
+            {
+                return;
+            }
+
+            if (!_isVerified)
+            {
+                DropOwnFrames();
+            }
+
+            Volatile.Write(ref _external, file);
+            FillFromExternal();
+        }
+
+        _parts.Changes.Add(Digest);
+    }
+
+    /// <summary>The other's file is gone or wrong: what is not in our own files is lost.</summary>
+    /// <returns>False when it was detached before.</returns>
+    public bool Detach(ExternalBytes file)
+    {
+        lock (_gate)
+        {
+            if (_external != file)
+            {
+                return false;
+            }
+
+            for (var frame = 0; frame < _states.Length; frame++)
+            {
+                if (_states[frame] == External)
+                {
+                    SetAbsent(frame);
+                    _pieces.Remove(Layout.PieceAt(Layout.Frame(frame).Offset));
+                    _hasLostPieces = true;
+                    _isVerified = false;
+                }
+            }
+
+            _hasLostPieces |= Size == 0;
+            _isVerified &= Size > 0 || _isVerifiedOnDisk;
+            Interlocked.Increment(ref _drops);
+            LeaveExternal();
+        }
+
+        _parts.Changes.Add(Digest);
+        _parts.OnShrunk(this);
+        return true;
+    }
+
+    /// <summary>Gives the room of our own frames back; all is read from the other's file then. Without effect when there is none.</summary>
+    public void ReleaseOwnFrames()
+    {
+        lock (_gate)
+        {
+            if (_external is not null && !_isRemoved)
+            {
+                DropOwnFrames();
+                FillFromExternal();
+            }
+        }
+    }
+
+    /// <summary>Nobody reads any more: whether the other's file still exists is seen when it is opened again.</summary>
+    public void CloseExternal()
+    {
+        lock (_gate)
+        {
+            _external?.Close();
+        }
     }
 
     /// <summary>Forgets everything for good and deletes the files. The cache does not list the content any more.</summary>
@@ -364,6 +497,7 @@ internal sealed class CachedContent
 
             _isRemoved = true;
             ForgetFrames(keepMemory: false);
+            LeaveExternal();
             if (_files.Exist)
             {
                 TryDisk(_files.Delete);
@@ -397,6 +531,7 @@ internal sealed class CachedContent
 
         lock (_gate)
         {
+            _external?.Close();
             _files.Close();
         }
     }
@@ -741,6 +876,118 @@ internal sealed class CachedContent
         throw new FrameLostException(frame, "its memory was needed for other frames");
     }
 
+    private int ReadExternal(int frame, long offset, Span<byte> buffer)
+    {
+        if (Volatile.Read(ref _external) is not { } file)
+        {
+            return 0;
+        }
+
+        // Its states are as constant as the file: it ends where a frame of ours begins.
+        var end = Layout.Frame(frame).End;
+        var wanted = offset + buffer.Length;
+        for (var next = frame + 1; end < wanted && StateOf(next) == External; next++)
+        {
+            end = Layout.Frame(next).End;
+        }
+
+        buffer = buffer[..(int)(Math.Min(end, wanted) - offset)];
+        var read = file.TryRead(offset, buffer);
+        if (read.Failure is null)
+        {
+            return buffer.Length;
+        }
+
+        if (read.IsLost && Detach(file))
+        {
+            Log.ExternalLost(_parts.Log, Digest.ToString(), read.Failure);
+        }
+
+        throw new FrameLostException(frame, read.Failure);
+    }
+
+    private ulong ChecksumOfExternal(int frame)
+    {
+        Volatile.Read(ref _external)?.MarkServed();
+        var known = Volatile.Read(ref _checksums[frame]);
+        if (known != 0)
+        {
+            return known;
+        }
+
+        var range = Layout.Frame(frame);
+        var rented = ArrayPool<byte>.Shared.Rent((int)range.Length);
+        try
+        {
+            var buffer = rented.AsSpan(0, (int)range.Length);
+            Read(range.Offset, buffer);
+            var checksum = FrameChecksum.Compute(buffer);
+            lock (_gate)
+            {
+                if (_states[frame] == External)
+                {
+                    _checksums[frame] = checksum;
+                }
+            }
+
+            return checksum;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(rented);
+        }
+    }
+
+    private void DropOwnFrames()
+    {
+        for (var frame = 0; frame < _states.Length; frame++)
+        {
+            if (_states[frame] is OnDisk or Unchecked or InMemory)
+            {
+                ForgetFrame(frame);
+                _checksums[frame] = 0;
+                _pieces.Remove(Layout.PieceAt(Layout.Frame(frame).Offset));
+            }
+        }
+
+        Interlocked.Increment(ref _drops);
+        if (_files.Exist)
+        {
+            TryDisk(_files.Delete);
+            _files.Abandon();
+        }
+
+        ReleaseIndex();
+        _isVerifiedOnDisk = false;
+    }
+
+    private void FillFromExternal()
+    {
+        for (var frame = 0; frame < _states.Length; frame++)
+        {
+            if (_states[frame] == Absent)
+            {
+                _checksums[frame] = 0;
+                Volatile.Write(ref _states[frame], External);
+                Volatile.Write(ref _held, _held + 1);
+                _waiters.Complete(frame);
+            }
+        }
+
+        for (var piece = 0; piece < Layout.PieceCount; piece++)
+        {
+            _pieces.Add(piece);
+        }
+
+        _isVerified = true;
+    }
+
+    private void LeaveExternal()
+    {
+        _external?.Close();
+        Volatile.Write(ref _external, null);
+    }
+
     private int TryReadData(long offset, Span<byte> buffer, out Exception? failure)
     {
         failure = null;
@@ -848,6 +1095,9 @@ internal sealed class CachedContent
                 var length = Layout.Frame(frame).Length;
                 _diskBytes -= length;
                 _parts.Space.Release(length);
+                break;
+            case External:
+                SetAbsent(frame);
                 break;
             case InMemory:
                 SetAbsent(frame);

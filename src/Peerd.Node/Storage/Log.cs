@@ -32,4 +32,22 @@ internal static partial class Log
 
     [LoggerMessage(2010, LogLevel.Warning, "The index of {Digest} could not be changed: {Reason}")]
     public static partial void IndexNotWritten(ILogger log, string digest, string reason);
+
+    [LoggerMessage(2011, LogLevel.Information, "{Digest} is withdrawn: {Reason}")]
+    public static partial void ExternalLost(ILogger log, string digest, string reason);
+
+    [LoggerMessage(2012, LogLevel.Information, "The content store of containerd in {Root} is a source: {Contents} contents")]
+    public static partial void ContainerdFollowed(ILogger log, string root, int contents);
+
+    [LoggerMessage(2013, LogLevel.Information, "containerd at {Socket} is not followed ({Reason}); next attempts at most {Period} apart")]
+    public static partial void ContainerdAbsent(ILogger log, string socket, string reason, TimeSpan period);
+
+    [LoggerMessage(2014, LogLevel.Warning, "{Digest} is not what its digest says in containerd's store; it is not served from there")]
+    public static partial void ContainerdCorrupt(ILogger log, string digest);
+
+    [LoggerMessage(2015, LogLevel.Information, "Files of containerd's store cannot be read ({Reason}): containerd is asked for their bytes, which costs more")]
+    public static partial void ContainerdUnreadable(ILogger log, string reason);
+
+    [LoggerMessage(2016, LogLevel.Debug, "{Digest} is not taken from containerd's store now: {Reason}")]
+    public static partial void BlobUnusable(ILogger log, string digest, string reason);
 }

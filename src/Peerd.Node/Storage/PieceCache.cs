@@ -33,11 +33,27 @@ internal sealed class PieceCache : IDisposable
             Changes,
             time,
             log,
+            Reads,
             OnShrunk);
     }
 
     /// <summary>Digests whose availability changed since they were last drained; read by one consumer.</summary>
     public ContentChanges Changes { get; } = new();
+
+    /// <summary>What was read of contents, from here and from another's files.</summary>
+    public ReadCounts Reads { get; } = new();
+
+    /// <summary>How many contents are read from another's files, all of it or in part.</summary>
+    public int ExternalContents
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _contents.Values.Count(content => content.IsExternal);
+            }
+        }
+    }
 
     public long UsedBytes => _parts.Space.Used;
 
@@ -163,7 +179,7 @@ internal sealed class PieceCache : IDisposable
         Discard(content);
     }
 
-    /// <summary>The content is also elsewhere on this node: when room is needed, it goes before others, until it is opened again.</summary>
+    /// <summary>The content is also elsewhere on this node: when room is needed, it goes before others, until it is opened again without being elsewhere any more.</summary>
     public void MarkExpendable(Digest digest)
     {
         lock (_lock)
@@ -178,6 +194,49 @@ internal sealed class PieceCache : IDisposable
                 }
             }
         }
+    }
+
+    /// <summary>
+    /// Another's file on this node has the whole content: it is served from there, takes no room here, and what the cache
+    /// has of it goes before all others.
+    /// </summary>
+    /// <returns>False when it is being fetched at the moment or has another size here: try again later.</returns>
+    public bool TryAttach(Digest digest, ExternalBytes file, string? mediaType)
+    {
+        CachedContent? content;
+        lock (_lock)
+        {
+            if (!_contents.TryGetValue(digest, out content))
+            {
+                content = new CachedContent(_parts, digest, file.Size, mediaType);
+                List(content);
+                content.Attach(file);
+                return true;
+            }
+
+            if (content.Size != file.Size || (content.Entry.Pins > 0 && !content.IsVerified))
+            {
+                return false;
+            }
+
+            content.Attach(file);
+        }
+
+        MarkExpendable(digest);
+        content.MediaType = mediaType;
+        return true;
+    }
+
+    /// <summary>The other's file is gone or wrong: what the cache itself has of the content serves on.</summary>
+    public void Detach(Digest digest, ExternalBytes file)
+    {
+        CachedContent? content;
+        lock (_lock)
+        {
+            _contents.TryGetValue(digest, out content);
+        }
+
+        content?.Detach(file);
     }
 
     /// <summary>Closes all files and unlocks the directory. Contents that are still open stay readable.</summary>
@@ -245,7 +304,7 @@ internal sealed class PieceCache : IDisposable
     private ContentLease Pin(CachedContent content)
     {
         content.Entry.Pins++;
-        content.Entry.IsExpendable = false;
+        content.Entry.IsExpendable &= content.IsExternal;
         RemoveFrom(_unpinned, content.Entry.Unpinned);
         RemoveFrom(_idleOpen, content.Entry.Open);
         return new ContentLease(content, Release);
@@ -260,6 +319,8 @@ internal sealed class PieceCache : IDisposable
             {
                 return;
             }
+
+            content.CloseExternal();
 
             if (entry.IsListed && content.HoldsSomething)
             {
@@ -310,6 +371,7 @@ internal sealed class PieceCache : IDisposable
     private long EvictOne()
     {
         CachedContent? victim;
+        bool isElsewhere;
         lock (_lock)
         {
             victim = _unpinned.FirstOrDefault(content => content.DiskBytes > 0);
@@ -318,10 +380,25 @@ internal sealed class PieceCache : IDisposable
                 return 0;
             }
 
-            Unlist(victim);
+            isElsewhere = victim.IsExternal;
+            if (!isElsewhere)
+            {
+                Unlist(victim);
+            }
         }
 
         var bytes = victim.DiskBytes;
+        if (isElsewhere)
+        {
+            // Readers go on with the other's file.
+            victim.ReleaseOwnFrames();
+            Interlocked.Increment(ref _evictions);
+
+            // Nothing, when the other's file has gone just now: it is a victim like others then.
+            var released = bytes - victim.DiskBytes;
+            return released > 0 ? released : EvictOne();
+        }
+
         Log.Evicted(_parts.Log, victim.Digest.ToString(), bytes);
         Interlocked.Increment(ref _evictions);
         Discard(victim);

@@ -1302,6 +1302,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             await content.WaitForFrameAsync(frame, cancellationToken);
+            await content.PrepareAsync(layout.Frame(frame).Offset, layout.Frame(frame).Length, cancellationToken);
             var bytes = buffer.Memory.Span[..(int)layout.Frame(frame).Length];
             try
             {

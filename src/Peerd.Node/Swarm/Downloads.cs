@@ -61,9 +61,14 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
         }
     }
 
-    /// <summary>Drops what is here of a content, unless it is whole and checked, and begins again where somebody needs it.</summary>
+    /// <summary>Drops what is here of a content, unless it is whole and checked, and begins again where somebody needs it. What another program keeps is checked again.</summary>
     public void Discard(Digest content)
     {
+        if (_services.Cache.TryPeek(content, out var doubted))
+        {
+            doubted.DoubtExternal();
+        }
+
         lock (_lock)
         {
             if (_entries.TryGetValue(content, out var entry) && entry.Download.TryStartAfresh())

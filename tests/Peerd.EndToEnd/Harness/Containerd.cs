@@ -9,6 +9,8 @@ internal sealed class Containerd
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan ShortTimeout = TimeSpan.FromSeconds(30);
 
+    private const string HideAndRun = "mount --bind \"$2\" \"$3\" && exec \"$0\" --config \"$1\"";
+
     private readonly Lab _lab;
     private readonly ContainerdSetup _setup;
     private readonly string _folder;
@@ -29,6 +31,14 @@ internal sealed class Containerd
     /// <summary>The daemon.</summary>
     public RunningProcess Process { get; private set; } = null!;
 
+    /// <summary>Where it listens.</summary>
+    public string Socket => _socket;
+
+    // Seen as the root by the daemon only.
+    private string Hidden => System.IO.Directory.CreateDirectory(Path.Combine(_folder, "hidden")).FullName;
+
+    private string ConfigurationFile => Path.Combine(_folder, "config.toml");
+
     private string HostsFolder => Path.Combine(_folder, "certs.d");
 
     private string BlobsFolder => Path.Combine(_folder, "root/io.containerd.content.v1.content/blobs/sha256");
@@ -40,17 +50,16 @@ internal sealed class Containerd
     public static async Task<Containerd> StartAsync(Lab lab, string name, ContainerdSetup setup)
     {
         var containerd = new Containerd(lab, setup, name, lab.CreateFolder(name));
-        var config = Path.Combine(containerd._folder, "config.toml");
-        await File.WriteAllTextAsync(config, setup.Configuration(containerd._folder, containerd._socket, containerd.HostsFolder));
-        containerd.Process = await lab.StartAsync(name, setup.Daemon, ["--config", config]);
-        await Wait.UntilAsync($"{name} answers", containerd.Process, containerd.AnswersAsync, StartTimeout);
-        if (setup.HasCri)
-        {
-            using var cri = containerd.ConnectCri();
-            await Wait.UntilAsync($"{name} answers as kubelet's runtime", containerd.Process, cri.AnswersAsync, StartTimeout);
-        }
-
+        await File.WriteAllTextAsync(containerd.ConfigurationFile, setup.Configuration(containerd._folder, containerd._socket, containerd.HostsFolder));
+        await containerd.LaunchAsync();
         return containerd;
+    }
+
+    /// <summary>Kills the daemon and starts it again with the store that it had.</summary>
+    public async Task RestartAsync()
+    {
+        await Process.KillAsync();
+        await LaunchAsync();
     }
 
     /// <summary>A client of kubelet's kind.</summary>
@@ -141,6 +150,20 @@ internal sealed class Containerd
         var process = await StartCtrAsync(what, arguments);
         await DemandAsync(process, timeout);
         return process;
+    }
+
+    private async Task LaunchAsync()
+    {
+        System.IO.Directory.CreateDirectory(Path.Combine(_folder, "root"));
+        Process = _setup.IsHidden
+            ? await _lab.StartAsync(_name, "/usr/bin/unshare", ["--mount", "/bin/sh", "-c", HideAndRun, _setup.Daemon, ConfigurationFile, Hidden, Path.Combine(_folder, "root")])
+            : await _lab.StartAsync(_name, _setup.Daemon, ["--config", ConfigurationFile]);
+        await Wait.UntilAsync($"{_name} answers", Process, AnswersAsync, StartTimeout);
+        if (_setup.HasCri)
+        {
+            using var cri = ConnectCri();
+            await Wait.UntilAsync($"{_name} answers as kubelet's runtime", Process, cri.AnswersAsync, StartTimeout);
+        }
     }
 
     private async Task<bool> AnswersAsync()

@@ -4,7 +4,8 @@ namespace Peerd.EndToEnd.Harness;
 /// <param name="Version">One of those that <c>scripts/install-test-tools.sh</c> puts into <c>.tools</c>.</param>
 /// <param name="HasCri">Kubelet's interface is served, too.</param>
 /// <param name="ChunkSize">Bytes of a layer that are fetched with one request, several of them at a time; 0: a layer is one request. From 2.1 on.</param>
-internal sealed record ContainerdSetup(string Version, bool HasCri = false, int ChunkSize = 0)
+/// <param name="IsHidden">No other process sees its files.</param>
+internal sealed record ContainerdSetup(string Version, bool HasCri = false, int ChunkSize = 0, bool IsHidden = false)
 {
     /// <summary>The snapshotter that this machine can use.</summary>
     public static readonly string Snapshotter = File.ReadAllText("/proc/filesystems").Contains("overlay", StringComparison.Ordinal) ? "overlayfs" : "native";

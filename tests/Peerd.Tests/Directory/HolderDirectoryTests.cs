@@ -33,7 +33,7 @@ public sealed class HolderDirectoryTests : IHolderObserver
     void IHolderObserver.Mismatched(Digest content) => _mismatched.Add(content);
 
     [Fact]
-    public async Task Apply_Mismatched_WhoHoldsAPartIsToldToDropItOnce()
+    public async Task Apply_Mismatched_AllHoldersAreToldOnceAndThoseOfAPartAreForgotten()
     {
         var (finder, part, whole) = (Open("finder"), Open("part"), Open("whole"));
         finder.Apply(Announce(pieces: [new PieceRun { First = 0, Count = 10 }]));
@@ -46,6 +46,7 @@ public sealed class HolderDirectoryTests : IHolderObserver
         Assert.True(_directory.TryFind(Content, out var entry));
         Assert.Equal("whole", Assert.Single(entry.Holders).Node);
         Assert.Equal(Content, await part.NextDiscardAsync(TestContext.Current.CancellationToken));
+        Assert.Equal(Content, await whole.NextDiscardAsync(TestContext.Current.CancellationToken));
         using var none = new CancellationTokenSource();
         Assert.All([finder, whole, part], lease => Assert.False(lease.NextDiscardAsync(none.Token).AsTask().IsCompleted));
 

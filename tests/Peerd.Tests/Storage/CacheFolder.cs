@@ -54,11 +54,15 @@ internal sealed class CacheFolder : IDisposable
 internal sealed class SampleContent
 {
     public SampleContent(int seed, int size)
+        : this(Generate(seed, size))
     {
-        Bytes = new byte[size];
-        new Random(seed).NextBytes(Bytes);
-        Digest = Digest.OfSha256(Bytes);
-        Layout = new ContentLayout(size);
+    }
+
+    public SampleContent(byte[] bytes)
+    {
+        Bytes = bytes;
+        Digest = Digest.OfSha256(bytes);
+        Layout = new ContentLayout(bytes.Length);
     }
 
     public byte[] Bytes { get; }
@@ -122,5 +126,12 @@ internal sealed class SampleContent
         {
             return TryRead(lease.Content, new ByteRange(0, Bytes.Length));
         }
+    }
+
+    private static byte[] Generate(int seed, int size)
+    {
+        var bytes = new byte[size];
+        new Random(seed).NextBytes(bytes);
+        return bytes;
     }
 }

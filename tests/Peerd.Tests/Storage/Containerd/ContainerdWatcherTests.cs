@@ -1,0 +1,106 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Storage;
+using Peerd.Node.Storage.Containerd;
+
+namespace Peerd.Tests.Storage.Containerd;
+
+public sealed class ContainerdWatcherTests : IAsyncDisposable
+{
+    private static readonly TimeSpan Hang = TimeSpan.FromSeconds(30);
+
+    private readonly CacheFolder _folder = new();
+    private readonly FakeContainerd _containerd = new();
+    private readonly PieceCache _cache;
+    private readonly ContainerdWatcher _watcher;
+
+    public ContainerdWatcherTests()
+    {
+        _cache = _folder.Open();
+        var options = new ContainerdOptions { Socket = _containerd.Socket, Resync = "1h" };
+        _watcher = new ContainerdWatcher(_cache, Options.Create(options), TimeProvider.System, NullLogger<ContainerdWatcher>.Instance);
+    }
+
+    [Fact]
+    public async Task Watch_StartsLateTellsEventsAndRestarts_CacheFollows()
+    {
+        var (first, second, third) = (new SampleContent(1, 100_000), new SampleContent(2, 50_000), new SampleContent(3, 1000));
+        _containerd.Add(first);
+        await _watcher.StartAsync(TestContext.Current.CancellationToken);
+        await _containerd.StartAsync();
+        await UntilAsync(() => first.TryReadAll(_cache), "the first content is there");
+
+        _containerd.Add(second);
+        _containerd.Tell("/images/create");
+        await UntilAsync(() => second.TryReadAll(_cache), "the second content is there");
+
+        // As by garbage collection: the files go later than the event.
+        _containerd.Tell("/images/delete");
+        await Task.Delay(1000, TestContext.Current.CancellationToken);
+        File.Delete(_containerd.PathOf(first.Digest));
+        await UntilAsync(() => !_cache.Digests.Contains(first.Digest), "the first content is withdrawn");
+
+        await _containerd.StopAsync();
+        Assert.True(second.TryReadAll(_cache));
+        _containerd.Add(third);
+        await _containerd.StartAsync();
+        await UntilAsync(() => third.TryReadAll(_cache), "the third content is there");
+        Assert.True(second.TryReadAll(_cache));
+    }
+
+    [Fact]
+    public async Task Watch_FiveThousandBlobs_AreAllKnown()
+    {
+        for (var i = 0; i < 5000; i++)
+        {
+            _containerd.Add(new SampleContent(i, 100));
+        }
+
+        await _containerd.StartAsync();
+        await _watcher.StartAsync(TestContext.Current.CancellationToken);
+
+        await UntilAsync(() => _cache.Digests.Count == 5000, "all contents are known");
+    }
+
+    [Fact]
+    public async Task Watch_BitRotInServedFile_IsWithdrawnAndStaysSo()
+    {
+        var sample = new SampleContent(4, 300_000);
+        _containerd.Add(sample);
+        var bytes = sample.Bytes.ToArray();
+        bytes[200_000] ^= 1;
+        await File.WriteAllBytesAsync(_containerd.PathOf(sample.Digest), bytes, TestContext.Current.CancellationToken);
+        await _containerd.StartAsync();
+        await _watcher.StartAsync(TestContext.Current.CancellationToken);
+        await UntilAsync(() => _cache.Digests.Contains(sample.Digest), "the content is known");
+
+        Assert.True(_cache.TryPeek(sample.Digest, out var content));
+        _ = content.ChecksumOf(0);
+        await UntilAsync(() => !_cache.Digests.Contains(sample.Digest), "the content is withdrawn");
+
+        var next = new SampleContent(5, 10);
+        _containerd.Add(next);
+        _containerd.Tell("/content/create");
+        await UntilAsync(() => _cache.Digests.Contains(next.Digest), "the store was listed again");
+        Assert.DoesNotContain(sample.Digest, _cache.Digests);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _watcher.StopAsync(CancellationToken.None);
+        _watcher.Dispose();
+        await _containerd.DisposeAsync();
+        _cache.Dispose();
+        _folder.Dispose();
+    }
+
+    private static async Task UntilAsync(Func<bool> isTrue, string step)
+    {
+        using var timeout = new CancellationTokenSource(Hang);
+        while (!isTrue())
+        {
+            Assert.False(timeout.IsCancellationRequested, $"never came: {step}");
+            await Task.Delay(20, TestContext.Current.CancellationToken);
+        }
+    }
+}
