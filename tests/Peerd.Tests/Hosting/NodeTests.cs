@@ -5,7 +5,9 @@ using Grpc.Health.V1;
 using Grpc.Reflection.V1Alpha;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Ring;
 using Peerd.Tests.Origin;
 
 namespace Peerd.Tests.Hosting;
@@ -164,7 +166,8 @@ public sealed class NodeTests
             await Task.WhenAll(nodes.Select(node => node.WaitForMembersAsync(3)));
 
             // Whoever is responsible now has been told who holds it.
-            await Wait.UntilAsync(() => nodes.Exists(node => node.Directory.Find(sample.Digest, "node-1") is { Complete: true }), "the owner knows the holder");
+            var owner = nodes.Single(node => node.Name == OwnerOf(nodes[0].Get<RingSource>().Current, sample.Digest));
+            await Wait.UntilAsync(() => owner.Directory.Find(sample.Digest, "node-1") is { Complete: true }, "the owner knows the holder");
             (await nodes[2].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
             Assert.Equal(MiB, registry.BytesOf(sample.Digest));
 
@@ -188,6 +191,13 @@ public sealed class NodeTests
             }
 
             folder.Delete(recursive: true);
+        }
+
+        static string OwnerOf(HashRing ring, Digest digest)
+        {
+            Span<int> found = stackalloc int[1];
+            ring.FindResponsible(digest, found);
+            return ring[found[0]].Name;
         }
 
         async Task ListAsync(int count)
