@@ -52,12 +52,10 @@ internal sealed class CertsFolder(string root)
             var wasNewFolder = isNewFolder || (text is not null && new HostsText(text).WasNewFolder);
             var (others, reason) = registry.Name == ConfiguredRegistry.Default ? (string.Empty, null) : HiddenHosts();
             var server = $"{(registry.Server is null ? string.Empty : $"server = \"{registry.Server}\"\n")}{Certificates(folder)}";
-            if (isNewFolder)
-            {
-                System.IO.Directory.CreateDirectory(folder);
-            }
-
-            return Write(registry.Name, path, text, HostsText.New(mirror, server, others, wasNewFolder), reason);
+            var block = HostsText.New(mirror, server, others, wasNewFolder);
+            var whole = text is null || new HostsText(text) is { IsAllOurs: true } ? block : new HostsText(text).Replacing(block);
+            HostsText.Parse(whole);
+            return isNewFolder ? WriteInNewFolder(registry.Name, path, whole, reason) : Write(registry.Name, path, text, whole, reason);
         })!;
     }
 
@@ -108,6 +106,22 @@ internal sealed class CertsFolder(string root)
 
         HostsFile.Write(path, after);
         return new HostsChange(registry, path, "written", reason);
+    }
+
+    // An empty folder would hide _default, and say nothing.
+    private static HostsChange WriteInNewFolder(string registry, string path, string text, string? reason)
+    {
+        var folder = Path.GetDirectoryName(path)!;
+        System.IO.Directory.CreateDirectory(folder);
+        try
+        {
+            return Write(registry, path, before: null, text, reason);
+        }
+        catch (HostsException)
+        {
+            System.IO.Directory.Delete(folder);
+            throw;
+        }
     }
 
     // A folder of its own hides _default: what is there goes on to count, behind us.

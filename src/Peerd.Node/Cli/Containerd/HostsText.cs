@@ -3,6 +3,7 @@ using Tomlyn;
 using Tomlyn.Model;
 using Tomlyn.Parsing;
 using Tomlyn.Serialization;
+using Tomlyn.Syntax;
 
 namespace Peerd.Node.Cli.Containerd;
 
@@ -58,6 +59,9 @@ internal sealed class HostsText
 
     /// <summary>What is ours stands in it.</summary>
     public bool IsConfigured => _begin >= 0;
+
+    /// <summary>The file was made by us, and there is nothing else in it.</summary>
+    public bool IsAllOurs => WasNew && Without().Length == 0;
 
     /// <summary>The file was made by us.</summary>
     public bool WasNew => Mark.Contains(IsNew, StringComparison.Ordinal);
@@ -116,6 +120,10 @@ internal sealed class HostsText
         return text[..(text.Length - body.Length)] + whole;
     }
 
+    /// <summary>The text with what is ours replaced: others have written around it.</summary>
+    /// <param name="block">All that is ours, marks included.</param>
+    public string Replacing(string block) => Text[.._begin] + block + Text[_end..];
+
     /// <summary>A new file.</summary>
     /// <param name="mirror">The host.</param>
     /// <param name="server">Lines before the hosts.</param>
@@ -140,7 +148,11 @@ internal sealed class HostsText
     {
         try
         {
-            return TomlSerializer.Deserialize(Body(text), TomlTables.Default.TomlTable) ?? [];
+            // The reader of values takes what is there twice, containerd does not.
+            var document = SyntaxParser.Parse(Body(text), "hosts.toml", validate: true);
+            return document.HasErrors
+                ? throw new FormatException($"is no TOML: {document.Diagnostics.First(message => message.Kind == DiagnosticMessageKind.Error).ToString().ReplaceLineEndings(" ")}")
+                : TomlSerializer.Deserialize(Body(text), TomlTables.Default.TomlTable) ?? [];
         }
         catch (TomlException exception)
         {

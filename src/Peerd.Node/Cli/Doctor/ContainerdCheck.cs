@@ -61,6 +61,12 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
 
     private void CheckConfig(ContainerdConfig config)
     {
+        if (config.IsForNoPods)
+        {
+            Add(Severity.Ok, "containerd runs no pods here (disabled_plugins): only clients that are told to look at hosts use the facade");
+            return;
+        }
+
         var folders = config.ConfigPath.Split(':', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         var advice = $"set config_path = \"{root}\" in {(config.IsVersion3 ? "[plugins.\"io.containerd.cri.v1.images\".registry]" : "[plugins.\"io.containerd.grpc.v1.cri\".registry]")} of {path}, and restart containerd";
         if (folders.Length == 0)

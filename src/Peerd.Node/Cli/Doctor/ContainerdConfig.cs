@@ -13,6 +13,8 @@ internal sealed partial record ContainerdConfig(string Source, Version? Version,
 {
     public const string DefaultPath = "/etc/containerd/config.toml";
 
+    private static readonly string[] Legacy = ["mirrors", "configs", "auths"];
+
     private const int LongestOutput = 4 << 20;
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
@@ -22,6 +24,10 @@ internal sealed partial record ContainerdConfig(string Source, Version? Version,
 
     /// <summary>Pulls for pods.</summary>
     public TomlTable? Images => Table(Settings, "plugins", IsVersion3 ? "io.containerd.cri.v1.images" : "io.containerd.grpc.v1.cri");
+
+    /// <summary>No pods are run with it, as where Docker brings it.</summary>
+    public bool IsForNoPods => Settings.TryGetValue("disabled_plugins", out var disabled) && disabled is TomlArray plugins
+        && plugins.Any(static plugin => plugin is "cri" or "io.containerd.grpc.v1.cri" or "io.containerd.cri.v1.images");
 
     /// <summary>Where the settings of pulls are, as they are written.</summary>
     public string ImagesName => $"[plugins.\"{(IsVersion3 ? "io.containerd.cri.v1.images" : "io.containerd.grpc.v1.cri")}\"{(IsVersion3 ? string.Empty : ".containerd")}]";
@@ -37,6 +43,7 @@ internal sealed partial record ContainerdConfig(string Source, Version? Version,
     /// old way.
     /// </summary>
     public bool TakesOneFolderOnly => IsVersion3 && (Version is null || Version >= new Version(2, 1)) && Images is { } images
+        && !(Table(images, "registry") is { } registry && Legacy.Any(key => Table(registry, key) is { Count: > 0 }))
         && !IsTrue(images, "use_local_image_pull") && !DiscardsLayers && !IsFalse(images, "disable_snapshot_annotations") && !IsTrue(images, "image_pull_with_sync_fs")
         && (!images.TryGetValue("max_concurrent_downloads", out var downloads) || downloads is 3L);
 

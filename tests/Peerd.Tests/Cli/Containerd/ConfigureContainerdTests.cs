@@ -97,6 +97,22 @@ public sealed class ConfigureContainerdTests : IDisposable
     }
 
     [Fact]
+    public async Task Configure_OthersHaveWrittenIntoOurFile_TheirsStays()
+    {
+        await RunAsync("--registry", "ghcr.io");
+        Write("ghcr.io/hosts.toml", Files()["ghcr.io/hosts.toml"] + "\n[host.\"https://theirs.test\"]\n");
+
+        var run = await RunAsync("--registry", "ghcr.io", "--mirror", "http://127.0.0.1:31000");
+
+        Assert.StartsWith("written", Assert.Single(run.Lines), StringComparison.Ordinal);
+        var text = Files()["ghcr.io/hosts.toml"];
+        Assert.Contains("[host.\"http://127.0.0.1:31000\"]", text, StringComparison.Ordinal);
+        Assert.EndsWith("# <<< peerd\n\n[host.\"https://theirs.test\"]\n", text, StringComparison.Ordinal);
+        await RunAsync("--remove");
+        Assert.Equal("\n[host.\"https://theirs.test\"]\n", Files()["ghcr.io/hosts.toml"]);
+    }
+
+    [Fact]
     public async Task Configure_RegistriesByAddress_AreReadThere()
     {
         await RunAsync("--registry", "http://reg.test:5000", "--registry", "https://ghcr.io/", "--registry", "https://docker.io");

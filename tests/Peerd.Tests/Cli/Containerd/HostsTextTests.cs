@@ -73,6 +73,9 @@ public sealed class HostsTextTests
     [InlineData("host = 1\n", "is no table|is no TOML")]
     [InlineData("server = \n", "is no TOML")]
     [InlineData("[host\n", "is no TOML")]
+    [InlineData("a = 1\na = 2\n", "is no TOML")]
+    [InlineData("[host.\"a\"]\n[host.\"a\"]\n", "is no TOML")]
+    [InlineData("[host.\"a\"]\n[[host]]\n", "is no TOML")]
     public void With_NoPlaceForIt_SaysWhy(string text, string expected) =>
         Assert.Contains(expected.Split('|'), part => Assert.Throws<FormatException>(() => new HostsText(text).With(Mirror)).Message.Contains(part, StringComparison.Ordinal));
 

@@ -69,6 +69,8 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
     [InlineData("1.7.24", "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/elsewhere\"\n", "error", "is '/elsewhere', not")]
     [InlineData("1.7.24", Version2 + "[plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndiscard_unpacked_layers = true\n", "warning", "discard_unpacked_layers is true")]
     [InlineData("v2.1.9", "version = 3\n[plugins.\"io.containerd.cri.v1.images\"]\ndiscard_unpacked_layers = true\n", "warning", "discard_unpacked_layers is true")]
+    [InlineData("1.7.24", "disabled_plugins = [\"cri\"]\n", "ok", "runs no pods here")]
+    [InlineData("v2.1.9", "version = 3\n[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"CERTS:/x\"\n[plugins.\"io.containerd.cri.v1.images\".registry.mirrors.\"a.test\"]\nendpoint = []\n", "ok", "config_path leads to")]
     [InlineData("1.7.24", "nonsense", "error", "is no TOML")]
     public async Task Doctor_Settings_AreUnderstood(string version, string config, string severity, string expected)
     {
