@@ -8,6 +8,8 @@ internal static class ManifestType
     /// <summary>Manifests are smaller.</summary>
     public const int MaxSize = 4 << 20;
 
+    private const int LongestType = 255;
+
     /// <returns>Null when it is no manifest.</returns>
     public static string? Of(ReadOnlyMemory<byte> bytes)
     {
@@ -27,15 +29,16 @@ internal static class ManifestType
 
             if (root.TryGetProperty("mediaType", out var type) && type.ValueKind == JsonValueKind.String)
             {
-                return type.GetString();
+                return type.GetString() is { Length: <= LongestType } text ? text : null;
             }
 
             return root.TryGetProperty("manifests", out _) ? "application/vnd.oci.image.index.v1+json"
                 : root.TryGetProperty("config", out _) ? "application/vnd.oci.image.manifest.v1+json"
                 : null;
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
+            // Strings in it may be no text.
             return null;
         }
     }
