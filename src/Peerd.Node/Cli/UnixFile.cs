@@ -8,6 +8,8 @@ namespace Peerd.Node.Cli;
 [SupportedOSPlatform("linux")]
 internal static class UnixFile
 {
+    private const UnixFileMode ReadableForAll = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.OtherRead;
+
     private const int NotFound = 2;
     private const int LongestPath = 4096;
     private const int CurrentFolder = -100;
@@ -39,6 +41,54 @@ internal static class UnixFile
         }
 
         return new UnixFileStatus(status.User, status.Group, (UnixFileMode)(status.Mode & PermissionBits), (status.Mode & TypeBits) == RegularFile);
+    }
+
+    /// <summary>
+    /// Writes a file, new or in place of the old: a reader sees one or the other, whatever happens. False, and nothing is done,
+    /// when it is not wanted any more at the last moment.
+    /// </summary>
+    /// <param name="path">The file; links are not followed.</param>
+    /// <param name="text">All of it.</param>
+    /// <param name="status">Whose it is to be, with which rights; null for ours, readable for all.</param>
+    /// <param name="isStillWanted">Asked when all but the last step is done.</param>
+    /// <exception cref="IOException">It cannot be written; it is as it was.</exception>
+    /// <exception cref="UnauthorizedAccessException">The same.</exception>
+    public static bool TryReplace(string path, ReadOnlyMemory<byte> text, UnixFileStatus? status, Func<bool> isStillWanted)
+    {
+        var partial = Path.Combine(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}.partial");
+        try
+        {
+            using (var stream = new FileStream(partial, new FileStreamOptions
+            {
+                Mode = FileMode.CreateNew,
+                Access = FileAccess.Write,
+                Share = FileShare.None,
+                BufferSize = 0,
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            }))
+            {
+                stream.Write(text.Span);
+                if (status is { } like)
+                {
+                    SetOwner(stream.SafeFileHandle, like.User, like.Group);
+                }
+
+                File.SetUnixFileMode(stream.SafeFileHandle, status?.Mode ?? ReadableForAll);
+                stream.Flush(flushToDisk: true);
+            }
+
+            if (!isStillWanted())
+            {
+                return false;
+            }
+
+            File.Move(partial, path, overwrite: true);
+            return true;
+        }
+        finally
+        {
+            File.Delete(partial);
+        }
     }
 
     /// <summary>Gives a file to a user and a group.</summary>

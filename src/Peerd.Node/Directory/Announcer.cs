@@ -170,7 +170,7 @@ internal sealed class Announcer(
         return byTarget;
     }
 
-    private AnnounceTarget CreateTarget(string name) => new(name, self, peers, directory, Held, TagsOf, tags.Describe, discards.Discard, time, loggers.CreateLogger<AnnounceTarget>());
+    private AnnounceTarget CreateTarget(string name) => new(name, self, peers, directory, Held, TagsOf, tags.DescribeOwn, discards.Discard, time, loggers.CreateLogger<AnnounceTarget>());
 
     /// <summary>What this node holds of a content, if this member is responsible for it.</summary>
     private HeldContent? Held(string target, Digest digest) =>

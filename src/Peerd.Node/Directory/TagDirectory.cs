@@ -59,36 +59,38 @@ internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider ti
         }
     }
 
-    /// <summary>The registry said that there is no such tag.</summary>
-    public void Forget(TagKey key)
+    /// <summary>
+    /// The registry said that there is no such tag. Kept as long as a digest would be, so that what others still know does not
+    /// bring it back; false when nothing was known of it anyway.
+    /// </summary>
+    public bool Gone(TagKey key)
     {
-        _own.TryRemove(key);
-        _told.TryRemove(key);
-        Interlocked.Increment(ref _version);
-    }
-
-    /// <summary>The newest word on a tag that is not too old; null when there is none.</summary>
-    public TagTarget? Find(TagKey key)
-    {
-        _own.TryGet(key, out var own);
-        _told.TryGet(key, out var told);
-        var newest = own is null || (told is not null && told.ResolvedAt > own.ResolvedAt) ? told : own;
-        return newest is not null && AgeOf(newest) <= _maxStale ? newest : null;
-    }
-
-    /// <summary>The same as a message; null when nothing is known.</summary>
-    public TagPointer? Describe(TagKey key) => Find(key) is not { } target
-        ? null
-        : new TagPointer
+        if (!_own.TryGet(key, out _) && !_told.TryGet(key, out _))
         {
-            Registry = key.Registry,
-            Repository = key.Repository,
-            Tag = key.Tag,
-            Digest = target.Digest.ToString(),
-            MediaType = target.MediaType,
-            Size = target.Size,
-            AgeMs = (ulong)AgeOf(target).TotalMilliseconds,
-        };
+            return false;
+        }
+
+        Resolved(key, default, mediaType: null, size: null);
+        return true;
+    }
+
+    /// <summary>
+    /// The last word on a tag, for a client of this node; null when there is none, or it is too old. What the registry told
+    /// this node itself counts more than what others say, unless they say that the tag has gone since.
+    /// </summary>
+    public TagTarget? Find(TagKey key) => Usable(_own, key) is { } own && !(Usable(_told, key) is { IsGone: true } told && told.ResolvedAt > own.ResolvedAt)
+        ? own
+        : Usable(_told, key);
+
+    /// <summary>The newest word on a tag, for other nodes, as a message; null when nothing is known.</summary>
+    public TagPointer? Describe(TagKey key)
+    {
+        var (own, told) = (Usable(_own, key), Usable(_told, key));
+        return Describe(key, own is null || told?.ResolvedAt > own.ResolvedAt ? told : own);
+    }
+
+    /// <summary>What the registry told this node itself, as a message; null when that is too old.</summary>
+    public TagPointer? DescribeOwn(TagKey key) => Describe(key, Usable(_own, key));
 
     /// <summary>Takes what another node tells; what is malformed, too old or no news is left out.</summary>
     public void Take(IEnumerable<TagPointer> pointers)
@@ -107,7 +109,7 @@ internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider ti
     {
         target = null;
         if (!TagKey.TryCreate(pointer.Registry, pointer.Repository, pointer.Tag, out key)
-            || !Digest.TryParse(pointer.Digest, out var digest)
+            || !(Digest.TryParse(pointer.Digest, out var digest) || pointer.Digest.Length == 0)
             || pointer.Size is < 0 or > MaxSize
             || pointer.MediaType.Length > LongestMediaType
             || pointer.MediaType.AsSpan().ContainsAnyExceptInRange('!', '~')
@@ -120,4 +122,19 @@ internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider ti
         target = new TagTarget(digest, pointer.MediaType, pointer.Size, Now - TimeSpan.FromMilliseconds(pointer.AgeMs));
         return true;
     }
+
+    private TagTarget? Usable(ConcurrentLru<TagKey, TagTarget> tags, TagKey key) => tags.TryGet(key, out var target) && AgeOf(target) <= _maxStale ? target : null;
+
+    private TagPointer? Describe(TagKey key, TagTarget? target) => target is null
+        ? null
+        : new TagPointer
+        {
+            Registry = key.Registry,
+            Repository = key.Repository,
+            Tag = key.Tag,
+            Digest = target.IsGone ? string.Empty : target.Digest.ToString(),
+            MediaType = target.MediaType,
+            Size = target.Size,
+            AgeMs = (ulong)AgeOf(target).TotalMilliseconds,
+        };
 }

@@ -17,6 +17,9 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
 
     private const int MaxLength = 16 * 1024 * 1024;
 
+    /// <summary>So far a clock may be set back.</summary>
+    private static readonly TimeSpan MostBack = TimeSpan.FromMinutes(1);
+
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
 
     private readonly string _path = Path.Combine(cache.Value.Directory, Name);
@@ -60,6 +63,11 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
             Span<byte> head = stackalloc byte[sizeof(long)];
             file.ReadExactly(head);
             var since = time.GetUtcNow().ToUnixTimeMilliseconds() - BinaryPrimitives.ReadInt64LittleEndian(head);
+            if (since < -MostBack.TotalMilliseconds)
+            {
+                throw new InvalidDataException("it is of a later time than the clock shows, so its age is not known");
+            }
+
             while (file.Position < file.Length)
             {
                 var pointer = TagPointer.Parser.ParseDelimitedFrom(file);
@@ -71,7 +79,7 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
         {
             // The first start.
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidProtocolBufferException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidProtocolBufferException or InvalidDataException)
         {
             Log.Unusable(logger, _path, e.Message);
         }
@@ -107,7 +115,7 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
             file.Write(head);
             foreach (var key in tags.Own)
             {
-                tags.Describe(key)?.WriteDelimitedTo(file);
+                tags.DescribeOwn(key)?.WriteDelimitedTo(file);
             }
 
             file.Flush(flushToDisk: true);

@@ -23,9 +23,13 @@ internal readonly record struct TagKey(string Registry, string Repository, strin
     public override string ToString() => $"{Registry}/{Repository}:{Tag}";
 }
 
-/// <summary>Where a tag pointed.</summary>
-/// <param name="Digest">Digest of the manifest.</param>
+/// <summary>Where a tag pointed, or that there was no such tag.</summary>
+/// <param name="Digest">Digest of the manifest; empty when the registry said that there is no such tag.</param>
 /// <param name="MediaType">Its media type; empty when unknown.</param>
 /// <param name="Size">Its size; 0 when unknown.</param>
 /// <param name="ResolvedAt">When the registry said so, on this node's clock of <see cref="TagDirectory.Now"/>.</param>
-internal sealed record TagTarget(Digest Digest, string MediaType, long Size, TimeSpan ResolvedAt);
+internal sealed record TagTarget(Digest Digest, string MediaType, long Size, TimeSpan ResolvedAt)
+{
+    /// <summary>The registry said that there is no such tag.</summary>
+    public bool IsGone => Digest.IsEmpty;
+}

@@ -1,4 +1,3 @@
-using System.Net;
 using BitFaster.Caching.Lru;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Origin;
@@ -61,7 +60,7 @@ internal sealed class AccessCheck(IOrigin origin, IOptions<FacadeOptions> option
             return null;
         }
 
-        if (!IsDown(answer))
+        if (!answer.IsDown)
         {
             _allowed.TryRemove(key);
             _refused.AddOrUpdate(key, (answer, time.GetTimestamp()));
@@ -74,9 +73,6 @@ internal sealed class AccessCheck(IOrigin origin, IOptions<FacadeOptions> option
         metrics.AccessChecked(isKnown ? "known" : "unavailable");
         return isKnown ? null : answer;
     }
-
-    private static bool IsDown(OriginResponse answer) =>
-        answer.Outcome == OriginOutcome.Unreachable || (int)answer.Status >= 500 || answer.Status is HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout;
 
     private static UInt128 KeyOf(OriginReference reference) => reference.Given is { } given
         ? SecretFingerprint.Of(given.Url.OriginalString, given.Authorization)

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text;
+using Peerd.Contracts;
 using Peerd.Node.Origin;
 
 namespace Peerd.Node.Facade;
@@ -10,7 +11,6 @@ namespace Peerd.Node.Facade;
 /// </summary>
 internal sealed class ListEndpoint(IOrigin origin)
 {
-    private const string IndexType = "application/vnd.oci.image.index.v1+json";
     private const int LongestHeader = 256;
 
     /// <param name="context">A GET.</param>
@@ -54,7 +54,7 @@ internal sealed class ListEndpoint(IOrigin origin)
         }
 
         var response = context.Response;
-        response.ContentType = list.MediaType is "application/json" or IndexType ? list.MediaType : isReferrers ? IndexType : "application/json";
+        response.ContentType = list.MediaType is "application/json" or ManifestMediaType.Index ? list.MediaType : isReferrers ? ManifestMediaType.Index : "application/json";
         response.ContentLength = body.Length;
         if (NextPage(list.Link, target) is { } next)
         {

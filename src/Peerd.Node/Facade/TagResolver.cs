@@ -34,12 +34,20 @@ internal sealed record ResolvedTag(Digest Digest, string? MediaType, long? Size,
 /// Asks the registry where a tag points. Only when that is down, and not when it says no, the last word counts that this
 /// node or the mesh has of it. Thread-safe.
 /// </summary>
-internal sealed partial class TagResolver(IOrigin origin, TagDirectory tags, ITagMesh mesh, IOptions<FacadeOptions> options, FacadeMetrics metrics, TimeProvider time, ILogger<TagResolver> logger)
+internal sealed partial class TagResolver(
+    IOrigin origin, TagDirectory tags, ITagMesh mesh, IOptions<FacadeOptions> options, FacadeMetrics metrics, TimeProvider time, ILogger<TagResolver> logger) : IAsyncDisposable
 {
+    /// <summary>Tags that are asked for again at a time, behind answers that did without.</summary>
+    private const int MaxLate = 64;
+
     private static readonly TimeSpan LongestPatience = TimeSpan.FromSeconds(3);
 
     // A registry that is silent is down, too, and the client must be answered before it gives up.
     private readonly TimeSpan _patience = options.Value.AnswerTimeoutValue / 2 < LongestPatience ? options.Value.AnswerTimeoutValue / 2 : LongestPatience;
+    private readonly TimeSpan _longest = options.Value.AnswerTimeoutValue;
+    private readonly Dictionary<TagKey, Task> _late = [];
+    private readonly Lock _lock = new();
+    private readonly CancellationTokenSource _stop = new();
 
     public async Task<ResolvedTag> ResolveAsync(OriginReference reference, CancellationToken deadline)
     {
@@ -50,27 +58,47 @@ internal sealed partial class TagResolver(IOrigin origin, TagDirectory tags, ITa
         {
             await enough.CancelAsync();
             await DropAsync(asking);
+            BeginRefresh(reference, key);
             return known;
         }
 
         await using var response = await asking;
-        if (IsDown(response) && tags.IsOn && await FindStaleAsync(key, deadline) is { } stale)
+        if (response.IsDown && tags.IsOn && await FindStaleAsync(key, deadline) is { } stale)
         {
             return stale;
         }
 
+        var resolved = Note(response, key);
+        metrics.TagResolved(resolved.Error is null ? TagSource.Origin : TagSource.Failed);
+        return resolved;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        Task[] late;
+        lock (_lock)
+        {
+            late = [.. _late.Values];
+        }
+
+        await Task.WhenAll(late).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _stop.Dispose();
+    }
+
+    /// <summary>Makes of an answer what is to be said, and remembers it.</summary>
+    private ResolvedTag Note(OriginResponse response, TagKey key)
+    {
         if (Refusal(response) is { } error)
         {
-            if (response.Status is HttpStatusCode.NotFound or HttpStatusCode.Gone)
+            if (response.Status is HttpStatusCode.NotFound or HttpStatusCode.Gone && tags.IsOn && tags.Gone(key))
             {
-                tags.Forget(key);
+                mesh.Tell(key);
             }
 
-            metrics.TagResolved(TagSource.Failed);
             return new ResolvedTag(default, null, null, null, error);
         }
 
-        metrics.TagResolved(TagSource.Origin);
         var digest = response.ContentDigest!.Value;
         if (tags.IsOn)
         {
@@ -79,6 +107,40 @@ internal sealed partial class TagResolver(IOrigin origin, TagDirectory tags, ITa
         }
 
         return new ResolvedTag(digest, response.MediaType, response.TotalSize, Age: null);
+    }
+
+    /// <summary>A registry that always takes its time would never tell anything new: it is asked again, and nobody waits.</summary>
+    private void BeginRefresh(OriginReference reference, TagKey key)
+    {
+        lock (_lock)
+        {
+            if (_late.Count < MaxLate && !_late.ContainsKey(key) && !_stop.IsCancellationRequested)
+            {
+                _late.Add(key, Task.Run(() => RefreshAsync(reference, key)));
+            }
+        }
+    }
+
+    private async Task RefreshAsync(OriginReference reference, TagKey key)
+    {
+        using var longest = new CancellationTokenSource(_longest, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(longest.Token, _stop.Token);
+        try
+        {
+            await using var response = await origin.StatAsync(reference, either.Token);
+            Note(response, key);
+        }
+        catch (OperationCanceledException)
+        {
+            // It is down, as was assumed.
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                _late.Remove(key);
+            }
+        }
     }
 
     private async Task<bool> IsSoonAsync(Task asking, CancellationToken deadline)
@@ -92,7 +154,7 @@ internal sealed partial class TagResolver(IOrigin origin, TagDirectory tags, ITa
     private async Task<ResolvedTag?> FindStaleAsync(TagKey key, CancellationToken deadline)
     {
         var local = tags.Find(key);
-        if ((local ?? await mesh.AskAsync(key, deadline)) is not { } target)
+        if ((local ?? await mesh.AskAsync(key, deadline)) is not { IsGone: false } target)
         {
             return null;
         }
@@ -114,10 +176,6 @@ internal sealed partial class TagResolver(IOrigin origin, TagDirectory tags, ITa
             // As was asked for.
         }
     }
-
-    private static bool IsDown(OriginResponse response) =>
-        response.Outcome == OriginOutcome.Unreachable
-        || (response.Outcome == OriginOutcome.Refused && (response.Status is HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests || (int)response.Status >= 500));
 
     private static RegistryError? Refusal(OriginResponse resolved)
     {

@@ -29,6 +29,10 @@ internal sealed class OriginResponse : IAsyncDisposable
     /// <summary>The status that the origin sent; 0 when <see cref="OriginOutcome.Unreachable"/>.</summary>
     public HttpStatusCode Status { get; init; }
 
+    /// <summary>Nothing can be concluded from it: the origin cannot be reached, is in trouble, or asks for a pause.</summary>
+    public bool IsDown => Outcome == OriginOutcome.Unreachable
+        || (Outcome == OriginOutcome.Refused && (Status is HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests || (int)Status >= 500));
+
     /// <summary>For logs and error answers: what went wrong, without secrets. Empty when all went well.</summary>
     public string Error { get; init; } = string.Empty;
 

@@ -369,9 +369,13 @@ internal sealed class CachedContent
         {
             if (!_isRemoved)
             {
-                external = _external;
+                external = IsFromExternal(piece) ? _external : null;
                 external?.Distrust();
                 DropLocked(piece);
+                if (external is null)
+                {
+                    RefillFromExternal();
+                }
             }
         }
 
@@ -982,9 +986,25 @@ internal sealed class CachedContent
         _isVerified = true;
     }
 
+    private bool IsFromExternal(int piece)
+    {
+        var first = Layout.FirstFrameOf(piece);
+        return _external is not null && _states.AsSpan(first, Layout.FramesIn(piece)).Contains(External);
+    }
+
+    // Our own bytes were wrong or are gone; the other's are looked at before they are believed for long.
+    private void RefillFromExternal()
+    {
+        if (_external is { IsDistrusted: false } external)
+        {
+            external.Doubt();
+            FillFromExternal();
+        }
+    }
+
     private void LeaveExternal()
     {
-        _external?.Close();
+        _external?.Retire();
         Volatile.Write(ref _external, null);
     }
 
@@ -1032,6 +1052,7 @@ internal sealed class CachedContent
             if (_drops == drops && !_isRemoved)
             {
                 DropLocked(piece);
+                RefillFromExternal();
             }
         }
 

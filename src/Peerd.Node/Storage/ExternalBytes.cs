@@ -12,8 +12,10 @@ internal abstract class ExternalBytes(long size)
     private static readonly TimeSpan BetweenChecks = TimeSpan.FromMinutes(1);
 
     private volatile bool _isServed;
-    private volatile bool _isChecked;
+    private int _doubts = 1;
+    private int _checkedDoubts;
     private volatile bool _isDistrusted;
+    private volatile bool _isRetired;
     private long? _checkedAt;
 
     public long Size { get; } = size;
@@ -21,11 +23,17 @@ internal abstract class ExternalBytes(long size)
     /// <summary>Peers were given bytes of it.</summary>
     public bool IsServed => _isServed;
 
+    /// <summary>How often it was doubted; what comes while it is being compared calls for another comparison.</summary>
+    public int Doubts => Volatile.Read(ref _doubts);
+
     /// <summary>Its bytes are not the content's: it is not to be used again.</summary>
     public bool IsDistrusted => _isDistrusted;
 
     /// <summary>It has gone or changed: it is not to be used again.</summary>
     public abstract bool IsStale { get; }
+
+    /// <summary>See <see cref="Retire"/>.</summary>
+    public bool IsRetired => _isRetired;
 
     /// <summary>Bytes have to be asked for with <see cref="PrepareAsync"/> before they are read, and may be gone again soon.</summary>
     public virtual bool NeedsPreparation => false;
@@ -34,20 +42,25 @@ internal abstract class ExternalBytes(long size)
 
     /// <summary>Peers were given bytes of it that nobody has compared with the digest, or one of them doubts the comparison. For one checker.</summary>
     public bool IsToBeChecked(TimeProvider time) =>
-        _isServed && !_isChecked && !_isDistrusted && (_checkedAt is not { } at || time.GetElapsedTime(at) > BetweenChecks);
+        _isServed && _checkedDoubts != Doubts && !_isDistrusted && (_checkedAt is not { } at || time.GetElapsedTime(at) > BetweenChecks);
 
     /// <summary>Its bytes were compared with the digest. For one checker.</summary>
-    public void MarkChecked(TimeProvider time)
+    /// <param name="doubts">The doubts that there were when that began.</param>
+    /// <param name="time">Clock.</param>
+    public void MarkChecked(int doubts, TimeProvider time)
     {
-        _isChecked = true;
-        _checkedAt = time.GetTimestamp();
+        _checkedDoubts = doubts;
+        Postpone(time);
     }
+
+    /// <summary>Its bytes cannot be compared now. For one checker.</summary>
+    public void Postpone(TimeProvider time) => _checkedAt = time.GetTimestamp();
 
     /// <summary>A peer says that its bytes are wrong.</summary>
     public void Doubt()
     {
         _isServed = true;
-        _isChecked = false;
+        Interlocked.Increment(ref _doubts);
     }
 
     public void Distrust() => _isDistrusted = true;
@@ -66,6 +79,13 @@ internal abstract class ExternalBytes(long size)
     /// <summary>Nobody reads it at the moment.</summary>
     public virtual void Close()
     {
+    }
+
+    /// <summary>Nobody is to read it any more; who still does is told that it is lost.</summary>
+    public virtual void Retire()
+    {
+        _isRetired = true;
+        Close();
     }
 }
 

@@ -5,7 +5,7 @@ using Microsoft.Win32.SafeHandles;
 namespace Peerd.Node.Storage;
 
 /// <summary>
-/// A file of another program that has a whole content. Opened once and kept open until <see cref="Close"/>. Thread-safe.
+/// A file of another program that has a whole content. Opened once and kept open until <see cref="Close"/>, and never again after <see cref="Retire"/>. Thread-safe.
 /// </summary>
 /// <param name="path">Where it is.</param>
 /// <param name="size">Bytes that it must have.</param>
@@ -74,6 +74,15 @@ internal sealed class ExternalFile(string path, long size) : ExternalBytes(size)
         }
     }
 
+    public override void Retire()
+    {
+        // No reader is to open it in between.
+        lock (_lock)
+        {
+            base.Retire();
+        }
+    }
+
     private SafeFileHandle Open()
     {
         lock (_lock)
@@ -81,6 +90,11 @@ internal sealed class ExternalFile(string path, long size) : ExternalBytes(size)
             if (_handle is { } open)
             {
                 return open;
+            }
+
+            if (IsRetired)
+            {
+                throw new IOException($"{Path} is not used any more");
             }
 
             var handle = File.OpenHandle(Path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);

@@ -37,9 +37,13 @@ internal sealed class Containerd
     // Seen as the root by the daemon only.
     private string Hidden => System.IO.Directory.CreateDirectory(Path.Combine(_folder, "hidden")).FullName;
 
-    private string ConfigurationFile => Path.Combine(_folder, "config.toml");
+    /// <summary>The program and its settings.</summary>
+    public (string Program, string File) Settings => (_setup.Daemon, ConfigurationFile);
 
-    private string HostsFolder => Path.Combine(_folder, "certs.d");
+    /// <summary>Where it looks for hosts.</summary>
+    public string HostsFolder => Path.Combine(_folder, "certs.d");
+
+    private string ConfigurationFile => Path.Combine(_folder, "config.toml");
 
     private string BlobsFolder => Path.Combine(_folder, "root/io.containerd.content.v1.content/blobs/sha256");
 

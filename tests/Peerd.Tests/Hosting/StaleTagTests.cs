@@ -99,6 +99,71 @@ public sealed class StaleTagTests
         Assert.Equal((HttpStatusCode.OK, digest.ToString()), (answer.Status, answer.Digest));
     }
 
+    [Fact]
+    public async Task Head_TagWasDeletedAndThenTheRegistryIsDown_NobodyBringsItBack()
+    {
+        await using var mesh = await StartAsync(nodes: 4);
+        var tag = TagOwnedBy(mesh, "node-2", "node-3");
+        Push(mesh, tag);
+        var key = new TagKey(TestNode.Registry, "library/test", tag);
+        await AskAsync(mesh.Nodes[0], tag, HttpMethod.Head);
+        await UntilKnownAsync(mesh.Nodes[1], tag);
+        await UntilKnownAsync(mesh.Nodes[2], tag);
+        mesh.Registry.AnswerWith(HttpStatusCode.NotFound);
+        Assert.Equal(HttpStatusCode.NotFound, (await AskAsync(mesh.Nodes[0], tag, HttpMethod.Head)).Status);
+        await Wait.UntilAsync(() => mesh.Nodes.Skip(1).Take(2).All(node => node.Get<TagDirectory>().Find(key) is { IsGone: true }), "owner and replica were told");
+        mesh.Registry.AnswerWith(HttpStatusCode.BadGateway);
+
+        foreach (var node in mesh.Nodes)
+        {
+            var answer = await AskAsync(node, tag, HttpMethod.Head);
+            Assert.Equal((HttpStatusCode.BadGateway, null), (answer.Status, answer.Stale));
+        }
+    }
+
+    [Fact]
+    public async Task Head_RegistryTakesItsTime_NextAnswerIsItsNewWord()
+    {
+        await using var mesh = await StartAsync(nodes: 1, dead: 0, "--Peerd:Facade:AnswerTimeout=10s");
+        var (_, old) = Push(mesh, "v1");
+        Assert.Equal(old.ToString(), (await AskAsync(mesh.Node, "v1", HttpMethod.Head)).Digest);
+        var moved = mesh.Registry.AddManifest(Manifest("moved"), MediaType, "v1");
+
+        // The first question is not answered in time, the one behind the answer is.
+        var questions = 0;
+        mesh.Registry.Before = context => Interlocked.Increment(ref questions) == 1 ? Task.Delay(Timeout.Infinite, context.RequestAborted) : Task.CompletedTask;
+        var answer = await AskAsync(mesh.Node, "v1", HttpMethod.Head);
+
+        Assert.Equal(old.ToString(), answer.Digest);
+        Assert.NotNull(answer.Stale);
+        await Wait.UntilAsync(
+            () => mesh.Node.Get<TagDirectory>().Find(new TagKey(TestNode.Registry, "library/test", "v1"))?.Digest == moved, "the registry's new word is known");
+    }
+
+    [Fact]
+    public async Task Find_AnotherSaysOtherwise_OwnWordCountsAndIsWhatIsToldOn()
+    {
+        await using var mesh = await StartAsync(nodes: 1);
+        var (_, digest) = Push(mesh, "v1");
+        await AskAsync(mesh.Node, "v1", HttpMethod.Head);
+        var tags = mesh.Node.Get<TagDirectory>();
+        var key = new TagKey(TestNode.Registry, "library/test", "v1");
+        var forged = tags.DescribeOwn(key)!.Clone();
+        forged.Digest = Digest.OfSha256("evil"u8).ToString();
+        forged.AgeMs = 0;
+
+        tags.Take([forged]);
+
+        Assert.Equal(digest, tags.Find(key)?.Digest);
+        Assert.Equal(digest.ToString(), tags.DescribeOwn(key)?.Digest);
+
+        // That it has gone since is believed: no wrong image comes of it.
+        forged.Digest = string.Empty;
+        tags.Take([forged]);
+        Assert.True(tags.Find(key)?.IsGone);
+        Assert.Equal(digest.ToString(), tags.DescribeOwn(key)?.Digest);
+    }
+
     [Theory]
     [InlineData("0s", 0)]
     [InlineData("50ms", 200)]

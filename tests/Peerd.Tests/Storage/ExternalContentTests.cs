@@ -177,16 +177,67 @@ public sealed class ExternalContentTests : IDisposable
         Assert.True(cache.TryPeek(sample.Digest, out var content));
         _ = content.ChecksumOf(0);
         Assert.True(file.IsToBeChecked(time));
-        file.MarkChecked(time);
+        file.MarkChecked(file.Doubts, time);
         Assert.False(file.IsToBeChecked(time));
 
         content.DoubtExternal();
         Assert.False(file.IsToBeChecked(time));
         time.Advance(TimeSpan.FromMinutes(2));
         Assert.True(file.IsToBeChecked(time));
-        file.MarkChecked(time);
+        file.MarkChecked(file.Doubts, time);
         time.Advance(TimeSpan.FromMinutes(2));
         Assert.False(file.IsToBeChecked(time));
+
+        // A doubt that comes during a comparison is none of those that it settles.
+        content.DoubtExternal();
+        var doubts = file.Doubts;
+        content.DoubtExternal();
+        file.MarkChecked(doubts, time);
+        time.Advance(TimeSpan.FromMinutes(2));
+        Assert.True(file.IsToBeChecked(time));
+    }
+
+    [Fact]
+    public void DropPiece_OwnBytesAreWrong_OthersFileServesAndIsLookedAt()
+    {
+        using var cache = _folder.Open();
+        var sample = new SampleContent(13, 3 * MiB);
+        using (var own = sample.OpenIn(cache))
+        {
+            for (var piece = 0; piece < sample.Layout.PieceCount; piece++)
+            {
+                sample.WritePiece(own.Content, piece);
+            }
+
+            own.Content.MarkVerified();
+        }
+
+        var file = Store(sample);
+        Assert.True(cache.TryAttach(sample.Digest, file, mediaType: null));
+        Assert.True(cache.TryOpen(sample.Digest, out var lease));
+        using (lease)
+        {
+            lease.Content.DropPiece(1);
+
+            Assert.False(file.IsDistrusted);
+            Assert.True(file.IsToBeChecked(new FakeTimeProvider()));
+            Assert.True(lease.Content.IsVerified && lease.Content.SnapshotPieces().IsFull);
+        }
+
+        Assert.True(sample.TryReadAll(cache));
+    }
+
+    [Fact]
+    public void TryRead_FileGivenUp_IsNotOpenedAgain()
+    {
+        var sample = new SampleContent(14, 1000);
+        var file = Store(sample);
+        Assert.Null(file.TryRead(0, new byte[10]).Failure);
+
+        file.Retire();
+
+        Assert.True(file.TryRead(0, new byte[10]).IsLost);
+        Assert.True(file.IsRetired);
     }
 
     [Fact]

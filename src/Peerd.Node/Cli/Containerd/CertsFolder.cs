@@ -83,7 +83,7 @@ internal sealed class CertsFolder(string root)
         var without = ours.Without();
         if (without.Length > 0 || !ours.WasNew)
         {
-            HostsFile.Write(path, without);
+            HostsFile.Write(path, text, without);
             return new HostsChange(registry, path, "removed");
         }
 
@@ -104,7 +104,7 @@ internal sealed class CertsFolder(string root)
             return new HostsChange(registry, path, "unchanged", reason);
         }
 
-        HostsFile.Write(path, after);
+        HostsFile.Write(path, before, after);
         return new HostsChange(registry, path, "written", reason);
     }
 

@@ -36,48 +36,27 @@ internal static class HostsFile
     }
 
     /// <summary>Writes one, new or in place of the old: a reader sees one or the other.</summary>
-    /// <exception cref="HostsException">It cannot be written; it is as it was.</exception>
-    public static void Write(string path, string text)
+    /// <param name="path">The file.</param>
+    /// <param name="expected">What it is now; null when it is not there.</param>
+    /// <param name="text">What it is to be.</param>
+    /// <exception cref="HostsException">It cannot be written, or somebody else has changed it; it is as it was.</exception>
+    public static void Write(string path, string? expected, string text)
     {
-        var partial = string.Empty;
+        bool isWritten;
         try
         {
             // What is edited is what a link leads to, not the link.
-            var exists = File.Exists(path);
-            var target = exists ? UnixFile.Resolve(path) : path;
-            partial = Path.Combine(Path.GetDirectoryName(target)!, $".{Name}.{Path.GetRandomFileName()}.partial");
-            using (var stream = new FileStream(partial, new FileStreamOptions
-            {
-                Mode = FileMode.CreateNew,
-                Access = FileAccess.Write,
-                Share = FileShare.None,
-                BufferSize = 0,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.OtherRead,
-            }))
-            {
-                stream.Write(Strict.GetBytes(text));
-                if (exists)
-                {
-                    var status = UnixFile.Status(target);
-                    UnixFile.SetOwner(stream.SafeFileHandle, status.User, status.Group);
-                    File.SetUnixFileMode(stream.SafeFileHandle, status.Mode);
-                }
-
-                stream.Flush(flushToDisk: true);
-            }
-
-            File.Move(partial, target, overwrite: true);
+            var target = expected is null ? path : UnixFile.Resolve(path);
+            isWritten = UnixFile.TryReplace(target, Strict.GetBytes(text), expected is null ? null : UnixFile.Status(target), () => Read(path) == expected);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             throw new HostsException($"{path} cannot be written, it is as it was: {exception.Message.ReplaceLineEndings(" ")}", exception);
         }
-        finally
+
+        if (!isWritten)
         {
-            if (partial.Length > 0)
-            {
-                File.Delete(partial);
-            }
+            throw new HostsException($"{path} is being changed by somebody else at the moment, and was left; try again");
         }
     }
 }

@@ -85,40 +85,8 @@ internal sealed class OverlaybdFile
         return true;
     });
 
-    private bool TryWrite(string path, ReadOnlyMemory<byte> text, Func<bool> isStillWanted) => Try(path, "cannot be written, nothing was changed", () =>
-    {
-        var status = UnixFile.Status(FullPath);
-        var partial = Path.Combine(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}.partial");
-        try
-        {
-            using (var stream = new FileStream(partial, new FileStreamOptions
-            {
-                Mode = FileMode.CreateNew,
-                Access = FileAccess.Write,
-                Share = FileShare.None,
-                BufferSize = 0,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-            }))
-            {
-                stream.Write(text.Span);
-                UnixFile.SetOwner(stream.SafeFileHandle, status.User, status.Group);
-                File.SetUnixFileMode(stream.SafeFileHandle, status.Mode);
-                stream.Flush(flushToDisk: true);
-            }
-
-            if (!isStillWanted())
-            {
-                return false;
-            }
-
-            File.Move(partial, path, overwrite: true);
-            return true;
-        }
-        finally
-        {
-            File.Delete(partial);
-        }
-    });
+    private bool TryWrite(string path, ReadOnlyMemory<byte> text, Func<bool> isStillWanted) =>
+        Try(path, "cannot be written, nothing was changed", () => UnixFile.TryReplace(path, text, UnixFile.Status(FullPath), isStillWanted));
 
     private static byte[] Read(string path, ByteSize limit) => Try(path, "cannot be read", () =>
     {

@@ -4,7 +4,7 @@ namespace Peerd.Node.Storage.Containerd;
 /// Has containerd read blobs whose files this process cannot read: in parts that all readers share, each asked for once.
 /// Thread-safe.
 /// </summary>
-internal sealed class BlobFetcher(ContainerdClient client) : IDisposable
+internal sealed class BlobFetcher(ContainerdClient client, TimeProvider time) : IDisposable
 {
     private const int MostAtOnce = 8;
     private const long Budget = 32L << 20;
@@ -16,6 +16,8 @@ internal sealed class BlobFetcher(ContainerdClient client) : IDisposable
     public BlobParts Parts { get; } = new(Budget);
 
     public ContainerdClient Client => client;
+
+    public TimeProvider Time => time;
 
     /// <summary>Completes when the part is in <see cref="Parts"/>; fails with what the call to containerd fails with.</summary>
     public Task FetchAsync(ContainerdBlob blob, int part, int length, CancellationToken cancellationToken)

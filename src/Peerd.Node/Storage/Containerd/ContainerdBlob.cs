@@ -7,7 +7,13 @@ namespace Peerd.Node.Storage.Containerd;
 /// <summary>A blob whose file this process cannot read: containerd reads it. Thread-safe.</summary>
 internal sealed class ContainerdBlob(Digest digest, long size, BlobFetcher fetcher) : ExternalBytes(size)
 {
+    /// <summary>So often in a row containerd may be away: it is being started anew, or very busy.</summary>
+    private const int MostAway = 5;
+
+    private static readonly TimeSpan AwayPause = TimeSpan.FromMilliseconds(200);
+
     private volatile string? _failure;
+    private int _away;
 
     public Digest Digest { get; } = digest;
 
@@ -58,7 +64,7 @@ internal sealed class ContainerdBlob(Digest digest, long size, BlobFetcher fetch
                 hash.AppendData(bytes.Memory.Span);
             }
         }
-        catch (RpcException exception)
+        catch (RpcException exception) when (!ContainerdClient.IsAway(exception.StatusCode))
         {
             throw new IOException(exception.Status.Detail, exception);
         }
@@ -74,7 +80,14 @@ internal sealed class ContainerdBlob(Digest digest, long size, BlobFetcher fetch
                 if (!fetcher.Parts.Has(this, part))
                 {
                     await fetcher.FetchAsync(this, part, LengthOf(part), cancellationToken);
+                    Volatile.Write(ref _away, 0);
                 }
+            }
+            catch (RpcException exception) when (ContainerdClient.IsAway(exception.StatusCode) && Interlocked.Increment(ref _away) < MostAway)
+            {
+                // Whoever reads comes again.
+                await Task.Delay(AwayPause * Volatile.Read(ref _away), fetcher.Time, cancellationToken);
+                return;
             }
             catch (RpcException exception)
             {

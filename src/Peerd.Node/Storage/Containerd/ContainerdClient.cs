@@ -23,6 +23,9 @@ internal sealed class ContainerdClient(string socket, string ns, TimeProvider ti
         DisposeHttpClient = true,
     });
 
+    /// <summary>It is containerd that cannot be asked; nothing is said of what it was asked for.</summary>
+    public static bool IsAway(StatusCode code) => code is StatusCode.Unavailable or StatusCode.Cancelled or StatusCode.DeadlineExceeded;
+
     /// <summary>The folder of the content store; null when containerd does not tell it.</summary>
     public async Task<string?> FindRootAsync(CancellationToken cancellationToken)
     {

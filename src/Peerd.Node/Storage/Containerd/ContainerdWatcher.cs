@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Threading.Channels;
 using Grpc.Core;
 using Microsoft.Extensions.Options;
@@ -13,6 +14,9 @@ namespace Peerd.Node.Storage.Containerd;
 /// </summary>
 internal sealed class ContainerdWatcher : BackgroundService
 {
+    /// <summary>Larger blobs are no manifests.</summary>
+    private const int MaxManifestSize = 4 << 20;
+
     private static readonly TimeSpan Debounce = TimeSpan.FromMilliseconds(300);
 
     // Garbage collection tells no event; it ends about a second after the image was deleted.
@@ -41,7 +45,7 @@ internal sealed class ContainerdWatcher : BackgroundService
         _time = time;
         _log = log;
         _client = new ContainerdClient(_options.Socket, _options.Namespace, time);
-        _fetcher = new BlobFetcher(_client);
+        _fetcher = new BlobFetcher(_client, time);
     }
 
     public override void Dispose()
@@ -65,8 +69,9 @@ internal sealed class ContainerdWatcher : BackgroundService
             {
                 await FollowAsync(() => (pause, hasSaidAbsent) = (FirstPause, false), cancellationToken);
             }
-            catch (Exception exception) when (exception is RpcException or IOException or UnauthorizedAccessException or HttpRequestException)
+            catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
+                // Whatever it is: a node that stopped to look would share nothing new, and offer what has gone.
                 reason = exception is RpcException { Status: var status } ? $"{status.StatusCode}: {status.Detail}" : exception.Message;
             }
 
@@ -198,7 +203,7 @@ internal sealed class ContainerdWatcher : BackgroundService
 
         try
         {
-            var blob = known ?? Find(digest, size, path);
+            var blob = known is { IsRetired: false } ? known : Find(digest, size, path);
             if (blob is null)
             {
                 return true;
@@ -214,7 +219,7 @@ internal sealed class ContainerdWatcher : BackgroundService
                 _known[digest] = blob;
             }
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException || (exception is RpcException { StatusCode: var code } && !IsConnectionLost(code)))
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException || (exception is RpcException { StatusCode: var code } && !ContainerdClient.IsAway(code)))
         {
             // It was there a moment ago: the next look finds it gone, or whole.
             Log.BlobUnusable(_log, digest.ToString(), exception.Message);
@@ -222,8 +227,6 @@ internal sealed class ContainerdWatcher : BackgroundService
 
         return true;
     }
-
-    private static bool IsConnectionLost(StatusCode code) => code is StatusCode.Unavailable or StatusCode.Cancelled or StatusCode.DeadlineExceeded;
 
     // Null when the file is not what containerd told a moment ago, or has gone since.
     private ExternalBytes? Find(Digest digest, long size, string path)
@@ -252,14 +255,14 @@ internal sealed class ContainerdWatcher : BackgroundService
 
     private async ValueTask<string?> MediaTypeAsync(Digest digest, ExternalBytes blob, CancellationToken cancellationToken)
     {
-        if (blob.Size is 0 or > ManifestType.MaxSize)
+        if (blob.Size is 0 or > MaxManifestSize)
         {
             return null;
         }
 
         if (blob is ExternalFile { Path: var path })
         {
-            return StartsAsObject(path) ? ManifestType.Of(await File.ReadAllBytesAsync(path, cancellationToken)) : null;
+            return StartsAsObject(path) ? ManifestMediaType.Detect(new ReadOnlySequence<byte>(await File.ReadAllBytesAsync(path, cancellationToken))) : null;
         }
 
         using var first = await _client.ReadAsync(digest, 0, 1, cancellationToken);
@@ -269,7 +272,7 @@ internal sealed class ContainerdWatcher : BackgroundService
         }
 
         using var all = await _client.ReadAsync(digest, 0, (int)blob.Size, cancellationToken);
-        return ManifestType.Of(all.Memory);
+        return ManifestMediaType.Detect(new ReadOnlySequence<byte>(all.Memory));
     }
 
     private static bool StartsAsObject(string path)
@@ -322,6 +325,7 @@ internal sealed class ContainerdWatcher : BackgroundService
     {
         try
         {
+            var doubts = file.Doubts;
             using var hash = digest.CreateHash();
             await file.HashAsync(hash, cancellationToken);
             if (!digest.Matches(hash))
@@ -331,12 +335,18 @@ internal sealed class ContainerdWatcher : BackgroundService
                 Log.ContainerdCorrupt(_log, digest.ToString());
             }
 
-            file.MarkChecked(_time);
+            file.MarkChecked(doubts, _time);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             Forget(digest, file);
             Log.ExternalLost(_log, digest.ToString(), exception.Message);
+        }
+        catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+        {
+            // containerd is away, as a rule. One content must not end the checks of the others.
+            file.Postpone(_time);
+            Log.BlobUnusable(_log, digest.ToString(), exception.Message);
         }
     }
 }

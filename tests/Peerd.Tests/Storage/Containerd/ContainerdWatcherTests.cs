@@ -49,6 +49,18 @@ public sealed class ContainerdWatcherTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Watch_ManifestWhoseTypeIsNoText_OthersAreKnown()
+    {
+        _containerd.Add(new SampleContent("{\"schemaVersion\":2,\"mediaType\":\"\\ud800\",\"manifests\":[]}"u8.ToArray()));
+        var others = Enumerable.Range(0, 20).Select(i => new SampleContent(i, 100)).ToList();
+        others.ForEach(_containerd.Add);
+        await _containerd.StartAsync();
+        await _watcher.StartAsync(TestContext.Current.CancellationToken);
+
+        await UntilAsync(() => _cache.Digests.Count == 21, "all contents are known");
+    }
+
+    [Fact]
     public async Task Watch_FiveThousandBlobs_AreAllKnown()
     {
         for (var i = 0; i < 5000; i++)

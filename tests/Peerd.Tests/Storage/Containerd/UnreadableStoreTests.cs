@@ -91,15 +91,36 @@ public sealed class UnreadableStoreTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Prepare_ContainerdDiesAndComesBack_IsWithdrawnAndOfferedAgain()
+    public async Task Prepare_ContainerdIsStartedAnew_IsKeptMeanwhile()
     {
-        var sample = await StartAsync(new SampleContent(4, MiB));
+        var sample = await StartAsync(new SampleContent(5, MiB));
         await _containerd.StopAsync();
         Assert.True(Cache.TryOpen(sample.Digest, out var lease));
         using (lease)
         {
             await lease.Content.PrepareAsync(0, 100, TestContext.Current.CancellationToken);
             Assert.False(sample.TryRead(lease.Content, new ByteRange(0, 100)));
+            Assert.Contains(sample.Digest, Cache.Digests);
+            await _containerd.StartAsync();
+
+            await lease.Content.PrepareAsync(0, 100, TestContext.Current.CancellationToken);
+            Assert.True(sample.TryRead(lease.Content, new ByteRange(0, 100)));
+        }
+    }
+
+    [Fact]
+    public async Task Prepare_ContainerdStaysAway_IsWithdrawnAndOfferedAgainLater()
+    {
+        var sample = await StartAsync(new SampleContent(4, MiB));
+        await _containerd.StopAsync();
+        Assert.True(Cache.TryOpen(sample.Digest, out var lease));
+        using (lease)
+        {
+            for (var tries = 0; tries < 5; tries++)
+            {
+                await lease.Content.PrepareAsync(0, 100, TestContext.Current.CancellationToken);
+                Assert.False(sample.TryRead(lease.Content, new ByteRange(0, 100)));
+            }
         }
 
         Assert.DoesNotContain(sample.Digest, Cache.Digests);
@@ -129,7 +150,7 @@ public sealed class UnreadableStoreTests : IAsyncDisposable
     {
         var parts = new BlobParts(3 * BlobParts.PartSize);
         using var client = new ContainerdClient(_containerd.Socket, "k8s.io", TimeProvider.System);
-        using var fetcher = new BlobFetcher(client);
+        using var fetcher = new BlobFetcher(client, TimeProvider.System);
         var blob = new ContainerdBlob(Digest.OfSha256([1]), 4 * BlobParts.PartSize, fetcher);
         for (var part = 0; part < 3; part++)
         {

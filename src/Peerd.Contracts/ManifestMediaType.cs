@@ -3,12 +3,15 @@ using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 
-namespace Peerd.Node.Facade;
+namespace Peerd.Contracts;
 
 /// <summary>The media type of a manifest. containerd ends a pull that has none, so it is found by hook or by crook.</summary>
-internal static partial class ManifestMediaType
+public static partial class ManifestMediaType
 {
+    /// <summary>An OCI index.</summary>
     public const string Index = "application/vnd.oci.image.index.v1+json";
+
+    /// <summary>An OCI manifest.</summary>
     public const string Image = "application/vnd.oci.image.manifest.v1+json";
 
     /// <summary>

@@ -1,8 +1,8 @@
 using System.Buffers;
 using System.Text;
-using Peerd.Node.Facade;
+using Peerd.Contracts;
 
-namespace Peerd.Tests.Facade;
+namespace Peerd.Tests.Contracts;
 
 public sealed class ManifestMediaTypeTests
 {
