@@ -20,6 +20,10 @@ public sealed class ChartTests
         "peerd.networkPolicy.enabled=true,peerd.maxUnavailable=1,peerd.priorityClassName=mine,peerd.nodeSelector.pool=images",
         "peerd.ports.facade=31000,peerd.ports.mesh=31001,peerd.ports.metrics=31004,peerd.overlaybd.configure=true",
         "peerd.cache.folder=/mnt/peerd,peerd.cache.capacity=1.5TiB,peerd.settings.Cache.Memory=128MiB,peerd.settings.Mesh.Uploads=32",
+        "peerd.mesh.tls.mode=generated,peerd.settings.Mesh.Tls.Reload=30s",
+        "peerd.mesh.tls.mode=certManager,peerd.mesh.tls.issuer.name=ca,peerd.mesh.tls.issuer.kind=ClusterIssuer",
+        "peerd.mesh.tls.mode=secret,peerd.mesh.tls.secret=mine,peerd.credentialsSecret=registries",
+        "peerd.mesh.tls.mode=nodeFolder,peerd.mesh.tls.domain=images.example.org",
         "peerd.tolerations=null,peerd.affinity=null,peerd.resources=null",
         "peerd.containerd.runFolder=/run/k3s/containerd,peerd.containerd.contentFolder=/c,peerd.containerd.certsFolder=/d",
     ];
