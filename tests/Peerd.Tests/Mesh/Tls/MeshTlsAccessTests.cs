@@ -127,7 +127,7 @@ public sealed class MeshTlsAccessTests
     public async Task Peer_AtTheAddressOfAnother_IsNotRead(string meant, bool isAsked)
     {
         await using var mesh = await TlsMesh.StartAsync();
-        using var peer = new Peer(
+        using var peer = new Peerd.Node.Mesh.Peer(
             new Peerd.Node.Membership.Member(meant, new DnsEndPoint("127.0.0.1", mesh.Node.MeshEndPoint.Port), string.Empty),
             "node-3",
             new MeshOptions(),
