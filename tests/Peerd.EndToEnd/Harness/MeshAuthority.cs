@@ -23,7 +23,7 @@ internal sealed class MeshAuthority : IDisposable
     }
 
     /// <summary>The root, as in a bundle of authorities.</summary>
-    public string Pem => _root.ExportCertificatePem();
+    public string Pem => _root.ExportCertificatePem() + "\n";
 
     /// <summary>A certificate with its key.</summary>
     public X509Certificate2 Issue(params string[] names) => Issue(TimeSpan.FromMinutes(-5), TimeSpan.FromHours(1), names);

@@ -1,9 +1,9 @@
-using System.Security.Cryptography.X509Certificates;
 using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using Peerd.Contracts.V1;
 using Peerd.EndToEnd.Harness;
 using Peerd.Node.Mesh.Tls;
+using Peerd.Tests.Chart;
 using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Mesh.Tls;
@@ -16,6 +16,7 @@ public sealed class MeshTlsRotationTests
     {
         await using var mesh = await TlsMesh.StartAsync(settings: "--Peerd:Mesh:Tls:Reload=100ms");
         var first = await ShownAsync(mesh);
+        LayOutAsASecret(mesh.FolderOf("node-1"));
 
         // Both ends change, and twice: what is kept for the former connections goes with the second change.
         var tls = mesh.MemberTls("node-2");
@@ -25,7 +26,8 @@ public sealed class MeshTlsRotationTests
         for (var round = 1UL; round <= 2; round++)
         {
             using var fresh = mesh.Authority.Issue($"node-1.{TlsMesh.Domain}");
-            ReplaceByLink(mesh.FolderOf("node-1"), fresh, mesh.Authority.Pem, $"{round}");
+            MeshAuthority.Write(Path.Combine(mesh.FolderOf("node-1"), $"{round}"), fresh, mesh.Authority.Pem);
+            await LeadToAsync(mesh.FolderOf("node-1"), $"{round}");
             await Wait.UntilAsync(async () => await ShownAsync(mesh) == fresh.Thumbprint, "new connections get the new certificate");
             var former = tls.Identity;
             mesh.Authority.Write(mesh.FolderOf("node-2"), $"node-2.{TlsMesh.Domain}");
@@ -140,22 +142,25 @@ public sealed class MeshTlsRotationTests
         return shown;
     }
 
-    // As the kubelet replaces a mounted secret: another folder behind the links.
-    private static void ReplaceByLink(string folder, X509Certificate2 certificate, string authority, string version)
+    // As the kubelet mounts a secret: the files lead to a folder by way of a link, which is replaced as a whole.
+    private static void LayOutAsASecret(string folder)
     {
-        MeshAuthority.Write(Path.Combine(folder, version), certificate, authority);
-        var temporary = Path.Combine(folder, "..data_tmp");
-        File.CreateSymbolicLink(temporary, version);
-        File.Move(temporary, Path.Combine(folder, "..data"), overwrite: true);
+        System.IO.Directory.CreateDirectory(Path.Combine(folder, "0"));
+        File.CreateSymbolicLink(Path.Combine(folder, "..data"), "0");
         foreach (var name in new[] { "tls.crt", "tls.key", "ca.crt" })
         {
-            var file = new FileInfo(Path.Combine(folder, name));
-            if (file.LinkTarget is null)
-            {
-                file.Delete();
-                File.CreateSymbolicLink(file.FullName, Path.Combine("..data", name));
-            }
+            // At no moment is there no such file, or another one.
+            File.Copy(Path.Combine(folder, name), Path.Combine(folder, "0", name));
+            File.CreateSymbolicLink(Path.Combine(folder, "link"), Path.Combine("..data", name));
+            File.Move(Path.Combine(folder, "link"), Path.Combine(folder, name), overwrite: true);
         }
+    }
+
+    private static async Task LeadToAsync(string folder, string version)
+    {
+        File.CreateSymbolicLink(Path.Combine(folder, "next"), version);
+        var run = await ChartTool.SystemAsync("mv", "--no-target-directory", Path.Combine(folder, "next"), Path.Combine(folder, "..data"));
+        Assert.True(run.ExitCode == 0, run.Error);
     }
 
     private static async Task AnnounceAsync(AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse> call, ulong sequence)
