@@ -80,12 +80,11 @@ public sealed class ChartMeshTlsTests
     [Theory]
     [InlineData("peerd.mesh", true)]
     [InlineData("other.mesh", false)]
-    [InlineData(null, false)]
-    public async Task Generated_Upgrade_KeepsTheSecretOfTheSameMesh(string? domain, bool isKept)
+    public async Task Generated_Upgrade_KeepsTheSecretOfTheSameMesh(string domain, bool isKept)
     {
         string[] data = ["tls.crt", "tls.key", "ca.crt"];
         await using var cluster = await FakeCluster.StartAsync("none", release: null, ns: null);
-        cluster.AddSecret("peerd-ns", "peerd-mesh", domain is null ? null : Annotation, domain, data.Select(name => KeyValuePair.Create(name, Convert.ToBase64String(Encoding.ASCII.GetBytes($"kept {name}")))));
+        cluster.AddSecret("peerd-ns", "peerd-mesh", Annotation, domain, data.Select(name => KeyValuePair.Create(name, Convert.ToBase64String(Encoding.ASCII.GetBytes($"kept {name}")))));
 
         var manifests = await Manifests.OfAsync("--set", Generated, "--dry-run=server", "--disable-openapi-validation", "--kubeconfig", cluster.Kubeconfig);
         var secret = manifests.Get<V1Secret>("peerd-mesh");
@@ -93,5 +92,18 @@ public sealed class ChartMeshTlsTests
         Assert.Contains("/api/v1/namespaces/peerd-ns/secrets/peerd-mesh", cluster.Requests);
         Assert.All(data, name => Assert.Equal(isKept, Encoding.ASCII.GetString(secret.Data[name]) == $"kept {name}"));
         Assert.Equal("peerd.mesh", secret.Metadata.Annotations[Annotation]);
+    }
+
+    [Fact]
+    public async Task Generated_SecretOfSomebodyElse_IsLeftAlone()
+    {
+        await using var cluster = await FakeCluster.StartAsync("none", release: null, ns: null);
+        cluster.AddSecret("peerd-ns", "peerd-mesh", annotation: null, value: null, [KeyValuePair.Create("tls.key", "")]);
+
+        var run = await ChartTool.HelmAsync(
+            "template", "peerd", ChartTool.Chart, "--namespace", "peerd-ns", "--set", Generated, "--dry-run=server", "--disable-openapi-validation", "--kubeconfig", cluster.Kubeconfig);
+
+        Assert.NotEqual(0, run.ExitCode);
+        Assert.Contains("Secret \"peerd-mesh\" in namespace \"peerd-ns\" exists and cannot be imported", run.Error, StringComparison.Ordinal);
     }
 }
