@@ -78,7 +78,7 @@ internal sealed partial record ContainerdConfig(string Source, Version? Version,
     [SupportedOSPlatform("linux")]
     private static int Import(string path, TomlTable settings)
     {
-        var seen = new HashSet<string>(StringComparer.Ordinal) { path };
+        var seen = new HashSet<string>(StringComparer.Ordinal) { Path.GetFullPath(path) };
         var pending = new Queue<string>(ImportsOf(path, settings));
         while (pending.TryDequeue(out var next))
         {
@@ -139,7 +139,7 @@ internal sealed partial record ContainerdConfig(string Source, Version? Version,
     private static IEnumerable<string> ImportsOf(string path, TomlTable settings)
     {
         var patterns = settings.TryGetValue("imports", out var imports) && imports is TomlArray list ? list.OfType<string>() : [];
-        foreach (var pattern in patterns.Select(pattern => Path.Combine(Path.GetDirectoryName(path) ?? string.Empty, pattern)))
+        foreach (var pattern in patterns.Select(pattern => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path) ?? string.Empty, pattern))))
         {
             if (!Path.GetFileName(pattern).Contains('*', StringComparison.Ordinal))
             {

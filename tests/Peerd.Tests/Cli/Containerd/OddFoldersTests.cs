@@ -118,7 +118,7 @@ public sealed class OddFoldersTests : IDisposable
 
         var run = await RunAsync("--remove", "--registry", "reg.test:5000", "--registry", "ghcr.io");
 
-        Assert.Equal(2, Enumerable.Count(run.Lines));
+        Assert.Equal(2, run.Lines.Length);
         Assert.Equal(["_default", "quay.io"], _folder.EnumerateDirectories().Select(folder => folder.Name).Order(StringComparer.Ordinal));
         await RunAsync("--remove", "--default");
         Assert.Equal(["quay.io"], _folder.EnumerateDirectories().Select(folder => folder.Name));
@@ -135,7 +135,7 @@ public sealed class OddFoldersTests : IDisposable
         var run = await RunAsync("--registry", "quay.io", "--registry", "gcr.io", "--registry", "ghcr.io");
 
         Assert.Equal(1, run.ExitCode);
-        Assert.Equal(2, Enumerable.Count(run.Lines, line => line.StartsWith("failed", StringComparison.Ordinal) && line.Contains("is a link to /nowhere/", StringComparison.Ordinal)));
+        Assert.Equal(2, run.Lines.Count(line => line.StartsWith("failed", StringComparison.Ordinal) && line.Contains("is a link to /nowhere/", StringComparison.Ordinal)));
         Assert.Equal("/nowhere/hosts.toml", new FileInfo(Path.Combine(_folder.FullName, "quay.io", "hosts.toml")).LinkTarget);
         Assert.Contains("30000", Read("ghcr.io/hosts.toml"), StringComparison.Ordinal);
         Assert.Equal(0, (await RunAsync("--remove")).ExitCode);
