@@ -142,9 +142,9 @@ internal static class HostsFile
                 throw new IOException("it is not a file");
             }
         }
-        catch (FileNotFoundException)
+        catch (FileNotFoundException exception)
         {
-            return new FileInfo(path).LinkTarget is { } target ? throw new IOException($"it is a link to {target}, which is not there") : null;
+            return new FileInfo(path).LinkTarget is { } target ? throw new IOException($"it is a link to {target}, which is not there", exception) : null;
         }
 
         using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);

@@ -53,7 +53,7 @@ internal sealed partial class HostsRules(Version? version)
     /// <summary>The files of certificates and keys that a host names, as they are written.</summary>
     /// <param name="host">A host that was read before.</param>
     public static IEnumerable<string> FilesOf(TomlTable host) =>
-        new[] { "ca", "client" }.Where(host.ContainsKey).SelectMany(key => Texts(host[key]));
+        host.Where(pair => pair.Key is "ca" or "client").SelectMany(pair => Texts(pair.Value));
 
     private static IEnumerable<string> Texts(object? value) => value switch
     {
