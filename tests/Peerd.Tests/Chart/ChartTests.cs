@@ -24,7 +24,8 @@ public sealed class ChartTests
         "peerd.mesh.tls.mode=certManager,peerd.mesh.tls.issuer.name=ca,peerd.mesh.tls.issuer.kind=ClusterIssuer",
         "peerd.mesh.tls.mode=secret,peerd.mesh.tls.secret=mine,peerd.credentialsSecret=registries",
         "peerd.mesh.tls.mode=nodeFolder,peerd.mesh.tls.domain=images.example.org",
-        "peerd.tolerations=null,peerd.affinity=null,peerd.resources=null",
+        "peerd.tolerations=null,peerd.affinity=null,peerd.resources=null,peerd.settings=null,peerd.hosts=null,peerd.nodeSelector=null",
+        @"peerd.nodeSelector.kubernetes\.io/os=linux,peerd.nodeSelector.pool=images",
         "peerd.containerd.runFolder=/run/k3s/containerd,peerd.containerd.contentFolder=/c,peerd.containerd.certsFolder=/d",
     ];
 
