@@ -7,6 +7,9 @@
 #   ./bench.sh NAME --size 256 --rounds 3    a smaller file (MiB), fewer rounds
 #   ./bench.sh NAME --help        lists its options
 #
+# transfer also with mutual TLS, beside nginx with the same:
+#   ./bench.sh transfer --tls
+#
 # herd makes network namespaces, which needs root; for example only some of it:
 #   ./bench.sh herd --modes cold,slow --layers 4 --uplinks 1
 #

@@ -10,27 +10,35 @@ internal static class DoctorCommand
     {
         var overlaybdFile = CommonOptions.OverlaybdFile("--overlaybd-file");
         var facade = CommonOptions.HttpAddress("--facade", "The facade of this node.", "http://127.0.0.1:30000");
-        var node = CommonOptions.NodeAddress("--node", "The mesh listener of this node.");
+        var access = new NodeAccessOptions("--node", "The mesh listener of this node; by https where the mesh has certificates.");
         var certs = CommonOptions.CertsFolder();
         var containerd = new Option<string>("--containerd") { Description = "containerd's program.", HelpName = "file", DefaultValueFactory = _ => "containerd" };
         var containerdFile = new Option<string>("--containerd-file") { Description = "The settings of containerd.", HelpName = "file", DefaultValueFactory = _ => ContainerdConfig.DefaultPath };
         var only = new Option<string[]>("--check") { Description = "Only this check: containerd, overlaybd or mesh; may be repeated.", HelpName = "name" };
         only.AcceptOnlyFromAmong("containerd", "overlaybd", "mesh");
         var json = CommonOptions.Json();
-        var command = new Command("doctor", "Check how the clients on this machine are set up, and the mesh, and say what to do.") { facade, node, containerd, containerdFile, certs, overlaybdFile, only, json };
-        command.SetAction((parsed, cancellationToken) => RunAsync(
-            [
-                .. new (string Name, DoctorCheck Check)[]
-                {
-                    ("containerd", new ContainerdCheck(parsed.GetRequiredValue(containerd), parsed.GetRequiredValue(containerdFile), parsed.GetRequiredValue(certs), parsed.GetRequiredValue(facade)).RunAsync),
-                    ("overlaybd", new OverlaybdCheck(parsed.GetRequiredValue(overlaybdFile), parsed.GetRequiredValue(facade)).RunAsync),
-                    ("mesh", new MeshCheck(parsed.GetRequiredValue(node), TimeProvider.System).RunAsync),
-                }.Where(check => parsed.GetValue(only) is not { Length: > 0 } names || names.Contains(check.Name)).Select(check => check.Check),
-            ],
-            Report.For(parsed.InvocationConfiguration),
-            parsed.GetValue(json),
-            parsed.InvocationConfiguration.Error,
-            cancellationToken));
+        var command = new Command("doctor", "Check how the clients on this machine are set up, and the mesh, and say what to do.") { facade, access.Address, access.Config, containerd, containerdFile, certs, overlaybdFile, only, json };
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            if (await access.ReadAsync(parsed) is not { } node)
+            {
+                return ExitCode.BadArguments;
+            }
+
+            return await RunAsync(
+                [
+                    .. new (string Name, DoctorCheck Check)[]
+                    {
+                        ("containerd", new ContainerdCheck(parsed.GetRequiredValue(containerd), parsed.GetRequiredValue(containerdFile), parsed.GetRequiredValue(certs), parsed.GetRequiredValue(facade)).RunAsync),
+                        ("overlaybd", new OverlaybdCheck(parsed.GetRequiredValue(overlaybdFile), parsed.GetRequiredValue(facade)).RunAsync),
+                        ("mesh", new MeshCheck(node, TimeProvider.System).RunAsync),
+                    }.Where(check => parsed.GetValue(only) is not { Length: > 0 } names || names.Contains(check.Name)).Select(check => check.Check),
+                ],
+                Report.For(parsed.InvocationConfiguration),
+                parsed.GetValue(json),
+                parsed.InvocationConfiguration.Error,
+                cancellationToken);
+        });
         return command;
     }
 

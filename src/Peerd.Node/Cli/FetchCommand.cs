@@ -28,7 +28,7 @@ internal static class FetchCommand
             HelpName = "path",
         };
         var facade = CommonOptions.HttpAddress("--facade", "The facade of the node to pull through.", "http://127.0.0.1:30000");
-        var node = CommonOptions.NodeAddress("--node", "The mesh listener of that node, to be given with --facade; it is asked where the bytes came from.");
+        var access = new NodeAccessOptions("--node", "The mesh listener of that node, to be given with --facade; it is asked where the bytes came from.");
         var platform = new Option<Platform>("--platform")
         {
             Description = "Which image of an index, for example linux/arm64 [default: linux on the architecture of this machine].",
@@ -44,20 +44,26 @@ internal static class FetchCommand
             },
         };
         var json = CommonOptions.Json();
-        var command = new Command("fetch", "Pull one image or blob through a node, verify it, and tell where its bytes came from.") { target, output, facade, node, platform, json };
-        command.SetAction((parsed, cancellationToken) => RunAsync(
-            new FetchOptions(
-                parsed.GetRequiredValue(target),
-                parsed.GetValue(output) is { } path ? Path.GetFullPath(path) : null,
-                parsed.GetRequiredValue(facade),
-
-                // The default is this machine's node, whose numbers say nothing about another one's facade.
-                parsed.GetResult(facade) is { Implicit: false } && parsed.GetResult(node) is not { Implicit: false } ? null : parsed.GetRequiredValue(node),
-                parsed.GetValue(platform) ?? Platform.Local),
-            parsed.GetValue(json),
-            Report.For(parsed.InvocationConfiguration),
-            parsed.InvocationConfiguration.Error,
-            cancellationToken));
+        var command = new Command("fetch", "Pull one image or blob through a node, verify it, and tell where its bytes came from.") { target, output, facade, access.Address, access.Config, platform, json };
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            // The default is this machine's node, whose numbers say nothing about another one's facade.
+            var isAsked = parsed.GetResult(facade) is not { Implicit: false } || parsed.GetResult(access.Address) is { Implicit: false };
+            var node = isAsked ? await access.ReadAsync(parsed) : null;
+            return isAsked && node is null
+                ? ExitCode.BadArguments
+                : await RunAsync(
+                    new FetchOptions(
+                        parsed.GetRequiredValue(target),
+                        parsed.GetValue(output) is { } path ? Path.GetFullPath(path) : null,
+                        parsed.GetRequiredValue(facade),
+                        node,
+                        parsed.GetValue(platform) ?? Platform.Local),
+                    parsed.GetValue(json),
+                    Report.For(parsed.InvocationConfiguration),
+                    parsed.InvocationConfiguration.Error,
+                    cancellationToken);
+        });
         return command;
     }
 

@@ -10,16 +10,27 @@ internal static class NodeQuery
     /// <summary>How long a node may take to answer.</summary>
     public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(5);
 
+    /// <summary>Asks the node that the arguments name, shows the answer, and returns the exit code.</summary>
+    public static async Task<int> RunAsync<T>(
+        ParseResult parsed,
+        NodeAccessOptions options,
+        Func<NodeService.NodeServiceClient, CallOptions, AsyncUnaryCall<T>> ask,
+        Action<T> show,
+        CancellationToken cancellationToken) =>
+        await options.ReadAsync(parsed) is { } node
+            ? await RunAsync(node, Deadline, ask, show, parsed.InvocationConfiguration, cancellationToken)
+            : ExitCode.BadArguments;
+
     /// <summary>Asks, shows the answer, and returns the exit code.</summary>
     public static async Task<int> RunAsync<T>(
-        Uri address,
+        NodeAccess node,
         TimeSpan deadline,
         Func<NodeService.NodeServiceClient, CallOptions, AsyncUnaryCall<T>> ask,
         Action<T> show,
         InvocationConfiguration console,
         CancellationToken cancellationToken)
     {
-        using var channel = NodeChannel.Open(address);
+        using var channel = node.Open();
         var options = new CallOptions(
             deadline: TimeProvider.System.GetUtcNow().UtcDateTime + deadline, cancellationToken: cancellationToken);
         try
@@ -35,7 +46,7 @@ internal static class NodeQuery
         }
         catch (RpcException e)
         {
-            await console.Error.WriteLineAsync($"peerd: {Explain(e.Status, address.GetLeftPart(UriPartial.Authority), deadline)}");
+            await console.Error.WriteLineAsync($"peerd: {Explain(e.Status, node.Address.GetLeftPart(UriPartial.Authority), deadline)}");
             return ExitCode.Failure;
         }
     }

@@ -9,15 +9,14 @@ internal static class PeersCommand
 {
     public static Command Create()
     {
-        var address = CommonOptions.NodeAddress();
+        var access = new NodeAccessOptions();
         var json = CommonOptions.Json();
-        var command = new Command("peers", "Show what a node knows of the other members.") { address, json };
+        var command = new Command("peers", "Show what a node knows of the other members.") { access.Address, access.Config, json };
         command.SetAction((parsed, cancellationToken) => NodeQuery.RunAsync(
-            parsed.GetRequiredValue(address),
-            NodeQuery.Deadline,
+            parsed,
+            access,
             (node, options) => node.ListPeersAsync(new ListPeersRequest(), options),
             peers => Show(peers, Report.For(parsed.InvocationConfiguration), parsed.GetValue(json)),
-            parsed.InvocationConfiguration,
             cancellationToken));
         return command;
     }

@@ -21,15 +21,14 @@ internal static class RingCommand
                 result.AddError($"'{result.Tokens[0].Value}' is not a digest; allowed: sha256:<64 lower-case hex digits>, sha512:<128 of them>");
             }
         });
-        var address = CommonOptions.NodeAddress();
+        var access = new NodeAccessOptions();
         var json = CommonOptions.Json();
-        var command = new Command("ring", "Show the members of the ring, and the owner and replicas of a content.") { digest, address, json };
+        var command = new Command("ring", "Show the members of the ring, and the owner and replicas of a content.") { digest, access.Address, access.Config, json };
         command.SetAction((parsed, cancellationToken) => NodeQuery.RunAsync(
-            parsed.GetRequiredValue(address),
-            NodeQuery.Deadline,
+            parsed,
+            access,
             (node, options) => node.GetRingAsync(new GetRingRequest { Digest = parsed.GetValue(digest) ?? string.Empty }, options),
             ring => Show(ring, parsed.GetValue(digest), Report.For(parsed.InvocationConfiguration), parsed.GetValue(json)),
-            parsed.InvocationConfiguration,
             cancellationToken));
         return command;
     }

@@ -9,15 +9,14 @@ internal static class StatusCommand
 {
     public static Command Create()
     {
-        var address = CommonOptions.NodeAddress();
+        var access = new NodeAccessOptions();
         var json = CommonOptions.Json();
-        var command = new Command("status", "Show the state of a node.") { address, json };
+        var command = new Command("status", "Show the state of a node.") { access.Address, access.Config, json };
         command.SetAction((parsed, cancellationToken) => NodeQuery.RunAsync(
-            parsed.GetRequiredValue(address),
-            NodeQuery.Deadline,
+            parsed,
+            access,
             (node, options) => node.GetStatusAsync(new GetStatusRequest(), options),
             status => Show(status, Report.For(parsed.InvocationConfiguration), parsed.GetValue(json)),
-            parsed.InvocationConfiguration,
             cancellationToken));
         return command;
     }

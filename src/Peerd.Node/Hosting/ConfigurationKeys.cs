@@ -3,6 +3,7 @@ using Peerd.Node.Directory;
 using Peerd.Node.Facade;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
+using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
 using Peerd.Node.Storage.Containerd;
@@ -31,6 +32,12 @@ internal static class ConfigurationKeys
         $"Mesh:{nameof(MeshOptions.ConnectTimeout)}",
         $"Mesh:{nameof(MeshOptions.IdleTimeout)}",
         $"Mesh:{nameof(MeshOptions.RangeDeadline)}",
+        $"Mesh:Tls:{nameof(MeshTlsOptions.Certificate)}",
+        $"Mesh:Tls:{nameof(MeshTlsOptions.Key)}",
+        $"Mesh:Tls:{nameof(MeshTlsOptions.Authority)}",
+        $"Mesh:Tls:{nameof(MeshTlsOptions.Domain)}",
+        $"Mesh:Tls:{nameof(MeshTlsOptions.Names)}",
+        $"Mesh:Tls:{nameof(MeshTlsOptions.Reload)}",
         "Metrics:Listen",
         $"Membership:{nameof(MembershipOptions.Source)}",
         $"Membership:{nameof(MembershipOptions.Members)}:*:{nameof(ConfiguredMember.Name)}",

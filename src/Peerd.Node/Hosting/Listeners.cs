@@ -6,6 +6,7 @@ using Microsoft.Extensions.Options;
 using Peerd.Node.Facade;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
+using Peerd.Node.Mesh.Tls;
 
 namespace Peerd.Node.Hosting;
 
@@ -48,11 +49,13 @@ internal sealed class Listeners
         kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
 
         Listen(kestrel, ListenerKind.Facade, listen.FacadeEndPoint, listener => FacadeLimits.Apply(listener, facade));
+        var tls = kestrel.ApplicationServices.GetRequiredService<MeshTls>();
         var signals = kestrel.ApplicationServices.GetRequiredService<StopSignals>();
         Listen(kestrel, ListenerKind.Mesh, ListenAddress.Parse(mesh.Listen), listener =>
         {
             listener.Protocols = HttpProtocols.Http2;
             listener.Use(next => connection => signals.LinkAsync(connection, next));
+            listener.UseMeshTls(tls);
         });
         Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener => listener.Protocols = HttpProtocols.Http1);
     }

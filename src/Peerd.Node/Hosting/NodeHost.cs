@@ -16,6 +16,7 @@ using Peerd.Node.Directory;
 using Peerd.Node.Facade;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
+using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Origin;
 using Peerd.Node.Ring;
 using Peerd.Node.Storage;
@@ -85,10 +86,10 @@ internal static partial class NodeHost
         configuration.Sources.Add(source);
     }
 
-    // Nodes trust each other: who reaches the mesh is not asked who he is.
+    // In clear text who reaches the mesh is not asked who he is.
     private static void TellOfOpenMesh(IServiceProvider services)
     {
-        if (services.GetRequiredService<IOptions<FacadeOptions>>().Value.AsksUpstream
+        if (!services.GetRequiredService<MeshTls>().IsOn
             && services.GetRequiredService<IOptions<MeshOptions>>().Value.Listen is var listen && ListenAddress.TryParse(listen, out var address) && !IPAddress.IsLoopback(address.Address))
         {
             Log.OpenMesh(services.GetRequiredService<ILoggerFactory>().CreateLogger<Listeners>(), listen);
@@ -156,6 +157,7 @@ internal static partial class NodeHost
         services.AddOptions<MeshOptions>().BindConfiguration(MeshOptions.Section).ValidateOnStart();
         services.AddSingleton<IValidateOptions<MeshOptions>, MeshOptionsValidator>();
         services.AddSingleton<MeshMetrics>();
+        services.AddMeshTls();
         services.AddSingleton<PeerTraffic>();
         AddHosted<PeerConnections>(services);
         services.AddSingleton<HolderDirectory>();
@@ -217,7 +219,7 @@ internal static partial class NodeHost
 
     private static partial class Log
     {
-        [LoggerMessage(2, LogLevel.Warning, "The origin is asked who may have a content, but whoever reaches the mesh at {Listen} gets it without being asked: let only nodes reach that port")]
+        [LoggerMessage(2, LogLevel.Warning, "The mesh speaks in clear text, and whoever reaches it at {Listen} gets what this node has, even if the origin would not give it to him: let only nodes reach that port, or set Peerd:Mesh:Tls")]
         public static partial void OpenMesh(ILogger logger, string listen);
 
         [LoggerMessage(1, LogLevel.Warning, "The settings in {File} cannot be read again, and those that were read before stay: {Reason}")]

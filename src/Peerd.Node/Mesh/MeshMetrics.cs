@@ -10,6 +10,7 @@ internal sealed class MeshMetrics
     private readonly Counter<long> _ranges;
     private readonly Counter<long> _integrityFailures;
     private readonly Counter<long> _hedges;
+    private readonly Counter<long> _tlsRefused;
     private long _receivedBytes;
     private long _sentBytes;
 
@@ -22,6 +23,8 @@ internal sealed class MeshMetrics
         _integrityFailures = meter.CreateCounter<long>("peerd.integrity.failures", "{failure}", "Frames or contents that did not match their checksum or digest, by source.");
         _hedges = meter.CreateCounter<long>(
             "peerd.hedges", "{range}", "Ranges that peers sent too slowly, by outcome: moved (to another holder, at the byte where it was) or over_budget (left where it was).");
+        _tlsRefused = meter.CreateCounter<long>(
+            "peerd.mesh.tls.refused", "{certificate}", "Certificates of others that were refused, by side: caller (came to this node) or callee (was called).");
     }
 
     public long ReceivedBytes => Interlocked.Read(ref _receivedBytes);
@@ -64,6 +67,8 @@ internal sealed class MeshMetrics
             _hedges.Add(overBudget, new KeyValuePair<string, object?>("outcome", "over_budget"));
         }
     }
+
+    public void TlsRefused(string side) => _tlsRefused.Add(1, new KeyValuePair<string, object?>("side", side));
 
     public void IntegrityFailure(string source) => _integrityFailures.Add(1, new KeyValuePair<string, object?>("source", source));
 }

@@ -1,8 +1,9 @@
 using System.Collections.Concurrent;
-using System.Net;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Peerd.Contracts.V1;
+using Peerd.Node.Membership;
+using Peerd.Node.Mesh.Tls;
 using Polly;
 using Polly.CircuitBreaker;
 using Member = Peerd.Node.Membership.Member;
@@ -33,7 +34,7 @@ internal sealed class Peer : IDisposable
     private long _silentUntil;
     private volatile bool _disposed;
 
-    public Peer(Member member, string self, MeshOptions options, PeerTraffic.Counters traffic, MeshMetrics metrics, TimeProvider time)
+    public Peer(Member member, string self, MeshOptions options, PeerTraffic.Counters traffic, MeshMetrics metrics, MeshTls tls, TimeProvider time)
     {
         Member = member;
         _headers = new Metadata { { PeerServer.NodeHeader, self } };
@@ -42,8 +43,8 @@ internal sealed class Peer : IDisposable
         _time = time;
         _breaker = PeerBreaker.Create(time);
         _limits = new RangeLimits(options.IdleTimeoutValue, options.RangeDeadlineValue);
-        _control = CreateChannel(member.Address, options);
-        _data = CreateChannel(member.Address, options);
+        _control = CreateChannel(member, options, tls);
+        _data = CreateChannel(member, options, tls);
     }
 
     public Member Member { get; }
@@ -157,27 +158,20 @@ internal sealed class Peer : IDisposable
         return new RangeStream(lane, _data.CreateCallInvoker().AsyncDuplexStreamingCall(lane.Method, host: null, new CallOptions(_headers)));
     }
 
-    private static GrpcChannel CreateChannel(DnsEndPoint address, MeshOptions options)
-    {
-        var host = address.Host.Contains(':', StringComparison.Ordinal) ? $"[{address.Host}]" : address.Host;
-        return GrpcChannel.ForAddress($"http://{host}:{address.Port}", new GrpcChannelOptions
+    private static GrpcChannel CreateChannel(Member member, MeshOptions options, MeshTls tls) =>
+        MeshChannel.Open(MemberAddress.Format(member.Address), tls, member.Name, () => new SocketsHttpHandler
         {
-            DisposeHttpClient = true,
-            HttpHandler = new SocketsHttpHandler
-            {
-                ConnectTimeout = options.ConnectTimeoutValue,
-                EnableMultipleHttp2Connections = true,
-                // A stream starts with this window instead of growing from 64 KiB by a round trip at a time.
-                InitialHttp2StreamWindowSize = 4 * 1024 * 1024,
-                KeepAlivePingDelay = TimeSpan.FromSeconds(10),
-                KeepAlivePingTimeout = TimeSpan.FromSeconds(5),
-                KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
-                PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
-                UseProxy = false,
-                UseCookies = false,
-            },
+            ConnectTimeout = options.ConnectTimeoutValue,
+            EnableMultipleHttp2Connections = true,
+            // A stream starts with this window instead of growing from 64 KiB by a round trip at a time.
+            InitialHttp2StreamWindowSize = 4 * 1024 * 1024,
+            KeepAlivePingDelay = TimeSpan.FromSeconds(10),
+            KeepAlivePingTimeout = TimeSpan.FromSeconds(5),
+            KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
+            PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
+            UseProxy = false,
+            UseCookies = false,
         });
-    }
 
     private sealed class CountingSink(IRangeSink inner, PeerTraffic.Counters traffic, MeshMetrics metrics) : IRangeSink
     {

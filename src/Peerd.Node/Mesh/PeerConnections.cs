@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Membership;
+using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Ring;
 
 namespace Peerd.Node.Mesh;
@@ -15,6 +16,7 @@ internal sealed class PeerConnections(
     IOptions<MeshOptions> options,
     PeerTraffic traffic,
     MeshMetrics metrics,
+    MeshTls tls,
     TimeProvider time) : BackgroundService
 {
     private readonly ConcurrentDictionary<string, Peer> _peers = new(StringComparer.Ordinal);
@@ -84,7 +86,7 @@ internal sealed class PeerConnections(
             {
                 if (!_peers.ContainsKey(member.Name))
                 {
-                    _peers[member.Name] = new Peer(member, self.Name, options.Value, traffic.Of(member.Name), metrics, time);
+                    _peers[member.Name] = new Peer(member, self.Name, options.Value, traffic.Of(member.Name), metrics, tls, time);
                 }
             }
         }

@@ -2,13 +2,14 @@ using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
+using Peerd.Node.Mesh.Tls;
 
 namespace Peerd.Node.Mesh;
 
 /// <summary>The three streams of <c>peerd.v1.PeerService</c>: reads messages and hands them to whom they concern.</summary>
-internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, ILogger<PeerServer> logger)
+internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, MeshTls tls, ILogger<PeerServer> logger)
 {
-    /// <summary>Request header in which a node tells its name; for statistics only.</summary>
+    /// <summary>Request header in which a node tells its name.</summary>
     public const string NodeHeader = "peerd-node";
 
     public Task AnnounceAsync(IAsyncStreamReader<AnnounceRequest> requests, IServerStreamWriter<AnnounceResponse> responses, ServerCallContext context) =>
@@ -18,7 +19,7 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         UntilResetAsync(AnswerLookupAsync(requests, responses, context));
 
     public Task FetchRangeAsync(IAsyncStreamReader<FetchRangeRequest> requests, IServerStreamWriter<RangeAnswer> responses, ServerCallContext context) =>
-        UntilResetAsync(ranges.ServeAsync(requests, responses, context.RequestHeaders.GetValue(NodeHeader), context.CancellationToken));
+        UntilResetAsync(ranges.ServeAsync(requests, responses, CallerOf(context), context.CancellationToken));
 
     /// <summary>A peer that resets a stream is nothing unexpected, and no error of this node.</summary>
     private static async Task UntilResetAsync(Task serving)
@@ -40,7 +41,7 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
             return;
         }
 
-        using var session = OpenAnnounce(requests.Current);
+        using var session = OpenAnnounce(requests.Current, context);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
         using var turn = new SemaphoreSlim(1);
         var acknowledged = 0UL;
@@ -112,6 +113,7 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
             throw new RpcException(new Status(StatusCode.InvalidArgument, "the first message must hold 'want' with 'member.node' and a digest such as sha256:<64 lower-case hex digits>"));
         }
 
+        tls.EnsureCallerIs(context, want.Member.Node);
         Log.LookupOpened(logger, want.Digest, want.Member.Node);
         using var session = lookups.Open(want);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
@@ -124,6 +126,11 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
                 if (request.Report is { } report && !IsSize(report.Size))
                 {
                     throw new RpcException(new Status(StatusCode.InvalidArgument, $"'report.size' must be between 0 and {HolderDirectory.MaxSize}"));
+                }
+
+                if (request.Want?.Member is { } member)
+                {
+                    tls.EnsureCallerIs(context, member.Node);
                 }
 
                 session.Apply(request);
@@ -148,13 +155,26 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         }
     }
 
-    private IAnnounceSession OpenAnnounce(AnnounceRequest request)
+    /// <summary>Who says that he calls; null when he does not say.</summary>
+    private string? CallerOf(ServerCallContext context)
+    {
+        var node = context.RequestHeaders.GetValue(NodeHeader);
+        if (node is not null)
+        {
+            tls.EnsureCallerIs(context, node);
+        }
+
+        return node;
+    }
+
+    private IAnnounceSession OpenAnnounce(AnnounceRequest request, ServerCallContext context)
     {
         if (string.IsNullOrEmpty(request.Member?.Node))
         {
             throw new RpcException(new Status(StatusCode.InvalidArgument, "the first message must hold 'member' with the name of the node"));
         }
 
+        tls.EnsureCallerIs(context, request.Member.Node);
         Log.AnnounceOpened(logger, request.Member.Node);
         return announcements.Open(request.Member)
             ?? throw new RpcException(new Status(StatusCode.FailedPrecondition, $"a newer process of node '{request.Member.Node}' has announced already"));

@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Peerd.Contracts;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
+using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Swarm;
 
 namespace Peerd.Benchmarks.Servers;
@@ -17,12 +18,14 @@ internal sealed class MeshReader : IDisposable
     private readonly Peer _peer;
 
     /// <param name="node">The node's mesh listener.</param>
-    public MeshReader(Uri node) => _peer = new Peer(
+    /// <param name="tls">How it speaks.</param>
+    public MeshReader(Uri node, MeshTls tls) => _peer = new Peer(
         new Member("measured", new DnsEndPoint(node.Host, node.Port), string.Empty),
         "reader",
         new MeshOptions(),
         new PeerTraffic.Counters(),
         new MeshMetrics(_services.GetRequiredService<IMeterFactory>()),
+        tls,
         TimeProvider.System);
 
     /// <summary>Reads everything, checks every frame, and returns how many bytes it was.</summary>

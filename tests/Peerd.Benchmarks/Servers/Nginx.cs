@@ -10,8 +10,9 @@ internal sealed class Nginx
 
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(20);
 
-    private Nginx(RunningProcess process, Uri endpoint)
+    private Nginx(RunningProcess process, Uri endpoint, Uri? tlsEndpoint)
     {
+        TlsEndpoint = tlsEndpoint;
         Process = process;
         Endpoint = endpoint;
     }
@@ -19,6 +20,9 @@ internal sealed class Nginx
     public RunningProcess Process { get; }
 
     public Uri Endpoint { get; }
+
+    /// <summary>The same by HTTPS, for clients with a certificate; null when it has none itself.</summary>
+    public Uri? TlsEndpoint { get; }
 
     /// <summary>As a registry in the configuration of nodes.</summary>
     public Upstream Upstream => new(Endpoint.Authority, Endpoint);
@@ -29,6 +33,13 @@ internal sealed class Nginx
     /// <summary>Serves a folder, on loopback or on a host of its own.</summary>
     public static Task<Nginx> StartAsync(Lab lab, string root, LabHost? host = null) =>
         StartAsync(lab, host, _ => string.Empty, $$"""location / { root {{root}}; }""");
+
+    /// <summary>Serves a folder on loopback in clear text, and with the mutual TLS of the mesh on another port.</summary>
+    /// <param name="lab">Owns the process.</param>
+    /// <param name="root">The folder.</param>
+    /// <param name="tlsFolder">Has the files of <see cref="MeshAuthority"/>.</param>
+    public static Task<Nginx> StartWithTlsAsync(Lab lab, string root, string tlsFolder) =>
+        StartAsync(lab, host: null, _ => string.Empty, $$"""location / { root {{root}}; }""", tlsFolder);
 
     /// <summary>Reads slices of 1 MiB through from another server and keeps them; its cache is empty.</summary>
     public static Task<Nginx> StartSlicingProxyAsync(Lab lab, Uri origin, LabHost? host = null) => StartAsync(
@@ -53,11 +64,22 @@ internal sealed class Nginx
         }
         """);
 
-    private static async Task<Nginx> StartAsync(Lab lab, LabHost? host, Func<string, string> settingsIn, string location)
+    private static async Task<Nginx> StartAsync(Lab lab, LabHost? host, Func<string, string> settingsIn, string location, string? tlsFolder = null)
     {
         var listen = new IPEndPoint(host?.Address ?? IPAddress.Loopback, FreePorts.Take());
         var folder = lab.CreateFolder($"nginx-{listen.Port}");
         var config = Path.Combine(folder, "nginx.conf");
+        var tls = tlsFolder is null ? null : new IPEndPoint(IPAddress.Loopback, FreePorts.Take());
+        var tlsSettings = tls is null
+            ? string.Empty
+            : $"""
+              listen {tls} ssl;
+              ssl_certificate {tlsFolder}/tls.crt;
+              ssl_certificate_key {tlsFolder}/tls.key;
+              ssl_client_certificate {tlsFolder}/ca.crt;
+              ssl_verify_client on;
+              ssl_protocols TLSv1.3;
+              """;
         await File.WriteAllTextAsync(config, $$"""
             daemon off;
             master_process off;
@@ -78,6 +100,7 @@ internal sealed class Nginx
               {{settingsIn(folder)}}
               server {
                 listen {{listen}};
+                {{tlsSettings}}
                 {{location}}
                 location = /ready { return 200; }
               }
@@ -88,6 +111,6 @@ internal sealed class Nginx
             ? lab.StartAsync("nginx", Program, ["-c", config, "-p", folder, "-e", "stderr"])
             : host.StartAsync(lab, $"nginx on {host.Name}", Program, ["-c", config, "-p", folder, "-e", "stderr"]));
         await Wait.UntilOkAsync(new Uri(endpoint, "ready"), process, StartTimeout, host);
-        return new Nginx(process, endpoint);
+        return new Nginx(process, endpoint, tls is null ? null : new Uri($"https://{tls}/"));
     }
 }

@@ -15,7 +15,7 @@ public sealed class ChartValuesTests
     [
         "Node:Name", "Node:Zone", "Facade:Listen", "Mesh:Listen", "Metrics:Listen", "Membership:Source", "Membership:Members:*:Name",
         "Membership:Members:*:Address", "Membership:Members:*:Zone", "Membership:Kubeconfig", "Membership:StateFile", "Cache:Directory",
-        "Cache:Capacity", "Origin:CredentialsFile", "Log:Level",
+        "Cache:Capacity", "Mesh:Tls:Certificate", "Mesh:Tls:Key", "Mesh:Tls:Authority", "Mesh:Tls:Domain", "Mesh:Tls:Names", "Origin:CredentialsFile", "Log:Level",
     ];
 
     private readonly ChartValues _values = ChartValues.Read();
@@ -84,6 +84,11 @@ public sealed class ChartValuesTests
     [InlineData("peerd.cache.folder=var/lib", "folder")]
     [InlineData("peerd.maxUnavailable=0", "maxUnavailable")]
     [InlineData("peerd.tolerations[0].efect=NoSchedule", "efect")]
+    [InlineData("peerd.mesh.tls.mode=secret", "secret")]
+    [InlineData("peerd.mesh.tls.mode=certManager", "name")]
+    [InlineData("peerd.mesh.tls.mode=on", "mode")]
+    [InlineData("peerd.mesh.tls.domain=Peerd", "domain")]
+    [InlineData("peerd.settings.Mesh.Tls.Key=/key", "Key")]
     [InlineData("peerd.settings.Facade.Listen=0.0.0.0:30000", "Listen")]
     [InlineData("peerd.settings.Node.Name=n1", "Node")]
     [InlineData("peerd.settings.Cache.Directory=/cache", "Directory")]

@@ -11,7 +11,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Peerd.Tests.Chart;
 
-/// <summary>As much of an API server as Helm needs to look up one ConfigMap of <c>kube-system</c>; else the cluster is empty.</summary>
+/// <summary>As much of an API server as Helm needs to look up one object; else the cluster is empty.</summary>
 internal sealed class FakeCluster : IAsyncDisposable
 {
     private readonly WebApplication _app;
@@ -45,7 +45,7 @@ internal sealed class FakeCluster : IAsyncDisposable
             ["apiVersion"] = "v1",
             ["groups"] = new JsonArray(Group("apps"), Group("rbac.authorization.k8s.io")),
         };
-        cluster._answers["/api/v1"] = Resources("v1", ("configmaps", "ConfigMap", true), ("serviceaccounts", "ServiceAccount", true));
+        cluster._answers["/api/v1"] = Resources("v1", ("configmaps", "ConfigMap", true), ("secrets", "Secret", true), ("serviceaccounts", "ServiceAccount", true));
         cluster._answers["/apis/apps/v1"] = Resources("apps/v1", ("daemonsets", "DaemonSet", true));
         cluster._answers["/apis/rbac.authorization.k8s.io/v1"] = Resources(
             "rbac.authorization.k8s.io/v1", ("clusterroles", "ClusterRole", false), ("clusterrolebindings", "ClusterRoleBinding", false));
@@ -74,6 +74,22 @@ internal sealed class FakeCluster : IAsyncDisposable
         }.ToJsonString());
         return cluster;
     }
+
+    /// <summary>Adds a secret as the chart's release has made it.</summary>
+    public void AddSecret(string ns, string name, string? annotation, string? value, IEnumerable<KeyValuePair<string, string>> data) =>
+        _answers[$"/api/v1/namespaces/{ns}/secrets/{name}"] = new JsonObject
+        {
+            ["apiVersion"] = "v1",
+            ["kind"] = "Secret",
+            ["metadata"] = new JsonObject
+            {
+                ["name"] = name,
+                ["namespace"] = ns,
+                ["labels"] = new JsonObject { ["app.kubernetes.io/managed-by"] = "Helm" },
+                ["annotations"] = annotation is null ? null : new JsonObject { ["meta.helm.sh/release-name"] = "peerd", ["meta.helm.sh/release-namespace"] = ns, [annotation] = value },
+            },
+            ["data"] = new JsonObject(data.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))),
+        };
 
     public async ValueTask DisposeAsync()
     {

@@ -9,7 +9,7 @@ namespace Peerd.Tests.Chart;
 internal sealed class Manifests
 {
     // Definitions that are no part of Kubernetes.
-    private static readonly Dictionary<string, Type> OtherTypes = new(StringComparer.Ordinal) { ["monitoring.coreos.com/v1/PodMonitor"] = typeof(PodMonitor) };
+    private static readonly Dictionary<string, Type> OtherTypes = new(StringComparer.Ordinal) { ["monitoring.coreos.com/v1/PodMonitor"] = typeof(PodMonitor), ["cert-manager.io/v1/Certificate"] = typeof(CertManagerCertificate) };
 
     private Manifests(string text)
     {
@@ -33,7 +33,7 @@ internal sealed class Manifests
     /// <summary>The settings that the node gets, and its name.</summary>
     public IConfigurationRoot Settings => new ConfigurationBuilder()
         .AddJsonStream(new MemoryStream(Encoding.UTF8.GetBytes(SettingsJson)))
-        .AddInMemoryCollection(Server.Env.Select(variable => KeyValuePair.Create(variable.Name.Replace("__", ":", StringComparison.Ordinal), (string?)"n1")))
+        .AddInMemoryCollection(Server.Env.Select(variable => KeyValuePair.Create(variable.Name.Replace("__", ":", StringComparison.Ordinal), (string?)(variable.Value ?? "n1"))))
         .Build();
 
     public string SettingsJson => Get<V1ConfigMap>("peerd").Data["settings.json"];

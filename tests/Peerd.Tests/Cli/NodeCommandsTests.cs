@@ -7,6 +7,7 @@ using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Cli;
 using Peerd.Node.Cli.Fetch;
+using Peerd.Node.Mesh.Tls;
 
 namespace Peerd.Tests.Cli;
 
@@ -204,7 +205,7 @@ public sealed class NodeCommandsTests
         await using var error = new StringWriter { NewLine = "\n" };
 
         var exitCode = await NodeQuery.RunAsync(
-            new Uri(node.Address),
+            new NodeAccess(new Uri(node.Address), MeshTls.Off),
             TimeSpan.FromMilliseconds(200),
             (client, options) => client.GetStatusAsync(new GetStatusRequest(), options),
             _ => Assert.Fail("there is no answer"),
@@ -229,7 +230,7 @@ public sealed class NodeCommandsTests
         await using var error = new StringWriter { NewLine = "\n" };
 
         var exitCode = await NodeQuery.RunAsync(
-            new Uri(node.Address),
+            new NodeAccess(new Uri(node.Address), MeshTls.Off),
             TimeSpan.FromMinutes(1),
             (client, options) => client.GetStatusAsync(new GetStatusRequest(), options),
             _ => Assert.Fail("there is no answer"),
@@ -247,7 +248,7 @@ public sealed class NodeCommandsTests
         using var proxy = new DeadProxy(new Uri(node.Address).Port);
 
         var run = await CommandRun.OfAsync("status", "--address", node.Address);
-        var bytes = await NodeBytes.ReadAsync(new Uri(node.Address), TimeProvider.System, CancellationToken.None);
+        var bytes = await NodeBytes.ReadAsync(new NodeAccess(new Uri(node.Address), MeshTls.Off), TimeProvider.System, CancellationToken.None);
 
         Assert.Equal((0, ""), (run.ExitCode, run.Error));
         Assert.Equal(7, bytes?.Origin);

@@ -21,11 +21,11 @@ internal sealed class TestMesh : IAsyncDisposable
     private readonly SharedMembership _membership = new();
     private readonly List<Member> _members = [];
     private readonly List<Socket> _sockets = [];
-    private readonly string[] _settings;
+    private readonly Func<string, string[]> _settings;
     private readonly bool _ownsRegistry;
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("peerd-mesh-");
 
-    private TestMesh(FakeRegistry registry, bool ownsRegistry, string[] settings)
+    private TestMesh(FakeRegistry registry, bool ownsRegistry, Func<string, string[]> settings)
     {
         Registry = registry;
         _ownsRegistry = ownsRegistry;
@@ -52,10 +52,11 @@ internal sealed class TestMesh : IAsyncDisposable
     /// <param name="settings">Further settings of all nodes, such as <c>--Peerd:Mesh:Uploads=1</c>.</param>
     /// <param name="registry">A registry that several meshes share; none: one of its own.</param>
     /// <param name="cache">Cache folder of the nodes; none: folders of their own.</param>
+    /// <param name="settingsOf">Further settings of the node with this name.</param>
     public static async Task<TestMesh> StartAsync(
-        int nodes = 1, int peers = 0, int dead = 0, int silent = 0, string[]? settings = null, FakeRegistry? registry = null, string? cache = null)
+        int nodes = 1, int peers = 0, int dead = 0, int silent = 0, string[]? settings = null, FakeRegistry? registry = null, string? cache = null, Func<string, string[]>? settingsOf = null)
     {
-        var mesh = new TestMesh(registry ?? await FakeRegistry.StartAsync(), registry is null, settings ?? []);
+        var mesh = new TestMesh(registry ?? await FakeRegistry.StartAsync(), registry is null, name => [.. settings ?? [], .. settingsOf?.Invoke(name) ?? []]);
         try
         {
             for (var i = 1; i <= nodes; i++)
@@ -163,7 +164,7 @@ internal sealed class TestMesh : IAsyncDisposable
     {
         var node = await TestNode.StartAsync(
             name,
-            [$"--Peerd:Cache:Directory={cache ?? Path.Combine(_folder.FullName, name)}", $"--Peerd:Origin:Registries:0:Endpoint={Registry.Url}", .. _settings],
+            [$"--Peerd:Cache:Directory={cache ?? Path.Combine(_folder.FullName, name)}", $"--Peerd:Origin:Registries:0:Endpoint={Registry.Url}", .. _settings(name)],
             config: null,
             services => services.AddSingleton<IMembershipSource>(_membership));
         Nodes.Add(node);

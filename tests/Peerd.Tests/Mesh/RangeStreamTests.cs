@@ -6,6 +6,7 @@ using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Mesh;
+using Peerd.Node.Mesh.Tls;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Storage;
 using Peer = Peerd.Node.Mesh.Peer;
@@ -33,6 +34,7 @@ public sealed class RangeStreamTests : IAsyncLifetime
             new MeshOptions(),
             new PeerTraffic.Counters(),
             new MeshMetrics(_services.GetRequiredService<IMeterFactory>()),
+            MeshTls.Off,
             _time);
     }
 

@@ -1,12 +1,14 @@
+using System.Security.Authentication;
 using Grpc.Core;
 using Peerd.Contracts.V1;
+using Peerd.Node.Membership;
 
 namespace Peerd.Node.Cli.Doctor;
 
 /// <summary>Tells whether the nodes of the mesh reach each other, agree on who is a member, and have clocks that agree.</summary>
 /// <param name="node">The mesh listener of this node.</param>
 /// <param name="time">Clock.</param>
-internal sealed class MeshCheck(Uri node, TimeProvider time)
+internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
 {
     private const string Name = "mesh";
 
@@ -22,7 +24,7 @@ internal sealed class MeshCheck(Uri node, TimeProvider time)
     public async Task<IReadOnlyList<Finding>> RunAsync(CancellationToken cancellationToken)
     {
         var findings = new List<Finding>();
-        using var channel = NodeChannel.Open(node);
+        using var channel = node.Open();
         var client = new NodeService.NodeServiceClient(channel);
         ListPeersResponse others;
         GetStatusResponse own;
@@ -34,7 +36,7 @@ internal sealed class MeshCheck(Uri node, TimeProvider time)
         catch (RpcException exception)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            findings.Add(new Finding(Name, Severity.Error, $"no node answers at {node.GetLeftPart(UriPartial.Authority)} ({exception.StatusCode})", "start peerd on this node, or give the right --node"));
+            findings.Add(new Finding(Name, Severity.Error, $"no node answers at {node.Address.GetLeftPart(UriPartial.Authority)} ({Reason(exception)})", "start peerd on this node, or give the right --node"));
             return findings;
         }
 
@@ -82,12 +84,12 @@ internal sealed class MeshCheck(Uri node, TimeProvider time)
 
     private async Task<Answer> AskAsync(Peer peer, CancellationToken cancellationToken)
     {
-        if (!Uri.TryCreate($"{node.Scheme}://{peer.Address}", UriKind.Absolute, out var address))
+        if (!MemberAddress.TryParse(peer.Address, out _))
         {
             return new Answer(null, "its address makes no sense", default);
         }
 
-        using var channel = NodeChannel.Open(address);
+        using var channel = node.Open(peer.Address, peer.Node);
         var before = time.GetUtcNow();
         try
         {
@@ -99,9 +101,13 @@ internal sealed class MeshCheck(Uri node, TimeProvider time)
         catch (RpcException exception)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            return new Answer(null, exception.StatusCode.ToString(), default);
+            return new Answer(null, Reason(exception), default);
         }
     }
+
+    // Why a certificate was refused is the one thing that the status does not tell.
+    private static string Reason(RpcException exception) =>
+        exception.Status.DebugException?.GetBaseException() is AuthenticationException refused ? $"{exception.StatusCode}: {refused.Message}" : exception.StatusCode.ToString();
 
     private CallOptions Options(CancellationToken cancellationToken) => new(deadline: time.GetUtcNow().UtcDateTime + Patience, cancellationToken: cancellationToken);
 

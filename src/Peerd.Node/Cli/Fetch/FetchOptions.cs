@@ -6,7 +6,7 @@ namespace Peerd.Node.Cli.Fetch;
 /// <param name="Facade">The facade to read through.</param>
 /// <param name="Node">The mesh listener of the same node; null when it is not known.</param>
 /// <param name="Platform">Which image of an index.</param>
-internal sealed record FetchOptions(FetchTarget Target, string? Output, Uri Facade, Uri? Node, Platform Platform)
+internal sealed record FetchOptions(FetchTarget Target, string? Output, Uri Facade, NodeAccess? Node, Platform Platform)
 {
     /// <summary>Why nothing can be written to <see cref="Output"/>, in one line; null when nothing speaks against it.</summary>
     public string? OutputFault => Target switch

@@ -9,9 +9,9 @@ internal readonly record struct NodeBytes(long Origin, long Peers)
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(2);
 
     /// <summary>Asks the node over gRPC; null when it does not answer, which keeps no pull from going on.</summary>
-    public static async Task<NodeBytes?> ReadAsync(Uri node, TimeProvider time, CancellationToken cancellationToken)
+    public static async Task<NodeBytes?> ReadAsync(NodeAccess node, TimeProvider time, CancellationToken cancellationToken)
     {
-        using var channel = NodeChannel.Open(node);
+        using var channel = node.Open();
         try
         {
             var deadline = time.GetUtcNow().UtcDateTime + Limit;

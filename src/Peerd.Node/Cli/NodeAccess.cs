@@ -1,0 +1,83 @@
+using System.CommandLine;
+using Grpc.Net.Client;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Mesh.Tls;
+
+namespace Peerd.Node.Cli;
+
+/// <summary>How commands reach the mesh listeners of nodes: where, and with which certificate.</summary>
+/// <param name="Address">The node to ask.</param>
+/// <param name="Tls">The certificate of this machine's node, or none.</param>
+internal sealed record NodeAccess(Uri Address, MeshTls Tls)
+{
+    /// <summary>Connects to the node when first used.</summary>
+    public GrpcChannel Open() => Open(Address.Authority, node: null);
+
+    /// <summary>Connects to another member when first used. No proxy of the environment stands between: it would not speak HTTP/2.</summary>
+    /// <param name="authority">host:port.</param>
+    /// <param name="node">Its name; null for any member.</param>
+    public GrpcChannel Open(string authority, string? node) =>
+        MeshChannel.Open(authority, Tls, node, () => new SocketsHttpHandler { UseProxy = false, UseCookies = false });
+}
+
+/// <summary>The options of a command that asks a node.</summary>
+/// <param name="name">Name of the option for its address.</param>
+/// <param name="description">What that address is.</param>
+internal sealed class NodeAccessOptions(string name = "--address", string description = "The mesh listener of the node to ask; by https where the mesh has certificates.")
+{
+    public Option<Uri> Address { get; } = CommonOptions.NodeAddress(name, description);
+
+    public Option<FileInfo?> Config { get; } = CommonOptions.Config();
+
+    /// <summary>
+    /// Reads the settings of the node as <c>serve</c> does, file, then environment, for the certificate to show.
+    /// </summary>
+    /// <returns>Null when there is no way, which was said in one line.</returns>
+    public async Task<NodeAccess?> ReadAsync(ParseResult parsed)
+    {
+        string fault;
+        try
+        {
+            var tls = ReadTls(parsed.GetValue(Config));
+            var address = parsed.GetRequiredValue(Address);
+            var isGiven = parsed.GetResult(Address) is { Implicit: false };
+            if (!isGiven && tls.IsOn)
+            {
+                address = new UriBuilder(address) { Scheme = Uri.UriSchemeHttps }.Uri;
+            }
+
+            if (address.Scheme == Uri.UriSchemeHttp || tls.IsOn)
+            {
+                return new NodeAccess(address, address.Scheme == Uri.UriSchemeHttp ? MeshTls.Off : tls);
+            }
+
+            fault = $"{name} is '{address.GetLeftPart(UriPartial.Authority)}'; for https set Peerd:Mesh:Tls in the file of --config, or as environment variables";
+        }
+        catch (OptionsValidationException e)
+        {
+            fault = string.Join("; ", e.Failures);
+        }
+        catch (Exception e) when (e is IOException or InvalidDataException)
+        {
+            fault = $"the settings of the node cannot be read: {e.Message}";
+        }
+
+        await parsed.InvocationConfiguration.Error.WriteLineAsync($"peerd: {fault.ReplaceLineEndings(" ")}");
+        return null;
+    }
+
+    private static MeshTls ReadTls(FileInfo? config)
+    {
+        var builder = new ConfigurationBuilder();
+        if (config is not null)
+        {
+            builder.AddJsonFile(config.FullName, optional: false);
+        }
+
+        var options = builder.AddEnvironmentVariables().Build().GetSection(MeshTlsOptions.Section).Get<MeshTlsOptions>() ?? new MeshTlsOptions();
+        var checkedOptions = new MeshTlsOptionsValidator().Validate(name: null, options);
+        return checkedOptions.Failed
+            ? throw new OptionsValidationException(MeshTlsOptions.Section, typeof(MeshTlsOptions), checkedOptions.Failures)
+            : new MeshTls(options, self: null, TimeProvider.System, refused: null, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
+    }
+}

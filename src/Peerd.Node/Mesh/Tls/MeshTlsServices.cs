@@ -1,0 +1,32 @@
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Membership;
+
+namespace Peerd.Node.Mesh.Tls;
+
+/// <summary>Adds the feature to the services of the node, and to its mesh listener.</summary>
+internal static class MeshTlsServices
+{
+    public static IServiceCollection AddMeshTls(this IServiceCollection services)
+    {
+        services.AddOptions<MeshTlsOptions>().BindConfiguration(MeshTlsOptions.Section).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<MeshTlsOptions>, MeshTlsOptionsValidator>();
+        services.AddSingleton(provider => new MeshTls(
+            provider.GetRequiredService<IOptions<MeshTlsOptions>>().Value,
+            provider.GetRequiredService<NodeIdentity>().Name,
+            provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<MeshMetrics>().TlsRefused,
+            provider.GetRequiredService<ILogger<MeshTls>>()));
+        services.AddHostedService<MeshTlsRefresh>();
+        return services;
+    }
+
+    /// <summary>Lets only members in, if there is TLS.</summary>
+    public static void UseMeshTls(this Microsoft.AspNetCore.Server.Kestrel.Core.ListenOptions listener, MeshTls tls)
+    {
+        if (tls.IsOn)
+        {
+            listener.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = _ => ValueTask.FromResult(tls.ServerOptions()) });
+        }
+    }
+}

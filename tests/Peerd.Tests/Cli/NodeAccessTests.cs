@@ -1,0 +1,79 @@
+using System.Text.Json.Nodes;
+using Peerd.EndToEnd.Harness;
+using Peerd.Tests.Mesh.Tls;
+
+namespace Peerd.Tests.Cli;
+
+/// <summary>Commands that ask a node whose mesh has certificates.</summary>
+public sealed class NodeAccessTests
+{
+    [Theory]
+    [InlineData("status", "node-1")]
+    [InlineData("ring", "node-2")]
+    [InlineData("peers", "node-2")]
+    [InlineData("doctor --check mesh", "node-1 and 1 of 1 others reach each other")]
+    public async Task AnyQuery_WithTheSettingsOfTheNode_IsAnswered(string verb, string expected)
+    {
+        await using var mesh = await TlsMesh.StartAsync(nodes: 2);
+        var run = await CommandRun.OfAsync([.. verb.Split(' '), verb.StartsWith("doctor", StringComparison.Ordinal) ? "--node" : "--address", $"https://{mesh.Node.MeshEndPoint}", "--config", ConfigOf(mesh, mesh.FolderOf("node-1"))]);
+
+        Assert.Equal((0, ""), (run.ExitCode, run.Error));
+        Assert.Contains(expected, run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AnyQuery_HttpsWithoutACertificate_SaysWhatIsMissing()
+    {
+        var run = await CommandRun.OfAsync("status", "--address", "https://127.0.0.1:30001");
+
+        Assert.Equal((2, ""), (run.ExitCode, run.Output));
+        Assert.Equal("peerd: --address is 'https://127.0.0.1:30001'; for https set Peerd:Mesh:Tls in the file of --config, or as environment variables\n", run.Error);
+    }
+
+    [Fact]
+    public async Task AnyQuery_InClearText_IsNotAnswered()
+    {
+        await using var mesh = await TlsMesh.StartAsync();
+
+        var run = await CommandRun.OfAsync("status", "--address", $"http://{mesh.Node.MeshEndPoint}");
+
+        Assert.Equal((1, ""), (run.ExitCode, run.Output));
+    }
+
+    [Fact]
+    public async Task AnyQuery_NodeOfAForeignAuthority_TellsWhyItIsRefused()
+    {
+        await using var mesh = await TlsMesh.StartAsync();
+        using var foreign = new MeshAuthority();
+        foreign.Write(mesh.FolderOf("foreign"), "node-1.peerd.mesh");
+
+        var run = await CommandRun.OfAsync("status", "--address", $"https://{mesh.Node.MeshEndPoint}", "--config", ConfigOf(mesh, mesh.FolderOf("foreign")));
+
+        Assert.Equal((1, ""), (run.ExitCode, run.Output));
+        Assert.Contains("the certificate of the node was refused: it is expired, or does not lead to the authority of the mesh", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AnyQuery_FilesThatAreMissing_SaysWhich()
+    {
+        await using var mesh = await TlsMesh.StartAsync();
+
+        var run = await CommandRun.OfAsync("status", "--config", ConfigOf(mesh, "/does/not/exist"));
+
+        Assert.Equal((2, ""), (run.ExitCode, run.Output));
+        Assert.StartsWith("peerd: Peerd:Mesh:Tls:Certificate is '/does/not/exist/tls.crt', which cannot be used", run.Error, StringComparison.Ordinal);
+    }
+
+    private static string ConfigOf(TlsMesh mesh, string folder)
+    {
+        var tls = new JsonObject { ["Names"] = "node" };
+        foreach (var (key, value) in MeshAuthority.Settings(folder))
+        {
+            tls[key] = value;
+        }
+
+        var file = Path.Combine(mesh.FolderOf("node-1"), "config.json");
+        File.WriteAllText(file, new JsonObject { ["Peerd"] = new JsonObject { ["Mesh"] = new JsonObject { ["Tls"] = tls } } }.ToJsonString());
+        return file;
+    }
+}

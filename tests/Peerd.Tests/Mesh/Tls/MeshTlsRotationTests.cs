@@ -1,0 +1,172 @@
+using Grpc.Core;
+using Microsoft.Extensions.Logging;
+using Peerd.Contracts.V1;
+using Peerd.EndToEnd.Harness;
+using Peerd.Node.Mesh.Tls;
+using Peerd.Tests.Chart;
+using Peerd.Tests.Hosting;
+
+namespace Peerd.Tests.Mesh.Tls;
+
+/// <summary>Files that change while nodes run.</summary>
+public sealed class MeshTlsRotationTests
+{
+    [Fact]
+    public async Task Files_ReplacedByWayOfALink_AreTakenAndStreamsGoOn()
+    {
+        await using var mesh = await TlsMesh.StartAsync(settings: "--Peerd:Mesh:Tls:Reload=100ms");
+        var first = await ShownAsync(mesh);
+        LayOutAsASecret(mesh.FolderOf("node-1"));
+
+        // Both ends change, and twice: what is kept for the former connections goes with the second change.
+        var tls = mesh.MemberTls("node-2");
+        using var channel = TlsMesh.Channel(mesh.Node, tls, "node-1");
+        using var call = new PeerService.PeerServiceClient(channel).Announce();
+        await AnnounceAsync(call, 1);
+        for (var round = 1UL; round <= 2; round++)
+        {
+            using var fresh = mesh.Authority.Issue($"node-1.{TlsMesh.Domain}");
+            MeshAuthority.Write(Path.Combine(mesh.FolderOf("node-1"), $"{round}"), fresh, mesh.Authority.Pem);
+            await LeadToAsync(mesh.FolderOf("node-1"), $"{round}");
+            await Wait.UntilAsync(async () => await ShownAsync(mesh) == fresh.Thumbprint, "new connections get the new certificate");
+            var former = tls.Identity;
+            mesh.Authority.Write(mesh.FolderOf("node-2"), $"node-2.{TlsMesh.Domain}");
+            tls.Refresh();
+            Assert.NotSame(former, tls.Identity);
+
+            // A call that makes connections anew, beside the stream.
+            Assert.Equal("node-1", (await new NodeService.NodeServiceClient(channel).GetStatusAsync(new GetStatusRequest())).Node);
+            await AnnounceAsync(call, round + 1);
+        }
+
+        Assert.NotEqual(first, await ShownAsync(mesh));
+        Assert.Equal(2, mesh.Node.Logs.GetSnapshot().Count(record => record.Message.StartsWith("Connections of the mesh are made with the new certificate", StringComparison.Ordinal)));
+        Assert.DoesNotContain(mesh.Node.Logs.GetSnapshot(), record => record.Level >= LogLevel.Warning && record.Category == typeof(MeshTls).FullName);
+    }
+
+    [Fact]
+    public async Task Authority_AnotherOne_IsTakenByWayOfABundle()
+    {
+        await using var mesh = await TlsMesh.StartAsync();
+        using var next = new MeshAuthority();
+        var node = mesh.Node.Get<MeshTls>();
+        var folder = mesh.FolderOf("node-1");
+        next.Write(mesh.FolderOf("node-2"), $"node-2.{TlsMesh.Domain}");
+        File.AppendAllText(Path.Combine(mesh.FolderOf("node-2"), "ca.crt"), mesh.Authority.Pem);
+
+        Assert.False(await IsAnsweredAsync());
+        File.AppendAllText(Path.Combine(folder, "ca.crt"), next.Pem);
+        node.Refresh();
+        Assert.True(await IsAnsweredAsync());
+
+        async Task<bool> IsAnsweredAsync()
+        {
+            using var channel = TlsMesh.Channel(mesh.Node, TlsMesh.Tls(mesh.FolderOf("node-2")));
+            try
+            {
+                await new NodeService.NodeServiceClient(channel).GetStatusAsync(new GetStatusRequest());
+                return true;
+            }
+            catch (RpcException)
+            {
+                return false;
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("gone", "tls.crt")]
+    [InlineData("empty", "no certificate in it")]
+    [InlineData("cut", "tls.crt")]
+    [InlineData("other key", "it is not the key of the certificate")]
+    [InlineData("foreign", "it does not lead to the authority of the mesh")]
+    [InlineData("other node", "it lacks the DNS name node-1.peerd.mesh")]
+    [InlineData("expired", "it is expired, or not valid yet")]
+    [InlineData("no root", "there is no root in it")]
+    public async Task Files_Broken_TheFormerCertificateStaysWithOneWarning(string kind, string expected)
+    {
+        await using var mesh = await TlsMesh.StartAsync();
+        using var foreign = new MeshAuthority();
+        var tls = mesh.Node.Get<MeshTls>();
+        var (identity, first, folder) = (tls.Identity, await ShownAsync(mesh), mesh.FolderOf("node-1"));
+        var certificate = Path.Combine(folder, "tls.crt");
+        const string Name = $"node-1.{TlsMesh.Domain}";
+        switch (kind)
+        {
+            case "gone":
+                File.Delete(certificate);
+                break;
+            case "empty":
+                File.WriteAllText(certificate, string.Empty);
+                break;
+            case "cut":
+                File.WriteAllText(certificate, File.ReadAllText(certificate)[..200]);
+                break;
+            case "other key":
+                File.WriteAllText(certificate, mesh.Authority.Issue(Name).ExportCertificatePem());
+                break;
+            case "foreign":
+                MeshAuthority.Write(folder, foreign.Issue(Name), mesh.Authority.Pem);
+                break;
+            case "other node":
+                MeshAuthority.Write(folder, mesh.Authority.Issue($"node-2.{TlsMesh.Domain}"), mesh.Authority.Pem);
+                break;
+            case "expired":
+                MeshAuthority.Write(folder, mesh.Authority.Issue(TimeSpan.FromDays(-2), TimeSpan.FromDays(-1), Name), mesh.Authority.Pem);
+                break;
+            default:
+                MeshAuthority.Write(folder, mesh.Authority.Issue(Name), mesh.Authority.Issue(Name).ExportCertificatePem());
+                break;
+        }
+
+        tls.Refresh();
+        tls.Refresh();
+
+        Assert.Same(identity, tls.Identity);
+        Assert.Equal(first, await ShownAsync(mesh));
+        var warning = Assert.Single(mesh.Node.Logs.GetSnapshot(), record => record.Level == LogLevel.Warning && record.Message.StartsWith("The former certificate of the mesh stays in use", StringComparison.Ordinal));
+        Assert.Contains(expected, warning.Message, StringComparison.Ordinal);
+
+        using var whole = mesh.Authority.Write(folder, Name);
+        tls.Refresh();
+        Assert.Equal(whole.Thumbprint, await ShownAsync(mesh));
+    }
+
+    /// <summary>Thumbprint of the certificate that a new connection gets.</summary>
+    private static async Task<string> ShownAsync(TlsMesh mesh)
+    {
+        var shown = string.Empty;
+        using var certificate = mesh.Authority.Issue($"node-9.{TlsMesh.Domain}");
+        using var client = TlsMesh.Stranger(certificate, seen: server => shown = server.Thumbprint);
+        using var response = await client.GetAsync(new Uri($"https://{mesh.Node.MeshEndPoint}/"));
+        return shown;
+    }
+
+    // As the kubelet mounts a secret: the files lead to a folder by way of a link, which is replaced as a whole.
+    private static void LayOutAsASecret(string folder)
+    {
+        System.IO.Directory.CreateDirectory(Path.Combine(folder, "0"));
+        File.CreateSymbolicLink(Path.Combine(folder, "..data"), "0");
+        foreach (var name in new[] { "tls.crt", "tls.key", "ca.crt" })
+        {
+            // At no moment is there no such file, or another one.
+            File.Copy(Path.Combine(folder, name), Path.Combine(folder, "0", name));
+            File.CreateSymbolicLink(Path.Combine(folder, "link"), Path.Combine("..data", name));
+            File.Move(Path.Combine(folder, "link"), Path.Combine(folder, name), overwrite: true);
+        }
+    }
+
+    private static async Task LeadToAsync(string folder, string version)
+    {
+        File.CreateSymbolicLink(Path.Combine(folder, "next"), version);
+        var run = await ChartTool.SystemAsync("mv", "--no-target-directory", Path.Combine(folder, "next"), Path.Combine(folder, "..data"));
+        Assert.True(run.ExitCode == 0, run.Error);
+    }
+
+    private static async Task AnnounceAsync(AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse> call, ulong sequence)
+    {
+        await call.RequestStream.WriteAsync(new AnnounceRequest { Sequence = sequence, Member = sequence == 1 ? new Member { Node = "node-2", Incarnation = 1 } : null });
+        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None));
+        Assert.Equal(sequence, call.ResponseStream.Current.Acknowledged);
+    }
+}
