@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Authentication;
-using System.Security.Cryptography.X509Certificates;
 using Google.Protobuf.Reflection;
 using Grpc.Core;
 using Grpc.Health.V1;
@@ -11,7 +10,6 @@ using Peerd.Contracts.V1;
 using Peerd.EndToEnd.Harness;
 using Peerd.Node.Mesh;
 using Peerd.Tests.Hosting;
-using Peerd.Tests.Storage;
 
 namespace Peerd.Tests.Mesh.Tls;
 

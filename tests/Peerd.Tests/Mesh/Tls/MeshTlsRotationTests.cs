@@ -52,10 +52,10 @@ public sealed class MeshTlsRotationTests
         var node = mesh.Node.Get<MeshTls>();
         var folder = mesh.FolderOf("node-1");
         next.Write(mesh.FolderOf("node-2"), $"node-2.{TlsMesh.Domain}");
-        File.AppendAllText(Path.Combine(mesh.FolderOf("node-2"), "ca.crt"), mesh.Authority.Pem);
+        await File.AppendAllTextAsync(Path.Combine(mesh.FolderOf("node-2"), "ca.crt"), mesh.Authority.Pem, TestContext.Current.CancellationToken);
 
         Assert.False(await IsAnsweredAsync());
-        File.AppendAllText(Path.Combine(folder, "ca.crt"), next.Pem);
+        await File.AppendAllTextAsync(Path.Combine(folder, "ca.crt"), next.Pem, TestContext.Current.CancellationToken);
         node.Refresh();
         Assert.True(await IsAnsweredAsync());
 
@@ -97,13 +97,13 @@ public sealed class MeshTlsRotationTests
                 File.Delete(certificate);
                 break;
             case "empty":
-                File.WriteAllText(certificate, string.Empty);
+                await File.WriteAllTextAsync(certificate, string.Empty, TestContext.Current.CancellationToken);
                 break;
             case "cut":
-                File.WriteAllText(certificate, File.ReadAllText(certificate)[..200]);
+                await File.WriteAllTextAsync(certificate, (await File.ReadAllTextAsync(certificate, TestContext.Current.CancellationToken))[..200], TestContext.Current.CancellationToken);
                 break;
             case "other key":
-                File.WriteAllText(certificate, mesh.Authority.Issue(Name).ExportCertificatePem());
+                await File.WriteAllTextAsync(certificate, mesh.Authority.Issue(Name).ExportCertificatePem(), TestContext.Current.CancellationToken);
                 break;
             case "foreign":
                 MeshAuthority.Write(folder, foreign.Issue(Name), mesh.Authority.Pem);

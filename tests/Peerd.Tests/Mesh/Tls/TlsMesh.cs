@@ -75,7 +75,7 @@ internal sealed class TlsMesh : IAsyncDisposable
             RemoteCertificateValidationCallback = (_, shown, _, _) =>
             {
                 seen?.Invoke((X509Certificate2)shown!);
-                return true;
+                return shown is not null;
             },
         },
     })
