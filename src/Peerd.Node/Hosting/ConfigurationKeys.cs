@@ -71,6 +71,8 @@ internal static class ConfigurationKeys
         $"Blobs:{nameof(BlobOptions.ReadAhead)}",
         $"Blobs:{nameof(BlobOptions.LearnedOrder)}",
         $"Tags:{nameof(TagOptions.MaxStale)}",
+        $"Handover:{nameof(HandoverOptions.Enabled)}",
+        $"Handover:{nameof(HandoverOptions.DrainTime)}",
         $"Log:{nameof(LogOptions.Level)}",
         $"Log:{nameof(LogOptions.Format)}",
     ];

@@ -6,7 +6,7 @@ using Peerd.Node.Directory;
 namespace Peerd.Node.Mesh;
 
 /// <summary>The three streams of <c>peerd.v1.PeerService</c>: reads messages and hands them to whom they concern.</summary>
-internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, ILogger<PeerServer> logger)
+internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, MeshDrain drain, ILogger<PeerServer> logger)
 {
     /// <summary>Request header in which a node tells its name; for statistics only.</summary>
     public const string NodeHeader = "peerd-node";
@@ -41,7 +41,9 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         }
 
         using var session = OpenAnnounce(requests.Current);
+        var leaving = drain.Current.Leaving;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
+        using var reading = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
         using var turn = new SemaphoreSlim(1);
         var acknowledged = 0UL;
         var discarding = TellDiscardsAsync();
@@ -54,9 +56,13 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
                 acknowledged = requests.Current.Sequence;
                 await WriteAsync(new AnnounceResponse());
             }
-            while (await requests.MoveNext(context.CancellationToken));
+            while (await requests.MoveNext(reading.Token));
 
             session.Leave();
+        }
+        catch (Exception) when (leaving.IsCancellationRequested && !context.CancellationToken.IsCancellationRequested)
+        {
+            await WriteAsync(new AnnounceResponse { Leaving = true });
         }
         finally
         {
@@ -114,12 +120,13 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
 
         Log.LookupOpened(logger, want.Digest, want.Member.Node);
         using var session = lookups.Open(want);
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
+        var leaving = drain.Current.Leaving;
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
         var pushing = PushAsync(session, responses, ended.Token);
         try
         {
             // Pushing ends early only when it fails, and then the call is cancelled, which ends the reading.
-            await foreach (var request in requests.ReadAllAsync(context.CancellationToken))
+            await foreach (var request in requests.ReadAllAsync(ended.Token))
             {
                 if (request.Report is { } report && !IsSize(report.Size))
                 {
@@ -128,6 +135,11 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
 
                 session.Apply(request);
             }
+        }
+        catch (Exception) when (leaving.IsCancellationRequested && !context.CancellationToken.IsCancellationRequested)
+        {
+            await pushing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await responses.WriteAsync(new LookupResponse { Leaving = true }, context.CancellationToken);
         }
         finally
         {
