@@ -90,10 +90,9 @@ public sealed class ChartRightsTests
     public async Task Facade_AnyPort_IsOnTheNodesOwnLoopback(string set)
     {
         var manifests = await Manifests.OfAsync("--set", set);
-        var port = Assert.Single(manifests.Server.Ports, port => port.Name == "facade");
+        var port = set.EndsWith("31000", StringComparison.Ordinal) ? 31000 : 30000;
 
-        Assert.Equal($"127.0.0.1:{port.ContainerPort}", manifests.Settings["Peerd:Facade:Listen"]);
-        Assert.Equal(("127.0.0.1", port.ContainerPort), (port.HostIP, port.HostPort));
+        Assert.Equal($"127.0.0.1:{port}", manifests.Settings["Peerd:Facade:Listen"]);
     }
 
     [Fact]
@@ -114,6 +113,20 @@ public sealed class ChartRightsTests
         Assert.Equal("/healthz", server.StartupProbe.HttpGet.Path);
         Assert.Equal("/healthz", server.LivenessProbe.HttpGet.Path);
         Assert.Equal("/readyz", server.ReadinessProbe.HttpGet.Path);
-        Assert.All([server.StartupProbe, server.LivenessProbe, server.ReadinessProbe], probe => Assert.Equal("metrics", probe.HttpGet.Port.Value));
+        Assert.All([server.StartupProbe, server.LivenessProbe, server.ReadinessProbe], probe => Assert.Equal("30004", probe.HttpGet.Port.Value));
+    }
+
+    // On the network of the node a port that is declared is one of the node, and the second pod is not scheduled.
+    [Fact]
+    public async Task Upgrade_SecondPodOnTheNode_IsAllowedAndAwaited()
+    {
+        var manifests = await Manifests.OfAsync("--set", "peerd.maxSurge=2");
+        var rolling = manifests.Node.Spec.UpdateStrategy.RollingUpdate;
+        var pod = manifests.Node.Spec.Template.Spec;
+
+        Assert.Equal(("2", "0"), (rolling.MaxSurge.Value, rolling.MaxUnavailable.Value));
+        Assert.All(Manifests.ContainersOf(pod), container => Assert.Empty(container.Ports ?? []));
+        Assert.True(manifests.Node.Spec.MinReadySeconds > 0);
+        Assert.True(pod.TerminationGracePeriodSeconds > 28, "the drain time and 3 s more");
     }
 }

@@ -15,7 +15,7 @@ public sealed class ChartValuesTests
     [
         "Node:Name", "Node:Zone", "Facade:Listen", "Mesh:Listen", "Metrics:Listen", "Membership:Source", "Membership:Members:*:Name",
         "Membership:Members:*:Address", "Membership:Members:*:Zone", "Membership:Kubeconfig", "Membership:StateFile", "Cache:Directory",
-        "Cache:Capacity", "Origin:CredentialsFile", "Log:Level",
+        "Cache:Capacity", "Origin:CredentialsFile", "Handover:Enabled", "Handover:DrainTime", "Log:Level",
     ];
 
     private readonly ChartValues _values = ChartValues.Read();
@@ -82,10 +82,11 @@ public sealed class ChartValuesTests
     [InlineData("peerd.ports.mesh=70000", "mesh")]
     [InlineData("peerd.cache.capacity=lots", "capacity")]
     [InlineData("peerd.cache.folder=var/lib", "folder")]
-    [InlineData("peerd.maxUnavailable=0", "maxUnavailable")]
+    [InlineData("peerd.maxSurge=0", "maxSurge")]
     [InlineData("peerd.tolerations[0].efect=NoSchedule", "efect")]
     [InlineData("peerd.settings.Facade.Listen=0.0.0.0:30000", "Listen")]
     [InlineData("peerd.settings.Node.Name=n1", "Node")]
+    [InlineData("peerd.settings.Handover.Enabled=false", "Handover")]
     [InlineData("peerd.settings.Cache.Directory=/cache", "Directory")]
     [InlineData("peerd.settings.Origin.Registries[0].Nam=ghcr.io", "Nam")]
     public async Task Template_WrongValue_IsRefused(string set, string expected) => await AssertRefusedAsync(set, expected);
