@@ -14,6 +14,7 @@ using Peerd.Contracts.V1;
 using Peerd.Node.Content;
 using Peerd.Node.Directory;
 using Peerd.Node.Facade;
+using Peerd.Node.Hosting.Events;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
@@ -55,6 +56,7 @@ internal static partial class NodeHost
         services.AddSingleton<IContentReader, ContentReader>();
         AddHosted<BlobStreams>(services);
         services.AddFacade(builder.Configuration);
+        AddEvents(services);
         customize?.Invoke(builder);
 
         var app = builder.Build();
@@ -125,6 +127,13 @@ internal static partial class NodeHost
         builder.Logging.AddFilter("Grpc", others);
         // URLs of the origin may carry signatures: the client of the origin logs them redacted itself.
         builder.Logging.AddFilter("System.Net.Http", LogLevel.None);
+    }
+
+    private static void AddEvents(IServiceCollection services)
+    {
+        services.AddOptions<EventOptions>().BindConfiguration(EventOptions.Section).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<EventOptions>, EventOptionsValidator>();
+        services.AddHostedService<PodEvents>();
     }
 
     private static void AddHandover(IServiceCollection services)

@@ -78,10 +78,10 @@ public sealed class ChartRightsTests
         var rules = manifests.All.OfType<V1ClusterRole>().SelectMany(role => role.Rules).Concat(manifests.All.OfType<V1Role>().SelectMany(role => role.Rules));
 
         Assert.Equal(
-            [" nodes get,list,watch", "apps daemonsets/peerd-uninstall get,list,watch"],
+            [" events create,patch", " nodes get,list,watch", "apps daemonsets/peerd-uninstall get,list,watch"],
             rules.Select(rule => $"{string.Join(',', rule.ApiGroups)} {string.Join(',', rule.Resources)}{string.Concat((rule.ResourceNames ?? []).Select(name => "/" + name))} {string.Join(',', rule.Verbs)}").Order(StringComparer.Ordinal));
         Assert.Equal("peerd", Assert.Single(manifests.All.OfType<V1ClusterRoleBinding>()).RoleRef.Name);
-        Assert.Equal("peerd-uninstall", Assert.Single(manifests.All.OfType<V1RoleBinding>()).RoleRef.Name);
+        Assert.Equal(["peerd", "peerd-uninstall"], manifests.All.OfType<V1RoleBinding>().Select(binding => binding.RoleRef.Name).Order(StringComparer.Ordinal));
     }
 
     [Theory]
@@ -128,5 +128,17 @@ public sealed class ChartRightsTests
         Assert.All(Manifests.ContainersOf(pod), container => Assert.Empty(container.Ports ?? []));
         Assert.True(manifests.Node.Spec.MinReadySeconds > 0);
         Assert.True(pod.TerminationGracePeriodSeconds > 28, "the drain time and 3 s more");
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Events_Value_DecidesOnTheRightAndThePod(bool enabled)
+    {
+        var manifests = await Manifests.OfAsync("--set", $"peerd.events.enabled={(enabled ? "true" : "false")}");
+        var names = manifests.Server.Env.Where(variable => variable.Name.StartsWith("Peerd__Events__", StringComparison.Ordinal)).Select(variable => $"{variable.Name} {variable.ValueFrom.FieldRef.FieldPath}");
+
+        Assert.Equal(enabled ? ["Peerd__Events__Pod metadata.name", "Peerd__Events__Namespace metadata.namespace", "Peerd__Events__Uid metadata.uid"] : [], names);
+        Assert.Equal(enabled, manifests.All.OfType<V1Role>().Any(role => role.Rules.Any(rule => rule.Resources.Contains("events"))));
     }
 }

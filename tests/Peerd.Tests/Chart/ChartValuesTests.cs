@@ -15,7 +15,7 @@ public sealed class ChartValuesTests
     [
         "Node:Name", "Node:Zone", "Facade:Listen", "Mesh:Listen", "Metrics:Listen", "Membership:Source", "Membership:Members:*:Name",
         "Membership:Members:*:Address", "Membership:Members:*:Zone", "Membership:Kubeconfig", "Membership:StateFile", "Cache:Directory",
-        "Cache:Capacity", "Origin:CredentialsFile", "Handover:Enabled", "Handover:DrainTime", "Log:Level",
+        "Cache:Capacity", "Origin:CredentialsFile", "Events:Pod", "Events:Namespace", "Events:Uid", "Handover:Enabled", "Handover:DrainTime", "Log:Level",
     ];
 
     private readonly ChartValues _values = ChartValues.Read();
