@@ -82,7 +82,7 @@ internal sealed class EventApi : IDisposable
 
     private static string Format(DateTimeOffset at) => at.UtcDateTime.ToString(TimeFormat, CultureInfo.InvariantCulture);
 
-    // False: there is no such thing (any more).
+    // False: there is no such thing (any more). A conflict: it was written before, and the answer did not arrive.
     private async Task<bool> SendAsync<T>(HttpMethod method, string path, T content, JsonTypeInfo<T> type, string mediaType, CancellationToken cancellationToken)
     {
         using var request = new HttpRequestMessage(method, new Uri(_client.BaseUri, $"api/v1/namespaces/{_options.Namespace}/events{path}?fieldManager=peerd"))
@@ -96,7 +96,7 @@ internal sealed class EventApi : IDisposable
         }
 
         using var response = await _client.HttpClient.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
-        return response.IsSuccessStatusCode
+        return response.IsSuccessStatusCode || response.StatusCode == HttpStatusCode.Conflict
             || (response.StatusCode == HttpStatusCode.NotFound
                 ? false
                 : throw new HttpRequestException($"the API server answered {(int)response.StatusCode}", null, response.StatusCode));
