@@ -17,7 +17,7 @@ internal sealed partial class Handover(
     IServiceProvider services,
     Listeners listeners,
     MeshDrain mesh,
-    IHostApplicationLifetime lifetime,
+    StopSignals signals,
     TimeProvider time,
     ILogger<Handover> logger) : BackgroundService, IHostedLifecycleService
 {
@@ -33,7 +33,7 @@ internal sealed partial class Handover(
     private static readonly TimeSpan ReleaseTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>How long a process that is stopped waits for one that is about to take over.</summary>
-    private static readonly TimeSpan SuccessorTimeout = TimeSpan.FromSeconds(20);
+    public static readonly TimeSpan SuccessorTimeout = TimeSpan.FromSeconds(20);
 
     /// <summary>A client that has said nothing for so long has nothing on its way.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(1);
@@ -117,12 +117,15 @@ internal sealed partial class Handover(
     {
         if (!options.Value.Enabled || !(_isSucceeded || locks.IsSomebodyQueueing()))
         {
+            signals.Drain();
             return;
         }
 
         try
         {
+            // Nobody else serves until then.
             await _succeeded.Task.WaitAsync(SuccessorTimeout, time, cancellationToken);
+            signals.Drain();
             var start = time.GetTimestamp();
             while (time.GetElapsedTime(start) < options.Value.DrainTimeValue
                 && (Volatile.Read(ref _running) > 0 || time.GetElapsedTime(Volatile.Read(ref _lastRequest)) < Quiet))
@@ -132,6 +135,7 @@ internal sealed partial class Handover(
         }
         catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {
+            signals.Drain();
             Log.NotAwaited(logger);
         }
     }
@@ -180,11 +184,7 @@ internal sealed partial class Handover(
         {
             _isSucceeded = true;
             _succeeded.TrySetResult();
-            if (!lifetime.ApplicationStopping.IsCancellationRequested)
-            {
-                mesh.Leave();
-            }
-
+            mesh.Leave();
             Log.Succeeded(logger);
         }
     }

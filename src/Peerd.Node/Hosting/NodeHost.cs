@@ -140,7 +140,8 @@ internal static partial class NodeHost
     {
         services.AddOptions<HandoverOptions>().BindConfiguration(HandoverOptions.Section).ValidateOnStart();
         services.AddSingleton<IValidateOptions<HandoverOptions>, HandoverOptionsValidator>();
-        services.AddOptions<HostOptions>().Configure<IOptions<HandoverOptions>>((host, handover) => host.ShutdownTimeout = handover.Value.DrainTimeValue + StopReserve);
+        services.AddOptions<HostOptions>().Configure<IOptions<HandoverOptions>>((host, handover) => host.ShutdownTimeout =
+            handover.Value.DrainTimeValue + StopReserve + (handover.Value.Enabled ? Handover.SuccessorTimeout : TimeSpan.Zero));
         services.AddSingleton<MeshDrain>();
         AddHosted<Handover>(services);
     }

@@ -12,6 +12,7 @@ internal sealed class StopSignals : IDisposable
 {
     private readonly IHostApplicationLifetime _lifetime;
     private readonly MeshDrain _mesh;
+    private readonly TimeSpan _drainTime;
     private readonly CancellationTokenSource _drained;
     private readonly CancellationTokenRegistration _registration;
 
@@ -19,15 +20,15 @@ internal sealed class StopSignals : IDisposable
     {
         _lifetime = lifetime;
         _mesh = mesh;
+        _drainTime = options.Value.DrainTimeValue;
         _drained = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
-        _registration = lifetime.ApplicationStopping.Register(() =>
-        {
-            _drained.CancelAfter(options.Value.DrainTimeValue);
-            mesh.Stop();
-        });
+        _registration = lifetime.ApplicationStopping.Register(mesh.Stop);
     }
 
     public bool IsStopping => _lifetime.ApplicationStopping.IsCancellationRequested;
+
+    /// <summary>From now on the time runs that requests of local clients have to end.</summary>
+    public void Drain() => _drained.CancelAfter(_drainTime);
 
     public async Task LinkAsync(HttpContext context, RequestDelegate next)
     {

@@ -136,16 +136,18 @@ public sealed class CacheHandoverTests : IDisposable
     [Fact]
     public async Task Release_UnfinishedPieceOfTheOldOne_StaysReadableThere()
     {
-        using var reading = _sample.OpenIn(_old);
-        _sample.WritePiece(reading.Content, 0);
-        var frame = _sample.Layout.FirstFrameOf(1);
-        _sample.WriteFrame(reading.Content, frame);
+        // Large enough for pieces of two frames.
+        var sample = new SampleContent(seed: 4, 33 * MiB);
+        using var reading = sample.OpenIn(_old);
+        sample.WritePiece(reading.Content, 0);
+        var frame = sample.Layout.FirstFrameOf(1);
+        sample.WriteFrame(reading.Content, frame);
         await _old.ReleaseAsync(_hang.Token);
 
         using var next = Open(_newLocks);
 
-        Assert.True(_sample.TryRead(reading.Content, _sample.Layout.Frame(frame)));
-        using var lease = _sample.OpenIn(next);
+        Assert.True(sample.TryRead(reading.Content, sample.Layout.Frame(frame)));
+        using var lease = sample.OpenIn(next);
         Assert.True(lease.Content.HasPiece(0));
         Assert.False(lease.Content.HasPiece(1));
     }
