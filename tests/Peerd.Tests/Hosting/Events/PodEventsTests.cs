@@ -127,7 +127,7 @@ public sealed class PodEventsTests : IAsyncLifetime
         Assert.Single(Warnings());
         Assert.False(running.IsCompleted);
         await _stop.CancelAsync();
-        await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => running);
     }
 
     [Fact]
