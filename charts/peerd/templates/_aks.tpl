@@ -9,9 +9,18 @@
     - source_labels: [__meta_kubernetes_pod_label_app]
       action: keep
       regex: peerd
-    - source_labels: [__meta_kubernetes_pod_container_port_name]
+    # The pods declare no port: there is one target without a port for each container.
+    - source_labels: [__meta_kubernetes_pod_container_name]
       action: keep
-      regex: metrics
+      regex: peerd
+    - source_labels: [__meta_kubernetes_pod_ip]
+      regex: ([^:]+)
+      target_label: __address__
+      replacement: $1:{{ .Values.peerd.ports.metrics }}
+    - source_labels: [__meta_kubernetes_pod_ip]
+      regex: (.*:.*)
+      target_label: __address__
+      replacement: "[$1]:{{ .Values.peerd.ports.metrics }}"
     - source_labels: [__meta_kubernetes_pod_node_name]
       target_label: node
 {{- end }}

@@ -18,6 +18,7 @@
   "Metrics" (dict "Listen" (printf "0.0.0.0:%d" (int $peerd.ports.metrics)))
   "Membership" (dict "Source" "kubernetes" "StateFile" "/var/lib/peerd/members.json")
   "Cache" (dict "Directory" "/var/lib/peerd" "Capacity" $peerd.cache.capacity)
+  "Handover" (dict "Enabled" true "DrainTime" "25s")
   "Log" (dict "Level" (get $levels $peerd.logLevel | default $peerd.logLevel))
 }}
 {{- if $origin }}{{ $_ := set $settings "Origin" $origin }}{{ end }}

@@ -57,7 +57,9 @@ internal static class ServeCommand
         try
         {
             await using var node = NodeHost.Create(settings, config);
-            node.Services.GetRequiredService<Listeners>().Check();
+            var handover = node.Services.GetRequiredService<Handover>();
+            await handover.TakeOverAsync(cancellationToken);
+            node.Services.GetRequiredService<Listeners>().Check(handover.HasPredecessor);
             await node.StartAsync(cancellationToken);
             await node.WaitForShutdownAsync(cancellationToken);
             return ExitCode.Success;

@@ -190,6 +190,13 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
             while (await call.ResponseStream.MoveNext(ended.Token))
             {
                 var response = call.ResponseStream.Current;
+                if (response.Leaving)
+                {
+                    // Whoever comes after it hears everything.
+                    connected();
+                    break;
+                }
+
                 if (response.Acknowledged > acknowledged)
                 {
                     acknowledged++;

@@ -11,7 +11,7 @@ namespace Peerd.Node.Directory;
 /// a registry is down still knows them. Of no great worth: what cannot be read or written is left out.
 /// </summary>
 /// <remarks>The time of writing, as milliseconds since the Unix epoch in 8 bytes, little-endian; then TagPointers, each after its length.</remarks>
-internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> cache, TimeProvider time, ILogger<TagFile> logger) : BackgroundService
+internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> options, PieceCache cache, TimeProvider time, ILogger<TagFile> logger) : BackgroundService
 {
     public const string Name = "tags";
 
@@ -22,7 +22,7 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
 
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
 
-    private readonly string _path = Path.Combine(cache.Value.Directory, Name);
+    private readonly string _path = Path.Combine(options.Value.Directory, Name);
     private long _saved;
 
     public override Task StartAsync(CancellationToken cancellationToken)
@@ -85,10 +85,11 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
         }
     }
 
-    private void SaveChanges()
+    /// <summary>Saves what has changed, unless the directory is another process's now.</summary>
+    public void SaveChanges()
     {
         var version = tags.Version;
-        if (version == _saved)
+        if (version == _saved || cache.IsReleased)
         {
             return;
         }

@@ -26,6 +26,7 @@ internal sealed class FacadeMetrics
     private readonly Counter<long> _blobReads;
     private readonly Counter<long> _accessChecks;
     private readonly Counter<long> _tags;
+    private long _failures;
 
     public FacadeMetrics(IMeterFactory meters)
     {
@@ -43,9 +44,17 @@ internal sealed class FacadeMetrics
         _truncated = meter.CreateCounter<long>(TruncatedName, "{request}", "Answers that ended early because no source had the rest");
     }
 
+    /// <summary>Requests so far that no source could serve, or not to their end.</summary>
+    public long Failures => Interlocked.Read(ref _failures);
+
     /// <summary>A request is over.</summary>
     public void Answered(bool isBlob, int code, TimeSpan duration)
     {
+        if (code >= StatusCodes.Status500InternalServerError)
+        {
+            Interlocked.Increment(ref _failures);
+        }
+
         var facade = isBlob ? Blobs : Registry;
         _requests.Add(1, facade, new KeyValuePair<string, object?>("code", code));
         _duration.Record(duration.TotalSeconds, facade);
@@ -72,5 +81,9 @@ internal sealed class FacadeMetrics
     }));
 
     /// <summary>An answer had to be cut.</summary>
-    public void Truncated(bool isBlob) => _truncated.Add(1, isBlob ? Blobs : Registry);
+    public void Truncated(bool isBlob)
+    {
+        Interlocked.Increment(ref _failures);
+        _truncated.Add(1, isBlob ? Blobs : Registry);
+    }
 }

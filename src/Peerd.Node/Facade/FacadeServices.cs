@@ -28,6 +28,10 @@ internal static class FacadeServices
     }
 
     /// <summary>Answers every request that reaches this point of the pipeline; nothing after it is run.</summary>
-    public static void MapFacade(this IApplicationBuilder app) =>
-        app.Run(app.ApplicationServices.GetRequiredService<FacadeHandler>().HandleAsync);
+    public static void MapFacade(this IApplicationBuilder app)
+    {
+        // Made by the first request: what it needs opens the cache, which another process of the node may have until the start.
+        var handler = new Lazy<FacadeHandler>(app.ApplicationServices.GetRequiredService<FacadeHandler>);
+        app.Run(context => handler.Value.HandleAsync(context));
+    }
 }

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Options;
 using Peerd.Node.Directory;
 using Peerd.Node.Facade;
+using Peerd.Node.Hosting.Events;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Mesh.Tls;
@@ -78,6 +79,11 @@ internal static class ConfigurationKeys
         $"Blobs:{nameof(BlobOptions.ReadAhead)}",
         $"Blobs:{nameof(BlobOptions.LearnedOrder)}",
         $"Tags:{nameof(TagOptions.MaxStale)}",
+        $"Events:{nameof(EventOptions.Pod)}",
+        $"Events:{nameof(EventOptions.Namespace)}",
+        $"Events:{nameof(EventOptions.Uid)}",
+        $"Handover:{nameof(HandoverOptions.Enabled)}",
+        $"Handover:{nameof(HandoverOptions.DrainTime)}",
         $"Log:{nameof(LogOptions.Level)}",
         $"Log:{nameof(LogOptions.Format)}",
     ];

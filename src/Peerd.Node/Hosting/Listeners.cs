@@ -22,6 +22,8 @@ internal enum ListenerKind
 internal sealed class Listeners
 {
     private readonly Dictionary<ListenerKind, ListenOptions> _listeners = [];
+    private readonly List<Socket> _shared = [];
+    private bool _isShared;
 
     public IPEndPoint Facade => _listeners[ListenerKind.Facade].IPEndPoint!;
 
@@ -36,6 +38,7 @@ internal sealed class Listeners
     {
         // The first place that reads options: it would fail of the first fault, and this tells all of them.
         kestrel.ApplicationServices.GetRequiredService<IStartupValidator>().Validate();
+        _isShared = kestrel.ApplicationServices.GetRequiredService<IOptions<HandoverOptions>>().Value.Enabled;
         var listen = kestrel.ApplicationServices.GetRequiredService<IOptions<ListenerOptions>>().Value;
         var mesh = kestrel.ApplicationServices.GetRequiredService<IOptions<MeshOptions>>().Value;
         var facade = kestrel.ApplicationServices.GetRequiredService<IOptions<FacadeOptions>>().Value;
@@ -64,22 +67,37 @@ internal sealed class Listeners
     /// Tries all addresses before anything is started: a host that fails at this in the middle of its start says so in
     /// many lines.
     /// </summary>
-    /// <exception cref="IOException">See <see cref="Bind"/>.</exception>
-    public void Check()
+    /// <param name="besideAnother">Another process of this node listens there, too.</param>
+    /// <exception cref="IOException">See <see cref="Bind(EndPoint)"/>.</exception>
+    public void Check(bool besideAnother = false)
     {
         foreach (var listener in _listeners.Values)
         {
-            Bind(listener.IPEndPoint!).Dispose();
+            Bind(listener.IPEndPoint!, besideAnother).Dispose();
         }
     }
+
+    /// <summary>New connections go to the process that began to listen last. Without effect when addresses are not shared.</summary>
+    public void PreferTheNewest() => _shared.ForEach(SharedPort.PreferTheNewest);
 
     /// <summary>Makes the socket of a listener.</summary>
     /// <exception cref="IOException">The machine refuses: the port is in use or not ours to take, or the address is another machine's.</exception>
     public Socket Bind(EndPoint endPoint)
     {
+        var socket = Bind(endPoint, _isShared);
+        if (_isShared)
+        {
+            _shared.Add(socket);
+        }
+
+        return socket;
+    }
+
+    private Socket Bind(EndPoint endPoint, bool isShared)
+    {
         try
         {
-            return SocketTransportOptions.CreateDefaultBoundListenSocket(endPoint);
+            return isShared ? SharedPort.Bind((IPEndPoint)endPoint) : SocketTransportOptions.CreateDefaultBoundListenSocket(endPoint);
         }
         catch (SocketException e)
         {

@@ -14,6 +14,7 @@ using Peerd.Contracts.V1;
 using Peerd.Node.Content;
 using Peerd.Node.Directory;
 using Peerd.Node.Facade;
+using Peerd.Node.Hosting.Events;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Mesh.Tls;
@@ -28,8 +29,8 @@ namespace Peerd.Node.Hosting;
 /// <summary>Puts one node together: configuration, features, listeners.</summary>
 internal static partial class NodeHost
 {
-    /// <summary>Kestrel waits this long for requests that do not end; the whole stop stays under 10 s.</summary>
-    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(8);
+    /// <summary>Kestrel waits this much longer than requests may take to end; by default the whole stop stays under 10 s.</summary>
+    private static readonly TimeSpan StopReserve = TimeSpan.FromSeconds(3);
 
     /// <summary>A node that is ready to be started.</summary>
     /// <param name="settings">Arguments of the form <c>--Peerd:Section:Key=value</c>.</param>
@@ -43,7 +44,7 @@ internal static partial class NodeHost
         AddLogging(builder);
         var services = builder.Services;
         services.TryAddSingleton(TimeProvider.System);
-        services.Configure<HostOptions>(options => options.ShutdownTimeout = StopTimeout);
+        AddHandover(services);
         AddListeners(builder);
         AddTelemetry(services);
 
@@ -56,6 +57,7 @@ internal static partial class NodeHost
         services.AddSingleton<IContentReader, ContentReader>();
         AddHosted<BlobStreams>(services);
         services.AddFacade(builder.Configuration);
+        AddEvents(services);
         customize?.Invoke(builder);
 
         var app = builder.Build();
@@ -128,6 +130,23 @@ internal static partial class NodeHost
         builder.Logging.AddFilter("System.Net.Http", LogLevel.None);
     }
 
+    private static void AddEvents(IServiceCollection services)
+    {
+        services.AddOptions<EventOptions>().BindConfiguration(EventOptions.Section).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<EventOptions>, EventOptionsValidator>();
+        services.AddHostedService<PodEvents>();
+    }
+
+    private static void AddHandover(IServiceCollection services)
+    {
+        services.AddOptions<HandoverOptions>().BindConfiguration(HandoverOptions.Section).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<HandoverOptions>, HandoverOptionsValidator>();
+        services.AddOptions<HostOptions>().Configure<IOptions<HandoverOptions>>((host, handover) => host.ShutdownTimeout =
+            handover.Value.DrainTimeValue + StopReserve + (handover.Value.Enabled ? Handover.SuccessorTimeout : TimeSpan.Zero));
+        services.AddSingleton<MeshDrain>();
+        AddHosted<Handover>(services);
+    }
+
     private static void AddListeners(WebApplicationBuilder builder)
     {
         var listeners = new Listeners();
@@ -170,7 +189,7 @@ internal static partial class NodeHost
         services.AddSingleton<ContentMismatches>();
         services.AddSingleton<IDiscardHandler>(provider => provider.GetRequiredService<Downloads>());
         services.AddSingleton<IIncomingPieces>(provider => provider.GetRequiredService<Downloads>());
-        services.AddHostedService<TagFile>();
+        AddHosted<TagFile>(services);
         AddHosted<Announcer>(services);
         services.AddSingleton<ITagMesh, TagMesh>();
         AddHosted<SmallCopies>(services);
@@ -205,6 +224,8 @@ internal static partial class NodeHost
     {
         var signals = app.Services.GetRequiredService<StopSignals>();
         app.Use(next => context => signals.LinkAsync(context, next));
+        var handover = app.Services.GetRequiredService<Handover>();
+        app.Use(next => context => handover.LinkAsync(context, next));
         app.MapWhen(context => Listeners.Of(context) == ListenerKind.Facade, facade => facade.MapFacade());
         app.MapWhen(context => Listeners.Of(context) == ListenerKind.Mesh, mesh => mesh.UseRouting().UseEndpoints(endpoints =>
         {

@@ -1,4 +1,6 @@
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Mesh;
 
 namespace Peerd.Node.Hosting;
 
@@ -8,33 +10,29 @@ namespace Peerd.Node.Hosting;
 /// </summary>
 internal sealed class StopSignals : IDisposable
 {
-    private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(5);
-
-    /// <summary>Time for the last words on connections of peers.</summary>
-    private static readonly TimeSpan LeaveTime = TimeSpan.FromMilliseconds(500);
-
     private readonly IHostApplicationLifetime _lifetime;
+    private readonly MeshDrain _mesh;
+    private readonly TimeSpan _drainTime;
     private readonly CancellationTokenSource _drained;
-    private readonly CancellationTokenSource _left;
     private readonly CancellationTokenRegistration _registration;
 
-    public StopSignals(IHostApplicationLifetime lifetime, TimeProvider time)
+    public StopSignals(IHostApplicationLifetime lifetime, MeshDrain mesh, IOptions<HandoverOptions> options, TimeProvider time)
     {
         _lifetime = lifetime;
+        _mesh = mesh;
+        _drainTime = options.Value.DrainTimeValue;
         _drained = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
-        _left = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
-        _registration = lifetime.ApplicationStopping.Register(() =>
-        {
-            _drained.CancelAfter(DrainTime);
-            _left.CancelAfter(LeaveTime);
-        });
+        _registration = lifetime.ApplicationStopping.Register(mesh.Stop);
     }
 
     public bool IsStopping => _lifetime.ApplicationStopping.IsCancellationRequested;
 
+    /// <summary>From now on the time runs that requests of local clients have to end.</summary>
+    public void Drain() => _drained.CancelAfter(_drainTime);
+
     public async Task LinkAsync(HttpContext context, RequestDelegate next)
     {
-        var end = Listeners.Of(context) == ListenerKind.Mesh ? _lifetime.ApplicationStopping : _drained.Token;
+        var end = Listeners.Of(context) == ListenerKind.Mesh ? _mesh.Current.Left : _drained.Token;
         using var either = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, end);
         context.RequestAborted = either.Token;
         await next(context);
@@ -46,14 +44,13 @@ internal sealed class StopSignals : IDisposable
     /// </summary>
     public async Task LinkAsync(ConnectionContext connection, ConnectionDelegate next)
     {
-        using var end = _left.Token.Register(() => connection.Abort(new ConnectionAbortedException("the node is stopping")));
+        using var end = _mesh.Current.Left.Register(() => connection.Abort(new ConnectionAbortedException("the node is stopping")));
         await next(connection);
     }
 
     public void Dispose()
     {
         _registration.Dispose();
-        _left.Dispose();
         _drained.Dispose();
     }
 }

@@ -8,4 +8,7 @@ internal interface IMembershipSource
     /// is not repeated. Slow readers miss lists in between, never the last one. Any number of readers.
     /// </summary>
     IAsyncEnumerable<MemberList> WatchAsync(CancellationToken cancellationToken);
+
+    /// <summary>The list is not only what a node believes that knows nothing: it was read from where members are told, now or before.</summary>
+    bool IsSynced => true;
 }

@@ -48,6 +48,7 @@ internal sealed class MeshMetrics
         {
             Contracts.V1.RangeStatus.Complete => "complete",
             Contracts.V1.RangeStatus.NotHeld => "not_held",
+            Contracts.V1.RangeStatus.Leaving => "leaving",
             Contracts.V1.RangeStatus.Busy => "busy",
             Contracts.V1.RangeStatus.Cancelled => "cancelled",
             Contracts.V1.RangeStatus.DeadlineExceeded => "deadline",

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Grpc.Core;
+using Grpc.Health.V1;
 using Grpc.Net.Client;
 using Peerd.Contracts.V1;
 using Peerd.Node.Membership;
@@ -59,6 +60,26 @@ internal sealed class Peer : IDisposable
 
     public AsyncDuplexStreamingCall<LookupRequest, LookupResponse> Lookup(CancellationToken cancellationToken) =>
         _control.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.Lookup, host: null, new CallOptions(_headers, cancellationToken: cancellationToken));
+
+    /// <summary>It answers at all, whatever it says: the service of health, which every node has.</summary>
+    public async Task<bool> AnswersAsync(TimeSpan within, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await new Health.HealthClient(_control.CreateCallInvoker()).CheckAsync(
+                new HealthCheckRequest(), new CallOptions(_headers, _time.GetUtcNow().UtcDateTime + within, cancellationToken));
+            return true;
+        }
+        catch (RpcException e)
+        {
+            return e.StatusCode is StatusCode.NotFound or StatusCode.Unimplemented;
+        }
+        catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException)
+        {
+            // It is no member any more.
+            return false;
+        }
+    }
 
     /// <summary>Records that a control stream has been answered (true) or has ended (false).</summary>
     public void ControlStream(bool open) => Interlocked.Add(ref _controlStreams, open ? 1 : -1);

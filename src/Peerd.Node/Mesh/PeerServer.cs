@@ -7,7 +7,7 @@ using Peerd.Node.Mesh.Tls;
 namespace Peerd.Node.Mesh;
 
 /// <summary>The three streams of <c>peerd.v1.PeerService</c>: reads messages and hands them to whom they concern.</summary>
-internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, MeshTls tls, ILogger<PeerServer> logger)
+internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, MeshDrain drain, MeshTls tls, ILogger<PeerServer> logger)
 {
     /// <summary>Request header in which a node tells its name.</summary>
     public const string NodeHeader = "peerd-node";
@@ -42,7 +42,9 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         }
 
         using var session = OpenAnnounce(requests.Current, context);
+        var leaving = drain.Current.Leaving;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
+        using var reading = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
         using var turn = new SemaphoreSlim(1);
         var acknowledged = 0UL;
         var discarding = TellDiscardsAsync();
@@ -55,9 +57,13 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
                 acknowledged = requests.Current.Sequence;
                 await WriteAsync(new AnnounceResponse());
             }
-            while (await requests.MoveNext(context.CancellationToken));
+            while (await requests.MoveNext(reading.Token));
 
             session.Leave();
+        }
+        catch (Exception) when (leaving.IsCancellationRequested && !context.CancellationToken.IsCancellationRequested)
+        {
+            await WriteAsync(new AnnounceResponse { Leaving = true });
         }
         finally
         {
@@ -116,12 +122,13 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         tls.EnsureCallerIs(context, want.Member.Node);
         Log.LookupOpened(logger, want.Digest, want.Member.Node);
         using var session = lookups.Open(want);
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
+        var leaving = drain.Current.Leaving;
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
         var pushing = PushAsync(session, responses, ended.Token);
         try
         {
             // Pushing ends early only when it fails, and then the call is cancelled, which ends the reading.
-            await foreach (var request in requests.ReadAllAsync(context.CancellationToken))
+            await foreach (var request in requests.ReadAllAsync(ended.Token))
             {
                 if (request.Report is { } report && !IsSize(report.Size))
                 {
@@ -135,6 +142,11 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
 
                 session.Apply(request);
             }
+        }
+        catch (Exception) when (leaving.IsCancellationRequested && !context.CancellationToken.IsCancellationRequested)
+        {
+            await pushing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await responses.WriteAsync(new LookupResponse { Leaving = true }, context.CancellationToken);
         }
         finally
         {

@@ -51,7 +51,8 @@ internal readonly record struct RangeOutcome(RangeOutcomeKind Kind, IReadOnlyLis
         var outcome = end.Status switch
         {
             RangeStatus.Complete => Complete,
-            RangeStatus.NotHeld => new(RangeOutcomeKind.NotHeld, [.. end.Holders.Take(16)]),
+            // Who leaves is not to blame: it is as if it had nothing.
+            RangeStatus.NotHeld or RangeStatus.Leaving => new(RangeOutcomeKind.NotHeld, [.. end.Holders.Take(16)]),
             RangeStatus.Busy => new(RangeOutcomeKind.Busy, [.. end.Holders.Take(16)]),
             _ => Failed($"the peer ended the range with {end.Status}: {end.Message}"),
         };

@@ -18,6 +18,7 @@ internal sealed class RangeServer(
     PeerTraffic traffic,
     IOptions<MeshOptions> options,
     MeshMetrics metrics,
+    MeshDrain drain,
     TimeProvider time)
 {
     /// <summary>Ranges that a reader may have asked for on one stream beside the one that is being answered.</summary>
@@ -46,7 +47,7 @@ internal sealed class RangeServer(
         var queue = Channel.CreateBounded<PendingRange>(new BoundedChannelOptions(PipelinedRanges) { SingleReader = true, SingleWriter = true });
         var pending = new ConcurrentDictionary<uint, PendingRange>();
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        var serving = ServeQueueAsync(queue.Reader, pending, answers, node, ended.Token);
+        var serving = ServeQueueAsync(queue.Reader, pending, answers, node, drain.Current.Leaving, ended.Token);
         try
         {
             var reading = ReadRequestsAsync(requests, queue.Writer, pending, ended.Token);
@@ -107,11 +108,16 @@ internal sealed class RangeServer(
     }
 
     private async Task ServeQueueAsync(
-        ChannelReader<PendingRange> queue, ConcurrentDictionary<uint, PendingRange> pending, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken)
+        ChannelReader<PendingRange> queue,
+        ConcurrentDictionary<uint, PendingRange> pending,
+        IServerStreamWriter<RangeAnswer> answers,
+        string? node,
+        CancellationToken leaving,
+        CancellationToken cancellationToken)
     {
         await foreach (var range in queue.ReadAllAsync(cancellationToken))
         {
-            var end = await ServeRangeAsync(range, answers, node, cancellationToken);
+            var end = await ServeRangeAsync(range, answers, node, leaving, cancellationToken);
             metrics.RangeServed(end.Status);
             if (range.Request.TellPieces)
             {
@@ -125,7 +131,8 @@ internal sealed class RangeServer(
         }
     }
 
-    private async Task<RangeEnd> ServeRangeAsync(PendingRange range, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken)
+    private async Task<RangeEnd> ServeRangeAsync(
+        PendingRange range, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken leaving, CancellationToken cancellationToken)
     {
         var request = range.Request;
         if (!Digest.TryParse(request.Digest, out var digest) || request.Offset < 0 || request.Length < 0)
@@ -140,10 +147,14 @@ internal sealed class RangeServer(
         }
 
         using var deadline = new CancellationTokenSource(Deadline(request), time);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, range.Cancelled, deadline.Token);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, range.Cancelled, leaving, deadline.Token);
         try
         {
             return await SendAsync(new Served(request, digest, node, new RangeAnswers(request.Id, answers, time, stop.Token, deadline.Token), stop.Token));
+        }
+        catch (OperationCanceledException) when (leaving.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            return NotServed(RangeStatus.Leaving, digest, piece: 0);
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {

@@ -14,20 +14,17 @@ internal sealed record LoadedContent(IndexHeader Header, long Number, PieceSet P
 /// <summary>
 /// The folder of the cache: <c>lock</c>, and <c>contents/&lt;algorithm&gt;/&lt;first two digits&gt;/&lt;digits&gt;.&lt;number&gt;.index</c>
 /// and <c>.data</c>. The number makes names unique, so that a content can be fetched again while its former files are
-/// still being deleted. One process at a time.
+/// still being deleted. One process at a time writes, see <see cref="CacheLocks"/>.
 /// </summary>
-internal sealed class CacheDirectory(string root, ILogger log) : IDisposable
+internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
 {
     private const string IndexSuffix = ".index";
     private const string DataSuffix = ".data";
 
-    // What IOException.HResult is on Unix when somebody else has the lock: EAGAIN.
-    private const int WouldBlock = 11;
-
-    private readonly Lock _lock = new();
     private readonly string _contents = Path.Combine(root, "contents");
-    private FileStream? _lockFile;
     private long _lastNumber;
+    private int _changes;
+    private volatile bool _isReleased;
 
     public string Root => root;
 
@@ -39,28 +36,73 @@ internal sealed class CacheDirectory(string root, ILogger log) : IDisposable
 
     public string IndexPathOf(Digest digest, long number) => PathOf(digest, number, IndexSuffix);
 
+    /// <summary>Another process writes here now: this one only reads.</summary>
+    public bool IsReleased => _isReleased;
+
+    /// <summary>Another process, which wrote here before, may still read: nothing may be overwritten with something else.</summary>
+    public bool IsShared => locks.HasFormer();
+
     /// <summary>Creates the directory and locks it, unless that is done.</summary>
     /// <exception cref="CacheInUseException">Another process has it.</exception>
     public void MakeWritable()
     {
-        lock (_lock)
+        if (!locks.TryOwn())
         {
-            if (_lockFile is not null)
+            throw new CacheInUseException(root);
+        }
+
+        System.IO.Directory.CreateDirectory(_contents);
+    }
+
+    /// <summary>Before anything on the disk is changed. False: nothing may be. True: <see cref="EndChange"/> must follow.</summary>
+    public bool TryBeginChange()
+    {
+        Interlocked.Increment(ref _changes);
+        if (!_isReleased)
+        {
+            return true;
+        }
+
+        EndChange();
+        return false;
+    }
+
+    /// <summary>After a change.</summary>
+    public void EndChange() => Interlocked.Decrement(ref _changes);
+
+    /// <summary>Lets another process have the directory, once no change is under way.</summary>
+    /// <exception cref="OperationCanceledException">The disk did not finish a change in time; the directory stays this process's.</exception>
+    public async Task ReleaseAsync(CancellationToken cancellationToken)
+    {
+        _isReleased = true;
+        try
+        {
+            Interlocked.MemoryBarrier();
+            while (Volatile.Read(ref _changes) > 0)
             {
-                return;
+                await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, cancellationToken);
             }
 
-            System.IO.Directory.CreateDirectory(_contents);
-            try
-            {
-                // FileShare.None is an exclusive flock: it goes with the process, however that ends.
-                _lockFile = new FileStream(Path.Combine(root, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0);
-            }
-            catch (IOException exception) when (exception.HResult == WouldBlock)
-            {
-                throw new CacheInUseException(root, exception);
-            }
+            locks.Release();
         }
+        catch (OperationCanceledException)
+        {
+            _isReleased = false;
+            throw;
+        }
+    }
+
+    /// <summary>Takes the directory again that was released.</summary>
+    /// <returns>False when another process has it.</returns>
+    public bool TryTakeBack()
+    {
+        if (!locks.TryOwn())
+        {
+            return false;
+        }
+
+        _isReleased = false;
+        return true;
     }
 
     /// <summary>
@@ -127,8 +169,6 @@ internal sealed class CacheDirectory(string root, ILogger log) : IDisposable
 
         return [.. loaded.Values.OrderBy(content => content.LastUsed)];
     }
-
-    public void Dispose() => _lockFile?.Dispose();
 
     private string PathOf(Digest digest, long number, string suffix) =>
         Path.Combine(FolderOf(digest), $"{digest.Hex}.{number.ToString(CultureInfo.InvariantCulture)}{suffix}");

@@ -1,5 +1,5 @@
 namespace Peerd.Node.Storage;
 
 /// <summary>The cache directory belongs to another running process.</summary>
-internal sealed class CacheInUseException(string directory, Exception inner)
-    : IOException($"cache directory '{directory}' is in use by another process; stop it or set {CacheOptions.Section}:Directory to another directory", inner);
+internal sealed class CacheInUseException(string directory)
+    : IOException($"cache directory '{directory}' is in use by another process; stop it or set {CacheOptions.Section}:Directory to another directory");

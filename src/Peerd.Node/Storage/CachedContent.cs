@@ -159,7 +159,7 @@ internal sealed class CachedContent
     /// Frames that are written now go to memory, of which there is little (<see cref="PieceCache.MemoryBudget"/>):
     /// whoever fetches ahead should not get far ahead of the reader.
     /// </summary>
-    public bool KeepsInMemory => _keepsInMemory || !_parts.Disk.IsWritable;
+    public bool KeepsInMemory => _keepsInMemory || !_parts.Disk.IsWritable || _parts.Directory.IsReleased;
 
     /// <summary>A piece that was available was lost at some time in this process.</summary>
     public bool HasLostPieces => _hasLostPieces;
@@ -566,6 +566,23 @@ internal sealed class CachedContent
     // How many bytes of the capacity were taken, or 0 when the disk does not take the frame.
     private long WriteToDisk(ByteRange range, ReadOnlySpan<byte> data)
     {
+        if (!_parts.Directory.TryBeginChange())
+        {
+            return 0;
+        }
+
+        try
+        {
+            return WriteToOwnDisk(range, data);
+        }
+        finally
+        {
+            _parts.Directory.EndChange();
+        }
+    }
+
+    private long WriteToOwnDisk(ByteRange range, ReadOnlySpan<byte> data)
+    {
         for (var attempt = 1; attempt <= WriteAttempts && _parts.Disk.MayWrite(); attempt++)
         {
             var rounds = _parts.Space.Rounds;
@@ -666,7 +683,7 @@ internal sealed class CachedContent
                 _parts.Space.Release(reserved);
                 if (reserved > 0)
                 {
-                    _files.Punch(Layout.Frame(frame));
+                    TryDisk(() => _files.Punch(Layout.Frame(frame)));
                 }
 
                 if (kept is not null)
@@ -733,6 +750,11 @@ internal sealed class CachedContent
     // After the data of the piece: whatever a kill leaves, a record without its data it is not.
     private void WriteRecord(int piece, ReadOnlySpan<ulong> checksums)
     {
+        if (!_parts.Directory.TryBeginChange())
+        {
+            return;
+        }
+
         try
         {
             if (_isVerifiedOnDisk && !_isVerified)
@@ -751,6 +773,10 @@ internal sealed class CachedContent
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             _parts.Disk.Failed(exception);
+        }
+        finally
+        {
+            _parts.Directory.EndChange();
         }
     }
 
@@ -1141,7 +1167,7 @@ internal sealed class CachedContent
     {
         lock (_gate)
         {
-            if (!_files.Exist)
+            if (!_files.Exist || !_parts.Directory.TryBeginChange())
             {
                 return;
             }
@@ -1155,11 +1181,21 @@ internal sealed class CachedContent
             {
                 // The order after a restart is a little older then.
             }
+            finally
+            {
+                _parts.Directory.EndChange();
+            }
         }
     }
 
+    // False also when the disk is another process's now, which decides for itself what stays there.
     private bool TryDisk(Action change)
     {
+        if (!_parts.Directory.TryBeginChange())
+        {
+            return false;
+        }
+
         try
         {
             change();
@@ -1169,6 +1205,10 @@ internal sealed class CachedContent
         {
             Log.IndexNotWritten(_parts.Log, Digest.ToString(), exception.Message);
             return false;
+        }
+        finally
+        {
+            _parts.Directory.EndChange();
         }
     }
 }

@@ -78,10 +78,10 @@ internal sealed class ContentFiles(CacheDirectory directory, Digest digest, Cont
         Punch(layout.Piece(piece));
     }
 
-    /// <summary>Gives back the room of bytes that no record speaks of.</summary>
+    /// <summary>Gives back the room of bytes that no record speaks of; not while a former process of the node may read them.</summary>
     public void Punch(ByteRange range)
     {
-        if (_writer is { } writer)
+        if (_writer is { } writer && !directory.IsShared)
         {
             SparseFile.Punch(writer, range.Offset, range.Length);
         }
@@ -90,6 +90,11 @@ internal sealed class ContentFiles(CacheDirectory directory, Digest digest, Cont
     /// <summary>Gives back the room of all pieces but these: frames of unfinished pieces that a crash left.</summary>
     public void PunchAllBut(PieceSet pieces)
     {
+        if (directory.IsShared)
+        {
+            return;
+        }
+
         using var data = Open(_dataPath, FileMode.Open, FileAccess.ReadWrite);
         var length = RandomAccess.GetLength(data);
         for (var piece = pieces.NextClear(0); piece >= 0;)
@@ -102,8 +107,14 @@ internal sealed class ContentFiles(CacheDirectory directory, Digest digest, Cont
     }
 
     /// <summary>Forgets all pieces, first in the index.</summary>
+    /// <exception cref="IOException">Also when a former process of the node may read them: the files can only be deleted.</exception>
     public void Truncate(IndexHeader header)
     {
+        if (directory.IsShared)
+        {
+            throw new IOException("the former process of this node still reads them");
+        }
+
         OpenIndex(header);
         RandomAccess.SetLength(_index!, IndexFormat.HeaderSize);
         WriteHeader(header);
@@ -123,7 +134,7 @@ internal sealed class ContentFiles(CacheDirectory directory, Digest digest, Cont
         _hasData = false;
         File.Delete(_indexPath);
         File.Delete(_dataPath);
-        if (_writer is { } writer)
+        if (_writer is { } writer && !directory.IsShared)
         {
             RandomAccess.SetLength(writer, 0);
         }

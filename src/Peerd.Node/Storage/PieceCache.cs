@@ -20,13 +20,15 @@ internal sealed class PieceCache : IDisposable
     private readonly LinkedList<CachedContent> _unpinned = new();
     private readonly LinkedList<CachedContent> _idleOpen = new();
     private readonly CacheParts _parts;
+    private readonly CacheLocks _locks;
     private long _evictions;
     private bool _isDisposed;
 
-    private PieceCache(CacheOptions options, TimeProvider time, ILogger log)
+    private PieceCache(CacheOptions options, CacheLocks locks, TimeProvider time, ILogger log)
     {
+        _locks = locks;
         _parts = new CacheParts(
-            new CacheDirectory(options.Directory, log),
+            new CacheDirectory(options.Directory, locks, log),
             new CacheSpace(options.CapacityBytes, EvictOne),
             new DiskHealth(time, log),
             new FrameMemory(options.MemoryBytes),
@@ -66,7 +68,10 @@ internal sealed class PieceCache : IDisposable
     public long MemoryBytes => _parts.Memory.Used;
 
     /// <summary>False when the directory cannot be written to: frames then stay in bounded memory.</summary>
-    public bool IsWritable => _parts.Disk.IsWritable;
+    public bool IsWritable => _parts.Disk.IsWritable && !IsReleased;
+
+    /// <summary>The directory is another process's now: what is there is read, what is new stays in bounded memory.</summary>
+    public bool IsReleased => _parts.Directory.IsReleased;
 
     /// <summary>How many contents were evicted so far.</summary>
     public long Evictions => Volatile.Read(ref _evictions);
@@ -88,9 +93,9 @@ internal sealed class PieceCache : IDisposable
     /// cannot be made or written to is no error: see <see cref="IsWritable"/>.
     /// </summary>
     /// <exception cref="CacheInUseException">Another process has the directory.</exception>
-    public static PieceCache Open(CacheOptions options, TimeProvider time, ILogger<PieceCache> log)
+    public static PieceCache Open(CacheOptions options, TimeProvider time, ILogger<PieceCache> log, CacheLocks? locks = null)
     {
-        var cache = new PieceCache(options, time, log);
+        var cache = new PieceCache(options, locks ?? new CacheLocks(options.Directory), time, log);
         try
         {
             cache._parts.Directory.MakeWritable();
@@ -239,6 +244,17 @@ internal sealed class PieceCache : IDisposable
         content?.Detach(file);
     }
 
+    /// <summary>
+    /// Lets another process have the directory. This one reads on what it knows to be there, until it is disposed, and
+    /// keeps what is new in memory.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">The disk did not finish a change in time; nothing has changed.</exception>
+    public Task ReleaseAsync(CancellationToken cancellationToken) => _parts.Directory.ReleaseAsync(cancellationToken);
+
+    /// <summary>Writes to the directory again after it was released. What the other process has added is found at the next start.</summary>
+    /// <returns>False when another process has it.</returns>
+    public bool TryTakeBack() => _parts.Directory.TryTakeBack();
+
     /// <summary>Closes all files and unlocks the directory. Contents that are still open stay readable.</summary>
     public void Dispose()
     {
@@ -253,7 +269,7 @@ internal sealed class PieceCache : IDisposable
             _idleOpen.Clear();
         }
 
-        _parts.Directory.Dispose();
+        _locks.Dispose();
     }
 
     private bool TryOpen(Digest digest, bool mayBeEmpty, [NotNullWhen(true)] out ContentLease? lease)

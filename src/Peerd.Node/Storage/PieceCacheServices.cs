@@ -16,10 +16,12 @@ internal static class PieceCacheServices
         services.AddSingleton<IValidateOptions<CacheOptions>, CacheOptionsValidator>();
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
+        services.AddSingleton(provider => new CacheLocks(provider.GetRequiredService<IOptions<CacheOptions>>().Value.Directory));
         services.AddSingleton(provider => PieceCache.Open(
             provider.GetRequiredService<IOptions<CacheOptions>>().Value,
             provider.GetRequiredService<TimeProvider>(),
-            provider.GetRequiredService<ILogger<PieceCache>>()));
+            provider.GetRequiredService<ILogger<PieceCache>>(),
+            provider.GetRequiredService<CacheLocks>()));
         services.AddSingleton<CacheMetrics>();
         services.AddHostedService<CacheStart>();
         return services;

@@ -234,6 +234,11 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                 ended.CancelAfter(Timeout.InfiniteTimeSpan);
                 peer.IsSilent = false;
                 _isTalking = true;
+                if (call.ResponseStream.Current.Leaving)
+                {
+                    return;
+                }
+
                 _user.Pushed(call.ResponseStream.Current);
             }
         }

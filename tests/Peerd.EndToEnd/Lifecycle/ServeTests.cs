@@ -93,6 +93,7 @@ public sealed class ServeTests : LabTest
     [InlineData("Cache", "Capacity", "ten bananas")]
     [InlineData("Cache", "Directory", "not/absolute")]
     [InlineData("Origin", "ConnectTimeout", "soon")]
+    [InlineData("Handover", "DrainTime", "soon")]
     public async Task Serve_BadValue_SaysKeyAndValueInOneLine(string section, string key, string value)
     {
         var node = PeerdNode.Create(Lab, "n1");

@@ -30,7 +30,9 @@ internal sealed class StreamingSite : IAsyncDisposable
     /// <param name="blobs">What the store has.</param>
     /// <param name="time">Decides when signatures are over; null is the real time.</param>
     /// <param name="name">Tells its nodes from those of other sites.</param>
-    public static async Task<StreamingSite> StartAsync(Lab lab, int nodes, GeneratedBlob[] blobs, TimeProvider? time = null, string name = "n")
+    /// <param name="change">Changes the section Peerd of what the nodes are started with.</param>
+    public static async Task<StreamingSite> StartAsync(
+        Lab lab, int nodes, GeneratedBlob[] blobs, TimeProvider? time = null, string name = "n", Action<JsonObject>? change = null)
     {
         var store = await SignedStore.StartAsync(time);
         foreach (var blob in blobs)
@@ -41,7 +43,7 @@ internal sealed class StreamingSite : IAsyncDisposable
         var site = new StreamingSite(store, await TokenRegistry.StartAsync(store), [.. Enumerable.Range(1, nodes).Select(i => PeerdNode.Create(lab, $"{name}{i}"))]);
         try
         {
-            await Task.WhenAll(site.Nodes.Select(node => node.StartAsync(site.Configure(node))));
+            await Task.WhenAll(site.Nodes.Select(node => node.StartAsync(site.Configure(node, change))));
             return site;
         }
         catch
@@ -70,7 +72,7 @@ internal sealed class StreamingSite : IAsyncDisposable
         await Store.DisposeAsync();
     }
 
-    private JsonObject Configure(PeerdNode node)
+    private JsonObject Configure(PeerdNode node, Action<JsonObject>? change)
     {
         var configuration = node.Configure(Nodes, Registry.Upstream);
         configuration["Peerd"]!["Blobs"] = new JsonObject
@@ -78,6 +80,7 @@ internal sealed class StreamingSite : IAsyncDisposable
             ["Hosts"] = new JsonArray(Store.Url, UnknownStore),
             ["AllowedNetworks"] = new JsonArray("127.0.0.0/8"),
         };
+        change?.Invoke(configuration["Peerd"]!.AsObject());
         return configuration;
     }
 }

@@ -78,10 +78,10 @@ public sealed class ChartRightsTests
         var rules = manifests.All.OfType<V1ClusterRole>().SelectMany(role => role.Rules).Concat(manifests.All.OfType<V1Role>().SelectMany(role => role.Rules));
 
         Assert.Equal(
-            [" nodes get,list,watch", "apps daemonsets/peerd-uninstall get,list,watch"],
+            [" events create,patch", " nodes get,list,watch", "apps daemonsets/peerd-uninstall get,list,watch"],
             rules.Select(rule => $"{string.Join(',', rule.ApiGroups)} {string.Join(',', rule.Resources)}{string.Concat((rule.ResourceNames ?? []).Select(name => "/" + name))} {string.Join(',', rule.Verbs)}").Order(StringComparer.Ordinal));
         Assert.Equal("peerd", Assert.Single(manifests.All.OfType<V1ClusterRoleBinding>()).RoleRef.Name);
-        Assert.Equal("peerd-uninstall", Assert.Single(manifests.All.OfType<V1RoleBinding>()).RoleRef.Name);
+        Assert.Equal(["peerd", "peerd-uninstall"], manifests.All.OfType<V1RoleBinding>().Select(binding => binding.RoleRef.Name).Order(StringComparer.Ordinal));
     }
 
     [Theory]
@@ -90,10 +90,9 @@ public sealed class ChartRightsTests
     public async Task Facade_AnyPort_IsOnTheNodesOwnLoopback(string set)
     {
         var manifests = await Manifests.OfAsync("--set", set);
-        var port = Assert.Single(manifests.Server.Ports, port => port.Name == "facade");
+        var port = set.EndsWith("31000", StringComparison.Ordinal) ? 31000 : 30000;
 
-        Assert.Equal($"127.0.0.1:{port.ContainerPort}", manifests.Settings["Peerd:Facade:Listen"]);
-        Assert.Equal(("127.0.0.1", port.ContainerPort), (port.HostIP, port.HostPort));
+        Assert.Equal($"127.0.0.1:{port}", manifests.Settings["Peerd:Facade:Listen"]);
     }
 
     [Fact]
@@ -114,6 +113,32 @@ public sealed class ChartRightsTests
         Assert.Equal("/healthz", server.StartupProbe.HttpGet.Path);
         Assert.Equal("/healthz", server.LivenessProbe.HttpGet.Path);
         Assert.Equal("/readyz", server.ReadinessProbe.HttpGet.Path);
-        Assert.All([server.StartupProbe, server.LivenessProbe, server.ReadinessProbe], probe => Assert.Equal("metrics", probe.HttpGet.Port.Value));
+        Assert.All([server.StartupProbe, server.LivenessProbe, server.ReadinessProbe], probe => Assert.Equal("30004", probe.HttpGet.Port.Value));
+    }
+
+    // On the network of the node a port that is declared is one of the node, and the second pod is not scheduled.
+    [Fact]
+    public async Task Upgrade_SecondPodOnTheNode_IsAllowedAndAwaited()
+    {
+        var manifests = await Manifests.OfAsync("--set", "peerd.maxSurge=2");
+        var rolling = manifests.Node.Spec.UpdateStrategy.RollingUpdate;
+        var pod = manifests.Node.Spec.Template.Spec;
+
+        Assert.Equal(("2", "0"), (rolling.MaxSurge.Value, rolling.MaxUnavailable.Value));
+        Assert.All(Manifests.ContainersOf(pod), container => Assert.Empty(container.Ports ?? []));
+        Assert.True(manifests.Node.Spec.MinReadySeconds > 0);
+        Assert.True(pod.TerminationGracePeriodSeconds > 48, "20 s for the new process, the drain time, and 3 s");
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Events_Value_DecidesOnTheRightAndThePod(bool enabled)
+    {
+        var manifests = await Manifests.OfAsync("--set", $"peerd.events.enabled={(enabled ? "true" : "false")}");
+        var names = manifests.Server.Env.Where(variable => variable.Name.StartsWith("Peerd__Events__", StringComparison.Ordinal)).Select(variable => $"{variable.Name} {variable.ValueFrom.FieldRef.FieldPath}");
+
+        Assert.Equal(enabled ? ["Peerd__Events__Pod metadata.name", "Peerd__Events__Namespace metadata.namespace", "Peerd__Events__Uid metadata.uid"] : [], names);
+        Assert.Equal(enabled, manifests.All.OfType<V1Role>().Any(role => role.Rules.Any(rule => rule.Resources.Contains("events"))));
     }
 }

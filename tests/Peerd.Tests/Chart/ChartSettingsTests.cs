@@ -13,12 +13,13 @@ public sealed class ChartSettingsTests
 
         Assert.Equal(
             [
-                "Peerd:Cache:Capacity=20GiB", "Peerd:Cache:Directory=/var/lib/peerd", "Peerd:Facade:Listen=127.0.0.1:30000", "Peerd:Log:Level=Information",
+                "Peerd:Cache:Capacity=20GiB", "Peerd:Cache:Directory=/var/lib/peerd", "Peerd:Events:Namespace=n1", "Peerd:Events:Pod=n1", "Peerd:Events:Uid=n1", "Peerd:Facade:Listen=127.0.0.1:30000",
+                "Peerd:Handover:DrainTime=25s", "Peerd:Handover:Enabled=True", "Peerd:Log:Level=Information",
                 "Peerd:Membership:Source=kubernetes", "Peerd:Membership:StateFile=/var/lib/peerd/members.json", "Peerd:Mesh:Listen=0.0.0.0:30001",
                 "Peerd:Metrics:Listen=0.0.0.0:30004", "Peerd:Node:Name=n1",
             ],
             ValuesOf(manifests));
-        Assert.Equal("spec.nodeName", Assert.Single(manifests.Server.Env).ValueFrom.FieldRef.FieldPath);
+        Assert.Equal("spec.nodeName", manifests.Server.Env[0].ValueFrom.FieldRef.FieldPath);
         Assert.Equal(["serve", "--config", "/etc/peerd/settings.json"], manifests.Server.Args);
         Assert.Contains(manifests.Server.VolumeMounts, mount => mount is { Name: "settings", MountPath: "/etc/peerd" });
     }
@@ -75,8 +76,11 @@ public sealed class ChartSettingsTests
         var endpoint = Assert.Single(monitor.Spec.PodMetricsEndpoints);
 
         Assert.Equal(manifests.Node.Spec.Selector.MatchLabels, monitor.Spec.Selector.MatchLabels);
-        Assert.Equal(("metrics", "/metrics/prometheus", "15s"), (endpoint.Port, endpoint.Path, endpoint.Interval));
-        Assert.Contains(manifests.Server.Ports, port => port.Name == endpoint.Port);
+        Assert.Equal(("/metrics/prometheus", "15s"), (endpoint.Path, endpoint.Interval));
+        Assert.Equal(
+            ["keep __meta_kubernetes_pod_container_name peerd", "__address__ __meta_kubernetes_pod_ip $1:30004", "__address__ __meta_kubernetes_pod_ip [$1]:30004"],
+            endpoint.Relabelings.Select(rule => $"{rule.Action ?? rule.TargetLabel} {Assert.Single(rule.SourceLabels)} {rule.Replacement ?? rule.Regex}"));
+        Assert.Equal(("peerd", 1), (manifests.Server.Name, manifests.Node.Spec.Template.Spec.Containers.Count));
         Assert.Equal("mine", monitor.Metadata.Labels["release"]);
     }
 

@@ -15,7 +15,8 @@ public sealed class ChartValuesTests
     [
         "Node:Name", "Node:Zone", "Facade:Listen", "Mesh:Listen", "Metrics:Listen", "Membership:Source", "Membership:Members:*:Name",
         "Membership:Members:*:Address", "Membership:Members:*:Zone", "Membership:Kubeconfig", "Membership:StateFile", "Cache:Directory",
-        "Cache:Capacity", "Mesh:Tls:Certificate", "Mesh:Tls:Key", "Mesh:Tls:Authority", "Mesh:Tls:Domain", "Mesh:Tls:Names", "Origin:CredentialsFile", "Log:Level",
+        "Cache:Capacity", "Mesh:Tls:Certificate", "Mesh:Tls:Key", "Mesh:Tls:Authority", "Mesh:Tls:Domain", "Mesh:Tls:Names", "Origin:CredentialsFile",
+        "Events:Pod", "Events:Namespace", "Events:Uid", "Handover:Enabled", "Handover:DrainTime", "Log:Level",
     ];
 
     private readonly ChartValues _values = ChartValues.Read();
@@ -82,7 +83,7 @@ public sealed class ChartValuesTests
     [InlineData("peerd.ports.mesh=70000", "mesh")]
     [InlineData("peerd.cache.capacity=lots", "capacity")]
     [InlineData("peerd.cache.folder=var/lib", "folder")]
-    [InlineData("peerd.maxUnavailable=0", "maxUnavailable")]
+    [InlineData("peerd.maxSurge=0", "maxSurge")]
     [InlineData("peerd.tolerations[0].efect=NoSchedule", "efect")]
     [InlineData("peerd.mesh.tls.mode=secret", "secret")]
     [InlineData("peerd.mesh.tls.mode=certManager", "name")]
@@ -91,6 +92,7 @@ public sealed class ChartValuesTests
     [InlineData("peerd.settings.Mesh.Tls.Key=/key", "Key")]
     [InlineData("peerd.settings.Facade.Listen=0.0.0.0:30000", "Listen")]
     [InlineData("peerd.settings.Node.Name=n1", "Node")]
+    [InlineData("peerd.settings.Handover.Enabled=false", "Handover")]
     [InlineData("peerd.settings.Cache.Directory=/cache", "Directory")]
     [InlineData("peerd.settings.Origin.Registries[0].Nam=ghcr.io", "Nam")]
     public async Task Template_WrongValue_IsRefused(string set, string expected) => await AssertRefusedAsync(set, expected);

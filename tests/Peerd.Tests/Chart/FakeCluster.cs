@@ -48,7 +48,7 @@ internal sealed class FakeCluster : IAsyncDisposable
         cluster._answers["/api/v1"] = Resources("v1", ("configmaps", "ConfigMap", true), ("secrets", "Secret", true), ("serviceaccounts", "ServiceAccount", true));
         cluster._answers["/apis/apps/v1"] = Resources("apps/v1", ("daemonsets", "DaemonSet", true));
         cluster._answers["/apis/rbac.authorization.k8s.io/v1"] = Resources(
-            "rbac.authorization.k8s.io/v1", ("clusterroles", "ClusterRole", false), ("clusterrolebindings", "ClusterRoleBinding", false));
+            "rbac.authorization.k8s.io/v1", ("clusterroles", "ClusterRole", false), ("clusterrolebindings", "ClusterRoleBinding", false), ("roles", "Role", true), ("rolebindings", "RoleBinding", true));
         if (release is not null)
         {
             var metadata = new JsonObject { ["name"] = name, ["namespace"] = "kube-system" };

@@ -31,12 +31,30 @@ internal sealed class PodMonitorSpec
 
 internal sealed class PodMonitorEndpoint
 {
-    [JsonPropertyName("port")]
-    public string Port { get; set; } = string.Empty;
-
     [JsonPropertyName("path")]
     public string Path { get; set; } = string.Empty;
 
     [JsonPropertyName("interval")]
     public string Interval { get; set; } = string.Empty;
+
+    [JsonPropertyName("relabelings")]
+    public List<PodMonitorRelabeling> Relabelings { get; set; } = [];
+}
+
+internal sealed class PodMonitorRelabeling
+{
+    [JsonPropertyName("sourceLabels")]
+    public List<string> SourceLabels { get; set; } = [];
+
+    [JsonPropertyName("action")]
+    public string? Action { get; set; }
+
+    [JsonPropertyName("regex")]
+    public string? Regex { get; set; }
+
+    [JsonPropertyName("targetLabel")]
+    public string? TargetLabel { get; set; }
+
+    [JsonPropertyName("replacement")]
+    public string? Replacement { get; set; }
 }

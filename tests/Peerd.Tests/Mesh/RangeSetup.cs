@@ -19,19 +19,25 @@ internal sealed class RangeSetup : IDisposable
     private readonly CacheFolder _folder = new();
     private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
     private readonly CancellationTokenSource _ended = new();
+    private readonly MeshDrain _drain;
     private readonly RangeServer _server;
 
     public RangeSetup(int uploads = 64)
     {
         Cache = _folder.Open();
+        _drain = new MeshDrain(Time);
         _server = new RangeServer(
             Cache,
             Incoming,
             new PeerTraffic(),
             Options.Create(new MeshOptions { Uploads = $"{uploads}" }),
             new MeshMetrics(_services.GetRequiredService<IMeterFactory>()),
+            _drain,
             Time);
     }
+
+    /// <summary>The process is about to stop.</summary>
+    public void Leave() => _drain.Leave();
 
     public PieceCache Cache { get; }
 
@@ -52,6 +58,7 @@ internal sealed class RangeSetup : IDisposable
     {
         _ended.Cancel();
         _ended.Dispose();
+        _drain.Dispose();
         Cache.Dispose();
         _folder.Dispose();
         _services.Dispose();

@@ -28,6 +28,7 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
     private string? _version;
     private long _listedAt;
     private bool _isLost;
+    private volatile bool _isSynced;
     private bool _saidThatSelfIsMissing;
 
     /// <param name="api">Where the nodes are read.</param>
@@ -44,7 +45,9 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
         _resync = options.ResyncValue;
         _table = new NodeTable(self.Address.Port, options.NotReadyGraceValue);
         _file = new MembersFile(options.StateFile, logger);
-        _lists = new Latest<MemberList>(_file.Load() is { Members.Count: > 0 } saved ? saved : new MemberList([self]));
+        var saved = _file.Load() is { Members.Count: > 0 } list ? list : null;
+        _isSynced = saved is not null;
+        _lists = new Latest<MemberList>(saved ?? new MemberList([self]));
         _retries = new ResiliencePipelineBuilder { TimeProvider = time }
             .AddRetry(new RetryStrategyOptions
             {
@@ -64,6 +67,8 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
     }
 
     public IAsyncEnumerable<MemberList> WatchAsync(CancellationToken cancellationToken) => _lists.WatchAsync(cancellationToken);
+
+    public bool IsSynced => _isSynced;
 
     public override void Dispose()
     {
@@ -162,6 +167,8 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
                 _lists.Publish(members);
                 await _file.SaveAsync(members, stoppingToken);
             }
+
+            _isSynced = true;
         }
     }
 

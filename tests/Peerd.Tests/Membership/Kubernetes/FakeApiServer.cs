@@ -13,7 +13,7 @@ using Microsoft.Extensions.Logging;
 namespace Peerd.Tests.Membership.Kubernetes;
 
 /// <summary>
-/// The nodes part of an API server, on loopback: lists in parts, chunked watches with bookmarks, versions that are forgotten
+/// The nodes and events of an API server, on loopback: lists in parts, chunked watches with bookmarks, versions that are forgotten
 /// (410), and whatever else one does to its clients. Thread-safe.
 /// </summary>
 internal sealed class FakeApiServer : IAsyncDisposable
@@ -23,6 +23,7 @@ internal sealed class FakeApiServer : IAsyncDisposable
     private readonly SortedDictionary<string, JsonObject> _nodes = new(StringComparer.Ordinal);
     private readonly List<(int Version, string Line)> _events = [];
     private readonly ConcurrentQueue<string> _requests = new();
+    private readonly SortedDictionary<string, JsonObject> _podEvents = new(StringComparer.Ordinal);
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private CancellationTokenSource _watches = new();
     private int _version = 100;
@@ -47,6 +48,30 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
     /// <summary>Answers each request with this status; 0: properly.</summary>
     public int Status { get; set; }
+
+    /// <summary>Requests about events wait until it is completed; null: they do not.</summary>
+    public TaskCompletionSource? HoldEvents { get; set; }
+
+    /// <summary>Events of pods, by name.</summary>
+    public IReadOnlyList<JsonObject> PodEvents
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _podEvents.Values.Select(item => item.DeepClone().AsObject())];
+            }
+        }
+    }
+
+    /// <summary>Their time is over.</summary>
+    public void ForgetPodEvents()
+    {
+        lock (_lock)
+        {
+            _podEvents.Clear();
+        }
+    }
 
     public static async Task<FakeApiServer> StartAsync()
     {
@@ -159,6 +184,11 @@ internal sealed class FakeApiServer : IAsyncDisposable
     private async Task HandleAsync(HttpContext context)
     {
         _requests.Enqueue($"{context.Request.Path}{context.Request.QueryString}");
+        if (context.Request.Path.Value!.Contains("/events", StringComparison.Ordinal) && HoldEvents is { } hold)
+        {
+            await hold.Task.WaitAsync(context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
         if (Status != 0)
         {
             context.Response.StatusCode = Status;
@@ -166,7 +196,68 @@ internal sealed class FakeApiServer : IAsyncDisposable
         }
 
         context.Response.ContentType = "application/json";
+        if (context.Request.Path.StartsWithSegments("/api/v1/namespaces/peerd-ns/events", StringComparison.Ordinal, out var name))
+        {
+            await AnswerEventAsync(context, name.Value!.TrimStart('/'));
+            return;
+        }
+
         await (context.Request.Query["watch"] == "true" ? WatchAsync(context) : ListAsync(context));
+    }
+
+    // As the real one: what is missing or of the wrong namespace is refused, and a patch needs its media type.
+    private async Task AnswerEventAsync(HttpContext context, string name)
+    {
+        var isGet = HttpMethods.IsGet(context.Request.Method);
+        var body = isGet ? null : (await JsonNode.ParseAsync(context.Request.Body, cancellationToken: context.RequestAborted))!.AsObject();
+        JsonObject? answer = null;
+        lock (_lock)
+        {
+            if (isGet)
+            {
+                answer = new JsonObject
+                {
+                    ["kind"] = "EventList",
+                    ["apiVersion"] = "v1",
+                    ["metadata"] = new JsonObject { ["resourceVersion"] = $"{_version}" },
+                    ["items"] = new JsonArray([.. _podEvents.Values.Select(item => item.DeepClone())]),
+                };
+            }
+            else if (HttpMethods.IsPost(context.Request.Method) && context.Request.ContentType == "application/json" && body!["involvedObject"]?["namespace"]?.GetValue<string>() == "peerd-ns")
+            {
+                var metadata = body["metadata"]!;
+                metadata["creationTimestamp"] = body["firstTimestamp"]!.DeepClone();
+                if (!_podEvents.TryAdd(metadata["name"]!.GetValue<string>(), answer = body))
+                {
+                    context.Response.StatusCode = StatusCodes.Status409Conflict;
+                    return;
+                }
+            }
+            else if (HttpMethods.IsPatch(context.Request.Method) && context.Request.ContentType == "application/merge-patch+json")
+            {
+                if (_podEvents.TryGetValue(name, out answer))
+                {
+                    foreach (var (key, value) in body!)
+                    {
+                        answer[key] = value?.DeepClone();
+                    }
+                }
+                else
+                {
+                    context.Response.StatusCode = StatusCodes.Status404NotFound;
+                    return;
+                }
+            }
+            else
+            {
+                context.Response.StatusCode = StatusCodes.Status422UnprocessableEntity;
+                return;
+            }
+
+            answer = answer.DeepClone().AsObject();
+        }
+
+        await context.Response.WriteAsync(answer.ToJsonString());
     }
 
     private async Task ListAsync(HttpContext context)

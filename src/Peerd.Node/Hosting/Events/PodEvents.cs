@@ -1,0 +1,76 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Facade;
+using Peerd.Node.Membership;
+using Peerd.Node.Mesh;
+using Peerd.Node.Ring;
+
+namespace Peerd.Node.Hosting.Events;
+
+/// <summary>
+/// Tells Kubernetes, as events of the node's pod, what has become of the node: looks at it every second, from outside the
+/// paths of data. Does nothing outside of Kubernetes.
+/// </summary>
+internal sealed class PodEvents(
+    IOptions<EventOptions> options,
+    IOptions<MembershipOptions> membership,
+    IMembershipSource members,
+    RingSource rings,
+    NodeIdentity self,
+    PeerConnections peers,
+    MeshMetrics mesh,
+    FacadeMetrics facade,
+    IMeterFactory meters,
+    TimeProvider time,
+    ILogger<PodEvents> logger) : BackgroundService
+{
+    public const string DroppedName = "peerd.events.dropped";
+
+    private static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(1);
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        if (!options.Value.AreOn)
+        {
+            return;
+        }
+
+        using var api = new EventApi(MembershipRegistration.ClusterOf(membership.Value), options.Value, self.Name, time);
+        var sender = new EventSender(api, time, logger);
+        meters.Create(FacadeMetrics.MeterName).CreateObservableCounter(DroppedName, () => sender.Dropped, "{event}", "Events of the pod that were not written because newer ones came too fast");
+        try
+        {
+            await Task.WhenAll(sender.RunAsync(stoppingToken), LookAsync(sender, stoppingToken));
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+        }
+    }
+
+    private async Task LookAsync(EventSender sender, CancellationToken cancellationToken)
+    {
+        var rules = new EventRules();
+        var reach = new MeshReach(peers, time);
+        var start = time.GetTimestamp();
+        var wasSynced = false;
+        using var timer = new PeriodicTimer(LookInterval, time);
+        while (await timer.WaitForNextTickAsync(cancellationToken))
+        {
+            // The ring follows a list a little later: it is what the members are when they were known a look ago.
+            var isSynced = wasSynced;
+            wasSynced = members.IsSynced;
+            var ring = rings.Current;
+            var others = ring.Count - (ring.IndexOf(self.Name) < 0 ? 0 : 1);
+            var state = new NodeState(
+                isSynced && ring.Count > 0,
+                others,
+                others > 0 ? await reach.LookAsync(cancellationToken) : null,
+                mesh.ReceivedBytes,
+                facade.Failures);
+            foreach (var news in rules.Look(state, time.GetElapsedTime(start)))
+            {
+                sender.Send(news);
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+using System.Collections.Concurrent;
+using Peerd.EndToEnd.Harness;
+
+namespace Peerd.EndToEnd.Lifecycle;
+
+/// <summary>A blob as a reader asks a node for it.</summary>
+/// <param name="Target">What stands in the request line.</param>
+/// <param name="Bytes">What is to come.</param>
+internal sealed record ReadBlob(string Target, byte[] Bytes);
+
+/// <summary>
+/// Clients of one facade that read ranges of 64 KiB at a steady pace and retry nothing: half of them over one connection as
+/// long as the node does not say that it ends, the others over a new one for each read.
+/// </summary>
+internal sealed class RangeReaders(string authority, int clients, TimeSpan pace)
+{
+    private const int RangeSize = 64 * 1024;
+    private const int KeptFailures = 20;
+
+    private readonly ConcurrentQueue<string> _failures = new();
+    private volatile ReadBlob[] _blobs = [];
+    private int _reads;
+    private int _connections;
+
+    /// <summary>Reads whose bytes were right.</summary>
+    public int Reads => Volatile.Read(ref _reads);
+
+    /// <summary>Connections that were opened.</summary>
+    public int Connections => Volatile.Read(ref _connections);
+
+    /// <summary>The first few reads that failed or were wrong.</summary>
+    public IReadOnlyCollection<string> Failures => _failures;
+
+    /// <summary>What is read from now on.</summary>
+    public void Read(params ReadBlob[] blobs) => _blobs = blobs;
+
+    /// <summary>Reads until cancelled; what is under way then is finished.</summary>
+    public Task RunAsync(CancellationToken cancellationToken) => Task.WhenAll(Enumerable.Range(0, clients).Select(i => RunAsync(i, cancellationToken)));
+
+    private async Task RunAsync(int client, CancellationToken cancellationToken)
+    {
+        var random = new Random(client);
+        var keepsAlive = client % 2 == 0;
+        WireConnection? connection = null;
+        using var timer = new PeriodicTimer(pace);
+        try
+        {
+            while (!cancellationToken.IsCancellationRequested && _failures.Count < KeptFailures && await timer.WaitForNextTickAsync(CancellationToken.None))
+            {
+                var blob = _blobs[random.Next(_blobs.Length)];
+                var offset = random.Next(blob.Bytes.Length - RangeSize);
+                try
+                {
+                    connection ??= await ConnectAsync();
+                    await ReadAsync(connection, blob, offset);
+                    Interlocked.Increment(ref _reads);
+                }
+                catch (Exception e)
+                {
+                    _failures.Enqueue($"read {Reads} of {blob.Target[..Math.Min(40, blob.Target.Length)]} by {(keepsAlive ? "an old" : "a new")} connection: {e.GetType().Name} {e.Message}");
+                    connection?.Dispose();
+                    connection = null;
+                    continue;
+                }
+
+                if (!keepsAlive || !connection.IsIdle)
+                {
+                    connection.Dispose();
+                    connection = null;
+                }
+            }
+        }
+        finally
+        {
+            connection?.Dispose();
+        }
+    }
+
+    private async Task<WireConnection> ConnectAsync()
+    {
+        Interlocked.Increment(ref _connections);
+        using var deadline = new CancellationTokenSource(LabTest.PullTimeout);
+        return await WireConnection.ConnectAsync(authority, deadline.Token);
+    }
+
+    private static async Task ReadAsync(WireConnection connection, ReadBlob blob, int offset)
+    {
+        using var deadline = new CancellationTokenSource(LabTest.PullTimeout);
+        var head = await connection.AskAsync(blob.Target, [$"Range: bytes={offset}-{offset + RangeSize - 1}"], deadline.Token);
+        var body = await connection.ReadBodyAsync(head, RangeSize, deadline.Token);
+        if (head.Status != 206 || !body.AsSpan().SequenceEqual(blob.Bytes.AsSpan(offset, RangeSize)))
+        {
+            throw new InvalidDataException($"status {head.Status}, {body.Length} bytes, {body.AsSpan().CommonPrefixLength(blob.Bytes.AsSpan(offset, RangeSize))} of them right");
+        }
+    }
+}

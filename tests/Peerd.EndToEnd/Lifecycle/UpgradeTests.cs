@@ -1,0 +1,168 @@
+using System.Collections.Concurrent;
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Http;
+using Peerd.EndToEnd.Harness;
+using Peerd.EndToEnd.Streaming;
+
+namespace Peerd.EndToEnd.Lifecycle;
+
+/// <summary>One process of a node follows another while its clients read.</summary>
+public sealed class UpgradeTests : LabTest
+{
+    private const int MiB = 1 << 20;
+
+    /// <summary>Reads before, between and after the restarts.</summary>
+    private const int SomeReads = 1500;
+
+    private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(30);
+
+    private readonly ConcurrentDictionary<string, GeneratedBlob> _blobs = new(StringComparer.Ordinal);
+    private LabServer _registry = null!;
+    private StreamingSite _site = null!;
+
+    /// <summary>A registry that asks nobody for a token, with the blobs of the store.</summary>
+    public override async ValueTask InitializeAsync() => _registry = await LabServer.StartAsync(async context =>
+    {
+        if (_blobs.TryGetValue(context.Request.Path.Value!.Split('/')[^1], out var blob))
+        {
+            await _site.Store.SendAsync(context, blob);
+        }
+        else
+        {
+            context.Response.StatusCode = StatusCodes.Status404NotFound;
+        }
+    });
+
+    [Fact]
+    public async Task Upgrade_TwiceUnderReads_NoReadFails()
+    {
+        var blobs = Enumerable.Range(0, 4).Select(i => new GeneratedBlob(24 * MiB + i, seed: 90 + i)).ToArray();
+        await using var site = _site = await StreamingSite.StartAsync(Lab, 2, blobs, change: HandOver);
+        var node = site.Nodes[0];
+        ReadBlob[] asked = [Mirrored(blobs[0]), Signed(site, blobs[1]), Mirrored(blobs[2]), Signed(site, blobs[3])];
+
+        // 20 clients, one read each every 20 ms: 1,000 reads per second, on an idle machine.
+        var readers = new RangeReaders(node.Facade.Authority, clients: 20, TimeSpan.FromMilliseconds(20));
+        var neighbour = new RangeReaders(site.Nodes[1].Facade.Authority, clients: 2, TimeSpan.FromMilliseconds(40));
+        readers.Read(asked[..2]);
+        neighbour.Read(asked[..2]);
+        using var end = new CancellationTokenSource();
+        var start = TimeProvider.System.GetTimestamp();
+        var running = Task.WhenAll(readers.RunAsync(end.Token), neighbour.RunAsync(end.Token));
+        await MoreReadsAsync(node.Process, readers);
+
+        // The old one is told to stop when the new one serves, as the kubelet does; and the next time too early.
+        foreach (var (sign, news) in new[] { ("serves", 3), ("is starting", 4) })
+        {
+            var old = node.Process;
+            readers.Read(asked[..news]);
+            neighbour.Read(asked[..news]);
+            await node.LaunchAsync();
+            await Wait.UntilAsync($"'{sign}'", old, () => Task.FromResult(old.Output.Any(line => line.Contains($"A new process of this node {sign}", StringComparison.Ordinal))), PullTimeout);
+            Assert.Equal(0, await old.StopAsync(StopLimit));
+            Assert.False(node.Process.HasExited, node.Process.Tail());
+            await MoreReadsAsync(node.Process, readers);
+        }
+
+        await end.CancelAsync();
+        await running;
+        var seconds = TimeProvider.System.GetElapsedTime(start).TotalSeconds;
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"{readers.Reads} reads over {readers.Connections} connections in {seconds:0.0} s ({readers.Reads / seconds:0} a second) and {neighbour.Reads} at another node; origin: {site.Store.Bytes} of {blobs.Sum(blob => blob.Size)} bytes");
+        Assert.True(readers.Failures.Count + neighbour.Failures.Count == 0, string.Join('\n', readers.Failures.Concat(neighbour.Failures)));
+        Assert.True(neighbour.Reads > 0);
+    }
+
+    [Fact]
+    public async Task Upgrade_NewProcessDies_OldOneGoesOnAndCaches()
+    {
+        var blobs = Enumerable.Range(0, 2).Select(i => new GeneratedBlob(8 * MiB, seed: 95 + i)).ToArray();
+        await using var site = _site = await StreamingSite.StartAsync(Lab, 1, blobs, change: HandOver);
+        var node = site.Nodes[0];
+        var old = node.Process;
+        var next = await node.LaunchAsync();
+        await Wait.UntilAsync("the new process serves", old, () => Said(old, "A new process of this node serves"), PullTimeout);
+
+        await next.KillAsync();
+        await Wait.UntilAsync("the old process goes on", old, () => Said(old, "The new process of this node is gone"), PullTimeout);
+        await ReadAllAsync(node, Mirrored(blobs[0]));
+        var third = await node.LaunchAsync();
+        await Wait.UntilAsync("the third process serves", old, () => Said(old, "A new process of this node serves", times: 2), PullTimeout);
+        Assert.Equal(0, await old.StopAsync(StopLimit));
+        var before = site.Store.Bytes;
+        await ReadAllAsync(node, Mirrored(blobs[0]));
+
+        Assert.Equal(before, site.Store.Bytes);
+        Assert.False(third.HasExited);
+    }
+
+    [Fact]
+    public async Task Serve_SecondTimeWithoutHandover_IsRefusedAndTheFirstGoesOn()
+    {
+        var node = PeerdNode.Create(Lab, "n1");
+        await node.StartAsync([node]);
+        var first = node.Process;
+
+        var second = await node.LaunchAsync();
+
+        Assert.NotEqual(0, await second.WaitForExitAsync(StopLimit));
+        Assert.Contains("in use", Assert.Single(second.Errors), StringComparison.OrdinalIgnoreCase);
+        Assert.False(first.HasExited);
+    }
+
+    [Fact]
+    public async Task Serve_HandoverWithAnotherCacheOnTheSamePort_IsRefused()
+    {
+        var node = PeerdNode.Create(Lab, "n1");
+        var configuration = node.Configure([node]);
+        HandOver(configuration["Peerd"]!.AsObject());
+        await node.StartAsync(configuration);
+        configuration["Peerd"]!["Cache"]!["Directory"] = Lab.CreateFolder("another");
+        node.WriteConfiguration(configuration);
+
+        var second = await node.LaunchAsync();
+
+        Assert.NotEqual(0, await second.WaitForExitAsync(StopLimit));
+        Assert.Contains(node.Facade.Authority, Assert.Single(second.Errors), StringComparison.Ordinal);
+    }
+
+    private void HandOver(JsonObject settings)
+    {
+        settings["Handover"] = new JsonObject { ["Enabled"] = true };
+        settings["Origin"]!["Registries"]!.AsArray().Add(new JsonObject { ["Name"] = new Uri(_registry.Url).Authority, ["Endpoint"] = _registry.Url });
+    }
+
+    private ReadBlob Mirrored(GeneratedBlob blob)
+    {
+        _blobs[$"{blob.Digest}"] = blob;
+        return new($"/v2/team/app/blobs/{blob.Digest}?ns={new Uri(_registry.Url).Authority}", BytesOf(blob));
+    }
+
+    private static ReadBlob Signed(StreamingSite site, GeneratedBlob blob) =>
+        new($"/blobs/{site.Store.Url}{site.Store.Sign(blob.Digest)}", BytesOf(blob));
+
+    private static byte[] BytesOf(GeneratedBlob blob)
+    {
+        var bytes = new byte[blob.Size];
+        blob.Read(0, bytes);
+        return bytes;
+    }
+
+    private static Task MoreReadsAsync(RunningProcess process, RangeReaders readers)
+    {
+        var goal = readers.Reads + SomeReads;
+        return Wait.UntilAsync($"{goal} reads are done", process, () => Task.FromResult(readers.Reads >= goal || readers.Failures.Count > 0), PullTimeout);
+    }
+
+    private static Task<bool> Said(RunningProcess process, string text, int times = 1) =>
+        Task.FromResult(process.Output.Count(line => line.Contains(text, StringComparison.Ordinal)) >= times);
+
+    private static async Task ReadAllAsync(PeerdNode node, ReadBlob blob)
+    {
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        using var connection = await WireConnection.ConnectAsync(node.Facade.Authority, deadline.Token);
+        var head = await connection.AskAsync(blob.Target, [], deadline.Token);
+        Assert.Equal(200, head.Status);
+        Assert.True((await connection.ReadBodyAsync(head, blob.Bytes.Length, deadline.Token)).AsSpan().SequenceEqual(blob.Bytes));
+    }
+}

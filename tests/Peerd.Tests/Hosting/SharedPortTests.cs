@@ -1,0 +1,72 @@
+using System.Net;
+using System.Net.Sockets;
+using Peerd.Node.Hosting;
+
+namespace Peerd.Tests.Hosting;
+
+public sealed class SharedPortTests
+{
+    private const int Connections = 50;
+
+    [Theory]
+    [InlineData("127.0.0.1")]
+    [InlineData("::1")]
+    public async Task Listen_TwoSockets_TheNewestGetsAllConnections(string address)
+    {
+        using var first = SharedPort.Bind(new IPEndPoint(IPAddress.Parse(address), 0));
+        var endPoint = (IPEndPoint)first.LocalEndPoint!;
+        first.Listen(2 * Connections);
+        SharedPort.PreferTheNewest(first);
+        await ConnectAsync(endPoint);
+        Assert.Equal(Connections, Accepted(first));
+
+        var second = SharedPort.Bind(endPoint);
+        second.Listen(2 * Connections);
+        await ConnectAsync(endPoint);
+        Assert.Equal((0, Connections), (Accepted(first), Accepted(second)));
+
+        // It is gone: the other one has all again; and one that comes later is the newest then.
+        second.Dispose();
+        await ConnectAsync(endPoint);
+        Assert.Equal(Connections, Accepted(first));
+        using var third = SharedPort.Bind(endPoint);
+        third.Listen(2 * Connections);
+        first.Dispose();
+        using var fourth = SharedPort.Bind(endPoint);
+        fourth.Listen(2 * Connections);
+        await ConnectAsync(endPoint);
+        Assert.Equal((0, Connections), (Accepted(third), Accepted(fourth)));
+    }
+
+    [Fact]
+    public void Bind_SocketOfAProgramThatDoesNotShare_IsRefused()
+    {
+        using var other = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        other.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        other.Listen();
+
+        Assert.Equal(SocketError.AddressAlreadyInUse, Assert.Throws<SocketException>(() => SharedPort.Bind((IPEndPoint)other.LocalEndPoint!)).SocketErrorCode);
+    }
+
+    private static async Task ConnectAsync(IPEndPoint endPoint)
+    {
+        for (var i = 0; i < Connections; i++)
+        {
+            using var client = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+            await client.ConnectAsync(endPoint);
+        }
+    }
+
+    // A connection is in the queue once it was made.
+    private static int Accepted(Socket listening)
+    {
+        var count = 0;
+        while (listening.Poll(0, SelectMode.SelectRead))
+        {
+            listening.Accept().Dispose();
+            count++;
+        }
+
+        return count;
+    }
+}
