@@ -17,6 +17,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>Segment that is granted to find out the size.</summary>
     private const int Probe = 0;
 
+    private const double WeightOfNews = 0.2;
+
     private readonly Dictionary<string, Participant> _participants = new(StringComparer.Ordinal);
 
     /// <summary>All participants, in no order.</summary>
@@ -40,6 +42,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private TimeSpan _yieldsUntil = TimeSpan.MinValue;
     private TimeSpan _lease = policy.Lease;
     private bool _hasLeaseExpired;
+
+    /// <summary>How long reading a segment from the origin takes; null until one was read.</summary>
+    private TimeSpan? _usualReading;
     private TimeSpan _askedElsewhereUntil = TimeSpan.MinValue;
 
     /// <summary>Nobody asks.</summary>
@@ -735,6 +740,30 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
             Revoke(participant, segments, now);
         }
+
+        EndSlowGrants(participant, now);
+    }
+
+    /// <summary>Who has a thin link reads on as long as bytes arrive, and all others wait for what it reads.</summary>
+    private void EndSlowGrants(Participant participant, TimeSpan now)
+    {
+        if (_table is not { } table || _usualReading is not { } usual || participant.Grants.Count == 0)
+        {
+            return;
+        }
+
+        var least = policy.LeastHeld(_askers, table.Layout);
+        var patience = policy.SlowReading * usual;
+        if (!participant.IsBehind(least) || !_askers.Exists(other => other.Asker is { CanReachOrigin: true, Wanted: null, Expired: 0 } && !other.IsBehind(least)))
+        {
+            return;
+        }
+
+        foreach (var slow in participant.Grants.Where(grant => now - grant.SegmentSince > (patience > policy.ReadingPatience ? patience : policy.ReadingPatience)).ToList())
+        {
+            participant.Asker!.NoGrantsUntil = now + policy.LongestBan;
+            Revoke(participant, [.. slow.Segments], now);
+        }
     }
 
     private void Revoke(Participant reader, List<int> segments, TimeSpan now)
@@ -743,13 +772,32 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         foreach (var segment in segments)
         {
             _table?.Release(reader, segment);
+            EndFetchesBehind(reader, segment);
         }
     }
 
-    private static void NoteProgress(Participant participant, PieceSet pieces, SegmentTable table, TimeSpan now)
+    /// <summary>Who was to get the segment from a reader that reads it no more, or from one of those, gets it elsewhere.</summary>
+    private void EndFetchesBehind(Participant reader, int segment)
+    {
+        foreach (var fetch in reader.Serving.Where(fetch => fetch.Segment == segment).ToList())
+        {
+            _table!.End(fetch);
+            EndFetchesBehind(fetch.To, segment);
+        }
+    }
+
+    private void NoteProgress(Participant participant, PieceSet pieces, SegmentTable table, TimeSpan now)
     {
         foreach (var grant in participant.Grants)
         {
+            var read = grant.Segments.Count(segment => table.HoldsAll(pieces, segment));
+            if (read > 0)
+            {
+                var each = (now - grant.SegmentSince) / read;
+                _usualReading = _usualReading is { } usual ? usual + ((each - usual) * WeightOfNews) : each;
+                grant.SegmentSince = now;
+            }
+
             if (grant.Segments.Sum(segment => table.CountHeld(pieces, segment)) > grant.Arrived)
             {
                 grant.LastProgress = now;

@@ -1,3 +1,5 @@
+using Peerd.Contracts;
+
 namespace Peerd.Node.Swarm;
 
 /// <summary>Constants of the owner's policy.</summary>
@@ -21,6 +23,19 @@ internal sealed record CoordinatorPolicy
     /// </summary>
     public double FarBehind { get; init; } = 1 / 16.0;
 
+    /// <summary>Segments that an asker holds at least when it is not far behind those who hold most.</summary>
+    public int LeastHeld(IEnumerable<Participant> askers, ContentLayout layout) =>
+        askers.Select(asker => asker.Held.Count).DefaultIfEmpty().Max() - (int)Math.Ceiling(FarBehind * layout.SegmentCount);
+
+    /// <summary>
+    /// How many times longer than usual one that is far behind may take to read a segment: then it is dealt again, because
+    /// all others wait for it.
+    /// </summary>
+    public double SlowReading { get; init; } = 4;
+
+    /// <summary>It may take so long in any case.</summary>
+    public TimeSpan ReadingPatience { get; init; } = TimeSpan.FromMilliseconds(250);
+
     /// <summary>Askers that are not far behind: while so many read from the origin, those who are read nothing.</summary>
     public int ForemostReaders { get; init; } = 3;
 
@@ -33,7 +48,10 @@ internal sealed record CoordinatorPolicy
     /// </summary>
     public int Credits { get; init; } = 8;
 
-    /// <summary>The same for contents whose segments are so short that news of them take as long as themselves.</summary>
+    /// <summary>Who may serve only so many at a time, because it has shown to be slow, is a bad first holder.</summary>
+    public int TokensOfSlow { get; init; } = 2;
+
+    /// <summary><see cref="Credits"/> for contents whose segments are so short that news of them take as long as themselves.</summary>
     public int CreditsOfShortSegments { get; init; } = 16;
 
     /// <summary>Bytes of a segment up to which it is short.</summary>

@@ -160,6 +160,12 @@ internal sealed class Downloader
         foreach (var run in push.Granted)
         {
             _granted.AddRun((long)run.First * _layout.PiecesPerSegment, (long)run.Count * _layout.PiecesPerSegment);
+            foreach (var segment in _assigned.Keys.Where(segment => segment >= run.First && segment - run.First < run.Count).ToList())
+            {
+                // Who was to send it reads it no more.
+                CancelAssigned(segment);
+                _assigned.Remove(segment);
+            }
         }
 
         if (push.Reclaimed.Count > 0)
@@ -539,15 +545,20 @@ internal sealed class Downloader
                 }
 
                 // The owner knows better now.
-                foreach (var request in _requests.Values.Where(request => request.Segment == segment && request.Node == former.Node))
-                {
-                    _actions.Add(new DownloadAction.Cancel(request.Id));
-                }
+                CancelAssigned(segment);
             }
 
             _assigned[segment] = new Assigned(assignment.Node);
             var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
             _peers.GetOrAdd(assignment.Node).Pieces.AddRun(first, end - first);
+        }
+    }
+
+    private void CancelAssigned(int segment)
+    {
+        foreach (var request in _requests.Values.Where(request => request.Segment == segment && request.Node == _assigned[segment].Node))
+        {
+            _actions.Add(new DownloadAction.Cancel(request.Id));
         }
     }
 

@@ -77,14 +77,15 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     {
         var reading = askers.Count(asker => asker.Grants.Count > 0);
         var isAnybodyFree = askers.Any(asker => asker.Asker!.CanReachOrigin && IsTrusted(asker, now));
-        var least = table is null ? 0 : askers.Select(asker => asker.Held.Count).DefaultIfEmpty().Max() - (int)Math.Ceiling(policy.FarBehind * table.Layout.SegmentCount);
+        var least = table is null ? 0 : policy.LeastHeld(askers, table.Layout);
         // Who has let a lease expire may be dead, however much it holds. Nobody is kept waiting for it, and it gets nothing
         // beside what it still reads: with leases that end at different times it would be a reader for ever.
-        var isForemostEnough = askers.Count(asker => asker.Grants.Count > 0 && asker.Held.Count >= least && asker.Asker!.Expired == 0) >= policy.ForemostReaders;
+        var isForemostEnough = askers.Count(asker => asker.Grants.Count > 0 && !asker.IsBehind(least) && !IsSlow(asker) && asker.Asker!.Expired == 0) >= policy.ForemostReaders;
+        var areEnoughQuick = 2 * askers.Count(asker => asker.Asker is { CanReachOrigin: true, Wanted: null, Expired: 0 } && IsTrusted(asker, now) && !IsSlow(asker)) >= askers.Count;
         Participant? best = null;
         foreach (var asker in askers)
         {
-            if (!asker.Asker!.CanReachOrigin || (isForemostEnough && IsBehind(asker, least)) || (isAnybodyFree && !IsTrusted(asker, now))
+            if (!asker.Asker!.CanReachOrigin || (isForemostEnough && asker.IsBehind(least)) || (areEnoughQuick && IsSlow(asker)) || (isAnybodyFree && !IsTrusted(asker, now))
                 || !HasRoom(asker, table, askers.Count, isAlone) || (asker.Grants.Count == 0 ? reading >= policy.Readers : asker.Asker.Expired > 0 && askers.Count > 1)
                 || (table is not null && NextFor(asker, table, isAlone) < 0))
             {
@@ -122,17 +123,20 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
             && (asker.Grants.Count == 0 || asker.Grants[^1].Arrived * 2 >= asker.Grants[^1].Segments.Count * table.Layout.PiecesPerSegment || table.Layout.PiecesPerSegment == 1);
     }
 
-    // Who wants only some of the content has little of it for another reason.
-    private static bool IsBehind(Participant asker, int least) => asker.Asker!.Wanted is null && asker.Held.Count < least;
+    /// <summary>A bad first holder: its link is thin one way or the other, or it came late and has enough to do.</summary>
+    private bool IsPoor(Participant asker, int least) => asker.IsBehind(least) || IsSlow(asker);
+
+    /// <summary>Wants the whole, and has shown to be slow to serve: what it reads others would get late, or not at all.</summary>
+    private bool IsSlow(Participant asker) => asker.Tokens <= policy.TokensOfSlow && asker.Asker!.Wanted is null;
 
     private static bool IsTrusted(Participant asker, TimeSpan now) => asker.Asker!.NoGrantsUntil <= now && !asker.IsBanned;
 
     // Who has least to do reads next: who has much to fetch from others has no room for it, and who is slow to serve is a bad
     // first holder, as is who is far behind the others: it may have a thin link that all would wait for.
-    private static int Compare(Participant a, Participant b, int least)
+    private int Compare(Participant a, Participant b, int least)
     {
         var byExpired = a.Asker!.Expired.CompareTo(b.Asker!.Expired);
-        var byProgress = IsBehind(a, least).CompareTo(IsBehind(b, least));
+        var byProgress = IsPoor(a, least).CompareTo(IsPoor(b, least));
         var byLoad = Load(a).CompareTo(Load(b));
         return byExpired != 0 ? byExpired : byProgress != 0 ? byProgress : byLoad != 0 ? byLoad : a.Asker.GrantedEver.CompareTo(b.Asker.GrantedEver);
 

@@ -65,6 +65,12 @@ internal sealed class Participant(string node, string zone)
     /// <summary>It asks, needs no piece of the content right now, and reads none.</summary>
     public bool WantsNothing => Grants.Count == 0 && Asker is { Wanted.Count: 0 };
 
+    /// <summary>
+    /// It wants the whole and holds fewer segments than this: it came late, or has a thin link. Who wants only some of the
+    /// content has little of it for another reason.
+    /// </summary>
+    public bool IsBehind(int least) => Asker is { Wanted: null } && Held.Count < least;
+
     /// <summary>It still wants something of what it was granted here.</summary>
     public bool Wants(Grant grant) => Asker?.Wanted is not { } wanted || grant.Segments.Exists(wanted.Contains);
 
@@ -115,6 +121,9 @@ internal sealed class Grant(Participant reader)
     public List<int> Segments { get; } = [];
 
     public TimeSpan LastProgress { get; set; }
+
+    /// <summary>Since when it reads the segment that it reads now.</summary>
+    public TimeSpan SegmentSince { get; set; }
 
     /// <summary>Another owner has told of it.</summary>
     public bool IsHeard { get; set; }

@@ -173,7 +173,7 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         var bestCost = double.MaxValue;
         foreach (var holder in _looked)
         {
-            if (!holder.Available.Contains(segment) || !MayServe(holder, table, segment) || holder.Serving.Count >= holder.Tokens
+            if (!holder.Available.Contains(segment) || !MayServe(holder, asker, table, segment) || holder.Serving.Count >= holder.Tokens
                 || (nearby is not null && holder.Zone != asker.Zone && nearby.Contains(segment)) || holder.WaitsFor(asker, segment))
             {
                 continue;
@@ -198,8 +198,14 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         return best;
     }
 
-    private static bool MayServe(Participant holder, SegmentTable table, int segment)
+    private bool MayServe(Participant holder, Participant asker, SegmentTable table, int segment)
     {
+        // Through a thin link, or from one that came late, only what nobody else is closer to.
+        if (holder.Fetches.ContainsKey(segment) && holder.IsBehind(asker.Held.Count - (int)Math.Ceiling(policy.FarBehind * table.Layout.SegmentCount)))
+        {
+            return false;
+        }
+
         // Who reads a small content serves each of its segments at once, and leaves what else its places allow to those
         // who have got them from it: or some of them would come a round later than the others.
         var isFirst = table.ChildrenOfReader < table.Children && !holder.Held.Contains(segment) && !holder.Fetches.ContainsKey(segment);
@@ -219,7 +225,7 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
                     break;
                 }
 
-                if (MayServe(holder, table, segment) && !holder.WaitsFor(asker, segment))
+                if (MayServe(holder, asker, table, segment) && !holder.WaitsFor(asker, segment))
                 {
                     return table.Begin(asker, holder, segment, isInOrder);
                 }

@@ -127,7 +127,7 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
 
     public Grant AddGrant(Participant reader, List<int> segments, TimeSpan now)
     {
-        var grant = new Grant(reader) { LastProgress = now };
+        var grant = new Grant(reader) { LastProgress = now, SegmentSince = now };
         reader.Grants.Add(grant);
         NotStarving(reader);
         foreach (var segment in segments)

@@ -30,11 +30,14 @@ public sealed class DiscardTests
         await mesh.Peer.AnnounceAsync(mesh.Node, sample);
 
         // What a client got before may have been wrong, so that its body is cut; it comes back.
-        var first = await mesh.Node.GetAsync(sample.Digest);
-        Assert.True(sample.Bytes.AsSpan().StartsWith(first.Bytes));
+        while (Volatile.Read(ref left) >= 0)
+        {
+            var cut = await mesh.Node.GetAsync(sample.Digest);
+            Assert.True(sample.Bytes.AsSpan().StartsWith(cut.Bytes));
+        }
+
         (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
 
-        Assert.True(left < 0, "nothing was discarded");
         Assert.Equal(0, mesh.Node.IntegrityFailures);
         Assert.Equal(0, mesh.Registry.BytesOf(sample.Digest));
     }

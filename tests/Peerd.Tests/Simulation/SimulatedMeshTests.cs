@@ -71,9 +71,9 @@ public sealed class SimulatedMeshTests
     }
 
     [Theory]
-    [InlineData(3, 4, 0.931)]
+    [InlineData(3, 4, 0.918)]
     [InlineData(20, 4, 0.988)]
-    [InlineData(20, 1, 0.898)]
+    [InlineData(20, 1, 0.932)]
     public void Run_StaggeredHerd_IsAsCloseToTheBoundAsItWas(int nodes, int uplink, double share)
     {
         var outcome = Run(new Scenario { Nodes = nodes, Size = 512 * MiB, OriginUplink = uplink, Stagger = 0.5 });
@@ -84,9 +84,9 @@ public sealed class SimulatedMeshTests
 
     // So small a content takes half a second: what happens costs the time until it is noticed. They tell when it costs more.
     [Theory]
-    [InlineData("staggered", 0.924, 1)]
+    [InlineData("staggered", 0.948, 1)]
     [InlineData("a slow node", 0.317, 1)]
-    [InlineData("a thin node", 0.9, 1)]
+    [InlineData("a thin node", 0.926, 1.005)]
     [InlineData("some killed", 0.897, 1.015)]
     [InlineData("owner killed", 0.503, 1.004)]
     [InlineData("owner and replica killed", 0.189, 1.14)]
@@ -94,7 +94,7 @@ public sealed class SimulatedMeshTests
     [InlineData("several contents", 0.986, 1)]
     [InlineData("ring change", 0.52, 1)]
     [InlineData("ring changes", 0.251, 1)]
-    [InlineData("views of the ring differ", 0.633, 1.016)]
+    [InlineData("views of the ring differ", 0.538, 1.016)]
     public void Run_Scenario_CostsWhatItDid(string name, double share, double amplification)
     {
         var outcome = Run(Named[name]);

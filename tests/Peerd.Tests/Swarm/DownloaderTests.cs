@@ -230,6 +230,23 @@ public sealed class DownloaderTests
     }
 
     [Fact]
+    public void Pushed_GrantedWhatWasAssigned_TheFetchIsCancelledAndItIsRead()
+    {
+        Demand(Whole);
+        Assign("p", 3, 9);
+        var former = Actions<DownloadAction.FetchFromPeer>().Single(fetch => fetch.First == 3);
+
+        Granted(2, 2);
+        Assert.Contains(new DownloadAction.Cancel(former.Id), Take());
+        End(former, RangeOutcomeKind.Cancelled);
+
+        var actions = Take();
+        Assert.Contains(actions.OfType<DownloadAction.FetchFromOrigin>(), read => read.First == 3);
+        Assert.Empty(actions.OfType<DownloadAction.ReportFailed>());
+        Assert.Equal([9], SegmentRuns.Numbers(SegmentRuns.ToSet(_downloader.Fetching().Single().Segments, Layout)));
+    }
+
+    [Fact]
     public void Pushed_AssignedTwice_IsFetchedOnceAndItsFailureIsTold()
     {
         Demand(Whole);
