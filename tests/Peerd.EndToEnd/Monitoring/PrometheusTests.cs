@@ -81,6 +81,25 @@ public sealed partial class PrometheusTests : LabTest
         Assert.True(process.ExitCode == 0, process.Tail());
     }
 
+    [Fact]
+    public async Task Metrics_OfANodeJustStarted_CountZeroOfWhatNeverHappened()
+    {
+        var nodes = PeerdNode.CreateMany(Lab, 1);
+        await PeerdNode.StartAllAsync(nodes, nodes);
+        using var client = new HttpClient();
+
+        var lines = (await client.GetStringAsync(new Uri(nodes[0].Metrics, "metrics/prometheus"))).Split('\n').Select(line => line.Replace("otel_scope_name=\"Peerd\",", string.Empty, StringComparison.Ordinal)).ToList();
+
+        Assert.All(
+            [
+                "peerd_hedges_total{outcome=\"moved\"}", "peerd_hedges_total{outcome=\"over_budget\"}", "peerd_integrity_failures_total{source=\"peer\"}",
+                "peerd_integrity_failures_total{source=\"content\"}", "peerd_facade_failed_total{facade=\"v2\"}", "peerd_facade_failed_total{facade=\"blobs\"}",
+                "peerd_peer_shed_total{result=\"redirected\"}", "peerd_peer_shed_total{result=\"refused\"}", "peerd_origin_requests_total{code=\"error\"}",
+                "peerd_lookups_total{result=\"failed\"}", "peerd_served_bytes_total{source=\"peer\"}", "peerd_served_bytes_total{source=\"origin\"}",
+            ],
+            sample => Assert.Single(lines, line => line.StartsWith(sample + " 0 ", StringComparison.Ordinal) || line == sample + " 0"));
+    }
+
     private async Task AssertPassesAsync(params string[] arguments)
     {
         var process = await Lab.RunAsync("promtool", "/usr/bin/promtool", arguments, Patience);
