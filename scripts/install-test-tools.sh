@@ -58,7 +58,7 @@ install_packages() {
   [ "$result" -eq 0 ] || die "apt-get install ${packages[*]} failed"
 
   if [ -d /run/systemd/system ]; then
-    for service in containerd docker-registry nginx; do
+    for service in containerd docker-registry nginx prometheus; do
       case " ${packages[*]} " in
         *" $service"*) "${as_root[@]}" systemctl --quiet disable "$service" || true ;;
       esac
@@ -189,7 +189,7 @@ needed+=("curl curl" "setpriv util-linux" "nsenter util-linux" "ip iproute2" "tc
 wants_buf=false
 wants_helm=false
 if [ "${1:-all}" != bench ]; then
-  needed+=("git git" "containerd containerd")
+  needed+=("git git" "containerd containerd" "prometheus prometheus" "promtool prometheus")
   if [ ! -x "$buf" ] || [ "$(cat .tools/buf.version 2>/dev/null)" != "$buf_version" ]; then
     wants_buf=true
     needed+=("npm npm")

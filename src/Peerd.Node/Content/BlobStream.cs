@@ -149,6 +149,14 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         }
     }
 
+    /// <summary>Counts bytes that were copied for a client.</summary>
+    /// <param name="bytes">Which bytes.</param>
+    /// <param name="source">What <see cref="EnsureAsync"/> said of them.</param>
+    /// <param name="served">Where they are counted.</param>
+    /// <returns>The furthest of their sources.</returns>
+    public ByteSource Served(ByteRange bytes, BlobSource source, ServedBytes served) =>
+        served.Add(Content, bytes, source == BlobSource.Mesh ? Volatile.Read(ref _use)?.Download : null);
+
     /// <summary>Tells the mesh in which order the content is needed, and follows what it told, if there is something new.</summary>
     public void ExchangeOrder()
     {

@@ -6,7 +6,7 @@ using Peerd.Node.Swarm;
 namespace Peerd.Node.Content;
 
 /// <summary>Reads contents from the cache when they are whole there, else through the download that all readers share.</summary>
-internal sealed class ContentReader(PieceCache cache, Downloads downloads, TimeProvider time) : IContentReader
+internal sealed class ContentReader(PieceCache cache, Downloads downloads, ServedBytes served, TimeProvider time) : IContentReader
 {
     /// <summary>How much of a content is fetched ahead of a client that asked for a range.</summary>
     private const int RangeAheadBytes = 32 * 1024 * 1024;
@@ -30,7 +30,7 @@ internal sealed class ContentReader(PieceCache cache, Downloads downloads, TimeP
         {
             if (lease.Content.IsVerified)
             {
-                return new ContentReading(FactsOf(lease.Content), lease, use: null, reader: null, () => downloads.Join(request.Digest, request.Origin, isWhole: false), time);
+                return new ContentReading(FactsOf(lease.Content), lease, use: null, reader: null, () => downloads.Join(request.Digest, request.Origin, isWhole: false), served, time);
             }
 
             lease.Dispose();
@@ -43,14 +43,14 @@ internal sealed class ContentReader(PieceCache cache, Downloads downloads, TimeP
             {
                 var facts = FactsOf(FailureFor(use, failure));
                 use.Dispose();
-                return new ContentReading(facts, lease: null, use: null, reader: null, rejoin: null, time);
+                return new ContentReading(facts, lease: null, use: null, reader: null, rejoin: null, served, time);
             }
 
             var content = use.Download.Content;
             var bytes = range?.Invoke(content.Size) ?? new ByteRange(0, content.Size);
             var ahead = range is null ? int.MaxValue : Math.Max(2, RangeAheadBytes / content.Layout.PieceSize);
             var reader = use.Download.AddReader(bytes, ahead);
-            return new ContentReading(FactsOf(content), cache.Open(request.Digest, content.Size, mediaType: null), use, reader, rejoin: null, time);
+            return new ContentReading(FactsOf(content), cache.Open(request.Digest, content.Size, mediaType: null), use, reader, rejoin: null, served, time);
         }
         catch
         {

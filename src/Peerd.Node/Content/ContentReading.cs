@@ -7,7 +7,7 @@ namespace Peerd.Node.Content;
 
 /// <summary>A content that is open for one client. Used by one request at a time.</summary>
 internal sealed class ContentReading(
-    ContentFacts facts, ContentLease? lease, DownloadUse? use, DownloadReader? reader, Func<DownloadUse>? rejoin, TimeProvider time) : IContentReading
+    ContentFacts facts, ContentLease? lease, DownloadUse? use, DownloadReader? reader, Func<DownloadUse>? rejoin, ServedBytes served, TimeProvider time) : IContentReading
 {
     private const int LongestWrite = 256 * 1024;
 
@@ -18,6 +18,8 @@ internal sealed class ContentReading(
     private DownloadReader? _reader = reader;
 
     public ContentFacts Facts => facts;
+
+    public ByteSource Source { get; private set; }
 
     public ContentFacts? Failure => _use?.Failure is { } failure ? ContentReader.FactsOf(failure) : null;
 
@@ -46,6 +48,8 @@ internal sealed class ContentReading(
                     continue;
                 }
 
+                var source = served.Add(lease.Content, ByteRange.FromBounds(offset, offset + length), _use?.Download);
+                Source = source > Source ? source : Source;
                 offset += length;
                 stalled.CancelAfter(ClientTimeout);
                 var flushed = await destination.FlushAsync(stop.Token);

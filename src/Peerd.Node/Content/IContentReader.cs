@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using Peerd.Contracts;
 using Peerd.Node.Origin;
+using Peerd.Node.Storage;
 
 namespace Peerd.Node.Content;
 
@@ -62,6 +63,9 @@ internal interface IContentReading : IAsyncDisposable
 
     /// <summary>Why the origin does not give it to this client, when reading ends because no source has it; null when it was not asked on its behalf, or does.</summary>
     ContentFacts? Failure { get; }
+
+    /// <summary>The furthest of the sources that the bytes copied so far are from.</summary>
+    ByteSource Source { get; }
 
     /// <summary>Completes with true when the whole content is here and matches its digest; false when no source has it.</summary>
     Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken);

@@ -16,7 +16,7 @@ namespace Peerd.Node.Facade;
 /// with zeros: what cannot be answered exactly is an error, and the given URL is read as long as it answers. Thread-safe.
 /// </summary>
 internal sealed partial class BlobFacade(
-    BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, AccessCheck access, IOptions<BlobOptions> options, FacadeMetrics metrics, TimeProvider time, ILogger<BlobFacade> logger)
+    BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, AccessCheck access, IOptions<BlobOptions> options, FacadeMetrics metrics, ServedBytes served, TimeProvider time, ILogger<BlobFacade> logger)
 {
     /// <summary>So much is here before a byte of it is sent. Reads of overlaybd are no larger, and so go out in one write.</summary>
     private const int ChunkSize = 4 * 1024 * 1024;
@@ -33,7 +33,7 @@ internal sealed partial class BlobFacade(
 
     // Told once each: an image whose registry is not listed fails on every read.
     private readonly ConcurrentDictionary<string, bool> _refused = new(StringComparer.OrdinalIgnoreCase);
-    private readonly DirectBlob _direct = new(origin, metrics, time);
+    private readonly DirectBlob _direct = new(origin, metrics, served, time);
 
     /// <summary>Answers a GET or HEAD.</summary>
     /// <param name="context">The exchange.</param>
@@ -81,7 +81,7 @@ internal sealed partial class BlobFacade(
             request = new ContentRequest(default, OriginReference.Of(given, string.Empty));
         }
 
-        Log.Asked(logger, context.TraceIdentifier, context.Request.Method, given, request.Digest);
+        Log.Asked(logger, context.Request.Method, given, request.Digest);
         if (HttpMethods.IsHead(context.Request.Method))
         {
             await HeadAsync(context, request, deadline);
@@ -219,6 +219,7 @@ internal sealed partial class BlobFacade(
                 continue;
             }
 
+            FacadeRequest.CameFrom(context, stream.Served(ByteRange.FromBounds(offset - copied, offset), source, served));
             if (offset - copied == bytes.Offset)
             {
                 metrics.BlobRead(source);
@@ -240,7 +241,7 @@ internal sealed partial class BlobFacade(
         if (!await _direct.CopyRestAsync(context, origin, rest, size))
         {
             metrics.Truncated(isBlob: true);
-            Log.Truncated(logger, context.TraceIdentifier, origin.Given!);
+            Log.Truncated(logger, origin.Given!);
             context.Abort();
         }
 
@@ -284,13 +285,13 @@ internal sealed partial class BlobFacade(
 
     private static partial class Log
     {
-        [LoggerMessage(10, LogLevel.Debug, "{Request} {Method} blob {Url} {Digest}")]
-        public static partial void Asked(ILogger logger, string request, string method, GivenUrl url, Digest digest);
+        [LoggerMessage(10, LogLevel.Debug, "{Method} blob {Url} {Digest}")]
+        public static partial void Asked(ILogger logger, string method, GivenUrl url, Digest digest);
 
         [LoggerMessage(12, LogLevel.Warning, "Blobs of {Scheme}://{Host} are not read: it is not in Peerd:Blobs:Hosts")]
         public static partial void Refused(ILogger logger, string scheme, string host);
 
-        [LoggerMessage(11, LogLevel.Warning, "{Request} {Url} cut: neither the mesh nor the URL has the rest")]
-        public static partial void Truncated(ILogger logger, string request, GivenUrl url);
+        [LoggerMessage(11, LogLevel.Warning, "{Url} cut: neither the mesh nor the URL has the rest")]
+        public static partial void Truncated(ILogger logger, GivenUrl url);
     }
 }

@@ -15,6 +15,7 @@ internal static class ContentBody
     {
         var response = context.Response;
         var outcome = await reading.CopyToAsync(response.BodyWriter, range, context.RequestAborted);
+        FacadeRequest.CameFrom(context, reading.Source);
         switch (outcome)
         {
             case CopyOutcome.ReaderGone:

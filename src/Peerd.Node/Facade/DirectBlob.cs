@@ -2,7 +2,9 @@ using System.Globalization;
 using System.Net;
 using Microsoft.Net.Http.Headers;
 using Peerd.Contracts;
+using Peerd.Node.Content;
 using Peerd.Node.Origin;
+using Peerd.Node.Storage;
 
 namespace Peerd.Node.Facade;
 
@@ -10,7 +12,7 @@ namespace Peerd.Node.Facade;
 /// Passes on what a given URL answers: its bytes where it has them, its status where it refuses. Nothing of it is kept or
 /// shared. Bytes of a range are never passed on as anything else than exactly that range.
 /// </summary>
-internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, TimeProvider time)
+internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBytes served, TimeProvider time)
 {
     private const int BlockSize = 64 * 1024;
 
@@ -82,6 +84,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, TimeProv
 
                 bytes.Span.CopyTo(context.Response.BodyWriter.GetSpan(bytes.Length));
                 context.Response.BodyWriter.Advance(bytes.Length);
+                Served(context, bytes.Length);
                 await ClientFlush.SendAsync(context, time);
                 return;
             }
@@ -210,6 +213,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, TimeProv
             while ((read = await answer.Body.ReadAsync(writer.GetMemory(BlockSize), context.RequestAborted)) > 0)
             {
                 writer.Advance(read);
+                Served(context, read);
                 copied += read;
                 if (!await ClientFlush.SendAsync(context, time))
                 {
@@ -222,6 +226,12 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, TimeProv
         }
 
         return copied;
+    }
+
+    private void Served(HttpContext context, int bytes)
+    {
+        served.Add(ByteSource.Origin, bytes);
+        FacadeRequest.CameFrom(context, ByteSource.Origin);
     }
 
     private static Task RefuseAsync(HttpContext context, OriginResponse answer)

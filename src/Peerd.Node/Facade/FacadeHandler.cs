@@ -17,6 +17,8 @@ internal sealed partial class FacadeHandler(
     public async Task HandleAsync(HttpContext context)
     {
         var started = time.GetTimestamp();
+        var request = FacadeRequest.Begin(context);
+        using var scope = logger.BeginScope(request);
         var aborted = context.RequestAborted;
         var isBlob = TargetOf(context).StartsWith(BlobUrl.Prefix, StringComparison.Ordinal);
         using var deadline = new CancellationTokenSource(isBlob ? blobOptions.Value.AnswerTimeoutValue : options.Value.AnswerTimeoutValue, time);
@@ -44,15 +46,15 @@ internal sealed partial class FacadeHandler(
         }
         catch (Exception e) when (!context.Response.HasStarted)
         {
-            Log.Failed(logger, e, context.TraceIdentifier);
+            Log.Failed(logger, e);
             await RegistryAnswer.WriteErrorAsync(context, new RegistryError(HttpStatusCode.InternalServerError, RegistryError.Unknown, "internal error"));
         }
         finally
         {
             var took = time.GetElapsedTime(started);
             var code = aborted.IsCancellationRequested && !context.Response.HasStarted ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode;
-            metrics.Answered(isBlob, code, took);
-            Log.Answered(logger, context.TraceIdentifier, code, took.TotalMilliseconds);
+            metrics.Answered(isBlob, request.Source, code, took);
+            Log.Answered(logger, code, took.TotalMilliseconds);
         }
     }
 
@@ -80,10 +82,10 @@ internal sealed partial class FacadeHandler(
 
     private static partial class Log
     {
-        [LoggerMessage(2, LogLevel.Debug, "{Request} answered {Status} after {Milliseconds} ms")]
-        public static partial void Answered(ILogger logger, string request, int status, double milliseconds);
+        [LoggerMessage(2, LogLevel.Debug, "Answered {Status} after {Milliseconds} ms")]
+        public static partial void Answered(ILogger logger, int status, double milliseconds);
 
-        [LoggerMessage(4, LogLevel.Error, "{Request} failed unexpectedly")]
-        public static partial void Failed(ILogger logger, Exception exception, string request);
+        [LoggerMessage(4, LogLevel.Error, "The request failed unexpectedly")]
+        public static partial void Failed(ILogger logger, Exception exception);
     }
 }

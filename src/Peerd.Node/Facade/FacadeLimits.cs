@@ -27,12 +27,14 @@ internal static class FacadeLimits
     public static void Apply(ListenOptions listener, FacadeOptions options)
     {
         listener.Protocols = HttpProtocols.Http1;
+        var metrics = listener.ApplicationServices.GetRequiredService<FacadeMetrics>();
         var open = new ConnectionCount(options.MaxConnectionsValue);
         listener.Use(next => async connection =>
         {
             if (!open.TryEnter())
             {
                 // Closed without an answer: to containerd the same as a mirror that is down, and it asks the registry.
+                metrics.Shed();
                 connection.Abort();
                 return;
             }

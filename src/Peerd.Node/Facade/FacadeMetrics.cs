@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Peerd.Node.Content;
+using Peerd.Node.Storage;
 
 namespace Peerd.Node.Facade;
 
@@ -13,6 +14,8 @@ internal sealed class FacadeMetrics
     public const string AccessChecksName = "peerd.facade.access.checks";
     public const string TagsName = "peerd.tags.resolved";
     public const string BlobReadsName = "peerd.blobs.reads";
+    public const string FailedName = "peerd.facade.failed";
+    public const string ShedName = "peerd.facade.shed";
 
     private static readonly KeyValuePair<string, object?> Registry = new("facade", "v2");
     private static readonly KeyValuePair<string, object?> Blobs = new("facade", "blobs");
@@ -27,28 +30,56 @@ internal sealed class FacadeMetrics
     private readonly Counter<long> _accessChecks;
     private readonly Counter<long> _tags;
     private long _failures;
+    private readonly Counter<long> _failed;
+    private readonly Counter<long> _shed;
 
     public FacadeMetrics(IMeterFactory meters)
     {
         var meter = meters.Create(MeterName);
-        _requests = meter.CreateCounter<long>(RequestsName, "{request}", "Requests answered, by status code; 499: the client left before the answer");
+        _requests = meter.CreateCounter<long>(RequestsName, "{request}", "Requests answered, by status code (499: the client left before the answer) and by the furthest source of the bytes of the answer");
         _duration = meter.CreateHistogram(
             DurationName,
             "s",
-            "Time from a request to the end of its answer",
+            "Time from a request to the end of its answer, by the furthest source of the bytes of the answer",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300] });
         _blobReads = meter.CreateCounter<long>(BlobReadsName, "{read}", "Reads below /blobs: local, when all bytes were here; mesh, when they came in time; origin, when the URL itself was read");
         _accessChecks = meter.CreateCounter<long>(
             AccessChecksName, "{check}", "Whether a client may have a content: allowed or refused by the origin, remembered, known while the origin is down, or unavailable");
         _tags = meter.CreateCounter<long>(TagsName, "{tag}", "Tags asked for: origin, when the registry told; stale_local and stale_mesh, when it is down and this node or another knew; failed");
         _truncated = meter.CreateCounter<long>(TruncatedName, "{request}", "Answers that ended early because no source had the rest");
+        _failed = meter.CreateCounter<long>(FailedName, "{request}", "Requests that neither the mesh nor the origin could serve: status 5xx, or cut");
+        _shed = meter.CreateCounter<long>(ShedName, "{connection}", "Connections closed without an answer because too many are open");
+
+        // What never happened counts as 0 and not as unknown.
+        foreach (var facade in (ReadOnlySpan<KeyValuePair<string, object?>>)[Registry, Blobs])
+        {
+            _truncated.Add(0, facade);
+            _failed.Add(0, facade);
+        }
+
+        foreach (var source in (ReadOnlySpan<KeyValuePair<string, object?>>)[Local, Mesh, Origin])
+        {
+            _blobReads.Add(0, source);
+        }
+
+        foreach (var result in (string[])["allowed", "refused", "remembered", "known", "unavailable"])
+        {
+            AccessChecked(result, 0);
+        }
+
+        foreach (var source in Enum.GetValues<TagSource>())
+        {
+            TagResolved(source, 0);
+        }
+
+        _shed.Add(0);
     }
 
     /// <summary>Requests so far that no source could serve, or not to their end.</summary>
     public long Failures => Interlocked.Read(ref _failures);
 
     /// <summary>A request is over.</summary>
-    public void Answered(bool isBlob, int code, TimeSpan duration)
+    public void Answered(bool isBlob, ByteSource source, int code, TimeSpan duration)
     {
         if (code >= StatusCodes.Status500InternalServerError)
         {
@@ -56,9 +87,17 @@ internal sealed class FacadeMetrics
         }
 
         var facade = isBlob ? Blobs : Registry;
-        _requests.Add(1, facade, new KeyValuePair<string, object?>("code", code));
-        _duration.Record(duration.TotalSeconds, facade);
+        var from = new KeyValuePair<string, object?>("source", ServedBytes.LabelOf(source));
+        _requests.Add(1, facade, from, new KeyValuePair<string, object?>("code", code));
+        _duration.Record(duration.TotalSeconds, facade, from);
+        if (code >= StatusCodes.Status500InternalServerError)
+        {
+            _failed.Add(1, facade);
+        }
     }
+
+    /// <summary>A connection was closed because too many are open.</summary>
+    public void Shed() => _shed.Add(1);
 
     /// <summary>Bytes for a read below /blobs are here, or have to be read from the URL itself.</summary>
     public void BlobRead(BlobSource source) => _blobReads.Add(1, source switch
@@ -69,10 +108,10 @@ internal sealed class FacadeMetrics
     });
 
     /// <summary>It was found out whether a client may have a content.</summary>
-    public void AccessChecked(string result) => _accessChecks.Add(1, new KeyValuePair<string, object?>("result", result));
+    public void AccessChecked(string result, int count = 1) => _accessChecks.Add(count, new KeyValuePair<string, object?>("result", result));
 
     /// <summary>A tag was resolved, or was not.</summary>
-    public void TagResolved(TagSource source) => _tags.Add(1, new KeyValuePair<string, object?>("result", source switch
+    public void TagResolved(TagSource source, int count = 1) => _tags.Add(count, new KeyValuePair<string, object?>("result", source switch
     {
         TagSource.Origin => "origin",
         TagSource.StaleLocal => "stale_local",
@@ -85,5 +124,6 @@ internal sealed class FacadeMetrics
     {
         Interlocked.Increment(ref _failures);
         _truncated.Add(1, isBlob ? Blobs : Registry);
+        _failed.Add(1, isBlob ? Blobs : Registry);
     }
 }

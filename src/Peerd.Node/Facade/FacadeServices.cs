@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
+using Peerd.Node.Content;
 using Peerd.Node.Directory;
 
 namespace Peerd.Node.Facade;
@@ -16,6 +17,7 @@ internal static class FacadeServices
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
         services.AddSingleton<FacadeMetrics>();
+        services.TryAddSingleton<ServedBytes>();
         services.AddSingleton<AccessCheck>();
         services.AddOptions<TagOptions>().Bind(configuration.GetSection(TagOptions.Section)).ValidateOnStart();
         services.AddSingleton<IValidateOptions<TagOptions>, TagOptionsValidator>();

@@ -22,6 +22,7 @@ internal static class RegistryAnswer
     public static void Prepare(HttpContext context)
     {
         context.Response.Headers[RegistryHeaders.ApiVersion] = "registry/2.0";
+        context.Response.Headers[FacadeRequest.IdHeader] = context.TraceIdentifier;
         if (HasRequestBody(context))
         {
             // Nobody reads that body, so the connection ends with this answer.

@@ -53,7 +53,7 @@ internal sealed partial class RegistryFacade(
             return;
         }
 
-        Log.Asked(logger, context.TraceIdentifier, context.Request.Method, target.Kind, registry, target.Repository, target.Reference);
+        Log.Asked(logger, context.Request.Method, target.Kind, registry, target.Repository, target.Reference);
         if (target.Registry is not null)
         {
             context.Response.Headers[RegistryHeaders.Namespace] = registry;
@@ -82,7 +82,7 @@ internal sealed partial class RegistryFacade(
         if (outcome == CopyOutcome.SourceFailed)
         {
             metrics.Truncated(isBlob: false);
-            Log.Truncated(logger, context.TraceIdentifier, registry, target.Repository, target.Reference);
+            Log.Truncated(logger, registry, target.Repository, target.Reference);
         }
     }
 
@@ -97,10 +97,10 @@ internal sealed partial class RegistryFacade(
 
     private static partial class Log
     {
-        [LoggerMessage(1, LogLevel.Debug, "{Request} {Method} {Kind} {Registry}/{Repository} {Reference}")]
-        public static partial void Asked(ILogger logger, string request, string method, RequestKind kind, string registry, string repository, string reference);
+        [LoggerMessage(1, LogLevel.Debug, "{Method} {Kind} {Registry}/{Repository} {Reference}")]
+        public static partial void Asked(ILogger logger, string method, RequestKind kind, string registry, string repository, string reference);
 
-        [LoggerMessage(3, LogLevel.Warning, "{Request} {Registry}/{Repository} {Reference} cut: no source has the rest, or the whole does not match its digest; the client is made to come back")]
-        public static partial void Truncated(ILogger logger, string request, string registry, string repository, string reference);
+        [LoggerMessage(3, LogLevel.Warning, "{Registry}/{Repository} {Reference} cut: no source has the rest, or the whole does not match its digest; the client is made to come back")]
+        public static partial void Truncated(ILogger logger, string registry, string repository, string reference);
     }
 }

@@ -54,6 +54,7 @@ internal static partial class NodeHost
         services.AddMembership(SelfFrom);
         services.AddRing();
         AddMesh(services);
+        services.AddSingleton<ServedBytes>();
         services.AddSingleton<IContentReader, ContentReader>();
         AddHosted<BlobStreams>(services);
         services.AddFacade(builder.Configuration);
@@ -61,6 +62,9 @@ internal static partial class NodeHost
         customize?.Invoke(builder);
 
         var app = builder.Build();
+
+        // Listens from now on, or the zeros would be missed that the instruments begin with.
+        app.Services.GetRequiredService<MeterProvider>();
         Map(app);
         TellOfOpenMesh(app.Services);
         TellOfUnreadSettings(builder.Configuration, app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<SettingsFile>());
@@ -114,11 +118,15 @@ internal static partial class NodeHost
         builder.Logging.ClearProviders();
         if (options.Format == LogOptions.Json)
         {
-            builder.Logging.AddJsonConsole();
+            builder.Logging.AddJsonConsole(console => console.IncludeScopes = true);
         }
         else
         {
-            builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
+            builder.Logging.AddSimpleConsole(console =>
+            {
+                console.SingleLine = true;
+                console.IncludeScopes = true;
+            });
         }
 
         var level = Enum.TryParse<LogLevel>(options.Level, ignoreCase: true, out var written) ? written : LogLevel.Information;
@@ -126,6 +134,8 @@ internal static partial class NodeHost
         var others = level > LogLevel.Warning ? level : LogLevel.Warning;
         builder.Logging.AddFilter("Microsoft", others);
         builder.Logging.AddFilter("Grpc", others);
+        // It logs requests, which is left to the facade. As long as it might, it makes a scope and a trace of each.
+        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         // URLs of the origin may carry signatures: the client of the origin logs them redacted itself.
         builder.Logging.AddFilter("System.Net.Http", LogLevel.None);
     }
@@ -185,6 +195,7 @@ internal static partial class NodeHost
         services.AddSingleton<ICoordinationMesh, CoordinationMesh>();
         AddHosted<Coordination>(services);
         services.AddSingleton<ILookupHandler>(provider => provider.GetRequiredService<Coordination>());
+        services.AddSingleton<LookupMetrics>();
         services.AddSingleton<Downloads>();
         services.AddSingleton<ContentMismatches>();
         services.AddSingleton<IDiscardHandler>(provider => provider.GetRequiredService<Downloads>());
@@ -196,6 +207,7 @@ internal static partial class NodeHost
         services.AddSingleton<RangeServer>();
         services.AddSingleton<PeerServer>();
         services.AddSingleton<NodeServer>();
+        services.AddHostedService<NodeGauges>();
 
         services.AddGrpc();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IServiceMethodProvider<PeerServer>, PeerServerMethods>());

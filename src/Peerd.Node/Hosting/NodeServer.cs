@@ -25,7 +25,8 @@ internal sealed class NodeServer(
     MeshMetrics mesh,
     TimeProvider time) : NodeService.NodeServiceBase
 {
-    private static readonly string Version =
+    /// <summary>Of this program, as it was built.</summary>
+    public static readonly string Version =
         typeof(NodeServer).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
 
     public override Task<GetStatusResponse> GetStatus(GetStatusRequest request, ServerCallContext context)

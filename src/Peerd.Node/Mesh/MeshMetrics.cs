@@ -1,13 +1,20 @@
 using System.Diagnostics.Metrics;
+using Peerd.Contracts.V1;
 
 namespace Peerd.Node.Mesh;
 
-/// <summary>What the mesh counts. Names of peers are never labels.</summary>
+/// <summary>What the mesh counts. Names of peers are never labels. Thread-safe.</summary>
 internal sealed class MeshMetrics
 {
+    private static readonly InstrumentAdvice<double> RangeSeconds = new() { HistogramBucketBoundaries = [0.002, 0.01, 0.05, 0.2, 1, 5, 20, 60] };
+
     private readonly Counter<long> _received;
     private readonly Counter<long> _sent;
     private readonly Counter<long> _ranges;
+    private readonly Counter<long> _shed;
+    private readonly Histogram<double> _serving;
+    private readonly Counter<long> _fetches;
+    private readonly Histogram<double> _fetching;
     private readonly Counter<long> _integrityFailures;
     private readonly Counter<long> _hedges;
     private readonly Counter<long> _tlsRefused;
@@ -20,11 +27,37 @@ internal sealed class MeshMetrics
         _received = meter.CreateCounter<long>("peerd.peer.received", "By", "Content bytes received from peers.");
         _sent = meter.CreateCounter<long>("peerd.peer.sent", "By", "Content bytes sent to peers.");
         _ranges = meter.CreateCounter<long>("peerd.peer.ranges", "{range}", "Ranges served to peers, by how they ended.");
-        _integrityFailures = meter.CreateCounter<long>("peerd.integrity.failures", "{failure}", "Frames or contents that did not match their checksum or digest, by source.");
+        _shed = meter.CreateCounter<long>(
+            "peerd.peer.shed", "{range}", "Ranges that peers asked for and that were not served because all places are taken, by result: redirected (to other holders) or refused (no other is known).");
+        _serving = meter.CreateHistogram("peerd.peer.serving.duration", "s", "Time that a range took that was served to a peer as a whole.", advice: RangeSeconds);
+        _fetches = meter.CreateCounter<long>("peerd.peer.fetches", "{range}", "Ranges asked of peers, by how they ended.");
+        _fetching = meter.CreateHistogram("peerd.peer.fetch.duration", "s", "Time that a range took that a peer sent as a whole.", advice: RangeSeconds);
+        _integrityFailures = meter.CreateCounter<long>(
+            "peerd.integrity.failures", "{failure}", "Bytes that were found wrong and dropped, by source: peer (a frame that a peer sent) or content (a whole that does not match its digest).");
         _hedges = meter.CreateCounter<long>(
             "peerd.hedges", "{range}", "Ranges that peers sent too slowly, by outcome: moved (to another holder, at the byte where it was) or over_budget (left where it was).");
         _tlsRefused = meter.CreateCounter<long>(
             "peerd.mesh.tls.refused", "{certificate}", "Certificates of others that were refused, by side: caller (came to this node) or callee (was called).");
+
+        // What never happened counts as 0 and not as unknown.
+        _received.Add(0);
+        _sent.Add(0);
+        foreach (var status in Enum.GetValues<RangeStatus>())
+        {
+            _ranges.Add(0, new KeyValuePair<string, object?>("status", LabelOf(status)));
+        }
+
+        foreach (var kind in Enum.GetValues<RangeOutcomeKind>())
+        {
+            _fetches.Add(0, new KeyValuePair<string, object?>("outcome", LabelOf(kind)));
+        }
+
+        Shed(isRedirected: true, count: 0);
+        Shed(isRedirected: false, count: 0);
+        CountIntegrityFailures("peer", 0);
+        CountIntegrityFailures("content", 0);
+        CountHedges("moved", 0);
+        CountHedges("over_budget", 0);
     }
 
     public long ReceivedBytes => Interlocked.Read(ref _receivedBytes);
@@ -43,33 +76,73 @@ internal sealed class MeshMetrics
         _sent.Add(bytes);
     }
 
-    public void RangeServed(Contracts.V1.RangeStatus status) =>
-        _ranges.Add(1, new KeyValuePair<string, object?>("status", status switch
+    /// <summary>A peer asked for a range, and this is its end.</summary>
+    public void RangeServed(RangeEnd end, TimeSpan took)
+    {
+        _ranges.Add(1, new KeyValuePair<string, object?>("status", LabelOf(end.Status)));
+        if (end.Status == RangeStatus.Complete)
         {
-            Contracts.V1.RangeStatus.Complete => "complete",
-            Contracts.V1.RangeStatus.NotHeld => "not_held",
-            Contracts.V1.RangeStatus.Leaving => "leaving",
-            Contracts.V1.RangeStatus.Busy => "busy",
-            Contracts.V1.RangeStatus.Cancelled => "cancelled",
-            Contracts.V1.RangeStatus.DeadlineExceeded => "deadline",
-            _ => "invalid",
-        }));
+            _serving.Record(took.TotalSeconds);
+        }
+        else if (end.Status == RangeStatus.Busy)
+        {
+            Shed(isRedirected: end.Holders.Count > 0, count: 1);
+        }
+    }
+
+    /// <summary>A peer was asked for a range.</summary>
+    public void RangeFetched(RangeOutcomeKind outcome, TimeSpan took)
+    {
+        _fetches.Add(1, new KeyValuePair<string, object?>("outcome", LabelOf(outcome)));
+        if (outcome == RangeOutcomeKind.Complete)
+        {
+            _fetching.Record(took.TotalSeconds);
+        }
+    }
 
     /// <summary>Ranges found slow since the last call.</summary>
     public void Hedged(int moved, int overBudget)
     {
         if (moved > 0)
         {
-            _hedges.Add(moved, new KeyValuePair<string, object?>("outcome", "moved"));
+            CountHedges("moved", moved);
         }
 
         if (overBudget > 0)
         {
-            _hedges.Add(overBudget, new KeyValuePair<string, object?>("outcome", "over_budget"));
+            CountHedges("over_budget", overBudget);
         }
     }
 
     public void TlsRefused(string side) => _tlsRefused.Add(1, new KeyValuePair<string, object?>("side", side));
 
-    public void IntegrityFailure(string source) => _integrityFailures.Add(1, new KeyValuePair<string, object?>("source", source));
+    public void IntegrityFailure(string source) => CountIntegrityFailures(source, 1);
+
+    private void Shed(bool isRedirected, int count) => _shed.Add(count, new KeyValuePair<string, object?>("result", isRedirected ? "redirected" : "refused"));
+
+    private void CountIntegrityFailures(string source, int count) => _integrityFailures.Add(count, new KeyValuePair<string, object?>("source", source));
+
+    private void CountHedges(string outcome, int count) => _hedges.Add(count, new KeyValuePair<string, object?>("outcome", outcome));
+
+    private static string LabelOf(RangeStatus status) => status switch
+    {
+        RangeStatus.Complete => "complete",
+        RangeStatus.NotHeld => "not_held",
+        RangeStatus.Leaving => "leaving",
+        RangeStatus.Busy => "busy",
+        RangeStatus.Cancelled => "cancelled",
+        RangeStatus.DeadlineExceeded => "deadline",
+        _ => "invalid",
+    };
+
+    private static string LabelOf(RangeOutcomeKind outcome) => outcome switch
+    {
+        RangeOutcomeKind.Complete => "complete",
+        RangeOutcomeKind.NotHeld => "not_held",
+        RangeOutcomeKind.Busy => "busy",
+        RangeOutcomeKind.Failed => "failed",
+        RangeOutcomeKind.Corrupt => "corrupt",
+        RangeOutcomeKind.Cancelled => "cancelled",
+        _ => "not_a_member",
+    };
 }

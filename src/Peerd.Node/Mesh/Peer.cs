@@ -108,6 +108,7 @@ internal sealed class Peer : IDisposable
     private async Task<RangeOutcome> FetchAtOnceAsync(RangeRequest request, IRangeSink sink, CancellationToken cancellationToken)
     {
         var counting = new CountingSink(sink, _traffic, _metrics);
+        var started = _time.GetTimestamp();
         var isReused = _streams.TryPop(out var stream);
         var outcome = await FetchAsync(stream ?? OpenStream(), request, counting, cancellationToken);
         if (isReused && stream!.BrokeAtOnce)
@@ -121,6 +122,7 @@ internal sealed class Peer : IDisposable
             outcome = await FetchAsync(OpenStream(), request, counting, cancellationToken);
         }
 
+        _metrics.RangeFetched(outcome.Kind, _time.GetElapsedTime(started));
         if (outcome.Kind is RangeOutcomeKind.Failed or RangeOutcomeKind.Corrupt)
         {
             Interlocked.Increment(ref _traffic.Failures);

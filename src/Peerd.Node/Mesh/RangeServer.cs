@@ -117,8 +117,9 @@ internal sealed class RangeServer(
     {
         await foreach (var range in queue.ReadAllAsync(cancellationToken))
         {
+            var started = time.GetTimestamp();
             var end = await ServeRangeAsync(range, answers, node, leaving, cancellationToken);
-            metrics.RangeServed(end.Status);
+            metrics.RangeServed(end, time.GetElapsedTime(started));
             if (range.Request.TellPieces)
             {
                 TellPieces(end, range.Request.Digest);

@@ -143,12 +143,12 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
         var reply = await transport.SendToStoreAsync(request, cancellationToken);
         if (reply.Message is { } message)
         {
-            metrics.Answered(message.StatusCode);
+            metrics.Answered(message.StatusCode, time.GetElapsedTime(started));
             Log.Answered(logger, given, range?.Offset ?? 0, range?.Length ?? -1, (int)message.StatusCode, time.GetElapsedTime(started).TotalMilliseconds);
         }
         else
         {
-            metrics.Failed();
+            metrics.Failed(time.GetElapsedTime(started));
             Log.Failed(logger, given, reply.Failure!.Error);
         }
 

@@ -193,7 +193,7 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
         var reply = await transport.SendAsync(endpoint, request, cancellationToken);
         if (reply.Message is { } message)
         {
-            metrics.Answered(message.StatusCode);
+            metrics.Answered(message.StatusCode, time.GetElapsedTime(started));
             pause.Heed(message.StatusCode, RetryAfter.Of(message, time));
             if (logger.IsEnabled(LogLevel.Debug))
             {
@@ -202,7 +202,7 @@ internal sealed partial class OriginExchange(OriginTransport transport, TokenSou
         }
         else
         {
-            metrics.Failed();
+            metrics.Failed(time.GetElapsedTime(started));
             if (logger.IsEnabled(LogLevel.Debug))
             {
                 Log.Failed(logger, method.Method, OriginUrl.Redact(url), reply.Failure!.Error);

@@ -306,6 +306,9 @@ internal sealed class CachedContent
         }
     }
 
+    /// <summary>Another program's store has the frame, not the cache.</summary>
+    public bool IsFrameExternal(int frame) => StateOf(frame) == External;
+
     /// <summary>
     /// Sees to it that <see cref="Read"/> can read these bytes, whose frames are here. At once, unless another program
     /// has to be asked for them; they may then be gone again when they are read, and are to be asked for again.

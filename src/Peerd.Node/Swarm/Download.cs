@@ -72,6 +72,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private PieceSet? _fromOrigin;
     private SourceFailure? _originFailure;
     private ulong[] _hashed = [];
+
+    // By frame: what this download brought, as ByteSource.
+    private byte[] _sources = [];
     private TaskCompletionSource _moved = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private PieceSet? _reading;
     private TimeSpan _lastReading;
@@ -125,6 +128,21 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     /// <summary>How often all that was here was dropped, because it does not match the digest: what was read before such a moment may be wrong.</summary>
     public int Drops => Volatile.Read(ref _drops);
+
+    /// <summary>Where this download had a frame from; none when it did not bring it.</summary>
+    public ByteSource SourceOf(int frame) => Volatile.Read(ref _sources) is var sources && frame < sources.Length ? (ByteSource)Volatile.Read(ref sources[frame]) : ByteSource.None;
+
+    /// <summary>Pieces that were asked for and are not here.</summary>
+    public int PiecesInFlight
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _machine?.PiecesInFlight ?? 0;
+            }
+        }
+    }
 
     /// <summary>Frames that have been stored so far.</summary>
     public int Stored => Volatile.Read(ref _stored);
@@ -676,6 +694,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         _lease = lease;
         var content = lease.Content;
         _fromOrigin = new PieceSet(content.Layout.PieceCount);
+        Volatile.Write(ref _sources, new byte[content.Layout.FrameCount]);
         _machine = new Downloader(content.Layout, content.SnapshotPieces(), _services.Policy, StableSeed.Of(Digest, _services.SelfName), Now, _wantsWhole);
         var id = 0;
         if (arrivingPieces > 0)
@@ -956,7 +975,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 response,
                 Content,
                 end,
-                IsExpected,
+                (frame, checksum) => IsExpected(frame, checksum) && Mark(frame, ByteSource.Origin),
                 frame =>
                 {
                     frames++;
@@ -1028,6 +1047,17 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         return known == 0 || known == checksum;
     }
 
+    // Before the frame is there for readers, who ask at once where it is from. Always true.
+    private bool Mark(int frame, ByteSource source)
+    {
+        if (!Content.HasFrame(frame))
+        {
+            Volatile.Write(ref _sources[frame], (byte)source);
+        }
+
+        return true;
+    }
+
     private void MarkIncoming(int first, int count, bool isIncoming)
     {
         for (var piece = first; piece < first + count; piece++)
@@ -1076,6 +1106,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             return false;
         }
 
+        Mark(frame, ByteSource.Peer);
         Content.WriteFrame(frame, data, checksum);
         FrameStored(frame, fromOrigin: false);
         return true;

@@ -61,6 +61,9 @@ internal sealed class Downloader
     /// <summary>All pieces are here.</summary>
     public bool IsComplete => _have.IsFull;
 
+    /// <summary>Pieces that were asked for and are not here.</summary>
+    public int PiecesInFlight => _inFlight.Count;
+
     /// <summary>No source had what is missing.</summary>
     public bool HasFailed => _failed;
 

@@ -43,6 +43,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private readonly NodeIdentity _self;
     private readonly PeerConnections _peers;
     private readonly ILookupHandler _local;
+    private readonly LookupMetrics _metrics;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
@@ -53,7 +54,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private readonly Channel<LookupRequest> _reports = Channel.CreateBounded<LookupRequest>(new BoundedChannelOptions(QueuedReports) { FullMode = BoundedChannelFullMode.DropWrite });
 
     public OwnerLink(
-        Digest digest, IOwnerLinkUser user, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler local, TimeProvider time, ILogger logger)
+        Digest digest, IOwnerLinkUser user, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler local, LookupMetrics metrics, TimeProvider time, ILogger logger)
     {
         _digest = digest;
         _user = user;
@@ -61,6 +62,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         _self = self;
         _peers = peers;
         _local = local;
+        _metrics = metrics;
         _time = time;
         _logger = logger;
         _running = Task.Run(() => RunAsync(_stop.Token));
@@ -143,17 +145,19 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     /// <summary>Talks with one member until it fails, or until the ring names another owner.</summary>
     private async Task TalkAsync(string node, string owner, CancellationToken cancellationToken)
     {
+        var started = _time.GetTimestamp();
+        var isAnswered = false;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var watching = WatchRingAsync(owner, ended);
         try
         {
             if (node == _self.Name)
             {
-                await TalkLocallyAsync(ended.Token);
+                await TalkLocallyAsync(Answered, ended.Token);
             }
             else if (_peers.Find(node) is { } peer)
             {
-                await TalkRemotelyAsync(peer, ended.Token);
+                await TalkRemotelyAsync(peer, Answered, ended.Token);
             }
         }
         catch (Exception e)
@@ -161,6 +165,11 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             // Whatever it was: without a link there must be a word of it, and another attempt.
             if (!ended.IsCancellationRequested && !_reports.Reader.Completion.IsCompleted)
             {
+                if (!isAnswered)
+                {
+                    _metrics.Failed();
+                }
+
                 Log.LookupBroken(_logger, _digest, node, e is RpcException rpc ? rpc.Status.Detail : e.Message);
             }
         }
@@ -168,6 +177,17 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         {
             await ended.CancelAsync();
             await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        void Answered(LookupResponse push)
+        {
+            if (!isAnswered)
+            {
+                isAnswered = true;
+                _metrics.Answered(push, _time.GetElapsedTime(started));
+            }
+
+            _user.Pushed(push);
         }
     }
 
@@ -183,7 +203,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         }
     }
 
-    private async Task TalkLocallyAsync(CancellationToken cancellationToken)
+    private async Task TalkLocallyAsync(Action<LookupResponse> pushed, CancellationToken cancellationToken)
     {
         using var session = _local.Open(_user.CreateWant());
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -200,7 +220,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         {
             while (true)
             {
-                _user.Pushed(await session.NextAsync(ended.Token));
+                pushed(await session.NextAsync(ended.Token));
             }
         }
         finally
@@ -210,7 +230,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         }
     }
 
-    private async Task TalkRemotelyAsync(Mesh.Peer peer, CancellationToken cancellationToken)
+    private async Task TalkRemotelyAsync(Mesh.Peer peer, Action<LookupResponse> pushed, CancellationToken cancellationToken)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var call = peer.Lookup(ended.Token);
@@ -239,7 +259,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                     return;
                 }
 
-                _user.Pushed(call.ResponseStream.Current);
+                pushed(call.ResponseStream.Current);
             }
         }
         finally

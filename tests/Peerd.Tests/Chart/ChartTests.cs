@@ -17,6 +17,7 @@ public sealed class ChartTests
         "peerd.logLevel=debug,peerd.credentialsSecret=registries,peerd.settings.Origin.Auth=static,peerd.settings.Log.Format=json",
         "peerd.hosts[0]=https://mcr.microsoft.com,peerd.hosts[1]=http://registry.internal:5000/,peerd.hosts[2]=GHCR.io",
         "peerd.metrics.prometheus.aksAutoDiscovery=true,peerd.metrics.prometheus.podMonitor.enabled=true,peerd.metrics.prometheus.podMonitor.labels.release=prometheus",
+        "peerd.metrics.prometheus.rules.enabled=true,peerd.metrics.prometheus.rules.labels.release=prometheus,peerd.metrics.grafanaDashboard.enabled=true",
         "peerd.networkPolicy.enabled=true,peerd.maxSurge=1,peerd.priorityClassName=mine,peerd.nodeSelector.pool=images",
         "peerd.ports.facade=31000,peerd.ports.mesh=31001,peerd.ports.metrics=31004,peerd.overlaybd.configure=true",
         "peerd.cache.folder=/mnt/peerd,peerd.cache.capacity=1.5TiB,peerd.settings.Cache.Memory=128MiB,peerd.settings.Mesh.Uploads=32",

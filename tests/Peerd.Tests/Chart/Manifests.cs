@@ -9,7 +9,12 @@ namespace Peerd.Tests.Chart;
 internal sealed class Manifests
 {
     // Definitions that are no part of Kubernetes.
-    private static readonly Dictionary<string, Type> OtherTypes = new(StringComparer.Ordinal) { ["monitoring.coreos.com/v1/PodMonitor"] = typeof(PodMonitor), ["cert-manager.io/v1/Certificate"] = typeof(CertManagerCertificate) };
+    private static readonly Dictionary<string, Type> OtherTypes = new(StringComparer.Ordinal)
+    {
+        ["monitoring.coreos.com/v1/PodMonitor"] = typeof(PodMonitor),
+        ["monitoring.coreos.com/v1/PrometheusRule"] = typeof(PrometheusRule),
+        ["cert-manager.io/v1/Certificate"] = typeof(CertManagerCertificate),
+    };
 
     private Manifests(string text)
     {

@@ -5,6 +5,7 @@ using System.Net;
 using System.Security.Cryptography;
 using Peerd.Contracts;
 using Peerd.Node.Content;
+using Peerd.Node.Storage;
 
 namespace Peerd.Tests.Facade;
 
@@ -129,6 +130,8 @@ internal sealed class FakeContentReader : IContentReader
         public ContentFacts Facts => facts;
 
         public ContentFacts? Failure => null;
+
+        public ByteSource Source => ByteSource.None;
 
         public Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken) =>
             Task.FromResult(content is { IsWrong: false } && content.FailsAt >= content.Bytes.Length);

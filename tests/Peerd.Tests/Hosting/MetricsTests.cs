@@ -1,0 +1,112 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.Diagnostics.Metrics.Testing;
+using Peerd.Node.Content;
+using Peerd.Node.Facade;
+
+
+namespace Peerd.Tests.Hosting;
+
+/// <summary>The metrics of nodes, as Prometheus reads them.</summary>
+public sealed class MetricsTests
+{
+    private const int MiB = 1024 * 1024;
+
+    [Fact]
+    public async Task Endpoint_AfterAPull_HasWhatIsDocumentedAndNothingElse()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.BlobOwnedBy(MiB, "node-1");
+        (await mesh.Nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        (await mesh.Nodes[1].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+
+        var exported = MetricsPage.Exported(await ReadAsync(mesh.Nodes[0]), await ReadAsync(mesh.Nodes[1])).Where(metric => metric.StartsWith("peerd_", StringComparison.Ordinal));
+
+        var documented = MetricsPage.Documented(await File.ReadAllTextAsync(Path.Combine(LayoutTests.RepositoryRoot(), "docs/metrics.md")));
+        Assert.Equal(documented.Order(StringComparer.Ordinal), exported.Order(StringComparer.Ordinal));
+    }
+
+    // The checks above are able to fail.
+    [Fact]
+    public void Exported_AnyPage_TellsNameTypeAndLabels() => Assert.Equal(
+        ["a_total counter code,facade", "b_seconds histogram", "c gauge"],
+        MetricsPage.Exported("""
+            # TYPE a_total counter
+            # HELP a_total Of a.
+            a_total{otel_scope_name="Peerd",facade="v2",code="200"} 1 1700000000000
+            # TYPE b_seconds histogram
+            b_seconds_bucket{otel_scope_name="Peerd",le="0.1"} 0
+            b_seconds_sum{otel_scope_name="Peerd"} 0
+            # TYPE c gauge
+            c 1
+            # EOF
+            """));
+
+    [Fact]
+    public void Documented_AnyTable_TellsNameTypeAndLabels() => Assert.Equal(
+        ["a_total counter code,facade", "c gauge"],
+        MetricsPage.Documented("| metric | type |\n| --- | --- |\n| `a_total` | counter | requests | `facade`, `code` | Of a. |\n| `c` | gauge | | | c: `d`. |"));
+
+    [Fact]
+    public async Task Served_ColdWarmAndFromThePeer_CountsEachByteOnceByItsSource()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.BlobOwnedBy(3 * MiB, "node-1");
+        using var requests = Collect(mesh.Nodes[0], FacadeMetrics.RequestsName);
+        using var lookups = Collect(mesh.Nodes[1], "peerd.lookups");
+
+        (await mesh.Nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        await Wait.UntilAsync(() => mesh.Nodes[0].Downloads.Count == 0, "the download is over");
+        (await mesh.Nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        (await mesh.Nodes[0].GetAsync(sample.Digest, "bytes=0-99")).ShouldBe(sample.Bytes.AsSpan(0, 100));
+        (await mesh.Nodes[1].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+
+        var (first, second) = (Served(mesh.Nodes[0]), Served(mesh.Nodes[1]));
+        Assert.Equal(((3 * MiB) + 100, 0, 3 * MiB), (first["cache"], first["peer"], first["origin"]));
+        Assert.Equal((0, 3 * MiB, 0), (second["cache"], second["peer"], second["origin"]));
+        await Wait.UntilAsync(() => requests.GetMeasurementSnapshot().Count == 3, "all requests are over");
+        Assert.Equal(["origin 200", "cache 200", "cache 206"], requests.GetMeasurementSnapshot().Select(request => $"{request.Tags["source"]} {request.Tags["code"]}"));
+        Assert.Equal("peers", Assert.Single(lookups.GetMeasurementSnapshot()).Tags["result"]);
+    }
+
+    [Fact]
+    public async Task Failed_NoSource_IsCounted()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        using var failed = Collect(mesh.Node, FacadeMetrics.FailedName);
+        mesh.Registry.AnswerWith(System.Net.HttpStatusCode.InternalServerError);
+
+        var answer = await mesh.Node.GetAsync(TestMesh.NewSample(1000).Digest);
+
+        Assert.True((int)answer.Status >= 500);
+        await Wait.UntilAsync(() => failed.GetMeasurementSnapshot().Count > 0, "the request is over");
+        Assert.Equal("v2", Assert.Single(failed.GetMeasurementSnapshot()).Tags["facade"]);
+    }
+
+    [Fact]
+    public async Task Endpoint_Always_TellsOfTheRuntimeAndTheProcess()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+
+        var names = MetricsPage.Exported(await ReadAsync(mesh.Node)).Select(metric => metric.Split(' ')[0]).ToHashSet();
+
+        Assert.Superset(new HashSet<string> { "dotnet_process_cpu_time_seconds_total", "dotnet_process_memory_working_set_bytes", "dotnet_gc_collections_total", "peerd_open_files" }, names);
+    }
+
+    private static async Task<string> ReadAsync(TestNode node)
+    {
+        // An answer is given again for 300 ms.
+        await Task.Delay(TimeSpan.FromMilliseconds(400));
+        using var client = new HttpClient();
+        return await client.GetStringAsync(new Uri(node.Metrics, "/metrics/prometheus"));
+    }
+
+    // Of this node alone: what the endpoint tells is of all nodes within the process.
+    private static MetricCollector<long> Collect(TestNode node, string name) => new(node.Get<IMeterFactory>(), FacadeMetrics.MeterName, name);
+
+    private static Dictionary<string, long> Served(TestNode node)
+    {
+        using var served = Collect(node, ServedBytes.Name);
+        served.RecordObservableInstruments();
+        return served.GetMeasurementSnapshot().ToDictionary(bytes => (string)bytes.Tags["source"]!, bytes => bytes.Value);
+    }
+}
