@@ -40,9 +40,7 @@ internal static class MembershipRegistration
     private static KubernetesMembershipSource OfCluster(IServiceProvider provider, MembershipOptions options, Member self)
     {
         var time = provider.GetRequiredService<TimeProvider>();
-        var cluster = options.Kubeconfig.Length > 0
-            ? KubernetesClientConfiguration.BuildConfigFromConfigFile(options.Kubeconfig)
-            : KubernetesClientConfiguration.InClusterConfig();
+        var cluster = KubernetesClientConfiguration.InClusterConfig();
         return new KubernetesMembershipSource(
             new NodeApi(cluster, options, new Random((int)FrameChecksum.Compute(Encoding.UTF8.GetBytes(self.Name))), time), options, self, time, provider.GetRequiredService<ILogger<KubernetesMembershipSource>>());
     }
