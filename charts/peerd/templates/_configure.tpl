@@ -1,5 +1,6 @@
 {{/*
-Init containers that change the settings of the node, each with one folder of it and nothing else.
+Init containers that change the settings of the node, each with one folder of it and nothing else. Which registries there
+are they read where the node itself does.
 Takes "root" and "remove": true to take out what was put in.
 */}}
 {{- define "peerd.configure" -}}
@@ -14,6 +15,11 @@ Takes "root" and "remove": true to take out what was put in.
   volumeMounts:
     - name: containerd-certs
       mountPath: /etc/containerd/certs.d
+    {{- if not .remove }}
+    - name: settings
+      mountPath: /etc/peerd
+      readOnly: true
+    {{- end }}
 {{- end }}
 {{- if $peerd.overlaybd.configure }}
 - name: configure-overlaybd
@@ -30,14 +36,9 @@ Takes "root" and "remove": true to take out what was put in.
 
 {{/* Command lines, as JSON lists. */}}
 {{- define "peerd.configureContainerd" -}}
-{{- $args := list "configure" "containerd" }}
-{{- if .remove }}
-{{- $args = append $args "--remove" }}
-{{- else }}
-{{- $args = concat $args (list "--mirror" (printf "http://127.0.0.1:%d" (int .root.Values.peerd.ports.facade))) }}
-{{- range .root.Values.peerd.hosts }}{{ $args = concat $args (list "--registry" (lower .)) }}{{ end }}
+{{- if .remove }}{{ toJson (list "configure" "containerd" "--remove") }}
+{{- else }}{{ toJson (list "configure" "containerd" "--config" "/etc/peerd/settings.json" "--prune") }}
 {{- end }}
-{{- toJson $args }}
 {{- end }}
 
 {{- define "peerd.configureOverlaybd" -}}

@@ -3,11 +3,7 @@
 {{- with .Values.peerd.image.pullSecrets -}}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{ end -}}
-nodeSelector:
-  kubernetes.io/os: linux
-  {{- with .Values.peerd.nodeSelector }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+nodeSelector: {{- merge (dict "kubernetes.io/os" "linux") (.Values.peerd.nodeSelector | default dict) | toYaml | nindent 2 }}
 {{- with .Values.peerd.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}

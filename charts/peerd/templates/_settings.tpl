@@ -21,5 +21,5 @@
   "Log" (dict "Level" (get $levels $peerd.logLevel | default $peerd.logLevel))
 }}
 {{- if $origin }}{{ $_ := set $settings "Origin" $origin }}{{ end }}
-{{- dict "Peerd" (mergeOverwrite $settings (deepCopy $peerd.settings)) | toPrettyJson }}
+{{- dict "Peerd" (mergeOverwrite $settings (deepCopy ($peerd.settings | default dict))) | toPrettyJson }}
 {{- end }}

@@ -24,7 +24,8 @@ internal static class ConfigureCommand
 
     private static Command CreateContainerd()
     {
-        var remove = new Option<bool>("--remove") { Description = "Take out what this command has written, for all registries." };
+        var remove = new Option<bool>("--remove") { Description = "Take out what this command has written, for all registries or for those of --registry and --default." };
+        var prune = new Option<bool>("--prune") { Description = "Take out what this command has written for other registries than these (not _default)." };
         var folder = CommonOptions.CertsFolder();
         var config = CommonOptions.Config();
         var mirror = new Option<Uri?>("--mirror") { Description = "The facade of this node. Default: as the node's settings say.", HelpName = "URL", CustomParser = CommonOptions.ParseHttpAddress("--mirror") };
@@ -32,7 +33,7 @@ internal static class ConfigureCommand
         var all = new Option<bool>("--default") { Description = "All other registries, too (_default). The node answers 404 for those that it does not know." };
         var force = new Option<bool>("--force") { Description = "Put the facade into a _default that is somebody else's." };
         var json = CommonOptions.Json();
-        var command = new Command("containerd", "Have containerd pull through the facade: writes hosts.toml for each registry.") { remove, folder, config, mirror, registries, all, force, json };
+        var command = new Command("containerd", "Have containerd pull through the facade: writes hosts.toml for each registry.") { remove, prune, folder, config, mirror, registries, all, force, json };
         command.SetAction(async (parsed, _) =>
         {
             var errors = parsed.InvocationConfiguration.Error;
@@ -45,9 +46,10 @@ internal static class ConfigureCommand
             try
             {
                 var certs = new CertsFolder(parsed.GetRequiredValue(folder));
+                var names = parsed.GetValue(registries) ?? [];
                 var report = new HostsReport(parsed.GetValue(remove)
-                    ? certs.Remove()
-                    : Configure(certs, NodeSettings.Read(parsed.GetValue(config)), parsed.GetValue(mirror), parsed.GetValue(registries) ?? [], parsed.GetValue(all), parsed.GetValue(force)));
+                    ? Remove(certs, names, parsed.GetValue(all))
+                    : Configure(certs, NodeSettings.Read(parsed.GetValue(config)), parsed.GetValue(mirror), names, parsed.GetValue(all), parsed.GetValue(force), parsed.GetValue(prune)));
                 if (parsed.GetValue(json))
                 {
                     Report.For(parsed.InvocationConfiguration).Json(report, HostsReportJson.Plain.HostsReport);
@@ -69,14 +71,43 @@ internal static class ConfigureCommand
     }
 
     [SupportedOSPlatform("linux")]
-    private static List<HostsChange> Configure(CertsFolder certs, NodeSettings node, Uri? mirror, string[] names, bool all, bool force)
+    private static IReadOnlyList<HostsChange> Remove(CertsFolder certs, string[] names, bool all)
+    {
+        var folders = FoldersOf(names.Select(Find));
+        if (all)
+        {
+            folders.Add(ConfiguredRegistry.Default);
+        }
+
+        return certs.Remove(folder => folders.Count == 0 || folders.Contains(folder));
+    }
+
+    [SupportedOSPlatform("linux")]
+    private static List<HostsChange> Configure(CertsFolder certs, NodeSettings node, Uri? mirror, string[] names, bool all, bool force, bool prune)
     {
         var host = new MirrorHost(mirror?.GetLeftPart(UriPartial.Authority) ?? node.Mirror);
-        var registries = names.Length == 0 ? node.Registries
-            : [.. names.Select(name => node.Registries.FirstOrDefault(known => known.Name == name) ?? NodeSettings.Find(name)
-                ?? throw new HostsException($"--registry is '{name}'; allowed: host, host:port, or either behind http:// or https://, in lower case"))];
-        return [.. registries.Concat(all ? [new ConfiguredRegistry(ConfiguredRegistry.Default, null)] : []).Select(registry => certs.Configure(registry, host, force))];
+        List<ConfiguredRegistry> registries =
+        [
+            .. names.Length == 0 ? node.Registries : names.Select(name => node.Registries.FirstOrDefault(known => known.Name == name) ?? Find(name)),
+            .. all ? [new ConfiguredRegistry(ConfiguredRegistry.Default, null)] : (ConfiguredRegistry[])[],
+        ];
+        var changes = registries.ConvertAll(registry => certs.Configure(registry, host, force));
+        if (prune)
+        {
+            // _default is no registry of a list.
+            var kept = FoldersOf(registries);
+            changes.AddRange(certs.Remove(folder => folder != ConfiguredRegistry.Default && !kept.Contains(folder)));
+        }
+
+        return changes;
     }
+
+    [SupportedOSPlatform("linux")]
+    private static HashSet<string> FoldersOf(IEnumerable<ConfiguredRegistry> registries) =>
+        registries.SelectMany(registry => CertsFolder.NamesOf(registry.Name)).ToHashSet(StringComparer.Ordinal);
+
+    private static ConfiguredRegistry Find(string name) => NodeSettings.Find(name)
+        ?? throw new HostsException($"--registry is '{name}'; allowed: host, host:port, or either behind http:// or https://, in lower case");
 
     private static Command CreateOverlaybd()
     {

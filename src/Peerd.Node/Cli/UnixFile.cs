@@ -8,6 +8,9 @@ namespace Peerd.Node.Cli;
 [SupportedOSPlatform("linux")]
 internal static class UnixFile
 {
+    /// <summary>How names of what is not yet there, or no longer, end; they begin with a dot.</summary>
+    public const string PartialSuffix = ".partial";
+
     private const UnixFileMode ReadableForAll = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.OtherRead;
 
     private const int NotFound = 2;
@@ -55,7 +58,7 @@ internal static class UnixFile
     /// <exception cref="UnauthorizedAccessException">The same.</exception>
     public static bool TryReplace(string path, ReadOnlyMemory<byte> text, UnixFileStatus? status, Func<bool> isStillWanted)
     {
-        var partial = Path.Combine(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}.partial");
+        var partial = Beside(path);
         try
         {
             using (var stream = new FileStream(partial, new FileStreamOptions
@@ -90,6 +93,9 @@ internal static class UnixFile
             File.Delete(partial);
         }
     }
+
+    /// <summary>A name that nobody has, in the same folder.</summary>
+    public static string Beside(string path) => Path.Combine(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}{PartialSuffix}");
 
     /// <summary>Gives a file to a user and a group.</summary>
     /// <exception cref="IOException">We may not.</exception>

@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using Peerd.EndToEnd.Harness;
 
 namespace Peerd.EndToEnd.Commands;
@@ -22,6 +24,15 @@ public sealed class ConfigureContainerdTests : LabTest
         var facade = node.Facade.GetLeftPart(UriPartial.Authority);
         string[] configure = ["configure", "containerd", "--json", "--certs-dir", containerd.HostsFolder];
 
+        // It counts for all registries until they have a folder of their own, which then must find its certificates.
+        var byDefault = Directory.CreateDirectory(Path.Combine(containerd.HostsFolder, "_default")).FullName;
+        await File.WriteAllTextAsync(Path.Combine(byDefault, "hosts.toml"), "ca = \"corp.crt\"\n[host.\"http://127.0.0.1:1\"]\n", TestContext.Current.CancellationToken);
+        using (var key = ECDsa.Create())
+        using (var certificate = new CertificateRequest("CN=corp", key, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UnixEpoch, DateTimeOffset.MaxValue))
+        {
+            await File.WriteAllTextAsync(Path.Combine(byDefault, "corp.crt"), certificate.ExportCertificatePem(), TestContext.Current.CancellationToken);
+        }
+
         await PeerdCommand.RunJsonAsync(Lab, [.. configure, "--mirror", facade, "--registry", $"http://{registry.Name}"]);
         Assert.Null(await containerd.PullAsync(ImageClient.Cri, $"{registry.Name}/{Repository}:v1", PullTimeout));
 
@@ -34,6 +45,6 @@ public sealed class ConfigureContainerdTests : LabTest
         Assert.True((int)report["errors"]! == 0 && (int)report["warnings"]! == 0, report.ToJsonString());
 
         await PeerdCommand.RunJsonAsync(Lab, [.. configure, "--remove"]);
-        Assert.Empty(Directory.GetFileSystemEntries(containerd.HostsFolder));
+        Assert.Equal(byDefault, Assert.Single(Directory.GetFileSystemEntries(containerd.HostsFolder)));
     }
 }

@@ -53,13 +53,13 @@ public sealed class ChartRightsTests
     }
 
     [Fact]
-    public async Task Configurers_Mounts_AreTheirOwnFolder()
+    public async Task Configurers_Mounts_AreTheirOwnFolderAndTheSettings()
     {
         var manifests = await Manifests.OfAsync("--set", All);
 
         Assert.Equal(
-            ["configure-containerd /etc/containerd/certs.d", "configure-overlaybd /etc/overlaybd"],
-            manifests.Pods.SelectMany(pod => pod.InitContainers ?? []).SelectMany(container => container.VolumeMounts, (container, mount) => $"{container.Name} {mount.MountPath}").Distinct().Order(StringComparer.Ordinal));
+            ["configure-containerd /etc/containerd/certs.d rw", "configure-containerd /etc/peerd ro", "configure-overlaybd /etc/overlaybd rw"],
+            manifests.Pods.SelectMany(pod => pod.InitContainers ?? []).SelectMany(container => container.VolumeMounts, (container, mount) => $"{container.Name} {mount.MountPath} {(mount.ReadOnlyProperty == true ? "ro" : "rw")}").Distinct().Order(StringComparer.Ordinal));
     }
 
     [Fact]

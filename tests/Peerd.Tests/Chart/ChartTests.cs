@@ -20,7 +20,8 @@ public sealed class ChartTests
         "peerd.networkPolicy.enabled=true,peerd.maxUnavailable=1,peerd.priorityClassName=mine,peerd.nodeSelector.pool=images",
         "peerd.ports.facade=31000,peerd.ports.mesh=31001,peerd.ports.metrics=31004,peerd.overlaybd.configure=true",
         "peerd.cache.folder=/mnt/peerd,peerd.cache.capacity=1.5TiB,peerd.settings.Cache.Memory=128MiB,peerd.settings.Mesh.Uploads=32",
-        "peerd.tolerations=null,peerd.affinity=null,peerd.resources=null",
+        "peerd.tolerations=null,peerd.affinity=null,peerd.resources=null,peerd.settings=null,peerd.hosts=null,peerd.nodeSelector=null",
+        @"peerd.nodeSelector.kubernetes\.io/os=linux,peerd.nodeSelector.pool=images",
         "peerd.containerd.runFolder=/run/k3s/containerd,peerd.containerd.contentFolder=/c,peerd.containerd.certsFolder=/d",
     ];
 

@@ -39,6 +39,29 @@ public sealed class ChartUninstallTests : IDisposable
         await AssertByteIdenticalAsync("configure-containerd", "peerd.configureMirrors=true", ":30000");
     }
 
+    // An upgrade leaves no mirror behind for a registry that the nodes do not know any more.
+    [Theory]
+    [InlineData("""peerd={"hosts":["reg.test:5000/","https://GHCR.io/"]}""", """peerd={"hosts":["http://quay.io"]}""", "quay.io/hosts.toml|server = \"http://quay.io\"")]
+    [InlineData("""peerd={"hosts":["quay.io"]}""", """peerd={"settings":{"Origin":{"Registries":[{"Name":"docker.io","Endpoint":"https://proxy.test:5000/hub"}]}}}""", "docker.io/hosts.toml|server = \"https://proxy.test:5000\"")]
+    public async Task Containerd_OtherRegistriesAfterAnUpgrade_OnlyThoseAreLedToTheFacade(string first, string second, string expected)
+    {
+        _node.Write("/etc/containerd/certs.d/theirs.test/hosts.toml", "server = \"https://theirs.test\"\n");
+        var before = _node.Snapshot();
+        var installed = await Manifests.OfAsync("--set-json", first);
+        var upgraded = await Manifests.OfAsync("--set-json", second);
+
+        await RunAsync(installed, installed.Node, "configure-containerd");
+        Assert.NotEqual(before, _node.Snapshot());
+        await RunAsync(upgraded, upgraded.Node, "configure-containerd");
+
+        var file = Assert.Single(_node.Snapshot().Except(before), file => file.Text.Length > 0);
+        Assert.Contains(expected.Split('|')[0], file.Path, StringComparison.Ordinal);
+        Assert.Contains(expected.Split('|')[1], file.Text, StringComparison.Ordinal);
+        await RunAsync(installed, installed.Node, "configure-containerd");
+        await RunAsync(installed, installed.Get<V1DaemonSet>("peerd-uninstall"), "configure-containerd");
+        Assert.Equal(before, _node.Snapshot());
+    }
+
     [Fact]
     public async Task Overlaybd_NotOnTheNode_IsRefusedAndNothingIsLeft()
     {
@@ -46,7 +69,7 @@ public sealed class ChartUninstallTests : IDisposable
         var before = _node.Snapshot();
         var manifests = await Manifests.OfAsync("--set", "peerd.overlaybd.configure=true");
 
-        var run = await _node.RunAsync(manifests.Node, "configure-overlaybd");
+        var run = await _node.RunAsync(manifests, manifests.Node, "configure-overlaybd");
 
         Assert.Equal(1, run.ExitCode);
         Assert.Contains("/etc/overlaybd/overlaybd.json does not exist: is overlaybd installed here?", run.Error, StringComparison.Ordinal);
@@ -64,7 +87,7 @@ public sealed class ChartUninstallTests : IDisposable
         Assert.All(pod.InitContainers, container => Assert.Contains("--remove", container.Args));
         Assert.All(node.InitContainers, container => Assert.DoesNotContain("--remove", container.Args));
         Assert.Equal(
-            node.InitContainers.Select(container => (container.Name, string.Join(' ', container.VolumeMounts.Select(mount => mount.MountPath)))),
+            node.InitContainers.Select(container => (container.Name, string.Join(' ', container.VolumeMounts.Where(mount => mount.Name != "settings").Select(mount => mount.MountPath)))),
             pod.InitContainers.Select(container => (container.Name, string.Join(' ', container.VolumeMounts.Select(mount => mount.MountPath)))));
         Assert.Equal(k8s.KubernetesYaml.Serialize(node.Tolerations), k8s.KubernetesYaml.Serialize(pod.Tolerations));
         Assert.Equal(k8s.KubernetesYaml.Serialize(node.Affinity), k8s.KubernetesYaml.Serialize(pod.Affinity));
@@ -105,23 +128,23 @@ public sealed class ChartUninstallTests : IDisposable
         var before = _node.Snapshot();
         foreach (var remove in new[] { installed.Get<V1DaemonSet>("peerd-uninstall"), cleanup.Node, cleanup.Get<V1DaemonSet>("peerd-uninstall") })
         {
-            await RunAsync(installed.Node, container);
+            await RunAsync(installed, installed.Node, container);
             var configured = _node.Snapshot();
-            await RunAsync(installed.Node, container);
+            await RunAsync(installed, installed.Node, container);
 
             Assert.Contains(configured, file => file.Text.Contains(written, StringComparison.Ordinal));
             Assert.Equal(configured, _node.Snapshot());
 
-            await RunAsync(remove, container);
+            await RunAsync(cleanup, remove, container);
             Assert.Equal(before, _node.Snapshot());
-            await RunAsync(remove, container);
+            await RunAsync(cleanup, remove, container);
             Assert.Equal(before, _node.Snapshot());
         }
     }
 
-    private async Task RunAsync(V1DaemonSet set, string container)
+    private async Task RunAsync(Manifests manifests, V1DaemonSet set, string container)
     {
-        var run = await _node.RunAsync(set, container);
+        var run = await _node.RunAsync(manifests, set, container);
 
         Assert.Equal((0, string.Empty), (run.ExitCode, run.Error));
     }

@@ -36,62 +36,88 @@ internal sealed class CertsFolder(string root)
         var path = Path.Combine(folder, HostsFile.Name);
         return Try(registry.Name, path, () =>
         {
-            var isNewFolder = !System.IO.Directory.Exists(folder);
+            var isNewFolder = HostsFile.IsNewFolder(folder);
             var text = HostsFile.Read(path);
-            if (text is not null && new HostsText(text) is { WasNew: false } existing)
+            var existing = new HostsText(text ?? string.Empty);
+            if (registry.Name == ConfiguredRegistry.Default && text is not null && !existing.IsConfigured && !mayTouchDefault)
             {
-                if (registry.Name == ConfiguredRegistry.Default && !existing.IsConfigured && !mayTouchDefault)
-                {
-                    return new HostsChange(registry.Name, path, "left", "it is somebody else's; with --force the facade is put before its hosts");
-                }
-
-                return Write(registry.Name, path, text, existing.With(mirror), null);
+                return new HostsChange(registry.Name, path, "left", "it is somebody else's; with --force the facade is put before its hosts");
             }
 
-            // Whether it was there before us is in what we wrote then.
-            var wasNewFolder = isNewFolder || (text is not null && new HostsText(text).WasNewFolder);
-            var (others, reason) = registry.Name == ConfiguredRegistry.Default ? (string.Empty, null) : HiddenHosts();
-            var server = $"{(registry.Server is null ? string.Empty : $"server = \"{registry.Server}\"\n")}{Certificates(folder)}";
-            var block = HostsText.New(mirror, server, others, wasNewFolder);
-            var whole = text is null || new HostsText(text) is { IsAllOurs: true } ? block : new HostsText(text).Replacing(block);
+            if (!existing.IsConfigured && existing.Has(mirror))
+            {
+                return new HostsChange(registry.Name, path, "left", $"it has a host {mirror.Url} of its own, which is not touched");
+            }
+
+            if (text is not null && !existing.WasNew && !existing.IsAllOurs)
+            {
+                return Write(registry.Name, path, text, existing.With(mirror), existing.Doubt);
+            }
+
+            // Whether they were there before us is in what we wrote then.
+            var (isNew, wasNewFolder) = (text is null || existing.WasNew, isNewFolder || existing.WasNewFolder);
+            var (block, reason) = Whole(registry, mirror, folder, isNew, wasNewFolder);
+            var whole = existing.IsAllOurs ? block : existing.Replacing(block);
             HostsText.Parse(whole);
-            return isNewFolder ? WriteInNewFolder(registry.Name, path, whole, reason) : Write(registry.Name, path, text, whole, reason);
+            if (!isNewFolder)
+            {
+                return Write(registry.Name, path, text, whole, reason);
+            }
+
+            HostsFile.WriteWithFolder(path, whole);
+            return new HostsChange(registry.Name, path, "written", reason);
         })!;
     }
 
-    /// <summary>Takes out all that is ours, for whatever registries.</summary>
-    public IReadOnlyList<HostsChange> Remove() =>
-        !System.IO.Directory.Exists(root) ? []
-        : [.. System.IO.Directory.EnumerateDirectories(root).Order(StringComparer.Ordinal).Select(folder => Remove(Path.GetFileName(folder), Path.Combine(folder, HostsFile.Name))).OfType<HostsChange>()];
+    /// <summary>Takes out what is ours.</summary>
+    /// <param name="isWanted">For which registries, by the name of their folder.</param>
+    /// <exception cref="HostsException">The folder cannot be looked through.</exception>
+    public IReadOnlyList<HostsChange> Remove(Func<string, bool> isWanted)
+    {
+        try
+        {
+            if (!System.IO.Directory.Exists(root))
+            {
+                return [];
+            }
+
+            HostsFile.DeleteLeftovers(root);
+            return [.. System.IO.Directory.EnumerateDirectories(root).Order(StringComparer.Ordinal)
+                .Where(folder => !HostsFile.IsPartial(folder) && isWanted(Path.GetFileName(folder)))
+                .Select(folder => Remove(Path.GetFileName(folder), Path.Combine(folder, HostsFile.Name))).OfType<HostsChange>()];
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new HostsException($"{root} cannot be looked through: {exception.Message.ReplaceLineEndings(" ")}", exception);
+        }
+    }
+
+    /// <summary>The names that the folder of a registry may have, the one that comes first for containerd first.</summary>
+    public static IReadOnlyList<string> NamesOf(string registry) =>
+        registry.LastIndexOf(':') is > 0 and var colon ? [$"{registry[..colon]}_{registry[(colon + 1)..]}_", registry] : [registry];
 
     /// <summary>The folder that counts for a registry, or would if it were made.</summary>
     public string FolderOf(string registry)
     {
-        var colon = registry.LastIndexOf(':');
-        var portable = colon < 0 ? registry : $"{registry[..colon]}_{registry[(colon + 1)..]}_";
-        var first = Path.Combine(root, portable);
-        return System.IO.Directory.Exists(first) ? first : Path.Combine(root, registry);
+        var folders = NamesOf(registry).Select(name => Path.Combine(root, name)).ToList();
+        return folders.Find(System.IO.Directory.Exists) ?? folders[^1];
     }
 
     private static HostsChange? Remove(string registry, string path) => Try(registry, path, () =>
     {
-        if (HostsFile.Read(path) is not { } text || new HostsText(text) is not { IsConfigured: true } ours)
+        HostsFile.DeleteLeftovers(Path.GetDirectoryName(path)!);
+        if (!HostsFile.MayBeOurs(path) || HostsFile.Read(path) is not { } text || new HostsText(text) is not { IsConfigured: true } ours)
         {
             return null;
         }
 
-        var without = ours.Without();
-        if (without.Length > 0 || !ours.WasNew)
+        if (!ours.IsAllOurs || !ours.WasNew)
         {
-            HostsFile.Write(path, text, without);
-            return new HostsChange(registry, path, "removed");
+            HostsFile.Write(path, text, ours.Without());
         }
-
-        File.Delete(path);
-        var folder = Path.GetDirectoryName(path)!;
-        if (ours.WasNewFolder && !System.IO.Directory.EnumerateFileSystemEntries(folder).Any())
+        else
         {
-            System.IO.Directory.Delete(folder);
+            HostsFile.Delete(path, text, ours.WasNewFolder);
         }
 
         return new HostsChange(registry, path, "removed");
@@ -108,63 +134,64 @@ internal sealed class CertsFolder(string root)
         return new HostsChange(registry, path, "written", reason);
     }
 
-    // An empty folder would hide _default, and say nothing.
-    private static HostsChange WriteInNewFolder(string registry, string path, string text, string? reason)
+    // All that a folder needs where nothing but us is in its file. What counted for the registry until now goes on to count:
+    // certificates beside the file, or _default, which a folder of its own hides.
+    private (string Block, string? Reason) Whole(ConfiguredRegistry registry, MirrorHost mirror, string folder, bool isNew, bool isNewFolder)
     {
-        var folder = Path.GetDirectoryName(path)!;
-        System.IO.Directory.CreateDirectory(folder);
-        try
-        {
-            return Write(registry, path, before: null, text, reason);
-        }
-        catch (HostsException)
-        {
-            System.IO.Directory.Delete(folder);
-            throw;
-        }
-    }
+        var server = registry.Server is null ? string.Empty : $"server = {HostsText.Quoted(registry.Server)}\n";
 
-    // A folder of its own hides _default: what is there goes on to count, behind us.
-    private (string Hosts, string? Reason) HiddenHosts()
-    {
-        var path = Path.Combine(root, ConfiguredRegistry.Default, HostsFile.Name);
-        if (HostsFile.Read(path) is not { } text)
+        // With them containerd would try TLS first.
+        var isClear = registry.Server?.StartsWith("http://", StringComparison.Ordinal) ?? false;
+        var own = server + (isClear ? string.Empty : Certificates(folder, string.Empty));
+        if (!isNewFolder || registry.Name == ConfiguredRegistry.Default)
         {
-            return (string.Empty, null);
+            return (HostsText.Whole(mirror, own, string.Empty, isNew, isNewFolder), null);
         }
 
+        var byDefault = Path.Combine(root, ConfiguredRegistry.Default);
+        var path = Path.Combine(byDefault, HostsFile.Name);
         try
         {
-            var hosts = new HostsText(text).Hosts();
-            return hosts.Length == 0 ? (hosts, null)
-                : HasRelativePaths(hosts) ? (string.Empty, $"the hosts of {path} no longer count for this registry: their certificates are given by relative paths")
-                : (hosts, $"the hosts of {path} are carried over behind the facade");
+            var text = new HostsText(HostsFile.Read(path) ?? string.Empty);
+            var (keys, tables) = text.IsAllOurs ? (isClear ? string.Empty : Certificates(byDefault, $"../{ConfiguredRegistry.Default}/"), string.Empty) : text.ForAnotherFolder(ConfiguredRegistry.Default);
+            if (keys.Length + tables.Length == 0)
+            {
+                return (HostsText.Whole(mirror, own, string.Empty, isNew, isNewFolder), null);
+            }
+
+            if (text.Has(mirror))
+            {
+                throw new FormatException("has the facade among its hosts");
+            }
+
+            var block = HostsText.Whole(mirror, (HostsText.Parse(keys).ContainsKey("server") ? string.Empty : server) + keys, tables, isNew, isNewFolder);
+            HostsText.Parse(block);
+            return (block, $"what {(text.IsAllOurs ? byDefault : path)} says is carried over behind the facade");
         }
         catch (FormatException exception)
         {
-            return (string.Empty, $"{path} {exception.Message}");
+            return (HostsText.Whole(mirror, own, string.Empty, isNew, isNewFolder), $"{path} no longer counts for this registry: it {exception.Message}");
         }
     }
 
-    private static bool HasRelativePaths(string hosts) =>
-        HostsText.HostsOf(HostsText.Parse(hosts))?.Values.OfType<Tomlyn.Model.TomlTable>().Any(host => host.ContainsKey("ca") || host.ContainsKey("client")) ?? false;
-
-    // containerd looks at certificates in the folder only as long as there is no hosts.toml in it.
-    private static string Certificates(string folder)
+    // containerd looks at certificates in a folder only as long as its hosts.toml says nothing. Their paths are relative, for
+    // the folder may be elsewhere for containerd than it is here.
+    private static string Certificates(string folder, string prefix)
     {
         if (!System.IO.Directory.Exists(folder))
         {
             return string.Empty;
         }
 
-        var files = System.IO.Directory.EnumerateFiles(folder).Order(StringComparer.Ordinal).ToList();
-        var authorities = files.Where(file => file.EndsWith(".crt", StringComparison.Ordinal)).Select(Quoted).ToList();
-        var clients = files.Where(file => file.EndsWith(".cert", StringComparison.Ordinal) && files.Contains(Path.ChangeExtension(file, ".key")))
-            .Select(file => $"[{Quoted(file)}, {Quoted(Path.ChangeExtension(file, ".key"))}]").ToList();
+        var files = System.IO.Directory.EnumerateFiles(folder).Select(file => Path.GetFileName(file)!).Order(StringComparer.Ordinal).ToList();
+        var authorities = files.Where(file => file.EndsWith(".crt", StringComparison.Ordinal)).Select(file => HostsText.Quoted(prefix + file)).ToList();
+
+        // Without a file of its own the key is in that of the certificate.
+        var clients = files.Where(file => file.EndsWith(".cert", StringComparison.Ordinal))
+            .Select(file => (Certificate: file, Key: Path.ChangeExtension(file, ".key")))
+            .Select(pair => $"[{HostsText.Quoted(prefix + pair.Certificate)}, {HostsText.Quoted(prefix + (files.Contains(pair.Key) ? pair.Key : pair.Certificate))}]").ToList();
         return (authorities.Count > 0 ? $"ca = [{string.Join(", ", authorities)}]\n" : string.Empty)
             + (clients.Count > 0 ? $"client = [{string.Join(", ", clients)}]\n" : string.Empty);
-
-        static string Quoted(string path) => $"\"{path.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)}\"";
     }
 
     private static HostsChange? Try(string registry, string path, Func<HostsChange?> change)

@@ -57,11 +57,18 @@ internal sealed class HostsText
 
     public string Text { get; }
 
+    /// <summary>Why what is written into such a file may do nothing; null when it counts.</summary>
+    public string? Doubt => Text.StartsWith('\uFEFF') ? "it begins with a byte order mark: containerd 2 ignores the whole file" : null;
+
     /// <summary>What is ours stands in it.</summary>
     public bool IsConfigured => _begin >= 0;
 
-    /// <summary>The file was made by us, and there is nothing else in it.</summary>
-    public bool IsAllOurs => WasNew && Without().Length == 0;
+    /// <summary>There is nothing in it but what is ours.</summary>
+    public bool IsAllOurs => Without().Length == 0;
+
+    /// <summary>One of our marks may stand in it.</summary>
+    /// <param name="text">Any bytes.</param>
+    public static bool MayBeOurs(ReadOnlySpan<byte> text) => text.IndexOf(Encoding.UTF8.GetBytes(Begin)) >= 0 || text.IndexOf(Encoding.UTF8.GetBytes(End)) >= 0;
 
     /// <summary>The file was made by us.</summary>
     public bool WasNew => Mark.Contains(IsNew, StringComparison.Ordinal);
@@ -88,6 +95,10 @@ internal sealed class HostsText
         return Text[..start] + Text[_end..];
     }
 
+    /// <summary>Others have written the mirror into it.</summary>
+    /// <exception cref="FormatException">It is no TOML.</exception>
+    public bool Has(MirrorHost mirror) => HostsOf(Parse(Without()))?.Keys.Contains(mirror.Url, StringComparer.Ordinal) ?? false;
+
     /// <summary>The text with the mirror before all other hosts.</summary>
     /// <param name="mirror">The host.</param>
     /// <exception cref="FormatException">There is no place for it; the message completes "the file …".</exception>
@@ -95,8 +106,7 @@ internal sealed class HostsText
     {
         var text = Without();
         var body = Body(text);
-        var hosts = HostsOf(Parse(body));
-        if (hosts?.Keys.Contains(mirror.Url, StringComparer.Ordinal) ?? false)
+        if (Has(mirror))
         {
             throw new FormatException($"has a host {mirror.Url} of its own, which is not touched");
         }
@@ -124,23 +134,47 @@ internal sealed class HostsText
     /// <param name="block">All that is ours, marks included.</param>
     public string Replacing(string block) => Text[.._begin] + block + Text[_end..];
 
-    /// <summary>A new file.</summary>
+    /// <summary>What is ours where nothing else counts: a new file, or what goes into an empty one.</summary>
     /// <param name="mirror">The host.</param>
-    /// <param name="server">Lines before the hosts.</param>
-    /// <param name="others">Hosts behind ours, as they are written elsewhere.</param>
+    /// <param name="keys">Keys of the file itself, line by line.</param>
+    /// <param name="tables">Tables behind ours, as they are written elsewhere.</param>
+    /// <param name="isNew">There was no file.</param>
     /// <param name="isNewFolder">There was no folder for it.</param>
-    public static string New(MirrorHost mirror, string server, string others, bool isNewFolder) =>
-        $"{Begin}{IsNew}{(isNewFolder ? IsNewFolder : string.Empty)}: written by 'peerd configure containerd', taken out with --remove\n{server}\n{mirror.ToTable("\n")}{others}{End}\n";
+    public static string Whole(MirrorHost mirror, string keys, string tables, bool isNew, bool isNewFolder) =>
+        $"{Begin}{(isNew ? IsNew : string.Empty)}{(isNewFolder ? IsNewFolder : string.Empty)}: written by 'peerd configure containerd', taken out with --remove\n{keys}\n{mirror.ToTable("\n")}{tables}{End}\n";
 
-    /// <summary>The text from the first host on, without what is ours; empty when there is none.</summary>
+    /// <summary>
+    /// The text without what is ours, in two parts: the keys of the file itself, which are those of the registry, and all tables.
+    /// Certificates that are given by relative paths are then given from a folder beside it.
+    /// </summary>
+    /// <param name="folder">The name of the folder that the file is in.</param>
     /// <exception cref="FormatException">It is no TOML.</exception>
-    public string Hosts()
+    public (string Keys, string Tables) ForAnotherFolder(string folder)
     {
-        var body = Body(Without());
-        var document = SyntaxParser.Parse(body, "hosts.toml", validate: true);
-        return HostsOf(Parse(body)) is not { Count: > 0 } || document.Tables.ChildrenCount == 0 ? string.Empty
-            : body[LineStart(body, document.Tables.GetChild(0)!.OpenBracket!.Span.Offset)..].TrimEnd() + '\n';
+        var text = Body(Without());
+        _ = HostsOf(Parse(text));
+        var document = SyntaxParser.Parse(text, "hosts.toml", validate: true);
+        var tables = document.Tables.ChildrenCount == 0 ? text.Length : LineStart(text, document.Tables.GetChild(0)!.OpenBracket!.Span.Offset);
+        var paths = document.Descendants().OfType<KeyValueSyntax>()
+            .Where(pair => pair.Key?.ToString()?.Split('.')[^1].Trim(' ', '\t', '"', '\'') is "ca" or "client" && pair.Value is not null)
+            .SelectMany(pair => pair.Value!.Descendants().Prepend(pair.Value).OfType<StringValueSyntax>())
+            .Where(value => value.Value is { Length: > 0 } path && !Path.IsPathRooted(path))
+            .DistinctBy(value => value.Token!.Span.Offset)
+            .OrderByDescending(value => value.Token!.Span.Offset);
+        foreach (var path in paths)
+        {
+            var (start, length, with) = (path.Token!.Span.Offset, path.Token.Text!.Length, Quoted($"../{folder}/{path.Value}"));
+            text = text[..start] + with + text[(start + length)..];
+            tables += start < tables ? with.Length - length : 0;
+        }
+
+        return (Lines(text[..tables]), Lines(text[tables..]));
+
+        static string Lines(string part) => part.TrimEnd() is { Length: > 0 } rest ? rest + '\n' : string.Empty;
     }
+
+    /// <summary>A string of TOML.</summary>
+    public static string Quoted(string text) => $"\"{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)}\"";
 
     /// <summary>Reads TOML.</summary>
     /// <exception cref="FormatException">It is none; the message completes "the file …".</exception>

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Peerd.Node.Hosting;
 using Peerd.Node.Membership;
 using Peerd.Node.Origin;
@@ -38,7 +40,7 @@ internal sealed record NodeSettings(string Mirror, IReadOnlyList<ConfiguredRegis
     public static ConfiguredRegistry? Find(string text)
     {
         var scheme = text.IndexOf("://", StringComparison.Ordinal);
-        var name = scheme < 0 ? text : text[(scheme + 3)..].TrimEnd('/');
+        var name = (scheme < 0 ? text : text[(scheme + 3)..]).TrimEnd('/');
 
         // Docker Hub is not where its name says.
         var address = scheme < 0 || name == "docker.io" ? null : text.TrimEnd('/');
@@ -47,9 +49,9 @@ internal sealed record NodeSettings(string Mirror, IReadOnlyList<ConfiguredRegis
 
     private static ConfiguredRegistry Of(RegistryEndpoint endpoint) => new(endpoint.Name, endpoint.Address.GetLeftPart(UriPartial.Authority));
 
-    // Whoever listens everywhere is on loopback, too.
+    // Whoever listens everywhere is on loopback, too. containerd takes no zone of an address.
     private static string MirrorOf(string? listen) =>
-        ListenAddress.TryParse(listen ?? new ListenerOptions().Facade, out var address)
-            ? $"http://{(address.Address.Equals(System.Net.IPAddress.Any) ? "127.0.0.1" : address.Address.Equals(System.Net.IPAddress.IPv6Any) ? "[::1]" : address.ToString().Split('%')[0][..address.ToString().LastIndexOf(':')])}:{address.Port}"
-            : throw new HostsException($"Peerd:Facade:Listen is '{listen}'; allowed: {ListenAddress.Allowed}");
+        !ListenAddress.TryParse(listen ?? new ListenerOptions().Facade, out var address) ? throw new HostsException($"Peerd:Facade:Listen is '{listen}'; allowed: {ListenAddress.Allowed}")
+        : address.Address is { AddressFamily: AddressFamily.InterNetworkV6, ScopeId: not 0 } ? throw new HostsException($"Peerd:Facade:Listen is '{listen}', with a zone, which containerd does not take; give --mirror")
+        : $"http://{new IPEndPoint(address.Address.Equals(IPAddress.Any) ? IPAddress.Loopback : address.Address.Equals(IPAddress.IPv6Any) ? IPAddress.IPv6Loopback : address.Address, address.Port)}";
 }

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Runtime.Versioning;
 using Peerd.Node.Cli.Containerd;
-using Tomlyn.Model;
 
 namespace Peerd.Node.Cli.Doctor;
 
@@ -15,9 +14,6 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
     private const string Name = "containerd";
 
     private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(3);
-    private static readonly string[] Capabilities = ["pull", "resolve", "push"];
-    private static readonly Version KnowsReferrers = new(2, 2);
-    private static readonly Version NeedsNoHost = new(1, 7);
 
     private readonly List<Finding> _findings = [];
     private readonly string _mirror = facade.GetLeftPart(UriPartial.Authority);
@@ -140,14 +136,19 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
     private bool CheckFolder(string folder, string name, Version? version, IReadOnlyList<string> byDefault)
     {
         var file = Path.Combine(folder, HostsFile.Name);
-        var hosts = HostsFile.Read(file) is { } text ? HostsOf(text, version) : [];
-        var hidden = byDefault.Where(host => !hosts.ContainsKey(host)).ToList();
+        var (hosts, registry) = HostsFile.Read(file) is { } text ? new HostsRules(version).Read(text) : ([], []);
+        var hidden = byDefault.Where(url => hosts.All(host => host.Key != url) && !(registry.TryGetValue("server", out var server) && server is string own && own == url)).ToList();
         if (hidden.Count > 0)
         {
             Add(
                 Severity.Warning,
                 $"{folder} hides {ConfiguredRegistry.Default} for {name}: its {(hidden.Count == 1 ? "host" : "hosts")} {string.Join(", ", hidden)} {(hidden.Count == 1 ? "does" : "do")} not count there",
                 $"if they should, write them into {file}, too");
+        }
+
+        foreach (var missing in hosts.Select(host => host.Value).Append(registry).SelectMany(HostsRules.FilesOf).Distinct(StringComparer.Ordinal).Where(path => !File.Exists(Path.Combine(folder, path))))
+        {
+            Add(Severity.Error, $"{file} names {missing}, which is not there: each pull from {name} fails", "correct the path, or bring the file back");
         }
 
         foreach (var (url, host) in hosts.Where(pair => pair.Key.StartsWith("http://", StringComparison.Ordinal)))
@@ -158,14 +159,14 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
             }
         }
 
-        if (!hosts.ContainsKey(_mirror))
+        if (hosts.All(host => host.Key != _mirror))
         {
             return false;
         }
 
-        if (hosts.First().Key != _mirror)
+        if (hosts[0].Key != _mirror)
         {
-            Add(Severity.Warning, $"{file} has {hosts.First().Key} before the facade: containerd asks that first", "move it behind the facade");
+            Add(Severity.Warning, $"{file} has {hosts[0].Key} before the facade: containerd asks that first", "move it behind the facade");
         }
         else
         {
@@ -175,61 +176,14 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
         return true;
     }
 
-    /// <summary>Reads the hosts as containerd does; what it would not take is a <see cref="FormatException"/>.</summary>
-    private static Dictionary<string, TomlTable> HostsOf(string text, Version? version)
-    {
-        var hosts = HostsText.HostsOf(HostsText.Parse(text));
-        if (hosts is null && version < NeedsNoHost)
-        {
-            throw new FormatException("has no host, which containerd 1.6 does not take");
-        }
-
-        var checkedHosts = new Dictionary<string, TomlTable>(StringComparer.Ordinal);
-        foreach (var (url, value) in hosts ?? [])
-        {
-            if (value is not TomlTable host)
-            {
-                throw new FormatException($"has a host {url} that is no table");
-            }
-
-            if (host.TryGetValue("capabilities", out var capabilities))
-            {
-                CheckCapabilities(url, capabilities, version);
-            }
-
-            foreach (var flag in (string[])["skip_verify", "override_path"])
-            {
-                if (host.TryGetValue(flag, out var set) && set is not bool)
-                {
-                    throw new FormatException($"has a {flag} of {url} that is neither true nor false");
-                }
-            }
-
-            checkedHosts.Add(url, host);
-        }
-
-        return checkedHosts;
-    }
-
-    private static void CheckCapabilities(string url, object capabilities, Version? version)
-    {
-        foreach (var capability in capabilities as TomlArray ?? throw new FormatException($"has capabilities of {url} that are no list"))
-        {
-            var isKnown = capability is string word && (Capabilities.Contains(word, StringComparer.Ordinal) || (word == "referrers" && (version is null || version >= KnowsReferrers)));
-            if (!isKnown)
-            {
-                throw new FormatException($"has the capability '{capability}' for {url}, which {(version is null ? "containerd" : $"containerd {version}")} does not know");
-            }
-        }
-    }
-
-    // Others than the facade.
+    // Others than the facade, and where the registry itself is said to be.
     [SupportedOSPlatform("linux")]
     private List<string> OtherHosts(string folder)
     {
         try
         {
-            return HostsFile.Read(Path.Combine(folder, HostsFile.Name)) is { } text ? [.. HostsOf(text, null).Keys.Where(host => host != _mirror)] : [];
+            var (hosts, registry) = HostsFile.Read(Path.Combine(folder, HostsFile.Name)) is { } text ? new HostsRules(null).Read(text) : ([], []);
+            return [.. hosts.Select(host => host.Key).Concat(registry.TryGetValue("server", out var server) ? [(string)server] : []).Where(host => host != _mirror)];
         }
         catch (Exception exception) when (exception is FormatException or HostsException)
         {

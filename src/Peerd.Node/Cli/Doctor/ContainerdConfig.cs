@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.Versioning;
 using System.Text.RegularExpressions;
 using Peerd.Node.Cli.Containerd;
 using Tomlyn.Model;
@@ -16,6 +17,7 @@ internal sealed partial record ContainerdConfig(string Source, Version? Version,
     private static readonly string[] Legacy = ["mirrors", "configs", "auths"];
 
     private const int LongestOutput = 4 << 20;
+    private const int MostImports = 100;
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
@@ -42,9 +44,9 @@ internal sealed partial record ContainerdConfig(string Source, Version? Version,
     /// From 2.1 on pulls go through the transfer service, which knows one folder of hosts only, unless something asks for the
     /// old way.
     /// </summary>
-    public bool TakesOneFolderOnly => IsVersion3 && (Version is null || Version >= new Version(2, 1)) && Images is { } images
+    public bool TakesOneFolderOnly => (Version is null || Version >= new Version(2, 1)) && Images is { } images
         && !(Table(images, "registry") is { } registry && Legacy.Any(key => Table(registry, key) is { Count: > 0 }))
-        && !IsTrue(images, "use_local_image_pull") && !DiscardsLayers && !IsFalse(images, "disable_snapshot_annotations") && !IsTrue(images, "image_pull_with_sync_fs")
+        && !IsTrue(images, "use_local_image_pull") && !DiscardsLayers && !IsFalse(IsVersion3 ? images : Table(images, "containerd"), "disable_snapshot_annotations") && !IsTrue(images, "image_pull_with_sync_fs")
         && (!images.TryGetValue("max_concurrent_downloads", out var downloads) || downloads is 3L);
 
     /// <summary>Reads the settings; null when containerd is not here.</summary>
@@ -67,7 +69,90 @@ internal sealed partial record ContainerdConfig(string Source, Version? Version,
             return version is null ? null : new ContainerdConfig("its defaults", version, []);
         }
 
-        return new ContainerdConfig(path, version, HostsText.Parse(file));
+        var settings = HostsText.Parse(file);
+        var imported = Import(path, settings);
+        return new ContainerdConfig(imported == 0 ? path : $"{path} and {imported} that it imports", version, settings);
+    }
+
+    // As containerd does: one file after the other, each over those before, and a plugin's settings always whole.
+    [SupportedOSPlatform("linux")]
+    private static int Import(string path, TomlTable settings)
+    {
+        var seen = new HashSet<string>(StringComparer.Ordinal) { Path.GetFullPath(path) };
+        var pending = new Queue<string>(ImportsOf(path, settings));
+        while (pending.TryDequeue(out var next))
+        {
+            if (!seen.Add(next))
+            {
+                continue;
+            }
+
+            if (seen.Count > MostImports)
+            {
+                throw new FormatException($"imports more than {MostImports} files");
+            }
+
+            var file = HostsFile.Read(next) ?? throw new FormatException($"imports {next}, which is not there");
+            try
+            {
+                var imported = HostsText.Parse(file);
+                Merge(settings, imported);
+                foreach (var further in ImportsOf(next, imported))
+                {
+                    pending.Enqueue(further);
+                }
+            }
+            catch (FormatException exception)
+            {
+                throw new FormatException($"imports {next}, which {exception.Message}", exception);
+            }
+        }
+
+        return seen.Count - 1;
+    }
+
+    private static void Merge(TomlTable settings, TomlTable imported)
+    {
+        foreach (var (key, value) in imported)
+        {
+            if (value is TomlTable from && settings.TryGetValue(key, out var there) && there is TomlTable to)
+            {
+                foreach (var (name, section) in from)
+                {
+                    to[name] = section;
+                }
+            }
+            else if (value is TomlArray more && settings.TryGetValue(key, out var list) && list is TomlArray known)
+            {
+                foreach (var item in more)
+                {
+                    known.Add(item);
+                }
+            }
+            else if (key != "version")
+            {
+                settings[key] = value;
+            }
+        }
+    }
+
+    private static IEnumerable<string> ImportsOf(string path, TomlTable settings)
+    {
+        var patterns = settings.TryGetValue("imports", out var imports) && imports is TomlArray list ? list.OfType<string>() : [];
+        foreach (var pattern in patterns.Select(pattern => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path) ?? string.Empty, pattern))))
+        {
+            if (!Path.GetFileName(pattern).Contains('*', StringComparison.Ordinal))
+            {
+                yield return pattern;
+                continue;
+            }
+
+            var folder = Path.GetDirectoryName(pattern)!;
+            foreach (var file in System.IO.Directory.Exists(folder) ? System.IO.Directory.EnumerateFiles(folder, Path.GetFileName(pattern)).Order(StringComparer.Ordinal) : (IEnumerable<string>)[])
+            {
+                yield return file;
+            }
+        }
     }
 
     private static TomlTable? Table(TomlTable table, params ReadOnlySpan<string> path)
@@ -87,7 +172,7 @@ internal sealed partial record ContainerdConfig(string Source, Version? Version,
 
     private static bool IsTrue(TomlTable? table, string key) => table is not null && table.TryGetValue(key, out var value) && value is true;
 
-    private static bool IsFalse(TomlTable table, string key) => table.TryGetValue(key, out var value) && value is false;
+    private static bool IsFalse(TomlTable? table, string key) => table is not null && table.TryGetValue(key, out var value) && value is false;
 
     private static async Task<string?> RunAsync(string program, string[] arguments, CancellationToken cancellationToken)
     {

@@ -57,8 +57,9 @@ public sealed class ConfigureContainerdTests : IDisposable
         Assert.Contains(run.Lines, line => line.StartsWith("left", StringComparison.Ordinal) && line.Contains("somebody else's", StringComparison.Ordinal));
         Assert.Contains("127.0.0.1:30000", files["reg.test_5000_/hosts.toml"], StringComparison.Ordinal);
 
-        // Certificates that counted go on to count, and so does _default, which a folder of its own hides.
-        Assert.Contains($"ca = [\"{_folder.FullName}/ghcr.io/ca.crt\"]\nclient = [[\"{_folder.FullName}/ghcr.io/client.cert\", \"{_folder.FullName}/ghcr.io/client.key\"]]", files["ghcr.io/hosts.toml"], StringComparison.Ordinal);
+        // Certificates that counted go on to count, and so does _default, which a folder of its own hides only from now on.
+        Assert.Contains("ca = [\"ca.crt\"]\nclient = [[\"client.cert\", \"client.key\"]]\n", files["ghcr.io/hosts.toml"], StringComparison.Ordinal);
+        Assert.DoesNotContain("8578", files["ghcr.io/hosts.toml"], StringComparison.Ordinal);
         Assert.EndsWith("  dial_timeout = \"1s\"\n\n[host.\"http://localhost:8578\"]\n  capabilities = [\"pull\"]\n# <<< peerd\n", files["gcr.io/hosts.toml"], StringComparison.Ordinal);
 
         var forced = await RunAsync("--registry", "docker.io", "--default", "--force");

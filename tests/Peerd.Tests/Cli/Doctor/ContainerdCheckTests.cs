@@ -88,6 +88,22 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
     [InlineData("1.7.24", "host = 1\n", "error", "no table")]
     [InlineData("1.6.20", "server = \"https://a.test\"\n", "error", "which containerd 1.6 does not take")]
     [InlineData("1.7.24", "server = \"https://a.test\"\n", "warning", "no hosts.toml below")]
+    [InlineData("1.7.24", "[host.\"http://a.test\"]\ncapabilities = [\"Pull\"]\n", "warning", "no hosts.toml below")]
+    [InlineData("1.7.24", "capabilities = [\"fetch\"]\n", "error", "the capability 'fetch' for the registry")]
+    [InlineData("1.7.24", "server = [\"https://a.test\"]\n", "error", "a server that is no text")]
+    [InlineData("1.7.24", "[host.\"https://a.test\"]\nca = true\n", "error", "a ca of https://a.test")]
+    [InlineData("1.7.24", "[host.\"https://a.test\"]\nca = [\"a\", 1]\n", "error", "a ca of https://a.test")]
+    [InlineData("1.7.24", "[host.\"https://a.test\"]\nclient = [[\"a\"]]\n", "error", "a client of https://a.test")]
+    [InlineData("1.7.24", "[host.\"https://a.test\"]\nclient = 1\n", "error", "a client of https://a.test")]
+    [InlineData("1.7.24", "[host.\"https://a.test\".header]\nx = 1\n", "error", "a header of https://a.test")]
+    [InlineData("v2.1.9", "[host.\"https://a.test\"]\ndial_timeout = 5\n", "error", "a dial_timeout of https://a.test")]
+    [InlineData("v2.1.9", "[host.\"https://a.test\"]\ndial_timeout = \"5\"\n", "error", "a dial_timeout of https://a.test")]
+    [InlineData("1.7.24", "[host.\"https://a.test\"]\ndial_timeout = 5\n", "warning", "no hosts.toml below")]
+    [InlineData("v2.1.9", "server = \"https://a.test\"\n[host.\"https://a.test\"]\ndial_timeout = \"1m1.5s\"\n[host.\"https://a.test\".header]\nx = [\"1\"]\n", "warning", "no hosts.toml below")]
+    [InlineData("v2.1.9", "\uFEFFserver = \"https://a.test\"\n", "error", "a byte order mark")]
+    [InlineData("1.7.24", "\uFEFFserver = \"https://a.test\"\n", "warning", "no hosts.toml below")]
+    [InlineData("1.7.24", "ca = \"gone.crt\"\n", "error", "names gone.crt, which is not there: each pull from docker.io fails")]
+    [InlineData("1.7.24", "[host.\"https://a.test\"]\nclient = [[\"/gone.cert\", \"hosts.toml\"]]\n", "error", "names /gone.cert, which is not there")]
     [InlineData("1.7.24", "[host.\"FACADE\"]\nskip_verify = true\n", "warning", "tries TLS there first")]
     [InlineData("1.7.24", "[host.\"http://first.test\"]\n[host.\"FACADE\"]\n", "warning", "before the facade")]
     [InlineData("1.7.24", "[host.\"FACADE\"]\n", "warning", "hides _default for docker.io: its host http://other.test does not count there")]
@@ -97,6 +113,29 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
         Write("_default", "[host.\"http://other.test\"]\n");
 
         await AssertFindingAsync(await RunAsync(version, Version2), severity, expected);
+    }
+
+    // Without the program, which would tell what is in force.
+    [Theory]
+    [InlineData(Version2, null, "ok", "config_path leads to")]
+    [InlineData("version = 2\nimports = [\"more/*.toml\"]\n", Version2, "ok", "config_path leads to")]
+    [InlineData("version = 2\nimports = [\"FOLDER/more/a.toml\"]\n", Version2, "ok", "config_path leads to")]
+    [InlineData("imports = [\"more/a.toml\"]\n" + Version2, "version = 2\nimports = [\"a.toml\", \"../config.toml\"]\n[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"p\"\n", "error", "config.toml and 1 that it imports")]
+    [InlineData("imports = [\"gone.toml\"]\n" + Version2, null, "error", "gone.toml, which is not there")]
+    [InlineData("imports = [\"more/a.toml\"]\n" + Version2, "nonsense", "error", "a.toml, which is no TOML")]
+    [InlineData("imports = [\"more/*.toml\"]\n" + Version2, "disabled_plugins = [\"cri\"]\n", "ok", "runs no pods here")]
+    [InlineData("version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"CERTS:/etc/docker/certs.d\"\n", null, "warning", "take it for one folder")]
+    [InlineData("version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndisable_snapshot_annotations = false\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"CERTS:/etc/docker/certs.d\"\n", null, "ok", "config_path leads to")]
+    public async Task Doctor_NoProgram_ReadsTheFileAndItsImports(string config, string? import, string severity, string expected)
+    {
+        System.IO.Directory.CreateDirectory(Certs);
+        if (import is not null)
+        {
+            System.IO.Directory.CreateDirectory(Path.Combine(_folder.FullName, "more"));
+            await File.WriteAllTextAsync(Path.Combine(_folder.FullName, "more", "a.toml"), import.Replace("CERTS", Certs, StringComparison.Ordinal), TestContext.Current.CancellationToken);
+        }
+
+        await AssertFindingAsync(await RunAsync(config: config.Replace("FOLDER", _folder.FullName, StringComparison.Ordinal), program: null), severity, expected);
     }
 
     [Fact]
