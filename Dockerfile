@@ -1,29 +1,41 @@
 # syntax=docker/dockerfile:1
-# Build for the platform of the builder, publish for that of the image.
-FROM --platform=$BUILDPLATFORM mcr.microsoft.com/dotnet/sdk:10.0 AS build
-ARG TARGETARCH
+# Native code for the platform of the image: with a builder for several platforms, each is compiled on its own.
+#   docker buildx build --platform linux/amd64,linux/arm64 .
+# Both bases can be replaced: the first needs the .NET SDK, gcc or clang, and zlib's headers; the second glibc, OpenSSL, and
+# the certificates of public authorities.
+ARG SDK=mcr.microsoft.com/dotnet/sdk:10.0-noble-aot
+ARG BASE=mcr.microsoft.com/dotnet/runtime-deps:10.0-noble-chiseled
+
+FROM ${SDK} AS build
+ARG TARGETARCH=amd64
 WORKDIR /source
 
 # Restored on its own, so that a change of code does not download packages again.
 COPY global.json Directory.Build.props Directory.Packages.props .editorconfig BannedSymbols.txt ./
-COPY src/Peerd.Contracts/Peerd.Contracts.csproj src/Peerd.Contracts/packages.lock.json src/Peerd.Contracts/
-COPY src/Peerd.Node/Peerd.Node.csproj src/Peerd.Node/packages.lock.json src/Peerd.Node/
-RUN dotnet restore src/Peerd.Node --locked-mode
+COPY src/Peerd.Contracts/Peerd.Contracts.csproj src/Peerd.Contracts/packages.*lock.json src/Peerd.Contracts/
+COPY src/Peerd.Node/Peerd.Node.csproj src/Peerd.Node/packages.*lock.json src/Peerd.Node/
+RUN dotnet restore src/Peerd.Node --locked-mode -p:RuntimeIdentifier="linux-$(echo "$TARGETARCH" | sed s/amd64/x64/)"
 
 COPY protos protos
 COPY src src
-# No runtime identifier: the lock files have none, and no package brings native code.
-RUN dotnet publish src/Peerd.Node --no-restore -c Release -p:UseAppHost=false -o /app \
- && mkdir -p /var/lib/peerd
+RUN dotnet publish src/Peerd.Node --no-restore -c Release -r "linux-$(echo "$TARGETARCH" | sed s/amd64/x64/)" -o /publish \
+ && mkdir -p /app /state/var/lib/peerd \
+ && cp /publish/peerd /app/
 
-# Chiseled: no shell, no package manager.
-FROM mcr.microsoft.com/dotnet/aspnet:10.0-noble-chiseled
-WORKDIR /app
-COPY --from=build /app ./
-COPY --from=build --chown=$APP_UID:$APP_UID /var/lib/peerd /var/lib/peerd
-ENV DOTNET_EnableDiagnostics=0
-USER $APP_UID
+# No shell, no package manager.
+FROM ${BASE}
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="peerd" \
+      org.opencontainers.image.description="Peer mesh for container images" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /app/peerd /usr/local/bin/peerd
+# A new volume takes over the owner: 1654 is the user that .NET's bases have for programs.
+COPY --from=build --chown=1654:1654 /state/ /
+USER 1654:1654
 VOLUME /var/lib/peerd
 EXPOSE 30000 30001 30004
-ENTRYPOINT ["dotnet", "/app/peerd.dll"]
+ENTRYPOINT ["/usr/local/bin/peerd"]
 CMD ["serve"]

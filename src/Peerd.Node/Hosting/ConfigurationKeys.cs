@@ -44,7 +44,6 @@ internal static class ConfigurationKeys
         $"Membership:{nameof(MembershipOptions.Members)}:*:{nameof(ConfiguredMember.Name)}",
         $"Membership:{nameof(MembershipOptions.Members)}:*:{nameof(ConfiguredMember.Address)}",
         $"Membership:{nameof(MembershipOptions.Members)}:*:{nameof(ConfiguredMember.Zone)}",
-        $"Membership:{nameof(MembershipOptions.Kubeconfig)}",
         $"Membership:{nameof(MembershipOptions.Selector)}",
         $"Membership:{nameof(MembershipOptions.ExcludeLabel)}",
         $"Membership:{nameof(MembershipOptions.NotReadyGrace)}",

@@ -20,9 +20,6 @@ internal sealed class MembershipOptions
     /// <summary>All members, this node included. Empty (default): the node is alone.</summary>
     public List<ConfiguredMember> Members { get; set; } = [];
 
-    /// <summary>Of <c>kubernetes</c>: file that tells where the API server is and how to log in. Empty (default): as every pod does.</summary>
-    public string Kubeconfig { get; set; } = string.Empty;
-
     /// <summary>Of <c>kubernetes</c>: label selector of the nodes that are members. Empty (default): all.</summary>
     public string Selector { get; set; } = string.Empty;
 

@@ -19,11 +19,6 @@ internal sealed class MembershipOptionsValidator : IValidateOptions<MembershipOp
             faults.Add(nameof(options.StateFile), options.StateFile, "an absolute path, or empty");
         }
 
-        if (options.Kubeconfig.Length > 0 && !File.Exists(options.Kubeconfig))
-        {
-            faults.Add(nameof(options.Kubeconfig), options.Kubeconfig, "a file that exists, or empty");
-        }
-
         faults.ReadDuration(nameof(options.NotReadyGrace), options.NotReadyGrace, TimeSpan.Zero, TimeSpan.FromHours(1));
         faults.ReadDuration(nameof(options.Resync), options.Resync, TimeSpan.FromMinutes(1), TimeSpan.FromDays(1));
 

@@ -37,16 +37,11 @@ internal static class MembershipRegistration
         return services;
     }
 
-    /// <summary>Where the API server is, and how to log in.</summary>
-    public static KubernetesClientConfiguration ClusterOf(MembershipOptions options) => options.Kubeconfig.Length > 0
-        ? KubernetesClientConfiguration.BuildConfigFromConfigFile(options.Kubeconfig)
-        : KubernetesClientConfiguration.InClusterConfig();
-
     private static KubernetesMembershipSource OfCluster(IServiceProvider provider, MembershipOptions options, Member self)
     {
         var time = provider.GetRequiredService<TimeProvider>();
         return new KubernetesMembershipSource(
-            new NodeApi(ClusterOf(options), options, new Random((int)FrameChecksum.Compute(Encoding.UTF8.GetBytes(self.Name))), time), options, self, time, provider.GetRequiredService<ILogger<KubernetesMembershipSource>>());
+            new NodeApi(KubernetesClientConfiguration.InClusterConfig(), options, new Random((int)FrameChecksum.Compute(Encoding.UTF8.GetBytes(self.Name))), time), options, self, time, provider.GetRequiredService<ILogger<KubernetesMembershipSource>>());
     }
 
     /// <summary>Runs a source that has something to do, as long as the node runs.</summary>

@@ -52,6 +52,11 @@ internal sealed class MeshMetrics
             _fetches.Add(0, new KeyValuePair<string, object?>("outcome", LabelOf(kind)));
         }
 
+        foreach (var side in (string[])["caller", "callee"])
+        {
+            CountTlsRefused(side, 0);
+        }
+
         Shed(isRedirected: true, count: 0);
         Shed(isRedirected: false, count: 0);
         CountIntegrityFailures("peer", 0);
@@ -114,11 +119,13 @@ internal sealed class MeshMetrics
         }
     }
 
-    public void TlsRefused(string side) => _tlsRefused.Add(1, new KeyValuePair<string, object?>("side", side));
+    public void TlsRefused(string side) => CountTlsRefused(side, 1);
 
     public void IntegrityFailure(string source) => CountIntegrityFailures(source, 1);
 
     private void Shed(bool isRedirected, int count) => _shed.Add(count, new KeyValuePair<string, object?>("result", isRedirected ? "redirected" : "refused"));
+
+    private void CountTlsRefused(string side, int count) => _tlsRefused.Add(count, new KeyValuePair<string, object?>("side", side));
 
     private void CountIntegrityFailures(string source, int count) => _integrityFailures.Add(count, new KeyValuePair<string, object?>("source", source));
 

@@ -34,7 +34,7 @@ internal sealed record CoordinatorPolicy
     public double SlowReading { get; init; } = 4;
 
     /// <summary>It may take so long in any case.</summary>
-    public TimeSpan ReadingPatience { get; init; } = TimeSpan.FromMilliseconds(250);
+    public TimeSpan ReadingPatience { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>Askers that are not far behind: while so many read from the origin, those who are read nothing.</summary>
     public int ForemostReaders { get; init; } = 3;

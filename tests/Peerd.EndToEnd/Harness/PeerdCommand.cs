@@ -10,7 +10,7 @@ internal static class PeerdCommand
 
     /// <summary>Runs a command to its end.</summary>
     public static Task<RunningProcess> RunAsync(Lab lab, params string[] arguments) =>
-        lab.RunAsync($"peerd {arguments[0]}", "dotnet", [Repository.PeerdDll, .. arguments], Timeout);
+        lab.RunAsync($"peerd {arguments[0]}", Repository.Peerd[0], [.. Repository.Peerd[1..], .. arguments], Timeout);
 
     /// <summary>Runs a command that must succeed and print one JSON object as its last line.</summary>
     public static async Task<JsonObject> RunJsonAsync(Lab lab, params string[] arguments)

@@ -85,7 +85,7 @@ internal sealed class PeerdNode
 
     /// <summary>Starts the process with whatever the configuration file says.</summary>
     public async Task<RunningProcess> LaunchAsync() =>
-        _process = await (_host is null ? _lab.StartAsync(Name, "dotnet", ServeArguments) : _host.StartAsync(_lab, Name, "dotnet", ServeArguments));
+        _process = await (_host is null ? _lab.StartAsync(Name, Repository.Peerd[0], ServeArguments) : _host.StartAsync(_lab, Name, Repository.Peerd[0], ServeArguments));
 
     /// <summary>The configuration as a tree that a test may change before it writes it.</summary>
     public JsonObject Configure(IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
@@ -115,7 +115,7 @@ internal sealed class PeerdNode
         File.Move(temporary, ConfigurationFile, overwrite: true);
     }
 
-    private string[] ServeArguments => [Repository.PeerdDll, "serve", "--config", ConfigurationFile];
+    private string[] ServeArguments => [.. Repository.Peerd[1..], "serve", "--config", ConfigurationFile];
 
     private static string Join(IEnumerable<string> items) => string.Join(", ", items);
 

@@ -8,14 +8,22 @@ internal static class Repository
     /// <summary>The folder with the solution.</summary>
     public static string Root => LazyRoot.Value;
 
-    /// <summary><c>peerd.dll</c>, built with the same configuration as this test.</summary>
-    public static string PeerdDll
+    /// <summary>
+    /// The command line that <c>peerd</c> starts with: the program that <c>PEERD_PROGRAM</c> names, or <c>peerd.dll</c>,
+    /// built with the same configuration as this test.
+    /// </summary>
+    public static string[] Peerd
     {
         get
         {
+            if (Environment.GetEnvironmentVariable("PEERD_PROGRAM") is { Length: > 0 } program)
+            {
+                return [Path.GetFullPath(program)];
+            }
+
             // …/bin/<configuration>/<framework>/
             var framework = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd('/'));
-            return Path.Combine(Root, "src/Peerd.Node/bin", framework.Parent!.Name, framework.Name, "peerd.dll");
+            return ["dotnet", Path.Combine(Root, "src/Peerd.Node/bin", framework.Parent!.Name, framework.Name, "peerd.dll")];
         }
     }
 

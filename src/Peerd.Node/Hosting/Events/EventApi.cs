@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Text.Json.Serialization.Metadata;
 using k8s;
+using Peerd.Node.Membership.Kubernetes;
 
 namespace Peerd.Node.Hosting.Events;
 
@@ -21,7 +22,7 @@ internal sealed class EventApi : IDisposable
     /// <summary>An older event is left alone: API servers keep events for an hour.</summary>
     private static readonly TimeSpan Lifetime = TimeSpan.FromMinutes(50);
 
-    private readonly k8s.Kubernetes _client;
+    private readonly ApiServer _server;
     private readonly EventOptions _options;
     private readonly string _node;
     private readonly TimeProvider _time;
@@ -33,7 +34,7 @@ internal sealed class EventApi : IDisposable
     /// <param name="time">The clock.</param>
     public EventApi(KubernetesClientConfiguration cluster, EventOptions options, string node, TimeProvider time)
     {
-        _client = new k8s.Kubernetes(cluster);
+        _server = new ApiServer(cluster);
         _options = options;
         _node = node;
         _time = time;
@@ -77,24 +78,15 @@ internal sealed class EventApi : IDisposable
         _written[what.Kind] = new Written(name, at, 1);
     }
 
-    public void Dispose() => _client.Dispose();
+    public void Dispose() => _server.Dispose();
 
     private static string Format(DateTimeOffset at) => at.UtcDateTime.ToString(TimeFormat, CultureInfo.InvariantCulture);
 
     // False: there is no such thing (any more). A conflict: it was written before, and the answer did not arrive.
     private async Task<bool> SendAsync<T>(HttpMethod method, string path, T content, JsonTypeInfo<T> type, string mediaType, CancellationToken cancellationToken)
     {
-        using var request = new HttpRequestMessage(method, new Uri(_client.BaseUri, $"api/v1/namespaces/{_options.Namespace}/events{path}?fieldManager=peerd"))
-        {
-            Content = JsonContent.Create(content, type, new System.Net.Http.Headers.MediaTypeHeaderValue(mediaType)),
-        };
-        request.Headers.TryAddWithoutValidation("Accept", "application/json");
-        if (_client.Credentials is { } credentials)
-        {
-            await credentials.ProcessHttpRequestAsync(request, cancellationToken);
-        }
-
-        using var response = await _client.HttpClient.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+        using var body = JsonContent.Create(content, type, new System.Net.Http.Headers.MediaTypeHeaderValue(mediaType));
+        using var response = await _server.SendAsync(method, $"api/v1/namespaces/{_options.Namespace}/events{path}?fieldManager=peerd", body, cancellationToken);
         return response.IsSuccessStatusCode || response.StatusCode == HttpStatusCode.Conflict
             || (response.StatusCode == HttpStatusCode.NotFound
                 ? false

@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using k8s;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Facade;
 using Peerd.Node.Membership;
@@ -13,7 +14,6 @@ namespace Peerd.Node.Hosting.Events;
 /// </summary>
 internal sealed class PodEvents(
     IOptions<EventOptions> options,
-    IOptions<MembershipOptions> membership,
     IMembershipSource members,
     RingSource rings,
     NodeIdentity self,
@@ -35,7 +35,7 @@ internal sealed class PodEvents(
             return;
         }
 
-        using var api = new EventApi(MembershipRegistration.ClusterOf(membership.Value), options.Value, self.Name, time);
+        using var api = new EventApi(KubernetesClientConfiguration.InClusterConfig(), options.Value, self.Name, time);
         var sender = new EventSender(api, time, logger);
         meters.Create(FacadeMetrics.MeterName).CreateObservableCounter(DroppedName, () => sender.Dropped, "{event}", "Events of the pod that were not written because newer ones came too fast");
         try

@@ -24,7 +24,7 @@ internal sealed class NodeApi : IDisposable
     /// <summary>How much longer than asked for a watch may last: then the connection is dead, and nobody has said so.</summary>
     private static readonly TimeSpan WatchMargin = TimeSpan.FromSeconds(15);
 
-    private readonly k8s.Kubernetes _client;
+    private readonly ApiServer _server;
     private readonly string _selector;
     private readonly string _excludeLabel;
     private readonly TimeProvider _time;
@@ -36,7 +36,7 @@ internal sealed class NodeApi : IDisposable
     /// <param name="time">The clock.</param>
     public NodeApi(KubernetesClientConfiguration cluster, MembershipOptions options, Random random, TimeProvider time)
     {
-        _client = new k8s.Kubernetes(cluster);
+        _server = new ApiServer(cluster);
         _selector = options.Selector;
         _excludeLabel = options.ExcludeLabel;
         _random = random;
@@ -96,7 +96,7 @@ internal sealed class NodeApi : IDisposable
         }
     }
 
-    public void Dispose() => _client.Dispose();
+    public void Dispose() => _server.Dispose();
 
     private NodeChange ChangeOf(WatchDocument? line)
     {
@@ -122,16 +122,9 @@ internal sealed class NodeApi : IDisposable
     private async Task<HttpResponseMessage> SendAsync(string query, CancellationToken cancellationToken)
     {
         var selector = _selector.Length > 0 ? $"&labelSelector={Uri.EscapeDataString(_selector)}" : string.Empty;
-        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(_client.BaseUri, $"api/v1/nodes?{query}{selector}"));
-        request.Headers.TryAddWithoutValidation("Accept", "application/json");
-        if (_client.Credentials is { } credentials)
-        {
-            await credentials.ProcessHttpRequestAsync(request, cancellationToken);
-        }
-
         using var head = new CancellationTokenSource(HeadTimeout, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, head.Token);
-        var response = await _client.HttpClient.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
+        var response = await _server.SendAsync(HttpMethod.Get, $"api/v1/nodes?{query}{selector}", content: null, either.Token);
         if (response.StatusCode == HttpStatusCode.OK)
         {
             return response;

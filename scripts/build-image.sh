@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# Builds the Dockerfile without a registry, on bases made of this machine's own files, tries the image with runc, and
+# prints the path of the program in it, in artifacts/image.
+#
+# Proves the Dockerfile on machines that cannot pull its bases: the first base is this machine's SDK and compiler, mounted;
+# the second what .NET's bases without a shell hold: glibc, OpenSSL, certificates, an unprivileged user. Needs root, and
+# buildah and runc: scripts/install-test-tools.sh test.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly output=artifacts/image
+readonly name=localhost/peerd:test
+work=$(mktemp -d /var/tmp/peerd-image-XXXXXX)
+container=peerd-image-$$
+
+finish() {
+  runc --root "$work/runc" delete --force "$container" >/dev/null 2>&1 || true
+  build umount --all >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
+trap finish EXIT
+
+say() { printf 'image: %s\n' "$*" >&2; }
+die() {
+  say "$*"
+  exit 1
+}
+build() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
+
+# An image that holds one folder.
+base() {
+  local tag=$1 folder=$2 new
+  new=$(build from scratch)
+  build add -q "$new" "$folder" / >/dev/null
+  build commit -q "$new" "$tag" >/dev/null
+  build rm "$new" >/dev/null
+}
+
+sdk_base() {
+  local root=$work/sdk
+  mkdir -p "$root"/{usr,etc,tmp,root,var/tmp,proc,sys,dev}
+  chmod 1777 "$root/tmp"
+  local link
+  for link in bin sbin lib lib64; do
+    [ ! -L "/$link" ] || cp -a "/$link" "$root/"
+  done
+  base localhost/sdk:test "$root"
+}
+
+runtime_base() {
+  local root=$work/runtime library
+  mkdir -p "$root"/{etc/ssl/certs,tmp,proc,sys,dev}
+  chmod 1777 "$root/tmp"
+  printf 'root:x:0:0:root:/root:/usr/sbin/nologin\napp:x:1654:1654::/:/usr/sbin/nologin\n' >"$root/etc/passwd"
+  printf 'root:x:0:\napp:x:1654:\n' >"$root/etc/group"
+  cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+  for library in libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libgcc_s.so.1 libstdc++.so.6 libz.so.1 libssl.so.3 libcrypto.so.3; do
+    copy_library "$(ldconfig -p | awk -v name="$library" '$1 == name { print $NF; exit }')" "$root"
+  done
+  for library in /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1; do
+    [ ! -e "$library" ] || copy_library "$library" "$root"
+  done
+  base localhost/runtime-deps:test "$root"
+}
+
+copy_library() {
+  [ -e "$1" ] || die "a library of the base is missing on this machine"
+  mkdir -p "$2$(dirname "$1")"
+  cp -L "$1" "$2$1"
+}
+
+say 'making bases of this machine'
+sdk_base
+runtime_base
+
+say 'building the Dockerfile'
+nuget=${NUGET_PACKAGES:-$HOME/.nuget/packages}
+mkdir -p "$nuget" "$HOME/.nuget/NuGet"
+# How this machine reaches its package source.
+variables=(--env DOTNET_CLI_TELEMETRY_OPTOUT=1 --env DOTNET_NOLOGO=1 --env DOTNET_GENERATE_ASPNET_CERTIFICATE=false --env HOME=/root)
+for variable in SSL_CERT_FILE SSL_CERT_DIR HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy NUGET_CERT_REVOCATION_MODE; do
+  [ -z "${!variable:-}" ] || variables+=(--env "$variable=${!variable}")
+done
+build build -q --isolation chroot --network host --pull-never \
+  --volume /usr:/usr:ro --volume /etc:/etc:ro --volume "$nuget:/root/.nuget/packages" --volume "$HOME/.nuget/NuGet:/root/.nuget/NuGet:ro" \
+  "${variables[@]}" \
+  --build-arg SDK=localhost/sdk:test --build-arg BASE=localhost/runtime-deps:test \
+  --build-arg VERSION=1.2.3 --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || printf unknown)" \
+  --tag "$name" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; die 'the Dockerfile does not build'; }
+
+say 'looking into the image'
+new=$(build from --pull-never "$name")
+root=$(build mount "$new")
+[ "$(build inspect --type image --format '{{ index .OCIv1.Config.Labels "org.opencontainers.image.version" }}' "$name")" = 1.2.3 ] || die 'the image has no label with its version'
+[ "$(build inspect --type image --format '{{ .OCIv1.Config.User }}' "$name")" = 1654:1654 ] || die 'the image runs as root'
+[ "$(stat -c %u:%g "$root/var/lib/peerd")" = 1654:1654 ] || die 'the cache folder of the image is not its user'"'"'s'
+if find "$root" -name '*.dll' -o -name '*.dbg' | grep -q .; then
+  die 'the image holds more than the program'
+fi
+
+say 'running it with runc: read-only, without capabilities, as its user'
+mkdir -p "$work/bundle" "$work/state" "$work/runc"
+chown 1654:1654 "$work/state"
+(cd "$work/bundle" && runc spec)
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+port=$(free_port)
+python3 - "$work/bundle/config.json" "$root" "$work/state" "$port" "$(free_port)" "$(free_port)" <<'P'
+import json, sys
+path, root, state, metrics, facade, mesh = sys.argv[1:]
+with open(path) as file:
+    spec = json.load(file)
+spec["root"] = {"path": root, "readonly": True}
+process = spec["process"]
+process["terminal"] = False
+process["user"] = {"uid": 1654, "gid": 1654}
+process["args"] = ["/usr/local/bin/peerd", "serve"]
+process["env"] = [f"Peerd__{key}__Listen=127.0.0.1:{port}" for key, port in (("Facade", facade), ("Mesh", mesh), ("Metrics", metrics))]
+process["capabilities"] = {key: [] for key in process["capabilities"]}
+spec["mounts"].append({"destination": "/var/lib/peerd", "type": "bind", "source": state, "options": ["rbind", "rw"]})
+spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] in ("mount", "pid", "ipc", "uts")]
+with open(path, "w") as file:
+    json.dump(spec, file)
+P
+runc --root "$work/runc" run --bundle "$work/bundle" "$container" >"$work/run.log" 2>&1 &
+for attempt in $(seq 1 100); do
+  if curl -sf -o /dev/null "http://127.0.0.1:$port/readyz"; then
+    break
+  fi
+  [ "$attempt" -lt 100 ] || { cat "$work/run.log" >&2; die 'the image does not become ready'; }
+  sleep 0.2
+done
+runc --root "$work/runc" kill "$container" TERM
+wait %1 || { cat "$work/run.log" >&2; die "the image ends with code $? when it is told to stop"; }
+
+mkdir -p "$output"
+cp "$root/usr/local/bin/peerd" "$output/peerd.new"
+mv "$output/peerd.new" "$output/peerd"
+printf '%s\n' "$PWD/$output/peerd"
