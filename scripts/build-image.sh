@@ -73,17 +73,19 @@ say 'making bases of this machine'
 sdk_base
 runtime_base
 
+say 'restoring packages'
+case "$(uname -m)" in
+  x86_64) platform=linux-x64 ;;
+  aarch64) platform=linux-arm64 ;;
+  *) die "no native code for $(uname -m)" ;;
+esac
+dotnet restore src/Peerd.Node --locked-mode -p:RuntimeIdentifier="$platform" --artifacts-path "$work/restore" -v quiet >&2
+
 say 'building the Dockerfile'
-nuget=${NUGET_PACKAGES:-$HOME/.nuget/packages}
-mkdir -p "$nuget" "$HOME/.nuget/NuGet"
-# How this machine reaches its package source.
-variables=(--env DOTNET_CLI_TELEMETRY_OPTOUT=1 --env DOTNET_NOLOGO=1 --env DOTNET_GENERATE_ASPNET_CERTIFICATE=false --env HOME=/root)
-for variable in SSL_CERT_FILE SSL_CERT_DIR HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy NUGET_CERT_REVOCATION_MODE; do
-  [ -z "${!variable:-}" ] || variables+=(--env "$variable=${!variable}")
-done
-build build -q --isolation chroot --network host --pull-never \
-  --volume /usr:/usr:ro --volume /etc:/etc:ro --volume "$nuget:/root/.nuget/packages" --volume "$HOME/.nuget/NuGet:/root/.nuget/NuGet:ro" \
-  "${variables[@]}" \
+build build -q --isolation chroot --pull-never \
+  --volume /usr:/usr:ro --volume /etc:/etc:ro --volume "${NUGET_PACKAGES:-$HOME/.nuget/packages}:/root/.nuget/packages" \
+  --env DOTNET_CLI_TELEMETRY_OPTOUT=1 --env DOTNET_NOLOGO=1 --env DOTNET_GENERATE_ASPNET_CERTIFICATE=false --env HOME=/root \
+  --build-arg TARGETARCH="$(sed 's/linux-x64/amd64/; s/linux-//' <<<"$platform")" \
   --build-arg SDK=localhost/sdk:test --build-arg BASE=localhost/runtime-deps:test \
   --build-arg VERSION=1.2.3 --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || printf unknown)" \
   --tag "$name" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; die 'the Dockerfile does not build'; }

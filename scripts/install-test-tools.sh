@@ -189,7 +189,7 @@ needed+=("curl curl" "setpriv util-linux" "nsenter util-linux" "ip iproute2" "tc
 wants_buf=false
 wants_helm=false
 if [ "${1:-all}" != bench ]; then
-  needed+=("git git" "containerd containerd" "prometheus prometheus" "promtool prometheus")
+  needed+=("git git" "containerd containerd" "prometheus prometheus" "promtool prometheus" "buildah buildah" "runc runc" "gcc gcc" "python3 python3")
   if [ ! -x "$buf" ] || [ "$(cat .tools/buf.version 2>/dev/null)" != "$buf_version" ]; then
     wants_buf=true
     needed+=("npm npm")
@@ -201,6 +201,9 @@ if [ "${1:-all}" != bench ]; then
 fi
 
 mapfile -t packages < <(missing_packages "${needed[@]}")
+# What native code is linked with has no command.
+[ "${1:-all}" = bench ] || [ -e /usr/include/zlib.h ] || packages+=(zlib1g-dev)
+[ "${1:-all}" = bench ] || [ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)
 if [ "${#packages[@]}" -gt 0 ]; then
   install_packages "${packages[@]}"
 fi

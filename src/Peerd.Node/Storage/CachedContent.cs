@@ -673,6 +673,9 @@ internal sealed class CachedContent
         return true;
     }
 
+    // On its own: what it hands over would be made for each frame that is published, punched or not.
+    private void Punch(int frame) => TryDisk(() => _files.Punch(Layout.Frame(frame)));
+
     private void Publish(int frame, long reserved, MemoryFrame? kept)
     {
         var piece = Layout.PieceAt(Layout.Frame(frame).Offset);
@@ -686,7 +689,7 @@ internal sealed class CachedContent
                 _parts.Space.Release(reserved);
                 if (reserved > 0)
                 {
-                    TryDisk(() => _files.Punch(Layout.Frame(frame)));
+                    Punch(frame);
                 }
 
                 if (kept is not null)

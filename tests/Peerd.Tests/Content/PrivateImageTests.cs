@@ -92,7 +92,7 @@ public sealed class PrivateImageTests : IAsyncLifetime
         using var second = await BeginAsync(mesh.Node, large, authorization: null);
         Assert.Equal((HttpStatusCode.OK, HttpStatusCode.OK), (first.StatusCode, second.StatusCode));
         first.Dispose();
-        await Wait.UntilAsync(() => mesh.Node.Logs.GetSnapshot().Any(record => record.Message.Contains(" answered 200", StringComparison.Ordinal)), "the first client's request is over");
+        await Wait.UntilAsync(() => mesh.Node.Logs.GetSnapshot().Any(record => record.Message.Contains("Answered 200", StringComparison.Ordinal)), "the first client's request is over");
         var before = _registry.AuthorizationsSeen.Count(authorization => authorization is not null);
         held.Dispose();
 
@@ -214,7 +214,7 @@ public sealed class PrivateImageTests : IAsyncLifetime
         var both = Task.WhenAll(
             SendAsync(mesh.Node, "GET", App, $"blobs/{_digest}", authorization: null),
             SendAsync(mesh.Node, "GET", Other, $"blobs/{_digest}", authorization: null));
-        await Wait.UntilAsync(() => mesh.Node.Logs.GetSnapshot().Count(record => record.Message.Contains(" GET Blob ", StringComparison.Ordinal)) == 2, "both have asked");
+        await Wait.UntilAsync(() => mesh.Node.Logs.GetSnapshot().Count(record => record.Message.Contains("GET Blob ", StringComparison.Ordinal)) == 2, "both have asked");
         release.SetResult();
 
         Assert.Equal([_registry.ChallengeOf(App), _registry.ChallengeOf(Other)], (await both).Select(answer => answer.Challenge));

@@ -64,7 +64,7 @@ public sealed class ConnectionEndTests
         await connection.ReadToEndAsync();
 
         var warning = Assert.Single(host.Logs.GetSnapshot(), record => record.Level == LogLevel.Warning);
-        Assert.Contains($" reg.test/team/app {digest} cut: ", warning.Message, StringComparison.Ordinal);
+        Assert.Contains($"reg.test/team/app {digest} cut: ", warning.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("secret", warning.Message, StringComparison.Ordinal);
     }
 

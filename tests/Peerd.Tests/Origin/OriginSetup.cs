@@ -52,6 +52,10 @@ internal sealed class OriginSetup : IAsyncDisposable
         RequestsSent = new MetricCollector<long>(meters, OriginMetrics.MeterName, OriginMetrics.RequestsName);
         Unasked = new MetricCollector<long>(meters, OriginMetrics.MeterName, OriginMetrics.UnaskedName);
         Origin = _services.GetRequiredService<IOrigin>();
+
+        // What never happened was counted as 0.
+        RequestsSent.Clear();
+        Unasked.Clear();
     }
 
     public IOrigin Origin { get; }
