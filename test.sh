@@ -5,6 +5,7 @@
 #   ./test.sh checks           formatting and protocol checks only
 #   ./test.sh unit [options]   unit tests only
 #   ./test.sh e2e  [options]   end-to-end tests on real processes only
+#   ./test.sh native [options] the image, and the end-to-end tests with the native program that is in it
 #
 # Tests need root, for they start containerd and mount file systems; checks do not.
 # Options go to the test runner, for example: ./test.sh unit -class 'Peerd.Tests.Ring.*'
@@ -14,9 +15,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 part=${1:-all}
 [ $# -eq 0 ] || shift
 case "$part" in
-  all | checks | unit | e2e) ;;
+  all | checks | unit | e2e | native) ;;
   *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
@@ -69,7 +70,7 @@ check() {
 suite() {
   local name=$1 project=$2 report status=0 total counts
   shift 2
-  report=$results/$project.xml
+  report=$(mktemp -p "$results" "$project-XXXXXX.xml")
   printf '\n== %s\n' "$name"
   timeout --kill-after=30s 20m dotnet "tests/$project/bin/Release/net10.0/$project.dll" \
     -noLogo -noColor -result-xml "$report" "$@" || status=$?
@@ -122,6 +123,12 @@ breaking() {
   .tools/bin/buf breaking --against "$results/base"
 }
 
+# Builds the image, tries it, and leaves its program in artifacts/image.
+image() {
+  rm -rf artifacts/image
+  scripts/build-image.sh >/dev/null
+}
+
 scripts/install-test-tools.sh test
 
 printf '\n== build\n'
@@ -137,8 +144,16 @@ fi
 if [ "$part" = all ] || [ "$part" = unit ]; then
   suite 'unit tests' Peerd.Tests "$@"
 fi
-if [ "$part" = all ] || [ "$part" = e2e ]; then
+if [ "$part" = e2e ]; then
   suite 'end-to-end tests' Peerd.EndToEnd "$@"
+fi
+if [ "$part" = all ] || [ "$part" = native ]; then
+  check 'image' image
+  # What the image runs is what is tested as a whole; of the build for developers, what depends on how a process starts and ends.
+  PEERD_PROGRAM=artifacts/image/peerd suite 'end-to-end tests, native program' Peerd.EndToEnd "$@"
+fi
+if [ "$part" = all ]; then
+  suite 'end-to-end tests, start and end' Peerd.EndToEnd -namespace Peerd.EndToEnd.Lifecycle
 fi
 
 finished=true

@@ -85,7 +85,6 @@ say 'building the Dockerfile'
 build build -q --isolation chroot --pull-never \
   --volume /usr:/usr:ro --volume /etc:/etc:ro --volume "${NUGET_PACKAGES:-$HOME/.nuget/packages}:/root/.nuget/packages" \
   --env DOTNET_CLI_TELEMETRY_OPTOUT=1 --env DOTNET_NOLOGO=1 --env DOTNET_GENERATE_ASPNET_CERTIFICATE=false --env HOME=/root \
-  --build-arg TARGETARCH="$(sed 's/linux-x64/amd64/; s/linux-//' <<<"$platform")" \
   --build-arg SDK=localhost/sdk:test --build-arg BASE=localhost/runtime-deps:test \
   --build-arg VERSION=1.2.3 --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || printf unknown)" \
   --tag "$name" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; die 'the Dockerfile does not build'; }
@@ -131,6 +130,8 @@ for attempt in $(seq 1 100); do
   [ "$attempt" -lt 100 ] || { cat "$work/run.log" >&2; die 'the image does not become ready'; }
   sleep 0.2
 done
+metrics=$(curl -sf "http://127.0.0.1:$port/metrics/prometheus")
+grep -q '^peerd_build.*version="1\.2\.3' <<<"$metrics" || die 'the program does not tell its version'
 runc --root "$work/runc" kill "$container" TERM
 wait %1 || { cat "$work/run.log" >&2; die "the image ends with code $? when it is told to stop"; }
 
