@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Hosting;
 using Peerd.Node.Storage;
@@ -52,13 +53,37 @@ internal static class ServeCommand
         argument.StartsWith(SettingPrefix, StringComparison.OrdinalIgnoreCase)
         && argument.IndexOf('=', StringComparison.Ordinal) > SettingPrefix.Length;
 
+    // The host takes signals from its start on only, and who is the first process of a container does not get them before.
+    private static async Task<bool> TryTakeOverAsync(Handover handover, CancellationToken cancellationToken)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var signal = PosixSignalRegistration.Create(PosixSignal.SIGTERM, context =>
+        {
+            context.Cancel = true;
+            stop.Cancel();
+        });
+        try
+        {
+            await handover.TakeOverAsync(stop.Token);
+            return true;
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return false;
+        }
+    }
+
     private static async Task<int> RunAsync(FileInfo? config, string[] settings, TextWriter error, CancellationToken cancellationToken)
     {
         try
         {
             await using var node = NodeHost.Create(settings, config);
             var handover = node.Services.GetRequiredService<Handover>();
-            await handover.TakeOverAsync(cancellationToken);
+            if (!await TryTakeOverAsync(handover, cancellationToken))
+            {
+                return ExitCode.Success;
+            }
+
             node.Services.GetRequiredService<Listeners>().Check(handover.HasPredecessor);
             await node.StartAsync(cancellationToken);
             await node.WaitForShutdownAsync(cancellationToken);

@@ -388,6 +388,14 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         }
     }
 
+    private bool IsOutdated(Lease lease)
+    {
+        lock (_lock)
+        {
+            return _nodes.TryGetValue(lease.Name, out var node) && node.Incarnation > lease.Incarnation;
+        }
+    }
+
     /// <summary>What arrives late on a former stream must not take entries from the stream that has replaced it.</summary>
     private bool IsCurrent(Lease lease) =>
         _nodes.TryGetValue(lease.Name, out var node) && node.Incarnation == lease.Incarnation && (lease.IsReport || ReferenceEquals(node.Announcing, lease));
@@ -454,6 +462,9 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         public ulong Incarnation { get; } = incarnation;
 
         public bool IsReport { get; init; }
+
+        /// <summary>Another process of the node has taken the place of the one that opened it.</summary>
+        public bool IsOutdated => directory.IsOutdated(this);
 
         public void Apply(AnnounceRequest request) => directory.Apply(this, request);
 

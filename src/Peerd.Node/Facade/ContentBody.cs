@@ -11,6 +11,7 @@ internal static class ContentBody
     /// Sends a range. When the source fails before the first byte, the answer becomes an error; afterwards the
     /// connection is closed with FIN, on which containerd comes back for the rest: a reset would end its pull.
     /// </summary>
+    /// <returns>What became of the answer: an error is a complete one, too.</returns>
     public static async Task<CopyOutcome> SendAsync(HttpContext context, IContentReading reading, ByteRange range)
     {
         var response = context.Response;
@@ -27,7 +28,7 @@ internal static class ContentBody
                     ? RegistryError.Of(failure, OriginKind.Blob)
                     : RegistryError.BadGateway(RegistryError.Unavailable, "no source has the content, or what they have does not match the digest");
                 await RegistryAnswer.WriteErrorAsync(context, error);
-                break;
+                return CopyOutcome.Complete;
             case CopyOutcome.SourceFailed:
                 // Kestrel closes with FIN when a handler returns with bytes missing. Had the answer not started, it
                 // would make a 500 of it and put our first bytes behind that.

@@ -55,6 +55,10 @@ internal sealed partial class FacadeHandler(
             var code = aborted.IsCancellationRequested && !context.Response.HasStarted ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode;
             metrics.Answered(isBlob, request.Source, code, took);
             Log.Answered(logger, code, took.TotalMilliseconds);
+            if (code >= StatusCodes.Status500InternalServerError)
+            {
+                Log.Unserved(logger, code, isBlob ? BlobUrl.Prefix : TargetOf(context).Split('?', 2)[0], request.Failure);
+            }
         }
     }
 
@@ -84,6 +88,10 @@ internal sealed partial class FacadeHandler(
     {
         [LoggerMessage(2, LogLevel.Debug, "Answered {Status} after {Milliseconds} ms")]
         public static partial void Answered(ILogger logger, int status, double milliseconds);
+
+        // Of what is asked for below /blobs the URL may be secret as a whole.
+        [LoggerMessage(3, LogLevel.Warning, "Answered {Status} to {Target}: {Reason}")]
+        public static partial void Unserved(ILogger logger, int status, string target, string? reason);
 
         [LoggerMessage(4, LogLevel.Error, "The request failed unexpectedly")]
         public static partial void Failed(ILogger logger, Exception exception);

@@ -17,6 +17,9 @@ internal sealed class FacadeRequest(string id) : IReadOnlyList<KeyValuePair<stri
     /// <summary>The furthest of the sources that the bytes of the answer are from, as far as it has come.</summary>
     public ByteSource Source { get; private set; }
 
+    /// <summary>What the client was told when it could not be served; null when it could.</summary>
+    public string? Failure { get; private set; }
+
     public int Count => 1;
 
     public KeyValuePair<string, object?> this[int index] => index == 0 ? new("Request", id) : throw new ArgumentOutOfRangeException(nameof(index));
@@ -40,6 +43,15 @@ internal sealed class FacadeRequest(string id) : IReadOnlyList<KeyValuePair<stri
         if (context.Features.Get<FacadeRequest>() is { } request && source > request.Source)
         {
             request.Source = source;
+        }
+    }
+
+    /// <summary>The client is told this.</summary>
+    public static void Failed(HttpContext context, string message)
+    {
+        if (context.Features.Get<FacadeRequest>() is { } request)
+        {
+            request.Failure = message;
         }
     }
 

@@ -45,6 +45,7 @@ internal static class RegistryAnswer
         context.Response.Clear();
         Prepare(context);
         context.Response.StatusCode = (int)error.Status;
+        FacadeRequest.Failed(context, error.Message);
         if (header is var (name, value))
         {
             context.Response.Headers[name] = value;

@@ -38,7 +38,7 @@ internal sealed partial class Handover(
     /// <summary>A client that has said nothing for so long has nothing on its way.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(1);
 
-    private readonly TaskCompletionSource _succeeded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile TaskCompletionSource _succeeded = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _isSucceeded;
     private int _running;
     private long _lastRequest;
@@ -178,6 +178,7 @@ internal sealed partial class Handover(
         else if (!isWanted && cache.TryTakeBack())
         {
             _isSucceeded = false;
+            _succeeded = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             Log.TakenBack(logger);
         }
         else if (!isWanted && !_isSucceeded)
@@ -214,6 +215,8 @@ internal sealed partial class Handover(
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
+            // Nobody can say whether there is another process: it would be beside this one at the same ports.
+            HasPredecessor = true;
             return false;
         }
     }

@@ -97,13 +97,14 @@ internal sealed class CacheLocks(string root) : IDisposable
             using var look = new FileStream(Path.Combine(root, name), FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
             return false;
         }
-        catch (IOException exception) when (exception.HResult == WouldBlock)
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            return true;
+            return false;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return false;
+            // When it is not known: nothing is taken from one that may be there.
+            return true;
         }
     }
 

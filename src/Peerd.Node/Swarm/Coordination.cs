@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
@@ -49,7 +50,14 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         var session = new LookupSession(content, want.Member, _directory);
         try
         {
-            content.Join(session, want);
+            if (session.IsOutdated)
+            {
+                session.End();
+            }
+            else
+            {
+                content.Join(session, want);
+            }
         }
         finally
         {
@@ -202,9 +210,13 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 }
 
                 // A node that asks on a second stream has lost the first one.
-                if (_sessions.ContainsKey(session.Node))
+                if (_sessions.TryGetValue(session.Node, out var former))
                 {
                     _coordinator.Left(session.Node, now);
+                    if (former != session)
+                    {
+                        former.End();
+                    }
                 }
 
                 _sessions[session.Node] = session;
@@ -480,6 +492,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         private readonly Queue<LookupResponse> _pushes = new();
         private readonly SemaphoreSlim _available = new(0);
         private LookupResponse? _last;
+        private bool _isEnded;
         private int _disposed;
 
         public LookupSession(CoordinatedContent content, Contracts.V1.Member member, HolderDirectory directory)
@@ -491,6 +504,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         public string Node { get; }
 
+        /// <summary>Another process of the node has taken the place of the one that asks.</summary>
+        public bool IsOutdated => _lease?.IsOutdated != false;
+
         /// <summary>It reads bit by bit. The lock of the content protects this and the next.</summary>
         public bool WantsOrder { get; set; }
 
@@ -499,6 +515,13 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         public void Apply(LookupRequest request)
         {
+            if (IsOutdated)
+            {
+                // What it told would not count, and it would wait for pushes that nobody makes.
+                End();
+                return;
+            }
+
             switch (request.MessageCase)
             {
                 case LookupRequest.MessageOneofCase.Want:
@@ -573,12 +596,30 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             earlier.MergeFrom(later);
         }
 
+        /// <summary>Another stream, or another process of the node, has taken its place: the requester learns so by the end of the stream.</summary>
+        public void End()
+        {
+            lock (_lock)
+            {
+                if (_isEnded)
+                {
+                    return;
+                }
+
+                _isEnded = true;
+            }
+
+            _available.Release();
+        }
+
         public async ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken)
         {
             await _available.WaitAsync(cancellationToken);
             lock (_lock)
             {
-                return _pushes.Dequeue();
+                return _pushes.TryDequeue(out var push)
+                    ? push
+                    : throw new RpcException(new Status(StatusCode.Aborted, "another stream of the node has taken the place of this one"));
             }
         }
 

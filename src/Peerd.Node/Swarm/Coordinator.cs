@@ -670,6 +670,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 table.Lose(holder, fetch.Segment);
                 break;
             case FetchFailure.Slow:
+                holder.HasBeenSlow = true;
                 holder.Tokens = Math.Max(1, holder.Tokens / 2);
                 if (holder.Tokens == 1 && holder.LastBan == TimeSpan.Zero)
                 {

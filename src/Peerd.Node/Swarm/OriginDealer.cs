@@ -127,7 +127,7 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     private bool IsPoor(Participant asker, int least) => asker.IsBehind(least) || IsSlow(asker);
 
     /// <summary>Wants the whole, and has shown to be slow to serve: what it reads others would get late, or not at all.</summary>
-    private bool IsSlow(Participant asker) => asker.Tokens <= policy.TokensOfSlow && asker.Asker!.Wanted is null;
+    private bool IsSlow(Participant asker) => asker.HasBeenSlow && asker.Tokens <= policy.TokensOfSlow && asker.Asker!.Wanted is null;
 
     private static bool IsTrusted(Participant asker, TimeSpan now) => asker.Asker!.NoGrantsUntil <= now && !asker.IsBanned;
 

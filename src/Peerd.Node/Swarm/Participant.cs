@@ -44,6 +44,9 @@ internal sealed class Participant(string node, string zone)
     /// <summary>How many fetches it may serve at a time: fewer than the policy's credits when it has shown to be slow.</summary>
     public int Tokens { get; set; }
 
+    /// <summary>It was too slow for somebody once.</summary>
+    public bool HasBeenSlow { get; set; }
+
     /// <summary>It serves nobody until then.</summary>
     public TimeSpan BannedUntil { get; set; } = TimeSpan.MinValue;
 

@@ -9,7 +9,7 @@ internal static class Repository
     public static string Root => LazyRoot.Value;
 
     /// <summary>
-    /// The command line that <c>peerd</c> starts with: the program that <c>PEERD_PROGRAM</c> names, or <c>peerd.dll</c>,
+    /// The command line that <c>peerd</c> starts with: the program that <c>PEERD_PROGRAM</c> names, from the folder with the solution, or <c>peerd.dll</c>,
     /// built with the same configuration as this test.
     /// </summary>
     public static string[] Peerd
@@ -18,7 +18,7 @@ internal static class Repository
         {
             if (Environment.GetEnvironmentVariable("PEERD_PROGRAM") is { Length: > 0 } program)
             {
-                return [Path.GetFullPath(program)];
+                return [Path.Combine(Root, program)];
             }
 
             // …/bin/<configuration>/<framework>/

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Logging;
 using Peerd.Contracts;
 using Peerd.Node.Facade;
+using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Facade;
 
@@ -50,6 +51,26 @@ public sealed class ConnectionEndTests
         var (received, end) = await connection.ReadToEndAsync();
 
         Assert.Equal((Bytes.Length - 1, ConnectionEnd.Fin), (received.Length, end));
+    }
+
+    [Fact]
+    public async Task Source_FailsBeforeTheFirstByte_IsOneFailureWithAReasonAndNothingIsCut()
+    {
+        await using var host = await FacadeHost.StartAsync();
+        var meters = host.Services.GetRequiredService<IMeterFactory>();
+        using var failed = new MetricCollector<long>(meters, FacadeMetrics.MeterName, FacadeMetrics.FailedName);
+        using var truncated = new MetricCollector<long>(meters, FacadeMetrics.MeterName, FacadeMetrics.TruncatedName);
+        var digest = host.Contents.Add(new FakeContent(Bytes, null) { FailsAt = 0 });
+        await using var connection = await host.ConnectAsync();
+
+        await connection.WriteRequestAsync("GET", $"/v2/team/app/blobs/{digest}?ns=reg.test&token=secret");
+        var head = await connection.ReadHeadAsync();
+        await Wait.UntilAsync(() => failed.GetMeasurementSnapshot().EvaluateAsCounter() > 0, "the request is over");
+
+        Assert.Equal(502, head.Status);
+        Assert.Equal((1, 0), (failed.GetMeasurementSnapshot().EvaluateAsCounter(), truncated.GetMeasurementSnapshot().EvaluateAsCounter()));
+        await Wait.UntilAsync(() => host.Logs.GetSnapshot().Any(record => record.Level == LogLevel.Warning), "it is logged");
+        Assert.Equal($"Answered 502 to /v2/team/app/blobs/{digest}: no source has the content, or what they have does not match the digest", Assert.Single(host.Logs.GetSnapshot(), record => record.Level == LogLevel.Warning).Message);
     }
 
     [Fact]

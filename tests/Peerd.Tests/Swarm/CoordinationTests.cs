@@ -1,3 +1,4 @@
+using Grpc.Core;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
@@ -68,6 +69,38 @@ public sealed class CoordinationTests : IDisposable
 
         Assert.Equal(new SegmentRun { First = 30, Count = 10 }, Assert.Single(push.Granted));
         Assert.Equal(30, _directory.Find(Content, "a")!.Pieces.Count);
+    }
+
+    [Fact]
+    public async Task Open_NewProcessOfTheNode_SessionsOfTheFormerOneEnd()
+    {
+        var want = Want("a", Size);
+        want.Member.Incarnation = 1;
+        using var former = _coordination.Open(want);
+        await NextAsync(former);
+        want.Member.Incarnation = 2;
+        using var next = _coordination.Open(want);
+        Assert.Equal(StatusCode.Aborted, (await Assert.ThrowsAsync<RpcException>(() => NextAsync(former))).StatusCode);
+
+        // One that knows nothing of it, and asks again, neither takes the place back nor waits for an answer.
+        want.Member.Incarnation = 1;
+        using var again = _coordination.Open(want);
+        Assert.Equal(StatusCode.Aborted, (await Assert.ThrowsAsync<RpcException>(() => NextAsync(again))).StatusCode);
+        Assert.Equal(new SegmentRun { Count = 40 }, Assert.Single((await NextAsync(next)).Granted));
+    }
+
+    [Fact]
+    public async Task Apply_NewProcessOfTheNodeHasAnnounced_TheSessionEndsInsteadOfWaiting()
+    {
+        var want = Want("a", Size);
+        want.Member.Incarnation = 1;
+        using var former = _coordination.Open(want);
+        await NextAsync(former);
+        using var announced = _directory.OpenLease(new Member { Node = "a", Incarnation = 2 });
+
+        former.Apply(new LookupRequest { Report = new GrantReport() });
+
+        Assert.Equal(StatusCode.Aborted, (await Assert.ThrowsAsync<RpcException>(() => NextAsync(former))).StatusCode);
     }
 
     [Fact]

@@ -84,7 +84,7 @@ internal sealed partial class EventSender(EventApi api, TimeProvider time, ILogg
                 _waiting.Remove((what, at));
                 _isFailing = false;
             }
-            catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException && !cancellationToken.IsCancellationRequested)
+            catch (Exception e) when (!cancellationToken.IsCancellationRequested)
             {
                 if (!_isFailing)
                 {

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Diagnostics.Metrics;
 using k8s;
 using Microsoft.Extensions.Options;
@@ -12,7 +13,7 @@ namespace Peerd.Node.Hosting.Events;
 /// Tells Kubernetes, as events of the node's pod, what has become of the node: looks at it every second, from outside the
 /// paths of data. Does nothing outside of Kubernetes.
 /// </summary>
-internal sealed class PodEvents(
+internal sealed partial class PodEvents(
     IOptions<EventOptions> options,
     IMembershipSource members,
     RingSource rings,
@@ -35,7 +36,12 @@ internal sealed class PodEvents(
             return;
         }
 
-        using var api = new EventApi(KubernetesClientConfiguration.InClusterConfig(), options.Value, self.Name, time);
+        if (!TryConnect(out var api))
+        {
+            return;
+        }
+
+        using var connected = api;
         var sender = new EventSender(api, time, logger);
         meters.Create(FacadeMetrics.MeterName).CreateObservableCounter(DroppedName, () => sender.Dropped, "{event}", "Events of the pod that were not written because newer ones came too fast");
         try
@@ -44,6 +50,22 @@ internal sealed class PodEvents(
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
+        }
+    }
+
+    private bool TryConnect([NotNullWhen(true)] out EventApi? api)
+    {
+        try
+        {
+            api = new EventApi(KubernetesClientConfiguration.InClusterConfig(), options.Value, self.Name, time);
+            return true;
+        }
+        catch (Exception e)
+        {
+            // Whatever is wrong with the pod's account, the node does without events.
+            Log.NoAccount(logger, e.Message);
+            api = null;
+            return false;
         }
     }
 
@@ -72,5 +94,11 @@ internal sealed class PodEvents(
                 sender.Send(news);
             }
         }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Warning, "There will be no events of this pod, and nothing else depends on them: {Cause}")]
+        public static partial void NoAccount(ILogger logger, string cause);
     }
 }

@@ -54,8 +54,14 @@ internal sealed class ApiServer : IDisposable
         if (cluster.SslCaCerts is { Count: > 0 } authorities)
         {
             // Authorities of clusters publish no lists of revoked certificates.
-            options.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            options.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck, DisableCertificateDownloads = true };
             options.CertificateChainPolicy.CustomTrustStore.AddRange(authorities);
+
+            // Where the bundle ends with an authority that another one has signed, that one is trusted all the same.
+            options.RemoteCertificateValidationCallback = (_, _, chain, errors) => errors == SslPolicyErrors.None
+                || (errors == SslPolicyErrors.RemoteCertificateChainErrors && chain is not null
+                    && chain.ChainStatus.All(status => status.Status == X509ChainStatusFlags.PartialChain)
+                    && chain.ChainElements.Any(element => authorities.Any(authority => authority.RawDataMemory.Span.SequenceEqual(element.Certificate.RawDataMemory.Span))));
         }
 
         return options;

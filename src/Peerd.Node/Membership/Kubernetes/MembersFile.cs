@@ -48,9 +48,10 @@ internal sealed partial class MembersFile(string path, ILogger logger)
 
         try
         {
+            // For one process only: at an upgrade the former one may be about to save the same.
             var temporary = $"{path}.new";
             System.IO.Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            await using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write))
+            await using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None))
             {
                 var saved = members.Members.Select(member => new SavedMember(member.Name, MemberAddress.Format(member.Address), member.Zone)).ToList();
                 await JsonSerializer.SerializeAsync(file, saved, MembersJson.Default.ListSavedMember, cancellationToken);

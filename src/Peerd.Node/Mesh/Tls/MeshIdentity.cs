@@ -35,6 +35,18 @@ internal sealed class MeshIdentity
     /// <exception cref="MeshTlsException">They do not fit together, or other members would refuse the certificate whatever the time is.</exception>
     public static MeshIdentity Create(MeshFiles files, MeshTlsOptions options, MeshNames names, string? self)
     {
+        try
+        {
+            return CreateChecked(files, options, names, self);
+        }
+        catch (CryptographicException e)
+        {
+            throw new MeshTlsException(nameof(options.Certificate), options.Certificate, e.Message, e);
+        }
+    }
+
+    private static MeshIdentity CreateChecked(MeshFiles files, MeshTlsOptions options, MeshNames names, string? self)
+    {
         var authorities = ReadAuthorities(files, options);
         var (certificate, others) = ReadCertificate(files, options);
         if (!names.IsOf(certificate, self))
