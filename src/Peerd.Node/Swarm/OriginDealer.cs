@@ -81,7 +81,7 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         // Who has let a lease expire may be dead, however much it holds. Nobody is kept waiting for it, and it gets nothing
         // beside what it still reads: with leases that end at different times it would be a reader for ever.
         var isForemostEnough = askers.Count(asker => asker.Grants.Count > 0 && !asker.IsBehind(least) && !IsSlow(asker) && asker.Asker!.Expired == 0) >= policy.ForemostReaders;
-        var areEnoughQuick = 2 * askers.Count(asker => asker.Asker is { CanReachOrigin: true, Wanted: null, Expired: 0 } && IsTrusted(asker, now) && !IsSlow(asker)) >= askers.Count;
+        var areEnoughQuick = askers.Count(asker => asker.Grants.Count > 0 && asker.Asker is { Wanted: null, Expired: 0 } && !IsSlow(asker)) >= Math.Min(policy.ForemostReaders, (askers.Count + 1) / 2);
         Participant? best = null;
         foreach (var asker in askers)
         {

@@ -184,7 +184,7 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
-    public void Asked_ShownToBeSlowToServe_IsGrantedNothingWhileHalfAreQuick()
+    public void Asked_ShownToBeSlowToServe_IsGrantedNothingWhileOthersRead()
     {
         var herd = new Herd(GiB);
         foreach (var node in new[] { "slow", "a", "b" })
