@@ -149,11 +149,11 @@ if [ "$part" = e2e ]; then
 fi
 if [ "$part" = all ] || [ "$part" = native ]; then
   check 'image' image
-  # What the image runs is what is tested as a whole; of the build for developers, what depends on how a process starts and ends.
+  # What the image runs is what is tested as a whole; ./test.sh e2e does the same with the build for developers.
   PEERD_PROGRAM=artifacts/image/peerd suite 'end-to-end tests, native program' Peerd.EndToEnd "$@"
 fi
 if [ "$part" = all ]; then
-  suite 'end-to-end tests, start and end' Peerd.EndToEnd -namespace Peerd.EndToEnd.Lifecycle
+  suite 'end-to-end tests, demo' Peerd.EndToEnd -class Peerd.EndToEnd.Commands.DemoTests
 fi
 
 finished=true

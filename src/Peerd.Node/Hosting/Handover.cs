@@ -178,6 +178,7 @@ internal sealed partial class Handover(
         else if (!isWanted && cache.TryTakeBack())
         {
             _isSucceeded = false;
+            mesh.Return();
             _succeeded = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             Log.TakenBack(logger);
         }

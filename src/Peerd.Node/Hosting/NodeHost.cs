@@ -65,6 +65,7 @@ internal static partial class NodeHost
 
         // Listens from now on, or the zeros would be missed that the instruments begin with.
         app.Services.GetRequiredService<MeterProvider>();
+        app.Services.GetRequiredService<ServedBytes>();
         Map(app);
         TellOfOpenMesh(app.Services);
         TellOfUnreadSettings(builder.Configuration, app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<SettingsFile>());

@@ -26,8 +26,18 @@ internal sealed class MeshDrain(TimeProvider time) : IDisposable
         }
     }
 
+    /// <summary>Another process is the member now: owners do not listen to this one.</summary>
+    public bool HasLeft { get; private set; }
+
     /// <summary>The process goes on: who comes after this is served as before.</summary>
-    public void Leave() => End(isStopping: false);
+    public void Leave()
+    {
+        HasLeft = true;
+        End(isStopping: false);
+    }
+
+    /// <summary>The other process is gone: this one is the member again.</summary>
+    public void Return() => HasLeft = false;
 
     /// <summary>The process stops: who comes after this is sent away, too.</summary>
     public void Stop() => End(isStopping: true);

@@ -20,11 +20,11 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
     private readonly HashSet<Task> _closing = [];
 
     public Downloads(
-        PieceCache cache, IOrigin origin, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler lookups, ContentMismatches mismatches, MeshMetrics metrics, LookupMetrics lookupMetrics, TimeProvider time, ILoggerFactory loggers)
+        PieceCache cache, IOrigin origin, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler lookups, MeshDrain drain, ContentMismatches mismatches, MeshMetrics metrics, LookupMetrics lookupMetrics, TimeProvider time, ILoggerFactory loggers)
     {
         var logger = loggers.CreateLogger<Download>();
         _services = new DownloadServices(
-            cache, origin, peers, mismatches, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, lookupMetrics, time, logger), self.Name, self.Incarnation, new DownloaderPolicy(), metrics, time, logger);
+            cache, origin, peers, mismatches, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, drain, lookupMetrics, time, logger), self.Name, self.Incarnation, new DownloaderPolicy(), metrics, time, logger);
     }
 
     /// <summary>How many are under way.</summary>

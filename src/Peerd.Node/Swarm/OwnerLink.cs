@@ -43,6 +43,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private readonly NodeIdentity _self;
     private readonly PeerConnections _peers;
     private readonly ILookupHandler _local;
+    private readonly MeshDrain _drain;
     private readonly LookupMetrics _metrics;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -54,7 +55,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private readonly Channel<LookupRequest> _reports = Channel.CreateBounded<LookupRequest>(new BoundedChannelOptions(QueuedReports) { FullMode = BoundedChannelFullMode.DropWrite });
 
     public OwnerLink(
-        Digest digest, IOwnerLinkUser user, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler local, LookupMetrics metrics, TimeProvider time, ILogger logger)
+        Digest digest, IOwnerLinkUser user, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler local, MeshDrain drain, LookupMetrics metrics, TimeProvider time, ILogger logger)
     {
         _digest = digest;
         _user = user;
@@ -62,6 +63,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         _self = self;
         _peers = peers;
         _local = local;
+        _drain = drain;
         _metrics = metrics;
         _time = time;
         _logger = logger;
@@ -94,6 +96,14 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     {
         while (!cancellationToken.IsCancellationRequested)
         {
+            if (_drain.HasLeft)
+            {
+                // What is under way here comes to its end without an owner: from peers, or from the origin.
+                _user.OwnerLost();
+                await Task.Delay(RetryPause, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                continue;
+            }
+
             var responsible = Responsible(_rings.Current);
             var hasMoved = false;
             foreach (var node in Vocal(responsible))
@@ -147,7 +157,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     {
         var started = _time.GetTimestamp();
         var isAnswered = false;
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _drain.Current.Leaving);
         var watching = WatchRingAsync(owner, ended);
         try
         {

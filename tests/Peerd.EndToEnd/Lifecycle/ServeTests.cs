@@ -98,7 +98,7 @@ public sealed class ServeTests : LabTest
     {
         var node = PeerdNode.Create(Lab, "n1");
         var configuration = node.Configure([node]);
-        configuration["Peerd"]![section]![key] = value;
+        (configuration["Peerd"]![section] ??= new JsonObject())[key] = value;
         node.WriteConfiguration(configuration);
 
         var process = await node.LaunchAsync();

@@ -128,7 +128,7 @@ public sealed class UpgradeTests : LabTest
 
     private void HandOver(JsonObject settings)
     {
-        settings["Handover"] = new JsonObject { ["Enabled"] = true };
+        settings["Handover"] = new JsonObject { ["Enabled"] = true, ["DrainTime"] = "25s" };
         settings["Origin"]!["Registries"]!.AsArray().Add(new JsonObject { ["Name"] = new Uri(_registry.Url).Authority, ["Endpoint"] = _registry.Url });
     }
 
