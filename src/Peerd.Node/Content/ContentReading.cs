@@ -132,9 +132,8 @@ internal sealed class ContentReading(
             return false;
         }
 
-        _use!.Download.FrameLost(frame);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        var arrived = content.WaitForFrameAsync(frame, either.Token).AsTask();
+        var arrived = _use!.Download.WaitForFrameAsync(frame, either.Token).AsTask();
         await Task.WhenAny(arrived, _use.Download.GaveUpAsync);
         if (!arrived.IsCompletedSuccessfully)
         {

@@ -369,6 +369,17 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Waits for a frame. Whoever waits is known before it is looked for: in memory it may come and go between the two, and
+    /// what is gone must be fetched again. It may be gone, too, when the wait is over.
+    /// </summary>
+    public ValueTask WaitForFrameAsync(int frame, CancellationToken cancellationToken)
+    {
+        var arrived = Content.WaitForFrameAsync(frame, cancellationToken);
+        FrameLost(frame);
+        return arrived;
+    }
+
     /// <summary>A reader needs a frame that is not here: yet, or any more.</summary>
     public void FrameLost(int frame)
     {
@@ -763,6 +774,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
                     break;
                 case DownloadAction.GiveBack giveBack:
+                    // What has arrived first, or its owner takes that for not read.
+                    FlushReport();
                     _link?.Report(new GrantReport { GivenBack = { giveBack.Segments }, OriginFailed = giveBack.OriginFailed, OriginPauseMs = (uint)giveBack.OriginPause.TotalMilliseconds });
                     break;
                 case DownloadAction.ReportFailed failed:
@@ -1133,6 +1146,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             _machine!.PieceArrived(piece, Now);
+            if (!Content.HasPiece(piece))
+            {
+                // Who waits for it found nothing to be lost yet.
+                _machine.PieceLost(piece, Content.KeepsInMemory, Now);
+            }
+
             _arrived.Add(piece);
             if (fromOrigin)
             {
@@ -1327,12 +1346,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var layout = content.Layout;
         for (var frame = 0; frame < layout.FrameCount;)
         {
-            if (!content.HasFrame(frame))
-            {
-                FrameLost(frame);
-            }
-
-            await content.WaitForFrameAsync(frame, cancellationToken);
+            await WaitForFrameAsync(frame, cancellationToken);
             await content.PrepareAsync(layout.Frame(frame).Offset, layout.Frame(frame).Length, cancellationToken);
             var bytes = buffer.Memory.Span[..(int)layout.Frame(frame).Length];
             try

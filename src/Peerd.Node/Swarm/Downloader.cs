@@ -159,7 +159,7 @@ internal sealed class Downloader
 
         foreach (var run in push.Granted)
         {
-            _granted.AddRun((long)run.First * _layout.PiecesPerSegment, (long)run.Count * _layout.PiecesPerSegment);
+            Grant(run);
             foreach (var segment in _assigned.Keys.Where(segment => segment >= run.First && segment - run.First < run.Count).ToList())
             {
                 // Who was to send it reads it no more.
@@ -630,6 +630,12 @@ internal sealed class Downloader
         return NextIdle(first, end) == end;
     }
 
+    private bool IsBegun(int segment)
+    {
+        var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
+        return _have.NextSet(first) is var piece && piece >= 0 && piece < end;
+    }
+
     private bool IsWhole(int segment)
     {
         var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
@@ -653,7 +659,21 @@ internal sealed class Downloader
         }
     }
 
-    /// <summary>Gives back those of the granted segments that are not being read.</summary>
+    /// <summary>The word may be older than what has arrived meanwhile, which must neither be read nor be given back.</summary>
+    private void Grant(SegmentRun run)
+    {
+        var end = Math.Min(_layout.PieceCount, ((long)run.First + run.Count) * _layout.PiecesPerSegment);
+        var first = (long)run.First * _layout.PiecesPerSegment;
+        for (var piece = first < end ? _have.NextClear((int)first) : -1; piece >= 0 && piece < end; piece = _have.NextClear(piece + 1))
+        {
+            _granted.Add(piece);
+        }
+    }
+
+    /// <summary>
+    /// Gives back those of the granted segments that are not being read. Whoever gets one reads all of it, so one that is
+    /// here in part stays when a reader needs the rest.
+    /// </summary>
     private void GiveBackIdle(IEnumerable<SegmentRun> runs)
     {
         var idle = new List<int>();
@@ -661,7 +681,7 @@ internal sealed class Downloader
         {
             var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
             var pieces = Enumerable.Range(first, end - first);
-            if (pieces.Any(_granted.Contains) && !pieces.Any(_inFlight.Contains))
+            if (pieces.Any(_granted.Contains) && !pieces.Any(_inFlight.Contains) && !(IsBegun(segment) && pieces.Any(piece => _granted.Contains(piece) && IsDemanded(piece))))
             {
                 foreach (var piece in pieces)
                 {

@@ -238,6 +238,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
 
                     break;
                 case DownloadAction.GiveBack giveBack:
+                    _report!.Flush();
                     _link!.Report(new GrantReport { GivenBack = { giveBack.Segments }, OriginFailed = giveBack.OriginFailed });
                     break;
                 case DownloadAction.ReportFailed failed:

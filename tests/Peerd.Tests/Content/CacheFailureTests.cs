@@ -41,7 +41,7 @@ public sealed class CacheFailureTests
     {
         using var folder = new CacheFolder();
         folder.MountTmpfs("2m");
-        await using var mesh = await TestMesh.StartAsync(cache: folder.Path, settings: ["--Peerd:Cache:Memory=8MiB"]);
+        await using var mesh = await TestMesh.StartAsync(cache: folder.Path, settings: ["--Peerd:Cache:Memory=4MiB"]);
         var sample = mesh.Blob((32 * MiB) + 5);
 
         var answers = await Task.WhenAll(Enumerable.Range(0, readers).Select(_ => mesh.Node.GetAsync(sample.Digest)));

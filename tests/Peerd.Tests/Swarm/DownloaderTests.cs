@@ -505,6 +505,37 @@ public sealed class DownloaderTests
     }
 
     [Fact]
+    public void Pushed_GrantOlderThanWhatHasArrived_IsNotGivenBack()
+    {
+        var downloader = Create(Layout);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+        var read = downloader.OriginRequestStarted(0, 4, TimeSpan.Zero);
+        Arrive(downloader, 0, 4);
+        downloader.OriginRequestEnded(read, succeeded: true, TimeSpan.Zero, TimeSpan.Zero);
+
+        downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { Count = 4 } }, Reclaimed = { new SegmentRun { Count = 4 } } }, TimeSpan.Zero);
+
+        Assert.Empty(downloader.TakeActions());
+    }
+
+    [Fact]
+    public void Pushed_ReclaimedSegmentsHereInPart_WhatAReaderNeedsStays()
+    {
+        var layout = new ContentLayout(1L << 30);
+        var downloader = Create(layout, policy: new DownloaderPolicy { FirstOriginRead = layout.PieceSize, OriginRequests = 1 });
+        downloader.DemandsChanged([new Demand(0, layout.PiecesPerSegment, int.MaxValue)], TimeSpan.Zero);
+        Arrive(downloader, 0, 1);
+        Arrive(downloader, layout.PiecesPerSegment, 1);
+        downloader.TakeActions();
+
+        downloader.Pushed(
+            new LookupResponse { OriginPauseMs = 1000, Granted = { new SegmentRun { Count = 3 } }, Reclaimed = { new SegmentRun { Count = 3 } } }, TimeSpan.Zero);
+
+        var giveBack = Assert.Single(downloader.TakeActions().OfType<DownloadAction.GiveBack>());
+        Assert.Equal([1, 2], ToldNodes.Segments(giveBack.Segments));
+    }
+
+    [Fact]
     public void Pushed_Reclaimed_RequestsToTheOriginAreShortAgain()
     {
         var layout = new ContentLayout(100L << 20);
