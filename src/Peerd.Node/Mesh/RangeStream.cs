@@ -42,7 +42,13 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
                 {
                     Range = new FetchRange
                     {
-                        Id = id, Digest = digest.ToString(), Offset = range.Offset, Length = range.Length, Wait = wait, TellPieces = tellPieces, Urgent = urgent,
+                        Id = id,
+                        Digest = digest.ToString(),
+                        Offset = range.Offset,
+                        Length = range.Length,
+                        Wait = wait,
+                        TellPieces = tellPieces,
+                        Urgent = urgent,
                         Traceparent = Traces.TraceparentOf(Activity.Current),
                     },
                 },
