@@ -16,6 +16,9 @@
 # range needs root only when links are limited; for example reads from a peer over 1 Gbit/s:
 #   ./bench.sh range --cases peer --ranges 64 --rate 1000
 #
+# start publishes the native program first, unless it is named:
+#   ./bench.sh start --program artifacts/image/peerd --idle 30
+#
 # simulate needs neither root nor a network; one herd, or the whole matrix:
 #   ./bench.sh simulate --nodes 5000 --uplinks 1 --scenarios killed10 --seeds 1
 #   ./bench.sh simulate --full --seeds 1

@@ -26,7 +26,21 @@ internal sealed class ContentReading(
     public async Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken) =>
         lease!.Content.IsVerified || (_use is { } current && await current.Download.FinishedAsync.WaitAsync(cancellationToken));
 
-    public async Task<CopyOutcome> CopyToAsync(PipeWriter destination, ByteRange range, CancellationToken cancellationToken)
+    public Task<CopyOutcome> CopyToAsync(PipeWriter destination, ByteRange range, CancellationToken cancellationToken) =>
+        CopyAsync(destination, range, isServed: true, cancellationToken);
+
+    public Task<CopyOutcome> PeekAsync(PipeWriter destination, ByteRange range, CancellationToken cancellationToken) =>
+        CopyAsync(destination, range, isServed: false, cancellationToken);
+
+    public ValueTask DisposeAsync()
+    {
+        _reader?.Dispose();
+        _use?.Dispose();
+        lease?.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    private async Task<CopyOutcome> CopyAsync(PipeWriter destination, ByteRange range, bool isServed, CancellationToken cancellationToken)
     {
         using var stalled = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, stalled.Token);
@@ -48,8 +62,12 @@ internal sealed class ContentReading(
                     continue;
                 }
 
-                var source = served.Add(lease.Content, ByteRange.FromBounds(offset, offset + length), _use?.Download);
-                Source = source > Source ? source : Source;
+                if (isServed)
+                {
+                    var source = served.Add(lease.Content, ByteRange.FromBounds(offset, offset + length), _use?.Download);
+                    Source = source > Source ? source : Source;
+                }
+
                 offset += length;
                 stalled.CancelAfter(ClientTimeout);
                 var flushed = await destination.FlushAsync(stop.Token);
@@ -68,14 +86,6 @@ internal sealed class ContentReading(
         {
             return CopyOutcome.ReaderGone;
         }
-    }
-
-    public ValueTask DisposeAsync()
-    {
-        _reader?.Dispose();
-        _use?.Dispose();
-        lease?.Dispose();
-        return ValueTask.CompletedTask;
     }
 
     private int Drops => _use?.Download.Drops ?? 0;

@@ -76,4 +76,7 @@ internal interface IContentReading : IAsyncDisposable
     /// back only itself.
     /// </summary>
     Task<CopyOutcome> CopyToAsync(PipeWriter destination, ByteRange range, CancellationToken cancellationToken);
+
+    /// <summary>The same for bytes that the node looks at itself and sends to nobody: they do not count as served.</summary>
+    Task<CopyOutcome> PeekAsync(PipeWriter destination, ByteRange range, CancellationToken cancellationToken);
 }

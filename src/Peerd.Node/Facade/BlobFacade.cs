@@ -198,54 +198,66 @@ internal sealed partial class BlobFacade(
     private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, long started, CancellationToken deadline)
     {
         var losses = 0;
-        for (var offset = bytes.Offset; offset < bytes.End;)
+        BlobSource? furthest = null;
+        try
         {
-            var chunk = ByteRange.FromBounds(offset, Math.Min(bytes.End, offset + ChunkSize));
-
-            // What is left of the time for the head is for the URL itself.
-            var source = offset == bytes.Offset
-                ? await stream.EnsureAsync(chunk, origin, _meshTime - time.GetElapsedTime(started), deadline)
-                : await stream.EnsureAsync(chunk, origin, TimeSpan.MaxValue, context.RequestAborted);
-            var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, chunk, bytes);
-            offset += copied;
-            if (copied < chunk.Length && (source == BlobSource.None || ++losses > MaxLosses))
+            for (var offset = bytes.Offset; offset < bytes.End;)
             {
-                return offset > bytes.Offset && await SendRestAsync(context, ByteRange.FromBounds(offset, bytes.End), stream.Size, origin);
+                var chunk = ByteRange.FromBounds(offset, Math.Min(bytes.End, offset + ChunkSize));
+
+                // What is left of the time for the head is for the URL itself.
+                var source = offset == bytes.Offset
+                    ? await stream.EnsureAsync(chunk, origin, _meshTime - time.GetElapsedTime(started), deadline)
+                    : await stream.EnsureAsync(chunk, origin, TimeSpan.MaxValue, context.RequestAborted);
+                var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, chunk, bytes);
+                offset += copied;
+                if (copied < chunk.Length && (source == BlobSource.None || ++losses > MaxLosses))
+                {
+                    if (offset == bytes.Offset)
+                    {
+                        return false;
+                    }
+
+                    furthest = BlobSource.None;
+                    await SendRestAsync(context, ByteRange.FromBounds(offset, bytes.End), stream.Size, origin);
+                    return true;
+                }
+
+                if (copied == 0)
+                {
+                    // Flushed now, the answer would begin without its head.
+                    continue;
+                }
+
+                FacadeRequest.CameFrom(context, stream.Served(ByteRange.FromBounds(offset - copied, offset), source, served));
+                furthest = furthest > source ? furthest : source;
+                if (!await ClientFlush.SendAsync(context, time))
+                {
+                    return true;
+                }
             }
 
-            if (copied == 0)
+            return true;
+        }
+        finally
+        {
+            // A read of which nothing was sent is left to the URL itself, and counted there.
+            if (furthest is { } needed)
             {
-                // Flushed now, the answer would begin without its head.
-                continue;
-            }
-
-            FacadeRequest.CameFrom(context, stream.Served(ByteRange.FromBounds(offset - copied, offset), source, served));
-            if (offset - copied == bytes.Offset)
-            {
-                metrics.BlobRead(source);
-            }
-
-            if (!await ClientFlush.SendAsync(context, time))
-            {
-                return true;
+                metrics.BlobRead(needed);
             }
         }
-
-        return true;
     }
 
     /// <summary>The client has the beginning: it gets the rest of exactly these bytes, or sees that they are cut.</summary>
-    private async Task<bool> SendRestAsync(HttpContext context, ByteRange rest, long size, OriginReference origin)
+    private async Task SendRestAsync(HttpContext context, ByteRange rest, long size, OriginReference origin)
     {
-        metrics.BlobRead(BlobSource.None);
         if (!await _direct.CopyRestAsync(context, origin, rest, size))
         {
             metrics.Truncated(isBlob: true);
             Log.Truncated(logger, origin.Given!);
             context.Abort();
         }
-
-        return true;
     }
 
     /// <summary>Puts a chunk into the answer, and the head before its first byte. How many bytes: what is lost meanwhile ends it.</summary>

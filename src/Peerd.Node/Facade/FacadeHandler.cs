@@ -1,8 +1,11 @@
+using System.Diagnostics;
 using System.Net;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Options;
+using Peerd.Node.Content;
 using Peerd.Node.Origin;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Facade;
 
@@ -21,6 +24,7 @@ internal sealed partial class FacadeHandler(
         using var scope = logger.BeginScope(request);
         var aborted = context.RequestAborted;
         var isBlob = TargetOf(context).StartsWith(BlobUrl.Prefix, StringComparison.Ordinal);
+        using var span = Traces.Begin(isBlob ? "facade blobs" : "facade v2", context.Request.Headers.TraceParent is [var traceparent] ? traceparent : null);
         using var deadline = new CancellationTokenSource(isBlob ? blobOptions.Value.AnswerTimeoutValue : options.Value.AnswerTimeoutValue, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(aborted, deadline.Token);
         try
@@ -54,6 +58,11 @@ internal sealed partial class FacadeHandler(
             var took = time.GetElapsedTime(started);
             var code = aborted.IsCancellationRequested && !context.Response.HasStarted ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode;
             metrics.Answered(isBlob, request.Source, code, took);
+            if (span is { IsAllDataRequested: true })
+            {
+                Describe(span, context, request, code);
+            }
+
             Log.Answered(logger, code, took.TotalMilliseconds);
             if (code >= StatusCodes.Status500InternalServerError)
             {
@@ -64,6 +73,20 @@ internal sealed partial class FacadeHandler(
 
     /// <summary>The request target as the client sent it.</summary>
     public static string TargetOf(HttpContext context) => context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
+
+    // Not the target: all of it may be secret.
+    private static void Describe(Activity span, HttpContext context, FacadeRequest request, int code)
+    {
+        var method = context.Request.Method;
+        span.SetTag(Traces.Method, HttpMethods.IsGet(method) || HttpMethods.IsHead(method) ? method : "_OTHER")
+            .SetTag(Traces.Status, code)
+            .SetTag(Traces.Source, ServedBytes.LabelOf(request.Source))
+            .SetTag(Traces.RequestId, request.Id);
+        if (code >= StatusCodes.Status500InternalServerError)
+        {
+            span.SetStatus(ActivityStatusCode.Error);
+        }
+    }
 
     private async Task AnswerAsync(HttpContext context, bool isBlob, CancellationToken deadline)
     {

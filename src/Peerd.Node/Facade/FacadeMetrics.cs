@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using System.Globalization;
 using Peerd.Node.Content;
 using Peerd.Node.Storage;
 
@@ -23,6 +24,9 @@ internal sealed class FacadeMetrics
     private static readonly KeyValuePair<string, object?> Mesh = new("source", "mesh");
     private static readonly KeyValuePair<string, object?> Origin = new("source", "origin");
 
+    /// <summary>What the facade answers itself, and what registries usually answer: any other status that is passed on is "other".</summary>
+    private static readonly HashSet<int> UsualCodes = [200, 206, 304, 400, 401, 403, 404, 405, 408, 409, 410, 416, 429, 499, 500, 501, 502, 503, 504];
+
     private readonly Counter<long> _requests;
     private readonly Histogram<double> _duration;
     private readonly Counter<long> _truncated;
@@ -36,13 +40,13 @@ internal sealed class FacadeMetrics
     public FacadeMetrics(IMeterFactory meters)
     {
         var meter = meters.Create(MeterName);
-        _requests = meter.CreateCounter<long>(RequestsName, "{request}", "Requests answered, by status code (499: the client left before the answer) and by the furthest source of the bytes of the answer");
+        _requests = meter.CreateCounter<long>(RequestsName, "{request}", "Requests answered, by status code (499: the client left before the answer; other: an unusual one) and by the furthest source of the bytes of the answer");
         _duration = meter.CreateHistogram(
             DurationName,
             "s",
             "Time from a request to the end of its answer, by the furthest source of the bytes of the answer",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300] });
-        _blobReads = meter.CreateCounter<long>(BlobReadsName, "{read}", "Reads below /blobs: local, when all bytes were here; mesh, when they came in time; origin, when the URL itself was read");
+        _blobReads = meter.CreateCounter<long>(BlobReadsName, "{read}", "Ranges read below /blobs, by the furthest that one needed: local, when all bytes were here; mesh, when they came in time; origin, when the URL itself was read");
         _accessChecks = meter.CreateCounter<long>(
             AccessChecksName, "{check}", "Whether a client may have a content: allowed or refused by the origin, remembered, known while the origin is down, or unavailable");
         _tags = meter.CreateCounter<long>(TagsName, "{tag}", "Tags asked for: origin, when the registry told; stale_local and stale_mesh, when it is down and this node or another knew; failed");
@@ -88,7 +92,7 @@ internal sealed class FacadeMetrics
 
         var facade = isBlob ? Blobs : Registry;
         var from = new KeyValuePair<string, object?>("source", ServedBytes.LabelOf(source));
-        _requests.Add(1, facade, from, new KeyValuePair<string, object?>("code", code));
+        _requests.Add(1, facade, from, new KeyValuePair<string, object?>("code", UsualCodes.Contains(code) ? code.ToString(CultureInfo.InvariantCulture) : "other"));
         _duration.Record(duration.TotalSeconds, facade, from);
         if (code >= StatusCodes.Status500InternalServerError)
         {
@@ -99,7 +103,7 @@ internal sealed class FacadeMetrics
     /// <summary>A connection was closed because too many are open.</summary>
     public void Shed() => _shed.Add(1);
 
-    /// <summary>Bytes for a read below /blobs are here, or have to be read from the URL itself.</summary>
+    /// <summary>A range below /blobs was read, or is about to be read from the URL itself; once for each.</summary>
     public void BlobRead(BlobSource source) => _blobReads.Add(1, source switch
     {
         BlobSource.Local => Local,

@@ -99,7 +99,7 @@ internal sealed class ManifestEndpoint(IContentReader contents, TagResolver tags
     {
         // Bounded: the size was checked, and the reading ends with the range.
         var pipe = new Pipe(Unpaused);
-        var outcome = await reading.CopyToAsync(pipe.Writer, new ByteRange(0, reading.Facts.Size), deadline);
+        var outcome = await reading.PeekAsync(pipe.Writer, new ByteRange(0, reading.Facts.Size), deadline);
         await pipe.Writer.CompleteAsync();
         var read = await pipe.Reader.ReadAsync(deadline);
         var mediaType = outcome == CopyOutcome.Complete ? ManifestMediaType.Detect(read.Buffer) : null;

@@ -3,6 +3,7 @@ using Microsoft.Extensions.Options;
 using Peerd.Contracts;
 using Peerd.Node.Directory;
 using Peerd.Node.Origin;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Facade;
 
@@ -116,7 +117,7 @@ internal sealed partial class TagResolver(
         {
             if (_late.Count < MaxLate && !_late.ContainsKey(key) && !_stop.IsCancellationRequested)
             {
-                _late.Add(key, Task.Run(() => RefreshAsync(reference, key)));
+                _late.Add(key, Detached.Run(() => RefreshAsync(reference, key)));
             }
         }
     }

@@ -8,6 +8,7 @@ using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
 using Peerd.Node.Storage.Containerd;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Hosting;
 
@@ -85,6 +86,10 @@ internal static class ConfigurationKeys
         $"Handover:{nameof(HandoverOptions.DrainTime)}",
         $"Log:{nameof(LogOptions.Level)}",
         $"Log:{nameof(LogOptions.Format)}",
+        $"Telemetry:{nameof(TelemetryOptions.OtlpEndpoint)}",
+        $"Telemetry:{nameof(TelemetryOptions.OtlpProtocol)}",
+        $"Telemetry:{nameof(TelemetryOptions.SamplingRatio)}",
+        $"Telemetry:{nameof(TelemetryOptions.MetricsInterval)}",
     ];
 
     private const string Root = "Peerd";

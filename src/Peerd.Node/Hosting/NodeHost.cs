@@ -23,6 +23,7 @@ using Peerd.Node.Ring;
 using Peerd.Node.Storage;
 using Peerd.Node.Storage.Containerd;
 using Peerd.Node.Swarm;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Hosting;
 
@@ -46,7 +47,7 @@ internal static partial class NodeHost
         services.TryAddSingleton(TimeProvider.System);
         AddHandover(services);
         AddListeners(builder);
-        AddTelemetry(services);
+        services.AddTelemetry(builder.Configuration, NodeServer.Version, provider => provider.GetRequiredService<NodeIdentity>().Name);
 
         services.AddPieceCache(builder.Configuration);
         services.AddContainerdStore(builder.Configuration);
@@ -176,11 +177,6 @@ internal static partial class NodeHost
         builder.WebHost.ConfigureKestrel(listeners.Configure);
         builder.Services.Configure<SocketTransportOptions>(sockets => sockets.CreateBoundListenSocket = listeners.Bind);
     }
-
-    private static void AddTelemetry(IServiceCollection services) =>
-        services.AddOpenTelemetry().WithMetrics(metrics => metrics
-            .AddMeter("Peerd", "System.Runtime")
-            .AddPrometheusExporter(options => options.ScrapeEndpointPath = "/metrics/prometheus"));
 
     private static void AddMesh(IServiceCollection services)
     {

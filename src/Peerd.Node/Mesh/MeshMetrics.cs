@@ -15,7 +15,6 @@ internal sealed class MeshMetrics
     private readonly Histogram<double> _serving;
     private readonly Counter<long> _fetches;
     private readonly Histogram<double> _fetching;
-    private readonly Counter<long> _integrityFailures;
     private readonly Counter<long> _hedges;
     private readonly Counter<long> _tlsRefused;
     private long _receivedBytes;
@@ -32,8 +31,6 @@ internal sealed class MeshMetrics
         _serving = meter.CreateHistogram("peerd.peer.serving.duration", "s", "Time that a range took that was served to a peer as a whole.", advice: RangeSeconds);
         _fetches = meter.CreateCounter<long>("peerd.peer.fetches", "{range}", "Ranges asked of peers, by how they ended.");
         _fetching = meter.CreateHistogram("peerd.peer.fetch.duration", "s", "Time that a range took that a peer sent as a whole.", advice: RangeSeconds);
-        _integrityFailures = meter.CreateCounter<long>(
-            "peerd.integrity.failures", "{failure}", "Bytes that were found wrong and dropped, by source: peer (a frame that a peer sent) or content (a whole that does not match its digest).");
         _hedges = meter.CreateCounter<long>(
             "peerd.hedges", "{range}", "Ranges that peers sent too slowly, by outcome: moved (to another holder, at the byte where it was) or over_budget (left where it was).");
         _tlsRefused = meter.CreateCounter<long>(
@@ -59,8 +56,6 @@ internal sealed class MeshMetrics
 
         Shed(isRedirected: true, count: 0);
         Shed(isRedirected: false, count: 0);
-        CountIntegrityFailures("peer", 0);
-        CountIntegrityFailures("content", 0);
         CountHedges("moved", 0);
         CountHedges("over_budget", 0);
     }
@@ -121,17 +116,14 @@ internal sealed class MeshMetrics
 
     public void TlsRefused(string side) => CountTlsRefused(side, 1);
 
-    public void IntegrityFailure(string source) => CountIntegrityFailures(source, 1);
-
     private void Shed(bool isRedirected, int count) => _shed.Add(count, new KeyValuePair<string, object?>("result", isRedirected ? "redirected" : "refused"));
 
     private void CountTlsRefused(string side, int count) => _tlsRefused.Add(count, new KeyValuePair<string, object?>("side", side));
 
-    private void CountIntegrityFailures(string source, int count) => _integrityFailures.Add(count, new KeyValuePair<string, object?>("source", source));
-
     private void CountHedges(string outcome, int count) => _hedges.Add(count, new KeyValuePair<string, object?>("outcome", outcome));
 
-    private static string LabelOf(RangeStatus status) => status switch
+    /// <summary>The value of the label <c>status</c>.</summary>
+    public static string LabelOf(RangeStatus status) => status switch
     {
         RangeStatus.Complete => "complete",
         RangeStatus.NotHeld => "not_held",
@@ -142,7 +134,8 @@ internal sealed class MeshMetrics
         _ => "invalid",
     };
 
-    private static string LabelOf(RangeOutcomeKind outcome) => outcome switch
+    /// <summary>The value of the label <c>outcome</c>.</summary>
+    public static string LabelOf(RangeOutcomeKind outcome) => outcome switch
     {
         RangeOutcomeKind.Complete => "complete",
         RangeOutcomeKind.NotHeld => "not_held",

@@ -5,6 +5,7 @@ using Grpc.Net.Client;
 using Peerd.Contracts.V1;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh.Tls;
+using Peerd.Node.Telemetry;
 using Polly;
 using Polly.CircuitBreaker;
 using Member = Peerd.Node.Membership.Member;
@@ -178,12 +179,15 @@ internal sealed class Peer : IDisposable
             lane = new RangeLane();
         }
 
-        return new RangeStream(lane, _data.CreateCallInvoker().AsyncDuplexStreamingCall(lane.Method, host: null, new CallOptions(_headers)));
+        // Many readers use it, one after the other.
+        return new RangeStream(lane, Detached.Begin(() => _data.CreateCallInvoker().AsyncDuplexStreamingCall(lane.Method, host: null, new CallOptions(_headers))));
     }
 
     private static GrpcChannel CreateChannel(Member member, MeshOptions options, MeshTls tls) =>
         MeshChannel.Open(MemberAddress.Format(member.Address), tls, member.Name, () => new SocketsHttpHandler
         {
+            // Streams are shared: a request on one tells of its own trace.
+            ActivityHeadersPropagator = null,
             ConnectTimeout = options.ConnectTimeoutValue,
             EnableMultipleHttp2Connections = true,
             // A stream starts with this window instead of growing from 64 KiB by a round trip at a time.

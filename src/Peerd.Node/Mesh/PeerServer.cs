@@ -1,8 +1,10 @@
+using System.Diagnostics;
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
 using Peerd.Node.Mesh.Tls;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Mesh;
 
@@ -121,10 +123,11 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
 
         tls.EnsureCallerIs(context, want.Member.Node);
         Log.LookupOpened(logger, want.Digest, want.Member.Node);
+        var answering = Traces.ServeAside("lookup", want.Traceparent)?.SetTag(Traces.Digest, want.Digest);
         using var session = lookups.Open(want);
         var leaving = drain.Current.Leaving;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
-        var pushing = PushAsync(session, responses, ended.Token);
+        var pushing = PushAsync(session, responses, answering, ended.Token);
         try
         {
             // Pushing ends early only when it fails, and then the call is cancelled, which ends the reading.
@@ -152,18 +155,20 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         {
             await ended.CancelAsync();
             await pushing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            Traces.End(answering);
         }
     }
 
     // Memory for the content's pieces is set aside as soon as its size is known.
     private static bool IsSize(long size) => size is >= 0 and <= HolderDirectory.MaxSize;
 
-    private static async Task PushAsync(ILookupSession session, IServerStreamWriter<LookupResponse> responses, CancellationToken cancellationToken)
+    private static async Task PushAsync(ILookupSession session, IServerStreamWriter<LookupResponse> responses, Activity? answering, CancellationToken cancellationToken)
     {
         while (true)
         {
             // A message whose writing is cut off ends the stream with an error: the last one goes out, or the call is over.
             await responses.WriteAsync(await session.NextAsync(cancellationToken), CancellationToken.None);
+            Traces.End(answering);
         }
     }
 

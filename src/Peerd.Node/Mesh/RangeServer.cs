@@ -1,10 +1,12 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Threading.Channels;
 using Grpc.Core;
 using Microsoft.Extensions.Options;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Storage;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Mesh;
 
@@ -118,8 +120,14 @@ internal sealed class RangeServer(
         await foreach (var range in queue.ReadAllAsync(cancellationToken))
         {
             var started = time.GetTimestamp();
+            using var span = Traces.Serve("serve", range.Request.Traceparent);
             var end = await ServeRangeAsync(range, answers, node, leaving, cancellationToken);
             metrics.RangeServed(end, time.GetElapsedTime(started));
+            if (span is not null)
+            {
+                Describe(span, range.Request, end.Status);
+            }
+
             if (range.Request.TellPieces)
             {
                 TellPieces(end, range.Request.Digest);
@@ -299,6 +307,15 @@ internal sealed class RangeServer(
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
+        }
+    }
+
+    private static void Describe(Activity span, FetchRange request, RangeStatus status)
+    {
+        span.SetTag(Traces.Outcome, MeshMetrics.LabelOf(status));
+        if (Digest.TryParse(request.Digest, out var digest))
+        {
+            span.SetTag(Traces.Digest, digest.ToString()).SetTag(Traces.Offset, request.Offset).SetTag(Traces.Length, request.Length);
         }
     }
 

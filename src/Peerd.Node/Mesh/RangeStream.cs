@@ -1,6 +1,8 @@
+using System.Diagnostics;
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Mesh;
 
@@ -38,7 +40,17 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
             await call.RequestStream.WriteAsync(
                 new FetchRangeRequest
                 {
-                    Range = new FetchRange { Id = id, Digest = digest.ToString(), Offset = range.Offset, Length = range.Length, Wait = wait, TellPieces = tellPieces, Urgent = urgent },
+                    Range = new FetchRange
+                    {
+                        Id = id,
+                        Digest = digest.ToString(),
+                        Offset = range.Offset,
+                        Length = range.Length,
+                        Wait = wait,
+                        TellPieces = tellPieces,
+                        Urgent = urgent,
+                        Traceparent = Traces.TraceparentOf(Activity.Current),
+                    },
                 },
                 stop.Token);
             for (var expected = lane.Expected; await call.ResponseStream.MoveNext(stop.Token);)

@@ -1,7 +1,9 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Security.Authentication;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Origin;
 
@@ -71,9 +73,14 @@ internal sealed class OriginTransport : IDisposable
         var host = request.RequestUri!.Authority;
         using var timeout = new CancellationTokenSource(_settings.HeaderTimeout, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
+
+        // Neither path nor query: they may be secret.
+        using var span = Traces.Step("origin", ActivityKind.Client)?.SetTag(Traces.Method, request.Method.Method).SetTag(Traces.Host, request.RequestUri.Host);
         try
         {
-            return new OriginReply(await invoker.SendAsync(request, either.Token), null);
+            var message = await invoker.SendAsync(request, either.Token);
+            span?.SetTag(Traces.Status, (int)message.StatusCode);
+            return new OriginReply(message, null);
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {

@@ -1,3 +1,5 @@
+using Peerd.Node.Telemetry;
+
 namespace Peerd.Node.Storage;
 
 /// <summary>
@@ -13,4 +15,5 @@ internal sealed record CacheParts(
     TimeProvider Time,
     ILogger Log,
     ReadCounts Reads,
+    IntegrityFailures? Failures,
     Action<CachedContent> OnShrunk);

@@ -1,6 +1,7 @@
 using System.Buffers;
 using Microsoft.Win32.SafeHandles;
 using Peerd.Contracts;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Storage;
 
@@ -1085,6 +1086,10 @@ internal sealed class CachedContent
             {
                 DropLocked(piece);
                 RefillFromExternal();
+                if (failure is null)
+                {
+                    _parts.Failures?.Add(WrongBytes.Cache);
+                }
             }
         }
 

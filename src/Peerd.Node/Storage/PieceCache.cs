@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using Peerd.Contracts;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Storage;
 
@@ -24,7 +25,7 @@ internal sealed class PieceCache : IDisposable
     private long _evictions;
     private bool _isDisposed;
 
-    private PieceCache(CacheOptions options, CacheLocks locks, TimeProvider time, ILogger log)
+    private PieceCache(CacheOptions options, CacheLocks locks, TimeProvider time, ILogger log, IntegrityFailures? failures)
     {
         _locks = locks;
         _parts = new CacheParts(
@@ -36,6 +37,7 @@ internal sealed class PieceCache : IDisposable
             time,
             log,
             Reads,
+            failures,
             OnShrunk);
     }
 
@@ -93,9 +95,9 @@ internal sealed class PieceCache : IDisposable
     /// cannot be made or written to is no error: see <see cref="IsWritable"/>.
     /// </summary>
     /// <exception cref="CacheInUseException">Another process has the directory.</exception>
-    public static PieceCache Open(CacheOptions options, TimeProvider time, ILogger<PieceCache> log, CacheLocks? locks = null)
+    public static PieceCache Open(CacheOptions options, TimeProvider time, ILogger<PieceCache> log, CacheLocks? locks = null, IntegrityFailures? failures = null)
     {
-        var cache = new PieceCache(options, locks ?? new CacheLocks(options.Directory), time, log);
+        var cache = new PieceCache(options, locks ?? new CacheLocks(options.Directory), time, log, failures);
         try
         {
             cache._parts.Directory.MakeWritable();

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Storage;
 
@@ -16,12 +17,14 @@ internal static class PieceCacheServices
         services.AddSingleton<IValidateOptions<CacheOptions>, CacheOptionsValidator>();
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
+        services.TryAddSingleton<IntegrityFailures>();
         services.AddSingleton(provider => new CacheLocks(provider.GetRequiredService<IOptions<CacheOptions>>().Value.Directory));
         services.AddSingleton(provider => PieceCache.Open(
             provider.GetRequiredService<IOptions<CacheOptions>>().Value,
             provider.GetRequiredService<TimeProvider>(),
             provider.GetRequiredService<ILogger<PieceCache>>(),
-            provider.GetRequiredService<CacheLocks>()));
+            provider.GetRequiredService<CacheLocks>(),
+            provider.GetRequiredService<IntegrityFailures>()));
         services.AddSingleton<CacheMetrics>();
         services.AddHostedService<CacheStart>();
         return services;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
@@ -5,6 +6,7 @@ using Peerd.Node.Directory;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Swarm;
 
@@ -19,6 +21,7 @@ internal sealed record DownloadServices(
     ulong Incarnation,
     DownloaderPolicy Policy,
     MeshMetrics Metrics,
+    IntegrityFailures Failures,
     TimeProvider Time,
     ILogger Logger);
 
@@ -57,6 +60,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly TaskCompletionSource<bool> _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _gaveUp = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly HashSet<Task> _tasks = [];
+    private readonly DownloadTrace _trace;
     private readonly Dictionary<int, CancellationTokenSource> _requests = [];
     private readonly List<DownloadReader> _readers = [];
     private readonly List<uint> _learnedOrder = [];
@@ -101,6 +105,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         _services = services;
         Digest = digest;
+        _trace = new DownloadTrace(digest);
         _origins = new ClientOrigins(origin);
         _wantsWhole = isWhole;
         if (origin == OriginReference.None)
@@ -176,11 +181,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 Begin(_services.Cache.Open(Digest, size: 0, mediaType: null));
             }
 
+            _trace.Join();
             _link = _services.OpenLink(Digest, this);
-            Own(TickAsync(_stop.Token));
+            Own(() => TickAsync(_stop.Token));
             if (_origins.Current is { Credential: { } credential } origin && credential.Equals(CallerCredential.None))
             {
-                Own(AskForChallengeAsync(origin, _stop.Token));
+                Own(() => AskForChallengeAsync(origin, _stop.Token));
             }
         }
     }
@@ -197,6 +203,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
         }
 
+        using var step = _trace.Step("read", ActivityKind.Internal);
         await using var answer = await _services.Origin.StatAsync(origin, cancellationToken);
         if (answer.Challenge is null)
         {
@@ -219,6 +226,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
+            _trace.Join();
             if (isWhole && !_wantsWhole)
             {
                 _wantsWhole = true;
@@ -297,7 +305,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
-            FetchUrgently(first, end, UrgentTries);
+            FetchUrgently(first, end, UrgentTries, Traces.Current);
         }
     }
 
@@ -427,6 +435,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         _stop.Dispose();
     }
 
+    Activity? IOwnerLinkUser.BeginAsking() => _trace.Aside("lookup", ActivityKind.Client)?.SetTag(Traces.Digest, Digest.ToString());
+
     Want IOwnerLinkUser.CreateWant()
     {
         lock (_lock)
@@ -541,6 +551,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     private void GiveUp()
     {
+        _trace.End(isWhole: false, _lease?.Content.Size ?? 0);
         _finished.TrySetResult(false);
         _gaveUp.TrySetResult();
     }
@@ -605,7 +616,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         if (!_isProbing && _originFailure is null)
         {
             _isProbing = true;
-            Own(ProbeAsync(_stop.Token));
+            Own(() => ProbeAsync(_stop.Token));
         }
     }
 
@@ -626,6 +637,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         var origin = CurrentOrigin();
         var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : new ByteRange(0, ProtocolConstants.ProbeBytes);
+        using var step = _trace.Step("read", ActivityKind.Internal);
         await using var answer = await _services.Origin.ReadAsync(origin, range, cancellationToken);
         var response = answer is { Outcome: OriginOutcome.Ok, TotalSize: null } && origin.Kind == OriginKind.Manifest ? await OriginRun.MeasureAsync(answer, cancellationToken) : answer;
         if (response.Outcome != OriginOutcome.Ok || response.TotalSize is null)
@@ -722,7 +734,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         _early = null;
         LearnOrder([]);
-        Own(VerifyAsync(_stop.Token));
+        Own(() => VerifyAsync(_stop.Token));
         CarryOut();
         _opened.TrySetResult(null);
         return id;
@@ -802,12 +814,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         var cancel = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         _requests.Add(id, cancel);
-        Own(RunRequestAsync(id, cancel, run));
+        Own(() => RunRequestAsync(id, cancel, run));
     }
 
     private async Task RunRequestAsync(int id, CancellationTokenSource cancel, Func<CancellationToken, Task> run)
     {
-        await Task.Yield();
         try
         {
             await run(cancel.Token);
@@ -833,9 +844,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var end = layout.Piece(fetch.First + fetch.Count - 1).End;
         var start = FirstMissing(Content, layout.Piece(fetch.First).Offset, end);
         var request = new RangeRequest(Digest, layout, ByteRange.FromBounds(start, end), Wait: fetch.IsAssigned, TellPieces: !fetch.IsAssigned);
+        using var step = start < end ? BeginFetch(fetch.Node, request.Range) : null;
         var outcome = start == end ? RangeOutcome.Complete
             : _services.Peers.Find(fetch.Node) is { } peer ? await peer.FetchAsync(request, new Sink(this, fetch.Id), cancellationToken)
             : RangeOutcome.NotAMember;
+        step?.SetTag(Traces.Outcome, MeshMetrics.LabelOf(outcome.Kind));
         Note(fetch.Node, outcome);
         lock (_lock)
         {
@@ -844,11 +857,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
+    private Activity? BeginFetch(string node, ByteRange range, ActivityContext reader = default) =>
+        _trace.Step("fetch", ActivityKind.Client, reader)
+            ?.SetTag(Traces.Peer, node).SetTag(Traces.Offset, range.Offset).SetTag(Traces.Length, range.Length);
+
     private void Note(string node, RangeOutcome outcome)
     {
         if (outcome.Kind == RangeOutcomeKind.Corrupt)
         {
-            _services.Metrics.IntegrityFailure("peer");
+            _services.Failures.Add(WrongBytes.Peer);
             Log.PeerCorrupt(_services.Logger, node, Digest, outcome.Error);
         }
         else if (outcome.Kind == RangeOutcomeKind.Failed)
@@ -857,7 +874,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    private void FetchUrgently(int first, int end, int tries)
+    private void FetchUrgently(int first, int end, int tries, ActivityContext reader)
     {
         var layout = Content.Layout;
         while (first < end && _machine is not null && !_isClosed && tries > 0)
@@ -882,18 +899,19 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
             var (start, count) = (first, next - first);
             _urgent.UnionWith(Enumerable.Range(start, count));
-            StartRequest(id, token => FetchFramesAsync(id, node, start, count, tries - 1, token));
+            StartRequest(id, token => FetchFramesAsync(id, node, start, count, tries - 1, reader, token));
             first = next;
         }
 
         bool IsMissing(int frame) => !Content.HasFrame(frame) && !_urgent.Contains(frame);
     }
 
-    private async Task FetchFramesAsync(int id, string node, int first, int count, int tries, CancellationToken cancellationToken)
+    private async Task FetchFramesAsync(int id, string node, int first, int count, int tries, ActivityContext reader, CancellationToken cancellationToken)
     {
         var layout = Content.Layout;
         var range = ByteRange.FromBounds(layout.Frame(first).Offset, layout.Frame(first + count - 1).End);
         var outcome = RangeOutcome.NotAMember;
+        using var step = BeginFetch(node, range, reader);
         using var patience = new CancellationTokenSource(UrgentPatience, _services.Time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
         try
@@ -907,13 +925,14 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
         finally
         {
+            step?.SetTag(Traces.Outcome, MeshMetrics.LabelOf(outcome.Kind));
             lock (_lock)
             {
                 _urgent.ExceptWith(Enumerable.Range(first, count));
                 _machine!.PeerRequestEnded(id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
                 if (outcome.Kind != RangeOutcomeKind.Complete)
                 {
-                    FetchUrgently(first, first + count, tries);
+                    FetchUrgently(first, first + count, tries, reader);
                 }
 
                 CarryOut();
@@ -943,6 +962,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
 
         var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : ByteRange.FromBounds(start, end);
+        using var step = _trace.Step("read", ActivityKind.Internal)?.SetTag(Traces.Offset, start).SetTag(Traces.Length, end - start);
         OriginResponse response;
         try
         {
@@ -1162,7 +1182,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             if (!_reportScheduled && (fromOrigin || _machine.HasSegmentOf(piece)))
             {
                 _reportScheduled = true;
-                Own(ReportLaterAsync(_stop.Token));
+                Own(() => ReportLaterAsync(_stop.Token));
             }
 
             CarryOut();
@@ -1273,7 +1293,6 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>Hashes the content in order as it arrives; at the end it is known to be right, or starts over.</summary>
     private async Task VerifyAsync(CancellationToken cancellationToken)
     {
-        await Task.Yield();
         var content = Content;
         var layout = content.Layout;
         using var buffer = PooledBuffer.Rent(layout.FrameSize);
@@ -1318,7 +1337,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 }
             }
 
-            _services.Metrics.IntegrityFailure("content");
+            _services.Failures.Add(WrongBytes.Content);
             Log.DigestMismatch(_services.Logger, Digest);
             lock (_lock)
             {
@@ -1337,6 +1356,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
         }
 
+        _trace.End(isWhole: true, layout.Size);
         _finished.TrySetResult(true);
         Move();
     }
@@ -1423,11 +1443,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>Keeps a task until it ends, so that it is awaited when the download stops; called under the lock.</summary>
-    private void Own(Task task)
+    /// <summary>
+    /// Runs work of the download, which belongs to none of its clients, and keeps the task until it ends, so that it is
+    /// awaited when the download stops; called under the lock.
+    /// </summary>
+    private void Own(Func<Task> work)
     {
+        var task = Detached.Run(work);
         _tasks.Add(task);
-        _ = ForgetAsync(task);
+        _ = Detached.Run(() => ForgetAsync(task));
     }
 
     private async Task ForgetAsync(Task task)

@@ -5,6 +5,7 @@ using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
 using Peerd.Node.Ring;
 using Peerd.Node.Storage;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Swarm;
 
@@ -20,11 +21,11 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
     private readonly HashSet<Task> _closing = [];
 
     public Downloads(
-        PieceCache cache, IOrigin origin, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler lookups, MeshDrain drain, ContentMismatches mismatches, MeshMetrics metrics, LookupMetrics lookupMetrics, TimeProvider time, ILoggerFactory loggers)
+        PieceCache cache, IOrigin origin, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler lookups, MeshDrain drain, ContentMismatches mismatches, MeshMetrics metrics, LookupMetrics lookupMetrics, IntegrityFailures failures, TimeProvider time, ILoggerFactory loggers)
     {
         var logger = loggers.CreateLogger<Download>();
         _services = new DownloadServices(
-            cache, origin, peers, mismatches, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, drain, lookupMetrics, time, logger), self.Name, self.Incarnation, new DownloaderPolicy(), metrics, time, logger);
+            cache, origin, peers, mismatches, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, drain, lookupMetrics, time, logger), self.Name, self.Incarnation, new DownloaderPolicy(), metrics, failures, time, logger);
     }
 
     /// <summary>How many are under way.</summary>
@@ -148,7 +149,7 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
         {
             foreach (var entry in _entries.Values)
             {
-                Own(entry.Download.DisposeAsync().AsTask());
+                Own(() => entry.Download.DisposeAsync().AsTask());
             }
 
             _entries.Clear();
@@ -167,12 +168,12 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
             {
                 if (--entry.Users == 0)
                 {
-                    Own(CloseAsync(entry));
+                    Own(() => CloseAsync(entry));
                 }
             }
             else
             {
-                Own(download.DisposeAsync().AsTask());
+                Own(() => download.DisposeAsync().AsTask());
             }
         }
     }
@@ -200,10 +201,10 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
         await entry.Download.DisposeAsync();
     }
 
-    private void Own(Task task)
+    private void Own(Func<Task> close)
     {
         _closing.RemoveWhere(static closed => closed.IsCompleted);
-        _closing.Add(task);
+        _closing.Add(Detached.Run(close));
     }
 
     private sealed class Entry(Download download)

@@ -32,9 +32,12 @@ internal sealed class LookupMetrics
     /// <summary>An owner gave its first answer.</summary>
     public void Answered(LookupResponse push, TimeSpan took)
     {
-        Count(push.Holders.Count + push.Assigned.Count > 0 ? "peers" : push.Granted.Count > 0 ? "origin" : "wait", 1);
+        Count(LabelOf(push), 1);
         _duration.Record(took.TotalSeconds);
     }
+
+    /// <summary>The value of the label <c>result</c>.</summary>
+    public static string LabelOf(LookupResponse push) => push.Holders.Count + push.Assigned.Count > 0 ? "peers" : push.Granted.Count > 0 ? "origin" : "wait";
 
     /// <summary>An owner gave no answer.</summary>
     public void Failed() => Count("failed", 1);

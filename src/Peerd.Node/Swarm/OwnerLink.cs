@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Threading.Channels;
 using Grpc.Core;
 using Peerd.Contracts;
@@ -5,12 +6,16 @@ using Peerd.Contracts.V1;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Ring;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Swarm;
 
 /// <summary>What a download tells and hears through its <see cref="OwnerLink"/>.</summary>
 internal interface IOwnerLinkUser
 {
+    /// <summary>The span of asking one member until it answers; null when nobody traces it.</summary>
+    Activity? BeginAsking();
+
     /// <summary>The first message of a new session.</summary>
     Want CreateWant();
 
@@ -67,7 +72,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         _metrics = metrics;
         _time = time;
         _logger = logger;
-        _running = Task.Run(() => RunAsync(_stop.Token));
+        _running = Detached.Run(() => RunAsync(_stop.Token));
     }
 
     /// <summary>Asks again: something in what is wanted has changed.</summary>
@@ -157,6 +162,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     {
         var started = _time.GetTimestamp();
         var isAnswered = false;
+        var asking = _user.BeginAsking()?.SetTag(Traces.Peer, node);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _drain.Current.Leaving);
         var watching = WatchRingAsync(owner, ended);
         try
@@ -167,7 +173,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             }
             else if (_peers.Find(node) is { } peer)
             {
-                await TalkRemotelyAsync(peer, Answered, ended.Token);
+                await TalkRemotelyAsync(peer, asking, Answered, ended.Token);
             }
         }
         catch (Exception e)
@@ -187,6 +193,11 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         {
             await ended.CancelAsync();
             await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!isAnswered)
+            {
+                asking?.SetTag(Traces.Outcome, "failed");
+                Traces.End(asking);
+            }
         }
 
         void Answered(LookupResponse push)
@@ -195,6 +206,8 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             {
                 isAnswered = true;
                 _metrics.Answered(push, _time.GetElapsedTime(started));
+                asking?.SetTag(Traces.Outcome, LookupMetrics.LabelOf(push));
+                Traces.End(asking);
             }
 
             _user.Pushed(push);
@@ -240,7 +253,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         }
     }
 
-    private async Task TalkRemotelyAsync(Mesh.Peer peer, Action<LookupResponse> pushed, CancellationToken cancellationToken)
+    private async Task TalkRemotelyAsync(Mesh.Peer peer, Activity? asking, Action<LookupResponse> pushed, CancellationToken cancellationToken)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var call = peer.Lookup(ended.Token);
@@ -248,7 +261,9 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         var start = _time.GetTimestamp();
         try
         {
-            await call.RequestStream.WriteAsync(new LookupRequest { Want = _user.CreateWant() }, ended.Token);
+            var want = _user.CreateWant();
+            want.Traceparent = Traces.TraceparentOf(asking);
+            await call.RequestStream.WriteAsync(new LookupRequest { Want = want }, ended.Token);
         }
         catch (Exception) when (!cancellationToken.IsCancellationRequested)
         {

@@ -84,8 +84,13 @@ internal sealed class PeerdNode
     }
 
     /// <summary>Starts the process with whatever the configuration file says.</summary>
-    public async Task<RunningProcess> LaunchAsync() =>
-        _process = await (_host is null ? _lab.StartAsync(Name, Repository.Peerd[0], ServeArguments) : _host.StartAsync(_lab, Name, Repository.Peerd[0], ServeArguments));
+    /// <param name="program">The command line that it starts with; null for <see cref="Repository.Peerd"/>.</param>
+    public async Task<RunningProcess> LaunchAsync(IReadOnlyList<string>? program = null)
+    {
+        program ??= Repository.Peerd;
+        string[] arguments = [.. program.Skip(1), "serve", "--config", ConfigurationFile];
+        return _process = await (_host is null ? _lab.StartAsync(Name, program[0], arguments) : _host.StartAsync(_lab, Name, program[0], arguments));
+    }
 
     /// <summary>The configuration as a tree that a test may change before it writes it.</summary>
     public JsonObject Configure(IReadOnlyList<PeerdNode> members, params Upstream[] upstreams) =>
@@ -114,8 +119,6 @@ internal sealed class PeerdNode
         File.WriteAllText(temporary, configuration.ToJsonString(new() { WriteIndented = true }));
         File.Move(temporary, ConfigurationFile, overwrite: true);
     }
-
-    private string[] ServeArguments => [.. Repository.Peerd[1..], "serve", "--config", ConfigurationFile];
 
     private static string Join(IEnumerable<string> items) => string.Join(", ", items);
 

@@ -21,6 +21,15 @@ internal static class Repository
                 return [Path.Combine(Root, program)];
             }
 
+            return BuiltPeerd;
+        }
+    }
+
+    /// <summary>The command line of <c>peerd.dll</c>, whatever <c>PEERD_PROGRAM</c> says.</summary>
+    public static string[] BuiltPeerd
+    {
+        get
+        {
             // …/bin/<configuration>/<framework>/
             var framework = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd('/'));
             return ["dotnet", Path.Combine(Root, "src/Peerd.Node/bin", framework.Parent!.Name, framework.Name, "peerd.dll")];

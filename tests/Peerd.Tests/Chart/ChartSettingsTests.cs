@@ -78,7 +78,7 @@ public sealed class ChartSettingsTests
         Assert.Equal(manifests.Node.Spec.Selector.MatchLabels, monitor.Spec.Selector.MatchLabels);
         Assert.Equal(("/metrics/prometheus", "15s"), (endpoint.Path, endpoint.Interval));
         Assert.Equal(
-            ["keep __meta_kubernetes_pod_container_name peerd", "__address__ __meta_kubernetes_pod_ip $1:30004", "__address__ __meta_kubernetes_pod_ip [$1]:30004"],
+            ["keep __meta_kubernetes_pod_container_name peerd", "__address__ __meta_kubernetes_pod_ip $1:30004", "__address__ __meta_kubernetes_pod_ip [$1]:30004", "node __meta_kubernetes_pod_node_name "],
             endpoint.Relabelings.Select(rule => $"{rule.Action ?? rule.TargetLabel} {Assert.Single(rule.SourceLabels)} {rule.Replacement ?? rule.Regex}"));
         Assert.Equal(("peerd", 1), (manifests.Server.Name, manifests.Node.Spec.Template.Spec.Containers.Count));
         Assert.Equal("mine", monitor.Metadata.Labels["release"]);

@@ -86,6 +86,7 @@ public sealed class CacheFailureTests
 
         (await restarted.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
         Assert.InRange(restarted.Registry.BytesOf(sample.Digest), 1, MiB);
+        Assert.InRange(restarted.Node.IntegrityFailures, 1, 3);
         (await restarted.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
     }
 

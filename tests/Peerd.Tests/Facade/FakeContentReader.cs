@@ -168,6 +168,8 @@ internal sealed class FakeContentReader : IContentReader
             }
         }
 
+        public Task<CopyOutcome> PeekAsync(PipeWriter destination, ByteRange range, CancellationToken cancellationToken) => CopyToAsync(destination, range, cancellationToken);
+
         public ValueTask DisposeAsync()
         {
             disposed();

@@ -68,6 +68,69 @@ public sealed class MetricsTests
         Assert.Equal("peers", Assert.Single(lookups.GetMeasurementSnapshot()).Tags["result"]);
     }
 
+    // Its type is found in its bytes, which are read for that before they are sent.
+    [Fact]
+    public async Task Served_ManifestWithoutType_CountsOnce()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var manifest = """{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[]}"""u8.ToArray();
+        var digest = mesh.Registry.AddManifest(manifest, "application/octet-stream");
+
+        using var answer = await mesh.Node.Client.GetAsync(new Uri($"/v2/library/test/manifests/{digest}?ns={TestNode.Registry}", UriKind.Relative));
+
+        Assert.Equal(manifest, await answer.Content.ReadAsByteArrayAsync());
+        Assert.Equal("application/vnd.oci.image.manifest.v1+json", answer.Content.Headers.ContentType!.MediaType);
+        Assert.Equal(manifest.Length, Served(mesh.Node).Values.Sum());
+    }
+
+    [Fact]
+    public async Task BlobReads_OneThatGoesOverToTheUrl_CountsOnce()
+    {
+        const int Chunk = 4 * MiB;
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Blobs:ReadAhead=0"]);
+        var sample = mesh.Blob(9 * MiB);
+        Assert.Equal(Chunk, (await ReadAsync(0, Chunk - 1)).Length);
+        mesh.Registry.Intercept = context =>
+        {
+            // The mesh asks for whole frames.
+            var isDirect = context.Request.Headers.Range == $"bytes={Chunk}-8999999";
+            context.Response.StatusCode = 503;
+            return Task.FromResult(!isDirect);
+        };
+        using var reads = Collect(mesh.Node, FacadeMetrics.BlobReadsName);
+
+        var bytes = await ReadAsync(0, 8_999_999);
+
+        Assert.True(sample.Bytes.AsSpan(0, 9_000_000).SequenceEqual(bytes));
+
+        await reads.WaitForMeasurementsAsync(1, Wait.Longest);
+        await Task.Delay(50);
+        Assert.Equal("origin 1", Assert.Single(reads.GetMeasurementSnapshot().Select(read => $"{read.Tags["source"]} {read.Value}")));
+
+        async Task<byte[]> ReadAsync(long first, long last)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, $"/blobs/{mesh.Registry.Url}/v2/library/test/blobs/{sample.Digest}");
+            request.Headers.Range = new(first, last);
+            using var answer = await mesh.Node.Client.SendAsync(request);
+            return await answer.Content.ReadAsByteArrayAsync();
+        }
+    }
+
+    // Whatever a host of blobs answers is passed on, and must not make a series of its own.
+    [Fact]
+    public async Task Requests_UnusualStatus_IsOther()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        using var requests = Collect(mesh.Node, FacadeMetrics.RequestsName);
+        mesh.Registry.AnswerWith((System.Net.HttpStatusCode)418);
+
+        using var answer = await mesh.Node.Client.GetAsync(new Uri($"/blobs/{mesh.Registry.Url}/v2/library/test/blobs/nothing", UriKind.Relative));
+
+        Assert.Equal(418, (int)answer.StatusCode);
+        await requests.WaitForMeasurementsAsync(1, Wait.Longest);
+        Assert.Equal("other", Assert.Single(requests.GetMeasurementSnapshot()).Tags["code"]);
+    }
+
     [Fact]
     public async Task Failed_NoSource_IsCounted()
     {

@@ -1,3 +1,5 @@
+using Peerd.Node.Telemetry;
+
 namespace Peerd.Node.Storage.Containerd;
 
 /// <summary>
@@ -28,7 +30,7 @@ internal sealed class BlobFetcher(ContainerdClient client, TimeProvider time) : 
             if (!_fetching.TryGetValue((blob, part), out fetching))
             {
                 // Others wait for it, too: it ends by its own deadline, not with the first that leaves.
-                fetching = Task.Run(() => ReadAsync(blob, part, length), CancellationToken.None);
+                fetching = Detached.Run(() => ReadAsync(blob, part, length));
                 _fetching.Add((blob, part), fetching);
             }
         }

@@ -4,6 +4,7 @@ using Grpc.Core;
 using Microsoft.Extensions.Options;
 using Peerd.Contracts;
 using Peerd.Contracts.ContainerdApi;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Storage.Containerd;
 
@@ -34,16 +35,18 @@ internal sealed class ContainerdWatcher : BackgroundService
     private readonly ContainerdOptions _options;
     private readonly TimeProvider _time;
     private readonly ILogger _log;
+    private readonly IntegrityFailures _failures;
     private readonly ContainerdClient _client;
     private readonly BlobFetcher _fetcher;
     private bool _hasSaidUnreadable;
 
-    public ContainerdWatcher(PieceCache cache, IOptions<ContainerdOptions> options, TimeProvider time, ILogger<ContainerdWatcher> log)
+    public ContainerdWatcher(PieceCache cache, IOptions<ContainerdOptions> options, TimeProvider time, ILogger<ContainerdWatcher> log, IntegrityFailures failures)
     {
         _cache = cache;
         _options = options.Value;
         _time = time;
         _log = log;
+        _failures = failures;
         _client = new ContainerdClient(_options.Socket, _options.Namespace, time);
         _fetcher = new BlobFetcher(_client, time);
     }
@@ -332,6 +335,7 @@ internal sealed class ContainerdWatcher : BackgroundService
             {
                 file.Distrust();
                 _cache.Detach(digest, file);
+                _failures.Add(WrongBytes.Containerd);
                 Log.ContainerdCorrupt(_log, digest.ToString());
             }
 

@@ -1,7 +1,11 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Storage;
 using Peerd.Node.Storage.Containerd;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Tests.Storage.Containerd;
 
@@ -13,12 +17,13 @@ public sealed class ContainerdWatcherTests : IAsyncDisposable
     private readonly FakeContainerd _containerd = new();
     private readonly PieceCache _cache;
     private readonly ContainerdWatcher _watcher;
+    private readonly ServiceProvider _meters = new ServiceCollection().AddMetrics().BuildServiceProvider();
 
     public ContainerdWatcherTests()
     {
         _cache = _folder.Open();
         var options = new ContainerdOptions { Socket = _containerd.Socket, Resync = "1h" };
-        _watcher = new ContainerdWatcher(_cache, Options.Create(options), TimeProvider.System, NullLogger<ContainerdWatcher>.Instance);
+        _watcher = new ContainerdWatcher(_cache, Options.Create(options), TimeProvider.System, NullLogger<ContainerdWatcher>.Instance, new IntegrityFailures(_meters.GetRequiredService<IMeterFactory>()));
     }
 
     [Fact]
@@ -77,6 +82,7 @@ public sealed class ContainerdWatcherTests : IAsyncDisposable
     [Fact]
     public async Task Watch_BitRotInServedFile_IsWithdrawnAndStaysSo()
     {
+        using var failures = new MetricCollector<long>(_meters.GetRequiredService<IMeterFactory>(), "Peerd", IntegrityFailures.Name);
         var sample = new SampleContent(4, 300_000);
         _containerd.Add(sample);
         var bytes = sample.Bytes.ToArray();
@@ -89,6 +95,8 @@ public sealed class ContainerdWatcherTests : IAsyncDisposable
         Assert.True(_cache.TryPeek(sample.Digest, out var content));
         _ = content.ChecksumOf(0);
         await UntilAsync(() => !_cache.Digests.Contains(sample.Digest), "the content is withdrawn");
+        await failures.WaitForMeasurementsAsync(1, Hang);
+        Assert.Equal((1, "containerd"), (failures.LastMeasurement!.Value, failures.LastMeasurement.Tags["source"]));
 
         var next = new SampleContent(5, 10);
         _containerd.Add(next);
@@ -101,6 +109,7 @@ public sealed class ContainerdWatcherTests : IAsyncDisposable
     {
         await _watcher.StopAsync(CancellationToken.None);
         _watcher.Dispose();
+        await _meters.DisposeAsync();
         await _containerd.DisposeAsync();
         _cache.Dispose();
         _folder.Dispose();

@@ -1,9 +1,12 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Storage;
 using Peerd.Node.Storage.Containerd;
+using Peerd.Node.Telemetry;
 using Peerd.Tests.Mesh;
 
 namespace Peerd.Tests.Storage.Containerd;
@@ -16,11 +19,12 @@ public sealed class UnreadableStoreTests : IAsyncDisposable
     private readonly RangeSetup _setup = new();
     private readonly FakeContainerd _containerd = new() { HidesFiles = true };
     private readonly ContainerdWatcher _watcher;
+    private readonly ServiceProvider _meters = new ServiceCollection().AddMetrics().BuildServiceProvider();
 
     public UnreadableStoreTests()
     {
         var options = new ContainerdOptions { Socket = _containerd.Socket, Resync = "1h" };
-        _watcher = new ContainerdWatcher(_setup.Cache, Options.Create(options), TimeProvider.System, NullLogger<ContainerdWatcher>.Instance);
+        _watcher = new ContainerdWatcher(_setup.Cache, Options.Create(options), TimeProvider.System, NullLogger<ContainerdWatcher>.Instance, new IntegrityFailures(_meters.GetRequiredService<IMeterFactory>()));
     }
 
     private PieceCache Cache => _setup.Cache;
@@ -168,6 +172,7 @@ public sealed class UnreadableStoreTests : IAsyncDisposable
     {
         await _watcher.StopAsync(CancellationToken.None);
         _watcher.Dispose();
+        await _meters.DisposeAsync();
         await _containerd.DisposeAsync();
         _setup.Dispose();
     }
