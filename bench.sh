@@ -16,6 +16,9 @@
 # range needs root only when links are limited; for example reads from a peer over 1 Gbit/s:
 #   ./bench.sh range --cases peer --ranges 64 --rate 1000
 #
+# fair limits the bandwidth by the settings of the nodes (Peerd:Limits); the file must last longer than what runs beside it:
+#   ./bench.sh fair --size 1024 --rounds 1
+#
 # simulate needs neither root nor a network; one herd, or the whole matrix:
 #   ./bench.sh simulate --nodes 5000 --uplinks 1 --scenarios killed10 --seeds 1
 #   ./bench.sh simulate --full --seeds 1

@@ -131,7 +131,7 @@ public sealed class ByteRateTests : IDisposable
         }
 
         await stop.CancelAsync();
-        await taking.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => taking);
 
         async Task TakeAllAsync()
         {
