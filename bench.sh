@@ -19,6 +19,9 @@
 # start publishes the native program first, unless it is named:
 #   ./bench.sh start --program artifacts/image/peerd --idle 30
 #
+# fair limits the bandwidth by the settings of the nodes (Peerd:Limits); the file must last longer than what runs beside it:
+#   ./bench.sh fair --size 1024 --rounds 1
+#
 # simulate needs neither root nor a network; one herd, or the whole matrix:
 #   ./bench.sh simulate --nodes 5000 --uplinks 1 --scenarios killed10 --seeds 1
 #   ./bench.sh simulate --full --seeds 1

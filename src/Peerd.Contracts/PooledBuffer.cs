@@ -10,6 +10,8 @@ public sealed class PooledBuffer : IDisposable
 {
     private const byte Poison = 0xDB;
 
+    private static long _heldBytes;
+
     private readonly int _length;
     private byte[]? _array;
 
@@ -21,6 +23,9 @@ public sealed class PooledBuffer : IDisposable
 
     /// <summary>Overwrite returned arrays, so that a test sees when somebody reads a buffer that was given back.</summary>
     public static bool PoisonOnReturn { get; set; }
+
+    /// <summary>Bytes that are rented at this moment, of the whole process.</summary>
+    public static long HeldBytes => Interlocked.Read(ref _heldBytes);
 
     /// <summary>The bytes.</summary>
     /// <exception cref="ObjectDisposedException">They were given back.</exception>
@@ -35,7 +40,12 @@ public sealed class PooledBuffer : IDisposable
     }
 
     /// <summary>Rents <paramref name="length"/> bytes of unspecified content.</summary>
-    public static PooledBuffer Rent(int length) => new(ArrayPool<byte>.Shared.Rent(length), length);
+    public static PooledBuffer Rent(int length)
+    {
+        var array = ArrayPool<byte>.Shared.Rent(length);
+        Interlocked.Add(ref _heldBytes, array.Length);
+        return new PooledBuffer(array, length);
+    }
 
     /// <inheritdoc />
     public void Dispose()
@@ -51,6 +61,7 @@ public sealed class PooledBuffer : IDisposable
             array.AsSpan().Fill(Poison);
         }
 
+        Interlocked.Add(ref _heldBytes, -array.Length);
         ArrayPool<byte>.Shared.Return(array);
     }
 }

@@ -19,7 +19,7 @@ public sealed partial class LayoutTests
         ["Swarm"],
         ["Directory", "Mesh"],
         ["Storage", "Origin", "Ring", "Membership"],
-        ["Telemetry"],
+        ["Telemetry", "Limits"],
     ];
 
     private static readonly (string From, string To)[] Within =

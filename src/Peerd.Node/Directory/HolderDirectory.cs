@@ -32,7 +32,9 @@ internal sealed record ContentEntry(long Size, string MediaType, IReadOnlyList<H
 /// This node's part of the directory: which nodes hold which pieces of the contents that it is responsible for. What a
 /// node announced lives as long as the stream that announced it, and a short grace longer. Thread-safe.
 /// </summary>
-internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
+/// <param name="time">Clock.</param>
+/// <param name="isMember">Whether a name is a member's. Names that are none share what one member may take; none: all are members.</param>
+internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isMember = null) : IAnnounceHandler
 {
     /// <summary>How long entries outlive a broken stream: long enough to reconnect.</summary>
     public static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
@@ -42,6 +44,9 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
 
     /// <summary>What the entries of one node may take of memory: no node can make this one allocate without bound.</summary>
     private const long MaxNodeBytes = 64 << 20;
+
+    /// <summary>Nodes of which it is not known that they are members.</summary>
+    private const int MaxStrangers = 1024;
 
     /// <summary>A content is not discarded again sooner.</summary>
     private static readonly TimeSpan DiscardInterval = TimeSpan.FromSeconds(10);
@@ -61,6 +66,8 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
     private IHolderObserver[] _observers = [];
     private readonly Dictionary<Digest, long> _discarded = [];
     private int _ordered;
+    private int _strangers;
+    private long _strangerBytes;
 
     /// <summary>How many contents have a holder.</summary>
     public int Count
@@ -70,6 +77,18 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
             lock (_lock)
             {
                 return _contents.Count;
+            }
+        }
+    }
+
+    /// <summary>What all entries take of memory, roughly.</summary>
+    public long Bytes
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _nodes.Values.Sum(node => node.Bytes);
             }
         }
     }
@@ -88,7 +107,14 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         {
             if (!_nodes.TryGetValue(member.Node, out var node))
             {
-                _nodes.Add(member.Node, node = new Node());
+                var isStranger = IsStranger(member.Node);
+                if (isStranger && _strangers >= MaxStrangers)
+                {
+                    return null;
+                }
+
+                _strangers += isStranger ? 1 : 0;
+                _nodes.Add(member.Node, node = new Node { IsStranger = isStranger });
             }
 
             if (member.Incarnation < node.Incarnation)
@@ -174,6 +200,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
                 changes.Add((lease.Name, changed));
                 if (_nodes.TryGetValue(lease.Name, out var node) && --node.Leases == 0)
                 {
+                    _strangers -= node.IsStranger ? 1 : 0;
                     _nodes.Remove(lease.Name);
                 }
             }
@@ -328,12 +355,21 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         {
             var node = _nodes[lease.Name];
             var bytes = BytesOf(content.Layout);
-            if (node.Bytes + bytes > MaxNodeBytes)
+            if (node.IsStranger && !IsStranger(lease.Name))
+            {
+                // It is a member by now.
+                node.IsStranger = false;
+                _strangers--;
+                _strangerBytes -= node.Bytes;
+            }
+
+            if (node.Bytes + bytes > MaxNodeBytes || (node.IsStranger && _strangerBytes + bytes > MaxNodeBytes))
             {
                 return null;
             }
 
             node.Bytes += bytes;
+            _strangerBytes += node.IsStranger ? bytes : 0;
             content.Holders.Add(lease.Name, held = new Held(new PieceSet(content.Layout.PieceCount), lease));
             _contents.TryAdd(digest, content);
         }
@@ -425,6 +461,7 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
             if (_nodes.TryGetValue(node, out var announcer))
             {
                 announcer.Bytes -= BytesOf(content.Layout);
+                _strangerBytes -= announcer.IsStranger ? BytesOf(content.Layout) : 0;
             }
 
             if (content.Holders.Count == 0)
@@ -434,6 +471,8 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
             }
         }
     }
+
+    private bool IsStranger(string node) => isMember is not null && !isMember(node);
 
     private static long BytesOf(ContentLayout layout) => EntryBytes + (layout.PieceCount / 8);
 
@@ -494,6 +533,8 @@ internal sealed class HolderDirectory(TimeProvider time) : IAnnounceHandler
         public int Leases { get; set; }
 
         public long Bytes { get; set; }
+
+        public bool IsStranger { get; set; }
 
         /// <summary>The newest Announce stream.</summary>
         public Lease? Announcing { get; set; }

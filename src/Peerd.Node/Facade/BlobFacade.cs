@@ -37,8 +37,9 @@ internal sealed partial class BlobFacade(
 
     /// <summary>Answers a GET or HEAD.</summary>
     /// <param name="context">The exchange.</param>
+    /// <param name="isDirect">The URL itself is read, whatever the mesh has.</param>
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
-    public async Task AnswerAsync(HttpContext context, CancellationToken deadline)
+    public async Task AnswerAsync(HttpContext context, bool isDirect, CancellationToken deadline)
     {
         if (!BlobUrl.TryParse(FacadeHandler.TargetOf(context), out var blob))
         {
@@ -66,7 +67,7 @@ internal sealed partial class BlobFacade(
         }
 
         // What it says of itself counts for nothing where anybody can put things.
-        var digest = hosts.Vouches(blob.Url) ? blob.Digest : default;
+        var digest = hosts.Vouches(blob.Url) && !isDirect ? blob.Digest : default;
         if (access.IsOn && digest != blob.ShownDigest(hosts.IsRegistry(new DnsEndPoint(blob.Url.IdnHost, blob.Url.Port))))
         {
             // Who may read the URL would otherwise get another content, whose digest he wrote into it.

@@ -14,10 +14,24 @@ namespace Peerd.Node.Facade;
 /// that each has an answer. Thread-safe; one for all connections.
 /// </summary>
 internal sealed partial class FacadeHandler(
-    RegistryFacade registry, BlobFacade blobs, IOptions<FacadeOptions> options, IOptions<BlobOptions> blobOptions, FacadeMetrics metrics, TimeProvider time, ILogger<FacadeHandler> logger)
+    RegistryFacade registry, BlobFacade blobs, IOptions<FacadeOptions> options, IOptions<BlobOptions> blobOptions, FacadeLoad load, FacadeMetrics metrics, TimeProvider time, ILogger<FacadeHandler> logger)
 {
     /// <summary>Answers one request; a terminal handler. Throws only what Kestrel must see to close the connection.</summary>
     public async Task HandleAsync(HttpContext context)
+    {
+        try
+        {
+            var hasRoom = load.TryEnter();
+            load.Count(context);
+            await HandleAsync(context, hasRoom);
+        }
+        finally
+        {
+            load.Leave();
+        }
+    }
+
+    private async Task HandleAsync(HttpContext context, bool hasRoom)
     {
         var started = time.GetTimestamp();
         var request = FacadeRequest.Begin(context);
@@ -37,7 +51,12 @@ internal sealed partial class FacadeHandler(
             }
 
             RegistryAnswer.Prepare(context);
-            await AnswerAsync(context, isBlob, either.Token);
+            if (!hasRoom)
+            {
+                metrics.Overloaded(isBlob);
+            }
+
+            await AnswerAsync(context, isBlob, hasRoom, either.Token);
         }
         catch (OperationCanceledException) when (aborted.IsCancellationRequested)
         {
@@ -88,7 +107,7 @@ internal sealed partial class FacadeHandler(
         }
     }
 
-    private async Task AnswerAsync(HttpContext context, bool isBlob, CancellationToken deadline)
+    private async Task AnswerAsync(HttpContext context, bool isBlob, bool hasRoom, CancellationToken deadline)
     {
         var method = context.Request.Method;
         if (!HttpMethods.IsGet(method) && !HttpMethods.IsHead(method))
@@ -104,7 +123,14 @@ internal sealed partial class FacadeHandler(
             return;
         }
 
-        await (isBlob ? blobs.AnswerAsync(context, deadline) : registry.AnswerAsync(context, deadline));
+        if (!hasRoom && !isBlob)
+        {
+            // containerd asks the registry itself at once.
+            await RegistryAnswer.WriteErrorAsync(context, new RegistryError(HttpStatusCode.ServiceUnavailable, RegistryError.Unavailable, "this node has too much to do (Peerd:Limits)"));
+            return;
+        }
+
+        await (isBlob ? blobs.AnswerAsync(context, isDirect: !hasRoom, deadline) : registry.AnswerAsync(context, deadline));
     }
 
     private static partial class Log

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Peerd.Node.Limits;
 
 namespace Peerd.Node.Facade;
 
@@ -28,43 +29,8 @@ internal static class FacadeLimits
     {
         listener.Protocols = HttpProtocols.Http1;
         var metrics = listener.ApplicationServices.GetRequiredService<FacadeMetrics>();
-        var open = new ConnectionCount(options.MaxConnectionsValue);
-        listener.Use(next => async connection =>
-        {
-            if (!open.TryEnter())
-            {
-                // Closed without an answer: to containerd the same as a mirror that is down, and it asks the registry.
-                metrics.Shed();
-                connection.Abort();
-                return;
-            }
 
-            try
-            {
-                await next(connection);
-            }
-            finally
-            {
-                open.Leave();
-            }
-        });
-    }
-
-    private sealed class ConnectionCount(int limit)
-    {
-        private int _open;
-
-        public bool TryEnter()
-        {
-            if (Interlocked.Increment(ref _open) <= limit)
-            {
-                return true;
-            }
-
-            Leave();
-            return false;
-        }
-
-        public void Leave() => Interlocked.Decrement(ref _open);
+        // Closed without an answer: to containerd the same as a mirror that is down, and it asks the registry.
+        new ConnectionCap(options.MaxConnectionsValue).Apply(listener, metrics.Shed);
     }
 }

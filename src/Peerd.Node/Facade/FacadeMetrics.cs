@@ -17,6 +17,7 @@ internal sealed class FacadeMetrics
     public const string BlobReadsName = "peerd.blobs.reads";
     public const string FailedName = "peerd.facade.failed";
     public const string ShedName = "peerd.facade.shed";
+    public const string OverloadedName = "peerd.facade.overloaded";
 
     private static readonly KeyValuePair<string, object?> Registry = new("facade", "v2");
     private static readonly KeyValuePair<string, object?> Blobs = new("facade", "blobs");
@@ -36,6 +37,7 @@ internal sealed class FacadeMetrics
     private long _failures;
     private readonly Counter<long> _failed;
     private readonly Counter<long> _shed;
+    private readonly Counter<long> _overloaded;
 
     public FacadeMetrics(IMeterFactory meters)
     {
@@ -53,12 +55,14 @@ internal sealed class FacadeMetrics
         _truncated = meter.CreateCounter<long>(TruncatedName, "{request}", "Answers that ended early because no source had the rest");
         _failed = meter.CreateCounter<long>(FailedName, "{request}", "Requests that neither the mesh nor the origin could serve: status 5xx, or cut");
         _shed = meter.CreateCounter<long>(ShedName, "{connection}", "Connections closed without an answer because too many are open");
+        _overloaded = meter.CreateCounter<long>(OverloadedName, "{request}", "Requests that were sent to the registry because this node had too much to do: v2 by a 503, blobs by reading the URL itself");
 
         // What never happened counts as 0 and not as unknown.
         foreach (var facade in (ReadOnlySpan<KeyValuePair<string, object?>>)[Registry, Blobs])
         {
             _truncated.Add(0, facade);
             _failed.Add(0, facade);
+            _overloaded.Add(0, facade);
         }
 
         foreach (var source in (ReadOnlySpan<KeyValuePair<string, object?>>)[Local, Mesh, Origin])
@@ -102,6 +106,9 @@ internal sealed class FacadeMetrics
 
     /// <summary>A connection was closed because too many are open.</summary>
     public void Shed() => _shed.Add(1);
+
+    /// <summary>A request is sent on because there is too much to do.</summary>
+    public void Overloaded(bool isBlob) => _overloaded.Add(1, isBlob ? Blobs : Registry);
 
     /// <summary>A range below /blobs was read, or is about to be read from the URL itself; once for each.</summary>
     public void BlobRead(BlobSource source) => _blobReads.Add(1, source switch

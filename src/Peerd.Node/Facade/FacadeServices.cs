@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Content;
 using Peerd.Node.Directory;
+using Peerd.Node.Limits;
 
 namespace Peerd.Node.Facade;
 
@@ -16,6 +17,8 @@ internal static class FacadeServices
         services.AddSingleton<IValidateOptions<FacadeOptions>, FacadeOptionsValidator>();
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
+        services.AddLimits(configuration);
+        services.AddSingleton<FacadeLoad>();
         services.AddSingleton<FacadeMetrics>();
         services.TryAddSingleton<ServedBytes>();
         services.AddSingleton<AccessCheck>();

@@ -20,6 +20,10 @@ internal sealed class BlockPool : MemoryPool<byte>, IMemoryPoolFactory<byte>
     private const int MaxFree = 1024;
 
     private readonly ConcurrentQueue<Block> _free = new();
+    private long _rentedBytes;
+
+    /// <summary>Bytes that connections hold at this moment.</summary>
+    public long RentedBytes => Interlocked.Read(ref _rentedBytes);
 
     public override int MaxBufferSize => BlockSize;
 
@@ -35,6 +39,7 @@ internal sealed class BlockPool : MemoryPool<byte>, IMemoryPoolFactory<byte>
             block = new Block(this);
         }
 
+        Interlocked.Add(ref _rentedBytes, BlockSize);
         block.IsRented = true;
         return block;
     }
@@ -64,7 +69,13 @@ internal sealed class BlockPool : MemoryPool<byte>, IMemoryPoolFactory<byte>
 
         public void Dispose()
         {
-            if (Interlocked.Exchange(ref _rented, 0) == 1 && _pool._free.Count < MaxFree)
+            if (Interlocked.Exchange(ref _rented, 0) == 0)
+            {
+                return;
+            }
+
+            Interlocked.Add(ref _pool._rentedBytes, -BlockSize);
+            if (_pool._free.Count < MaxFree)
             {
                 _pool._free.Enqueue(this);
             }

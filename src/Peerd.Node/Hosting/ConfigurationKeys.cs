@@ -2,6 +2,7 @@ using Microsoft.Extensions.Options;
 using Peerd.Node.Directory;
 using Peerd.Node.Facade;
 using Peerd.Node.Hosting.Events;
+using Peerd.Node.Limits;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Mesh.Tls;
@@ -41,6 +42,16 @@ internal static class ConfigurationKeys
         $"Mesh:Tls:{nameof(MeshTlsOptions.Names)}",
         $"Mesh:Tls:{nameof(MeshTlsOptions.Reload)}",
         "Metrics:Listen",
+        $"Limits:{nameof(LimitOptions.Upload)}",
+        $"Limits:{nameof(LimitOptions.Download)}",
+        $"Limits:{nameof(LimitOptions.Origin)}",
+        $"Limits:{nameof(LimitOptions.Requests)}",
+        $"Limits:{nameof(LimitOptions.RequestsPerConnection)}",
+        $"Limits:{nameof(LimitOptions.Memory)}",
+        $"Limits:{nameof(LimitOptions.MeshConnections)}",
+        $"Limits:{nameof(LimitOptions.MeshConnectionsPerAddress)}",
+        $"Limits:{nameof(LimitOptions.StreamsPerConnection)}",
+        $"Limits:{nameof(LimitOptions.MetricsConnections)}",
         $"Membership:{nameof(MembershipOptions.Source)}",
         $"Membership:{nameof(MembershipOptions.Members)}:*:{nameof(ConfiguredMember.Name)}",
         $"Membership:{nameof(MembershipOptions.Members)}:*:{nameof(ConfiguredMember.Address)}",

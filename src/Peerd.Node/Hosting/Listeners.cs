@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Facade;
+using Peerd.Node.Limits;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Mesh.Tls;
@@ -45,22 +46,30 @@ internal sealed class Listeners
         kestrel.AddServerHeader = false;
         FacadeLimits.Apply(kestrel.Limits, facade);
 
+        var limits = kestrel.ApplicationServices.GetRequiredService<IOptions<LimitOptions>>().Value;
+
         // Each content that a peer asks for is a stream for as long as it downloads.
-        kestrel.Limits.Http2.MaxStreamsPerConnection = 256;
+        kestrel.Limits.Http2.MaxStreamsPerConnection = limits.StreamsPerConnectionValue;
         // A peer that vanished without a word frees its streams.
         kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(20);
         kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
 
         Listen(kestrel, ListenerKind.Facade, listen.FacadeEndPoint, listener => FacadeLimits.Apply(listener, facade));
         var tls = kestrel.ApplicationServices.GetRequiredService<MeshTls>();
+        var counts = kestrel.ApplicationServices.GetRequiredService<MeshMetrics>();
         var signals = kestrel.ApplicationServices.GetRequiredService<StopSignals>();
         Listen(kestrel, ListenerKind.Mesh, ListenAddress.Parse(mesh.Listen), listener =>
         {
             listener.Protocols = HttpProtocols.Http2;
+            new ConnectionCap(limits.MeshConnectionsValue, limits.MeshConnectionsPerAddressValue).Apply(listener, () => counts.Refused(MeshRefusal.Connection));
             listener.Use(next => connection => signals.LinkAsync(connection, next));
             listener.UseMeshTls(tls);
         });
-        Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener => listener.Protocols = HttpProtocols.Http1);
+        Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener =>
+        {
+            listener.Protocols = HttpProtocols.Http1;
+            new ConnectionCap(limits.MetricsConnectionsValue).Apply(listener, static () => { });
+        });
     }
 
     /// <summary>

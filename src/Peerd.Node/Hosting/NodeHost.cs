@@ -15,6 +15,7 @@ using Peerd.Node.Content;
 using Peerd.Node.Directory;
 using Peerd.Node.Facade;
 using Peerd.Node.Hosting.Events;
+using Peerd.Node.Limits;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Mesh.Tls;
@@ -173,7 +174,11 @@ internal static partial class NodeHost
             })
             .ValidateOnStart();
         builder.Services.AddSingleton<IValidateOptions<ListenerOptions>, ListenerOptionsValidator>();
-        builder.Services.AddSingleton<IMemoryPoolFactory<byte>>(new BlockPool());
+        var pool = new BlockPool();
+        builder.Services.AddSingleton<IMemoryPoolFactory<byte>>(pool);
+        builder.Services.AddSingleton(provider => new HeldMemory(
+            provider.GetRequiredService<IOptions<LimitOptions>>(), () => pool.RentedBytes, () => provider.GetRequiredService<PieceCache>().MemoryBytes));
+        builder.Services.AddLimits(builder.Configuration);
         builder.WebHost.ConfigureKestrel(listeners.Configure);
         builder.Services.Configure<SocketTransportOptions>(sockets => sockets.CreateBoundListenSocket = listeners.Bind);
     }
@@ -186,7 +191,9 @@ internal static partial class NodeHost
         services.AddMeshTls();
         services.AddSingleton<PeerTraffic>();
         AddHosted<PeerConnections>(services);
-        services.AddSingleton<HolderDirectory>();
+        services.AddSingleton(provider => new HolderDirectory(
+            provider.GetRequiredService<TimeProvider>(), name => provider.GetRequiredService<RingSource>().Current.IndexOf(name) >= 0));
+        services.AddSingleton<CallerStreams>();
         services.AddSingleton<IAnnounceHandler>(provider => provider.GetRequiredService<HolderDirectory>());
         services.AddHostedService<DirectorySweeper>();
         services.AddSingleton<ICoordinationMesh, CoordinationMesh>();

@@ -3,6 +3,16 @@ using Peerd.Contracts.V1;
 
 namespace Peerd.Node.Mesh;
 
+/// <summary>What this node refuses of callers that want too much.</summary>
+internal enum MeshRefusal
+{
+    /// <summary>A connection more than there may be, in all or of one address.</summary>
+    Connection,
+
+    /// <summary>A stream more than one node may have open.</summary>
+    Stream,
+}
+
 /// <summary>What the mesh counts. Names of peers are never labels. Thread-safe.</summary>
 internal sealed class MeshMetrics
 {
@@ -17,6 +27,8 @@ internal sealed class MeshMetrics
     private readonly Histogram<double> _fetching;
     private readonly Counter<long> _hedges;
     private readonly Counter<long> _tlsRefused;
+    private readonly Counter<long> _ejected;
+    private readonly Counter<long> _refused;
     private long _receivedBytes;
     private long _sentBytes;
 
@@ -35,6 +47,9 @@ internal sealed class MeshMetrics
             "peerd.hedges", "{range}", "Ranges that peers sent too slowly, by outcome: moved (to another holder, at the byte where it was) or over_budget (left where it was).");
         _tlsRefused = meter.CreateCounter<long>(
             "peerd.mesh.tls.refused", "{certificate}", "Certificates of others that were refused, by side: caller (came to this node) or callee (was called).");
+        _ejected = meter.CreateCounter<long>("peerd.peer.ejected", "{ejection}", "How often a peer that sent wrong bytes was left alone for a time, whatever content is wanted.");
+        _refused = meter.CreateCounter<long>(
+            "peerd.mesh.refused", "{refusal}", "What callers of the mesh wanted too much of, by what: connection (in all or of one address) or stream (of one node).");
 
         // What never happened counts as 0 and not as unknown.
         _received.Add(0);
@@ -54,6 +69,9 @@ internal sealed class MeshMetrics
             CountTlsRefused(side, 0);
         }
 
+        _ejected.Add(0);
+        CountRefused(MeshRefusal.Connection, 0);
+        CountRefused(MeshRefusal.Stream, 0);
         Shed(isRedirected: true, count: 0);
         Shed(isRedirected: false, count: 0);
         CountHedges("moved", 0);
@@ -116,9 +134,16 @@ internal sealed class MeshMetrics
 
     public void TlsRefused(string side) => CountTlsRefused(side, 1);
 
+    /// <summary>A peer is left alone for a time.</summary>
+    public void Ejected() => _ejected.Add(1);
+
+    public void Refused(MeshRefusal what) => CountRefused(what, 1);
+
     private void Shed(bool isRedirected, int count) => _shed.Add(count, new KeyValuePair<string, object?>("result", isRedirected ? "redirected" : "refused"));
 
     private void CountTlsRefused(string side, int count) => _tlsRefused.Add(count, new KeyValuePair<string, object?>("side", side));
+
+    private void CountRefused(MeshRefusal what, int count) => _refused.Add(count, new KeyValuePair<string, object?>("what", what == MeshRefusal.Connection ? "connection" : "stream"));
 
     private void CountHedges(string outcome, int count) => _hedges.Add(count, new KeyValuePair<string, object?>("outcome", outcome));
 

@@ -2,7 +2,9 @@ using System.Collections.Concurrent;
 using Grpc.Core;
 using Grpc.Health.V1;
 using Grpc.Net.Client;
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Limits;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Telemetry;
@@ -31,12 +33,13 @@ internal sealed class Peer : IDisposable
     private readonly MeshMetrics _metrics;
     private readonly RangeLimits _limits;
     private readonly ResiliencePipeline<RangeOutcome> _breaker;
+    private readonly PeerEjection _ejection;
     private readonly TimeProvider _time;
     private int _controlStreams;
     private long _silentUntil;
     private volatile bool _disposed;
 
-    public Peer(Member member, string self, MeshOptions options, PeerTraffic.Counters traffic, MeshMetrics metrics, MeshTls tls, TimeProvider time)
+    public Peer(Member member, string self, MeshOptions options, PeerTraffic.Counters traffic, MeshMetrics metrics, MeshTls tls, TimeProvider time, ByteRate? download = null)
     {
         Member = member;
         _headers = new Metadata { { PeerServer.NodeHeader, self } };
@@ -44,7 +47,8 @@ internal sealed class Peer : IDisposable
         _metrics = metrics;
         _time = time;
         _breaker = PeerBreaker.Create(time);
-        _limits = new RangeLimits(options.IdleTimeoutValue, options.RangeDeadlineValue);
+        _ejection = new PeerEjection(time);
+        _limits = new RangeLimits(options.IdleTimeoutValue, options.RangeDeadlineValue, download);
         _control = CreateChannel(member, options, tls);
         _data = CreateChannel(member, options, tls);
     }
@@ -92,9 +96,28 @@ internal sealed class Peer : IDisposable
         set => Volatile.Write(ref _silentUntil, value ? _time.GetTimestamp() + (long)(SilenceMemory.TotalSeconds * _time.TimestampFrequency) : 0);
     }
 
+    /// <summary>It sent wrong bytes of a content.</summary>
+    /// <param name="content">The content.</param>
+    /// <param name="isProven">Nobody else can have been the one who lied.</param>
+    public void Blame(Digest content, bool isProven)
+    {
+        if (_ejection.Corrupt(content, isProven))
+        {
+            _metrics.Ejected();
+        }
+    }
+
+    /// <summary>It sent wrong bytes a short time ago, and is not asked for any.</summary>
+    public bool IsEjected => _ejection.IsEjected;
+
     /// <summary>Reads a range. Never throws for what the peer or the network does.</summary>
     public async Task<RangeOutcome> FetchAsync(RangeRequest request, IRangeSink sink, CancellationToken cancellationToken)
     {
+        if (_ejection.IsEjected)
+        {
+            return RangeOutcome.Failed("it sent wrong bytes, and is left alone for a while");
+        }
+
         try
         {
             return await _breaker.ExecuteAsync(
@@ -127,6 +150,11 @@ internal sealed class Peer : IDisposable
         if (outcome.Kind is RangeOutcomeKind.Failed or RangeOutcomeKind.Corrupt)
         {
             Interlocked.Increment(ref _traffic.Failures);
+        }
+
+        if (outcome.Kind == RangeOutcomeKind.Corrupt)
+        {
+            Blame(request.Digest, isProven: !outcome.IsContradicted);
         }
 
         return outcome;

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Options;
+using Peerd.Node.Limits;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Ring;
@@ -17,6 +18,7 @@ internal sealed class PeerConnections(
     PeerTraffic traffic,
     MeshMetrics metrics,
     MeshTls tls,
+    Bandwidth bandwidth,
     TimeProvider time) : BackgroundService
 {
     private readonly ConcurrentDictionary<string, Peer> _peers = new(StringComparer.Ordinal);
@@ -86,7 +88,7 @@ internal sealed class PeerConnections(
             {
                 if (!_peers.ContainsKey(member.Name))
                 {
-                    _peers[member.Name] = new Peer(member, self.Name, options.Value, traffic.Of(member.Name), metrics, tls, time);
+                    _peers[member.Name] = new Peer(member, self.Name, options.Value, traffic.Of(member.Name), metrics, tls, time, bandwidth.Download);
                 }
             }
         }

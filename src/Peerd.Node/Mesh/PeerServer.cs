@@ -3,14 +3,25 @@ using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
+using Peerd.Node.Limits;
 using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Mesh;
 
 /// <summary>The three streams of <c>peerd.v1.PeerService</c>: reads messages and hands them to whom they concern.</summary>
-internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, MeshDrain drain, MeshTls tls, ILogger<PeerServer> logger)
+internal sealed partial class PeerServer(
+    IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, MeshDrain drain, MeshTls tls, CallerStreams streams, TimeProvider time, ILogger<PeerServer> logger)
 {
+    /// <summary>
+    /// What one stream may make this node do: contents announced or messages of a lookup in a second, and at once. A node that has
+    /// more, as at its start, is read from more slowly and loses nothing.
+    /// </summary>
+    private const int ContentsPerSecond = 20_000;
+    private const int ContentsAtOnce = 100_000;
+    private const int MessagesPerSecond = 1000;
+    private const int MessagesAtOnce = 10_000;
+
     /// <summary>Request header in which a node tells its name.</summary>
     public const string NodeHeader = "peerd-node";
 
@@ -43,7 +54,9 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
             return;
         }
 
-        using var session = OpenAnnounce(requests.Current, context);
+        using var place = EnterAnnounce(requests.Current, context);
+        using var session = OpenAnnounce(requests.Current);
+        using var pace = new ByteRate(ContentsPerSecond, ContentsAtOnce, time);
         var leaving = drain.Current.Leaving;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
         using var reading = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
@@ -54,6 +67,8 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         {
             do
             {
+                // Until then the next message stays where it is, and the flow control of the connection holds the caller back.
+                await pace.TakeAsync(1 + CountOf(requests.Current), Urgency.Pull, default, reading.Token);
                 session.Apply(requests.Current);
                 tags.Take(requests.Current.Tags);
                 acknowledged = requests.Current.Sequence;
@@ -122,6 +137,8 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         }
 
         tls.EnsureCallerIs(context, want.Member.Node);
+        using var place = streams.Enter(want.Member.Node, isLookup: true);
+        using var pace = new ByteRate(MessagesPerSecond, MessagesAtOnce, time);
         Log.LookupOpened(logger, want.Digest, want.Member.Node);
         var answering = Traces.ServeAside("lookup", want.Traceparent)?.SetTag(Traces.Digest, want.Digest);
         using var session = lookups.Open(want);
@@ -143,6 +160,7 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
                     tls.EnsureCallerIs(context, member.Node);
                 }
 
+                await pace.TakeAsync(1, Urgency.Pull, default, ended.Token);
                 session.Apply(request);
             }
         }
@@ -184,7 +202,9 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         return node;
     }
 
-    private IAnnounceSession OpenAnnounce(AnnounceRequest request, ServerCallContext context)
+    private static int CountOf(AnnounceRequest request) => request.Contents.Count + request.Withdrawn.Count + request.Mismatched.Count + request.Tags.Count;
+
+    private IDisposable EnterAnnounce(AnnounceRequest request, ServerCallContext context)
     {
         if (string.IsNullOrEmpty(request.Member?.Node))
         {
@@ -192,9 +212,14 @@ internal sealed partial class PeerServer(IAnnounceHandler announcements, ILookup
         }
 
         tls.EnsureCallerIs(context, request.Member.Node);
+        return streams.Enter(request.Member.Node, isLookup: false);
+    }
+
+    private IAnnounceSession OpenAnnounce(AnnounceRequest request)
+    {
         Log.AnnounceOpened(logger, request.Member.Node);
         return announcements.Open(request.Member)
-            ?? throw new RpcException(new Status(StatusCode.FailedPrecondition, $"a newer process of node '{request.Member.Node}' has announced already"));
+            ?? throw new RpcException(new Status(StatusCode.FailedPrecondition, $"a newer process of node '{request.Member.Node}' has announced already, or too many that are no members announce"));
     }
 
     private static partial class Log

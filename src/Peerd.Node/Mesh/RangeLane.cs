@@ -28,11 +28,14 @@ internal sealed class RangeLane : IFrameReceiver
     /// <summary>What was wrong with a frame; null when nothing was.</summary>
     public string? Error { get; private set; }
 
+    /// <summary>What was wrong is that the sink did not accept a frame that matches its own checksum.</summary>
+    public bool IsContradicted { get; private set; }
+
     /// <summary>From now on frames belong to this range.</summary>
     public void Begin(uint id, ContentLayout layout, ByteRange range, IRangeSink sink)
     {
         (_id, _layout, _range, _sink) = (id, layout, range, sink);
-        (Expected, Error, _failure) = (range.Offset, null, null);
+        (Expected, Error, IsContradicted, _failure) = (range.Offset, null, false, null);
     }
 
     /// <summary>No frame is expected any more.</summary>
@@ -84,6 +87,7 @@ internal sealed class RangeLane : IFrameReceiver
 
         if (!_sink.Accept(frame, data, checksum))
         {
+            IsContradicted = true;
             return $"the frame at byte {Expected} is not the one that the first reader announced";
         }
 

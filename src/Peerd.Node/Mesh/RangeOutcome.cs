@@ -46,6 +46,9 @@ internal readonly record struct RangeOutcome(RangeOutcomeKind Kind, IReadOnlyLis
     /// </summary>
     public IReadOnlyList<PieceRun> Pieces { get => field ?? []; private init; }
 
+    /// <summary>Of wrong bytes: the answer fits together, and somebody else says otherwise. False: it is wrong in itself.</summary>
+    public bool IsContradicted { get; init; }
+
     public static RangeOutcome Of(RangeEnd end)
     {
         var outcome = end.Status switch

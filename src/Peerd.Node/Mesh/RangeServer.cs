@@ -5,6 +5,7 @@ using Grpc.Core;
 using Microsoft.Extensions.Options;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Limits;
 using Peerd.Node.Storage;
 using Peerd.Node.Telemetry;
 
@@ -21,6 +22,8 @@ internal sealed class RangeServer(
     IOptions<MeshOptions> options,
     MeshMetrics metrics,
     MeshDrain drain,
+    Bandwidth bandwidth,
+    HeldMemory memory,
     TimeProvider time)
 {
     /// <summary>Ranges that a reader may have asked for on one stream beside the one that is being answered.</summary>
@@ -150,7 +153,7 @@ internal sealed class RangeServer(
         }
 
         var slots = request.Urgent ? _urgentUploads : _uploads;
-        if (!slots.TryTake(digest))
+        if (memory.IsOver || !slots.TryTake(digest))
         {
             return Busy(digest, request);
         }
@@ -159,7 +162,7 @@ internal sealed class RangeServer(
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, range.Cancelled, leaving, deadline.Token);
         try
         {
-            return await SendAsync(new Served(request, digest, node, new RangeAnswers(request.Id, answers, time, stop.Token, deadline.Token), stop.Token));
+            return await SendAsync(new Served(request, digest, node, new RangeAnswers(request.Id, answers, time, stop.Token, deadline.Token), time.GetTimestamp(), stop.Token));
         }
         catch (OperationCanceledException) when (leaving.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
@@ -203,6 +206,11 @@ internal sealed class RangeServer(
                 if (!await WaitForFrameAsync(range, content, frame, piece))
                 {
                     return NotServed(RangeStatus.NotHeld, content.Digest, piece);
+                }
+
+                if (bandwidth.Upload is { } rate && !await WaitForRateAsync(range, rate, length))
+                {
+                    return Busy(range.Digest, request);
                 }
 
                 content.EnsureChecked(frame);
@@ -297,6 +305,29 @@ internal sealed class RangeServer(
         return true;
     }
 
+    /// <summary>Waits until a frame may be sent; false when that takes so long that the reader does better elsewhere.</summary>
+    private async ValueTask<bool> WaitForRateAsync(Served range, ByteRate rate, int length)
+    {
+        var urgency = range.Request.Urgent ? Urgency.Streaming : range.Request.Ahead ? Urgency.Ahead : Urgency.Pull;
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(range.Stop);
+        var taking = rate.TakeAsync(length, urgency, range.Digest, stop.Token);
+        while (!taking.IsCompleted && time.GetElapsedTime(range.Started) < _deadline / 2)
+        {
+            await range.Answers.WaitingAsync();
+            await WaitABitAsync(cancellation => taking.WaitAsync(cancellation), range.Stop);
+        }
+
+        if (taking.IsCompletedSuccessfully)
+        {
+            return true;
+        }
+
+        await stop.CancelAsync();
+        await taking.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        range.Stop.ThrowIfCancellationRequested();
+        return taking.IsCompletedSuccessfully;
+    }
+
     private async Task WaitABitAsync(Func<CancellationToken, Task> wait, CancellationToken cancellationToken)
     {
         using var check = new CancellationTokenSource(IncomingCheck, time);
@@ -352,5 +383,5 @@ internal sealed class RangeServer(
     }
 
     /// <summary>A range that has a slot.</summary>
-    private sealed record Served(FetchRange Request, Digest Digest, string? Reader, RangeAnswers Answers, CancellationToken Stop);
+    private sealed record Served(FetchRange Request, Digest Digest, string? Reader, RangeAnswers Answers, long Started, CancellationToken Stop);
 }

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Limits;
 using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Mesh;
@@ -28,12 +29,13 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
     /// </summary>
     public async Task<RangeOutcome> ReadAsync(RangeRequest request, IRangeSink sink, RangeLimits limits, TimeProvider time, CancellationToken cancellationToken)
     {
-        var (digest, layout, range, wait, tellPieces, urgent) = request;
+        var (digest, layout, range, wait, tellPieces, urgent, ahead) = request;
         var id = ++_lastId;
         var isAnswered = false;
         using var idle = new CancellationTokenSource(limits.IdleTimeout, time);
         using var deadline = new CancellationTokenSource(limits.Deadline, time);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, idle.Token, deadline.Token);
+        var allowance = limits.Rate is { } rate ? new RangeAllowance(rate, request, limits, idle, deadline, time) : null;
         lane.Begin(id, layout, range, sink);
         try
         {
@@ -49,12 +51,23 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
                         Wait = wait,
                         TellPieces = tellPieces,
                         Urgent = urgent,
+                        Ahead = ahead,
                         Traceparent = Traces.TraceparentOf(Activity.Current),
                     },
                 },
                 stop.Token);
-            for (var expected = lane.Expected; await call.ResponseStream.MoveNext(stop.Token);)
+            for (var expected = lane.Expected;;)
             {
+                if (allowance is not null)
+                {
+                    await allowance.TakeAsync(lane.Expected, cancellationToken);
+                }
+
+                if (!await call.ResponseStream.MoveNext(stop.Token))
+                {
+                    break;
+                }
+
                 var isWaiting = call.ResponseStream.Current.Control?.Waiting is not null;
                 if (!isAnswered || isWaiting || lane.Expected > expected)
                 {
@@ -67,7 +80,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
                 lane.ThrowIfFailed();
                 if (lane.Error is { } error)
                 {
-                    return Broken(RangeOutcome.Corrupt(error));
+                    return Broken(RangeOutcome.Corrupt(error) with { IsContradicted = lane.IsContradicted });
                 }
 
                 // The data of a frame have gone to the sink by now.
@@ -85,6 +98,11 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
 
                 if (answer.Control?.End is { } end)
                 {
+                    if (end.Status == RangeStatus.DeadlineExceeded && allowance is { IsSlow: true })
+                    {
+                        return Slowed();
+                    }
+
                     return end.Status == RangeStatus.Complete && lane.Expected != range.End
                         ? Broken(RangeOutcome.Corrupt($"the range ended at byte {lane.Expected} instead of {range.End}"))
                         : RangeOutcome.Of(end);
@@ -97,7 +115,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
             }
 
             BrokeAtOnce = !isAnswered;
-            return Broken(RangeOutcome.Failed("the peer closed the stream"));
+            return Broken(allowance is { IsSlow: true } ? Slowed() : RangeOutcome.Failed("the peer closed the stream"));
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
@@ -106,6 +124,10 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         catch (Exception e) when (e is RpcException or IOException && cancellationToken.IsCancellationRequested)
         {
             return Broken(new RangeOutcome(RangeOutcomeKind.Cancelled, []));
+        }
+        catch (Exception e) when (allowance is { IsSlow: true } && e is RpcException or IOException)
+        {
+            return Broken(Slowed());
         }
         catch (Exception) when (deadline.IsCancellationRequested)
         {
@@ -123,11 +145,15 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         finally
         {
             lane.End();
+            allowance?.End(lane.Expected);
         }
     }
 
     /// <summary>Resets the stream: the peer stops at once.</summary>
     public void Dispose() => call.Dispose();
+
+    // The peer is not to blame that this node may not read faster, and ended the range at its own deadline.
+    private static RangeOutcome Slowed() => new(RangeOutcomeKind.Busy, [], "this node may not read faster");
 
     private RangeOutcome Broken(RangeOutcome outcome)
     {
@@ -138,5 +164,6 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
 
 /// <summary>How long a range may take.</summary>
 /// <param name="IdleTimeout">Longest time without a word of the peer.</param>
-/// <param name="Deadline">Longest time in all.</param>
-internal readonly record struct RangeLimits(TimeSpan IdleTimeout, TimeSpan Deadline);
+/// <param name="Deadline">Longest time in all, without that in which this node may not read.</param>
+/// <param name="Rate">How fast this node may read from all peers; null when there is no limit.</param>
+internal readonly record struct RangeLimits(TimeSpan IdleTimeout, TimeSpan Deadline, ByteRate? Rate = null);

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Threading.RateLimiting;
 using Peerd.Contracts;
+using Peerd.Node.Limits;
 
 namespace Peerd.Node.Origin;
 
@@ -9,7 +10,7 @@ namespace Peerd.Node.Origin;
 /// Reads blobs at the URLs that clients give, as these would read them themselves: once, with what came with the URL, and
 /// what the host answers is the answer. Only hosts of the list are asked, redirects included. Thread-safe.
 /// </summary>
-internal sealed partial class BlobStores(OriginTransport transport, BlobHosts hosts, OriginSettings settings, OriginMetrics metrics, TimeProvider time, ILogger<BlobStores> logger) : IDisposable
+internal sealed partial class BlobStores(OriginTransport transport, BlobHosts hosts, OriginSettings settings, OriginMetrics metrics, Bandwidth bandwidth, TimeProvider time, ILogger<BlobStores> logger) : IDisposable
 {
     /// <summary>Reads at a time, from all hosts together; as many again of those that containers wait for.</summary>
     private const int MaxReads = 64;
@@ -21,7 +22,7 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
 
     private static ConcurrencyLimiterOptions Slots => new() { PermitLimit = MaxReads, QueueLimit = MaxWaiting, QueueProcessingOrder = QueueProcessingOrder.OldestFirst };
 
-    private readonly OriginAnswer _answer = new(settings, metrics, time);
+    private readonly OriginAnswer _answer = new(settings, metrics, bandwidth, time);
     private readonly ConcurrencyLimiter _slots = new(Slots);
     private readonly ConcurrencyLimiter _urgentSlots = new(Slots);
 

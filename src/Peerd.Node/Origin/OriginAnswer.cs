@@ -1,11 +1,12 @@
 using System.Net;
 using System.Net.Http.Headers;
 using Peerd.Contracts;
+using Peerd.Node.Limits;
 
 namespace Peerd.Node.Origin;
 
 /// <summary>Makes of an HTTP answer what was asked for, and trusts nothing in it that does not fit together.</summary>
-internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metrics, TimeProvider time)
+internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metrics, Bandwidth bandwidth, TimeProvider time)
 {
     /// <summary>Largest manifest that is read.</summary>
     public const int MaxManifestSize = 4 * 1024 * 1024;
@@ -48,8 +49,8 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
             }
 
             response = method == HttpMethod.Head ? Head(source, message)
-                : message.StatusCode == HttpStatusCode.PartialContent ? await PartAsync(source, range, message, cancellationToken)
-                : await WholeAsync(source, reference.Kind, range, message, cancellationToken);
+                : message.StatusCode == HttpStatusCode.PartialContent ? await PartAsync(source, reference, range, message, cancellationToken)
+                : await WholeAsync(source, reference, range, message, cancellationToken);
             return response;
         }
         finally
@@ -108,7 +109,7 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
             TotalSize = message.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable ? message.Content.Headers.ContentRange?.Length : null,
         };
 
-    private async Task<OriginResponse> PartAsync(string source, ByteRange? asked, HttpResponseMessage message, CancellationToken cancellationToken)
+    private async Task<OriginResponse> PartAsync(string source, OriginReference reference, ByteRange? asked, HttpResponseMessage message, CancellationToken cancellationToken)
     {
         if (asked is not { } range)
         {
@@ -124,36 +125,36 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
         }
 
         var part = ByteRange.FromBounds(from, to + 1);
-        return Ok(message, total, part, (await OpenAsync(source, message, cancellationToken)).Exactly(part.Length));
+        return Ok(message, total, part, (await OpenAsync(source, reference, message, cancellationToken)).Exactly(part.Length));
     }
 
-    private async Task<OriginResponse> WholeAsync(string source, OriginKind kind, ByteRange? asked, HttpResponseMessage message, CancellationToken cancellationToken)
+    private async Task<OriginResponse> WholeAsync(string source, OriginReference reference, ByteRange? asked, HttpResponseMessage message, CancellationToken cancellationToken)
     {
         var size = message.Content.Headers.ContentLength;
-        if (kind == OriginKind.Manifest && size > MaxManifestSize)
+        if (reference.Kind == OriginKind.Manifest && size > MaxManifestSize)
         {
             return Unreachable(ManifestTooLarge);
         }
 
         if (asked is { } range)
         {
-            return await SkipAsync(source, range, size, message, cancellationToken);
+            return await SkipAsync(source, reference, range, size, message, cancellationToken);
         }
 
-        var body = await OpenAsync(source, message, cancellationToken);
+        var body = await OpenAsync(source, reference, message, cancellationToken);
         return size is { } length ? Ok(message, length, new ByteRange(0, length), body.Exactly(length))
-            : Ok(message, null, new ByteRange(0, -1), kind == OriginKind.Manifest ? body.Capped(MaxManifestSize) : body);
+            : Ok(message, null, new ByteRange(0, -1), reference.Kind == OriginKind.Manifest ? body.Capped(MaxManifestSize) : body);
     }
 
     // The origin does not know ranges: what comes before the range is read for nothing.
-    private async Task<OriginResponse> SkipAsync(string source, ByteRange range, long? size, HttpResponseMessage message, CancellationToken cancellationToken)
+    private async Task<OriginResponse> SkipAsync(string source, OriginReference reference, ByteRange range, long? size, HttpResponseMessage message, CancellationToken cancellationToken)
     {
         if (size <= range.Offset)
         {
             return OutOfRange(source, size.Value);
         }
 
-        var body = await OpenAsync(source, message, cancellationToken);
+        var body = await OpenAsync(source, reference, message, cancellationToken);
         try
         {
             var skipped = await body.SkipAsync(range.Offset, cancellationToken);
@@ -176,8 +177,12 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
         return Ok(message, total, part, body.Exactly(part.Length));
     }
 
-    private async Task<OriginBody> OpenAsync(string source, HttpResponseMessage message, CancellationToken cancellationToken) =>
-        new(await message.Content.ReadAsStreamAsync(cancellationToken), source, settings.IdleTimeout, metrics, time);
+    private async Task<OriginBody> OpenAsync(string source, OriginReference reference, HttpResponseMessage message, CancellationToken cancellationToken) =>
+        new(await message.Content.ReadAsStreamAsync(cancellationToken), source, settings.IdleTimeout, metrics, time, PaceOf(reference));
+
+    private OriginPace? PaceOf(OriginReference reference) => bandwidth.Origin is { } rate
+        ? new OriginPace(rate, reference.IsUrgent ? Urgency.Streaming : reference.Urgency, Digest.TryParse(reference.Reference, out var digest) ? digest : default)
+        : null;
 
     private static OriginResponse Ok(HttpResponseMessage message, long? total, ByteRange range, OriginBody body) => new(new Owner(message, body))
     {

@@ -11,7 +11,8 @@ namespace Peerd.Node.Origin;
 /// <param name="idleTimeout">Longest wait for a byte.</param>
 /// <param name="metrics">Counts what is read.</param>
 /// <param name="time">Clock of the idle time.</param>
-internal sealed class OriginBody(Stream inner, string source, TimeSpan idleTimeout, OriginMetrics metrics, TimeProvider time) : Stream
+/// <param name="pace">How fast it may be read; null when there is no limit.</param>
+internal sealed class OriginBody(Stream inner, string source, TimeSpan idleTimeout, OriginMetrics metrics, TimeProvider time, OriginPace? pace = null) : Stream
 {
     private CancellationTokenSource _stop = new(Timeout.InfiniteTimeSpan, time);
     private long _left = long.MaxValue;
@@ -132,7 +133,28 @@ internal sealed class OriginBody(Stream inner, string source, TimeSpan idleTimeo
         return this;
     }
 
-    private async ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancellationToken)
+    private ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancellationToken) =>
+        pace is null ? ReceiveAtOnceAsync(buffer, cancellationToken) : ReceiveAtPaceAsync(buffer[..Math.Min(buffer.Length, OriginPace.MostAtOnce)], pace, cancellationToken);
+
+    // What may not be read stays with the origin: the connection's window holds it back, and its idle time does not run.
+    private async ValueTask<int> ReceiveAtPaceAsync(Memory<byte> buffer, OriginPace allowed, CancellationToken cancellationToken)
+    {
+        await allowed.Rate.TakeAsync(buffer.Length, allowed.Urgency, allowed.Content, cancellationToken);
+        var read = 0;
+        try
+        {
+            return read = await ReceiveAtOnceAsync(buffer, cancellationToken);
+        }
+        finally
+        {
+            if (read < buffer.Length)
+            {
+                allowed.Rate.GiveBack(buffer.Length - read);
+            }
+        }
+    }
+
+    private async ValueTask<int> ReceiveAtOnceAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         var pending = inner.ReadAsync(buffer, _stop.Token);

@@ -1,3 +1,5 @@
+using Peerd.Node.Limits;
+
 namespace Peerd.Node.Origin;
 
 /// <summary>What a registry serves under a reference.</summary>
@@ -33,10 +35,14 @@ internal sealed record OriginReference(string Registry, string Repository, Origi
     public CallerCredential? Credential { get; init; }
 
     /// <summary>The same for memories that outlive the client's request: they hold none of its secrets.</summary>
-    public OriginReference WithoutSecrets() => Credential is null ? this : this with { Credential = Credential.Forgotten };
+    public OriginReference WithoutSecrets() =>
+        Credential is null && Urgency == Urgency.Pull ? this : this with { Credential = Credential?.Forgotten, Urgency = Urgency.Pull };
 
     /// <summary>A container waits for it right now: it does not queue behind what is fetched for later.</summary>
     public bool IsUrgent { get; init; }
+
+    /// <summary>Who goes first where the bandwidth is limited.</summary>
+    public Urgency Urgency { get; init; } = Urgency.Pull;
 
     /// <summary>Query of a list, escaped, without the question mark.</summary>
     public string Query { get; init; } = string.Empty;

@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
+using Peerd.Node.Limits;
 
 namespace Peerd.Node.Origin;
 
@@ -13,6 +14,7 @@ internal static class OriginRegistration
         services.AddOptions<OriginOptions>().Bind(configuration.GetSection(OriginOptions.Section)).ValidateOnStart();
         services.AddSingleton<IValidateOptions<OriginOptions>, OriginOptionsValidator>();
         services.AddMetrics();
+        services.AddLimits(configuration);
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton<HostResolver>(static (host, cancellationToken) => Dns.GetHostAddressesAsync(host, cancellationToken));
         services.AddSingleton(static provider => OriginSettings.From(provider.GetRequiredService<IOptions<OriginOptions>>().Value));

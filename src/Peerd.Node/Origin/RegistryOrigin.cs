@@ -1,6 +1,7 @@
 using System.Collections.Frozen;
 using System.Net;
 using Peerd.Contracts;
+using Peerd.Node.Limits;
 using Polly;
 
 namespace Peerd.Node.Origin;
@@ -20,11 +21,11 @@ internal sealed partial class RegistryOrigin : IOrigin, IDisposable
     private readonly ILogger<RegistryOrigin> _logger;
     private readonly ResiliencePipeline<OriginAttempt> _retries;
 
-    public RegistryOrigin(OriginSettings settings, OriginExchange exchange, OriginMetrics metrics, TimeProvider time, ILogger<RegistryOrigin> logger)
+    public RegistryOrigin(OriginSettings settings, OriginExchange exchange, OriginMetrics metrics, Bandwidth bandwidth, TimeProvider time, ILogger<RegistryOrigin> logger)
     {
         _registries = settings.Registries.ToFrozenDictionary(pair => pair.Key, pair => new RegistryState(pair.Value, settings, time, logger), StringComparer.Ordinal);
         _exchange = exchange;
-        _answer = new OriginAnswer(settings, metrics, time);
+        _answer = new OriginAnswer(settings, metrics, bandwidth, time);
         _notFound = new NotFoundMemory(settings.NotFoundFor, time);
         _metrics = metrics;
         _time = time;

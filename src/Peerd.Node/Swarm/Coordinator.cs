@@ -19,6 +19,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
     private const double WeightOfNews = 0.2;
 
+    /// <summary>Holders that another owner is believed to know.</summary>
+    private const int MostHeard = 8192;
+
     private readonly Dictionary<string, Participant> _participants = new(StringComparer.Ordinal);
 
     /// <summary>All participants, in no order.</summary>
@@ -120,7 +123,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             return;
         }
 
-        foreach (var holder in known.Holders)
+        foreach (var holder in known.Holders.Take(MostHeard))
         {
             var participant = GetOrAdd(holder.Node);
             if (participant.Asker is not null)

@@ -3,6 +3,7 @@ using System.Net;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
+using Peerd.Node.Limits;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
@@ -65,6 +66,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly List<DownloadReader> _readers = [];
     private readonly List<uint> _learnedOrder = [];
     private readonly HashSet<int> _urgent = [];
+
+    /// <summary>Pieces of which a reader waits for some frames.</summary>
+    private readonly HashSet<int> _awaited = [];
+
+    /// <summary>Peers that sent what is here, since it was empty.</summary>
+    private readonly HashSet<string> _senders = new(StringComparer.Ordinal);
     private IReadOnlyList<Demand> _background = [];
     private readonly ClientOrigins _origins;
     private readonly Dictionary<int, ulong[]> _checksums = [];
@@ -305,6 +312,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
+            if (_machine is not null)
+            {
+                var pieces = Content.Layout.FramesPerPiece;
+                _awaited.RemoveWhere(Content.HasPiece);
+                _awaited.UnionWith(Enumerable.Range(first / pieces, ((end - 1) / pieces) - (first / pieces) + 1));
+            }
+
             FetchUrgently(first, end, UrgentTries, Traces.Current);
         }
     }
@@ -843,10 +857,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         // Another peer, or the origin, may have sent the beginning before it was given up.
         var end = layout.Piece(fetch.First + fetch.Count - 1).End;
         var start = FirstMissing(Content, layout.Piece(fetch.First).Offset, end);
-        var request = new RangeRequest(Digest, layout, ByteRange.FromBounds(start, end), Wait: fetch.IsAssigned, TellPieces: !fetch.IsAssigned);
+        var request = new RangeRequest(Digest, layout, ByteRange.FromBounds(start, end), Wait: fetch.IsAssigned, TellPieces: !fetch.IsAssigned, Ahead: UrgencyOf(fetch.First, fetch.Count) == Urgency.Ahead);
         using var step = start < end ? BeginFetch(fetch.Node, request.Range) : null;
         var outcome = start == end ? RangeOutcome.Complete
-            : _services.Peers.Find(fetch.Node) is { } peer ? await peer.FetchAsync(request, new Sink(this, fetch.Id), cancellationToken)
+            : _services.Peers.Find(fetch.Node) is { } peer ? await peer.FetchAsync(request, new Sink(this, fetch.Id, fetch.Node), cancellationToken)
             : RangeOutcome.NotAMember;
         step?.SetTag(Traces.Outcome, MeshMetrics.LabelOf(outcome.Kind));
         Note(fetch.Node, outcome);
@@ -860,6 +874,17 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private Activity? BeginFetch(string node, ByteRange range, ActivityContext reader = default) =>
         _trace.Step("fetch", ActivityKind.Client, reader)
             ?.SetTag(Traces.Peer, node).SetTag(Traces.Offset, range.Offset).SetTag(Traces.Length, range.Length);
+
+    /// <summary>Who goes before whom where bandwidth is limited. Of what nobody pulls, all that nobody waits for may be needed later.</summary>
+    private Urgency UrgencyOf(int first, int count)
+    {
+        lock (_lock)
+        {
+            return _awaited.Any(piece => piece >= first && piece < first + count && !Content.HasPiece(piece)) ? Urgency.Streaming
+                : _wantsWhole || _readers.Count > 0 ? Urgency.Pull
+                : Urgency.Ahead;
+        }
+    }
 
     private void Note(string node, RangeOutcome outcome)
     {
@@ -918,7 +943,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             if (_services.Peers.Find(node) is { } peer)
             {
-                outcome = await peer.FetchAsync(new RangeRequest(Digest, layout, range, Urgent: true), new Sink(this, id), either.Token);
+                outcome = await peer.FetchAsync(new RangeRequest(Digest, layout, range, Urgent: true), new Sink(this, id, node), either.Token);
                 outcome = outcome.Kind == RangeOutcomeKind.Cancelled && patience.IsCancellationRequested ? RangeOutcome.Failed("too slow for a reader that waits") : outcome;
                 Note(node, outcome);
             }
@@ -966,7 +991,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         OriginResponse response;
         try
         {
-            response = await _services.Origin.ReadAsync(origin, range, cancellationToken);
+            response = await _services.Origin.ReadAsync(origin with { Urgency = UrgencyOf(read.First, read.Count) }, range, cancellationToken);
         }
         catch (OperationCanceledException)
         {
@@ -1145,6 +1170,33 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         return true;
     }
 
+    private void SentBy(string node, int drops)
+    {
+        lock (_lock)
+        {
+            if (_drops == drops)
+            {
+                _senders.Add(node);
+            }
+        }
+    }
+
+    /// <summary>The whole does not match its digest. If all of it came from one peer, there is no doubt who sent wrong bytes.</summary>
+    private void BlameOnlySender()
+    {
+        string? only;
+        lock (_lock)
+        {
+            only = _senders.Count == 1 && Enumerable.Range(0, Content.Layout.FrameCount).All(frame => SourceOf(frame) == ByteSource.Peer) ? _senders.First() : null;
+        }
+
+        if (only is not null && _services.Peers.Find(only) is { } peer)
+        {
+            Log.PeerCorrupt(_services.Logger, only, Digest, "the whole does not match the digest, and nobody else sent any of it");
+            peer.Blame(Digest, isProven: true);
+        }
+    }
+
     private void FrameStored(int frame, bool fromOrigin)
     {
         Interlocked.Increment(ref _stored);
@@ -1282,6 +1334,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         Interlocked.Increment(ref _drops);
         Content.DropAll();
         _verifiedFrames = 0;
+        _senders.Clear();
         _checksums.Clear();
         _arrived.Clear();
         _read.Clear();
@@ -1338,6 +1391,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             _services.Failures.Add(WrongBytes.Content);
+            BlameOnlySender();
             Log.DigestMismatch(_services.Logger, Digest);
             lock (_lock)
             {
@@ -1468,11 +1522,21 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    private sealed class Sink(Download download, int id) : IRangeSink
+    private sealed class Sink(Download download, int id, string node) : IRangeSink
     {
         private readonly int _drops = download.Drops;
+        private bool _hasSent;
 
-        public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum) => download.AcceptFromPeer(frame, data, checksum, _drops);
+        public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum)
+        {
+            if (!_hasSent)
+            {
+                _hasSent = true;
+                download.SentBy(node, _drops);
+            }
+
+            return download.AcceptFromPeer(frame, data, checksum, _drops);
+        }
 
         public void Waiting() => download.PeerWaits(id);
     }

@@ -7,6 +7,12 @@ namespace Peerd.Node.Swarm;
 /// <summary>What a requester knows of other nodes: what they hold of the content, and how they have behaved. Not thread-safe.</summary>
 internal sealed class KnownPeers(ContentLayout layout, DownloaderPolicy policy)
 {
+    /// <summary>What the sets of pieces of all known peers may take: an owner that invents holders fills no memory.</summary>
+    private const int MaxBytes = 16 << 20;
+
+    /// <summary>Three sets of a bit for each piece, and the rest.</summary>
+    private readonly int _most = Math.Clamp(MaxBytes / (512 + (3 * layout.PieceCount / 8)), 64, 4096);
+
     private readonly SortedDictionary<string, KnownPeer> _peers = new(StringComparer.Ordinal);
 
     public IEnumerable<KnownPeer> All => _peers.Values;
@@ -17,6 +23,11 @@ internal sealed class KnownPeers(ContentLayout layout, DownloaderPolicy policy)
     {
         if (!_peers.TryGetValue(node, out var peer))
         {
+            if (_peers.Count >= _most && _peers.Values.FirstOrDefault(known => known.Open == 0) is { } idle)
+            {
+                _peers.Remove(idle.Node);
+            }
+
             _peers.Add(node, peer = new KnownPeer(node, layout.PieceCount));
         }
 

@@ -33,6 +33,56 @@ public sealed class HolderDirectoryTests : IHolderObserver
     void IHolderObserver.Mismatched(Digest content) => _mismatched.Add(content);
 
     [Fact]
+    public void Apply_AMillionContents_TakeBoundedMemory()
+    {
+        var lease = Open("greedy");
+        for (var some = 0; some < 50; some++)
+        {
+            lease.Apply(Invented(some, 20_000));
+        }
+
+        Assert.InRange(_directory.Count, 100_000, 131_072);
+        Assert.InRange(_directory.Bytes, 1, 64L << 20);
+
+        // Nobody else has less room for that.
+        Open("modest").Apply(Announce(complete: true));
+        Assert.NotNull(_directory.Find(Content, "modest"));
+    }
+
+    [Fact]
+    public void Apply_ManyNamesThatAreNoMembers_ShareTheMemoryOfOne()
+    {
+        var directory = new HolderDirectory(_time, name => name == "member");
+        var leases = Enumerable.Range(0, 2000).Select(i => directory.OpenLease(new Member { Node = $"name-{i}", Incarnation = 1 })).OfType<HolderDirectory.Lease>().ToList();
+        Assert.Equal(1024, leases.Count);
+        for (var i = 0; i < 20; i++)
+        {
+            leases[i].Apply(Invented(i, 20_000));
+        }
+
+        Assert.InRange(directory.Bytes, 1, 64L << 20);
+        directory.OpenLease(new Member { Node = "member", Incarnation = 1 })!.Apply(Announce(complete: true));
+        Assert.NotNull(directory.Find(Content, "member"));
+    }
+
+    [Fact]
+    public void Apply_NameBecomesAMember_HasItsOwnMemoryAtOnce()
+    {
+        var isMember = false;
+        var directory = new HolderDirectory(_time, name => name == "late" && isMember);
+        var late = directory.OpenLease(new Member { Node = "late", Incarnation = 1 })!;
+        late.Apply(Invented(0, 1000));
+        directory.OpenLease(new Member { Node = "stranger", Incarnation = 1 })!.Apply(Invented(1, 140_000));
+        late.Apply(Announce(complete: true));
+        Assert.Null(directory.Find(Content, "late"));
+
+        isMember = true;
+        late.Apply(Announce(complete: true));
+
+        Assert.NotNull(directory.Find(Content, "late"));
+    }
+
+    [Fact]
     public async Task Apply_Mismatched_AllHoldersAreToldOnceAndThoseOfAPartAreForgotten()
     {
         var (finder, part, whole) = (Open("finder"), Open("part"), Open("whole"));
@@ -300,5 +350,16 @@ public sealed class HolderDirectoryTests : IHolderObserver
         var lease = _directory.OpenLease(Member(node, incarnation), isReport);
         Assert.NotNull(lease);
         return lease;
+    }
+
+    private static AnnounceRequest Invented(int seed, int count)
+    {
+        var request = new AnnounceRequest();
+        for (var i = 0; i < count; i++)
+        {
+            request.Contents.Add(new Availability { Digest = $"sha256:{(((long)seed + 1) << 32) + i:x64}", Size = 1, Complete = true });
+        }
+
+        return request;
     }
 }

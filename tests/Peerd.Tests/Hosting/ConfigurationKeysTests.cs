@@ -38,7 +38,7 @@ public sealed class ConfigurationKeysTests
 
     [Theory]
     [InlineData("Peerd:Cache:Capasity", "Peerd:Cache:Capasity is not a setting; allowed in Peerd:Cache: Directory, Capacity, Memory")]
-    [InlineData("Peerd:Cahce:Capacity", "Peerd:Cahce is not a setting; allowed in Peerd: Node, Facade, Mesh, Metrics, Membership, Cache, Containerd, Origin, Blobs, Tags, Events, Handover, Log, Telemetry")]
+    [InlineData("Peerd:Cahce:Capacity", "Peerd:Cahce is not a setting; allowed in Peerd: Node, Facade, Mesh, Metrics, Limits, Membership, Cache, Containerd, Origin, Blobs, Tags, Events, Handover, Log, Telemetry")]
     [InlineData("Peerd:Membership:Members:0:Adress", "Peerd:Membership:Members:0:Adress is not a setting; allowed in Peerd:Membership:Members:0: Name, Address, Zone")]
     [InlineData("Peerd:Membership:Members:Name", "Peerd:Membership:Members:Name is not a setting; allowed in Peerd:Membership:Members: a list, its entries numbered from 0")]
     [InlineData("Peerd:Membership:Members", "Peerd:Membership:Members is a value; allowed: a list, its entries numbered from 0")]

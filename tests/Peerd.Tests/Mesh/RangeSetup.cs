@@ -6,6 +6,7 @@ using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Limits;
 using Peerd.Node.Mesh;
 using Peerd.Node.Storage;
 using Peerd.Tests.Hosting;
@@ -21,11 +22,14 @@ internal sealed class RangeSetup : IDisposable
     private readonly CancellationTokenSource _ended = new();
     private readonly MeshDrain _drain;
     private readonly RangeServer _server;
+    private readonly Bandwidth _bandwidth;
 
-    public RangeSetup(int uploads = 64)
+    public RangeSetup(int uploads = 64, LimitOptions? limits = null)
     {
+        var limitOptions = Options.Create(limits ?? new LimitOptions());
         Cache = _folder.Open();
         _drain = new MeshDrain(Time);
+        _bandwidth = new Bandwidth(limitOptions, Time);
         _server = new RangeServer(
             Cache,
             Incoming,
@@ -33,6 +37,8 @@ internal sealed class RangeSetup : IDisposable
             Options.Create(new MeshOptions { Uploads = $"{uploads}" }),
             new MeshMetrics(_services.GetRequiredService<IMeterFactory>()),
             _drain,
+            _bandwidth,
+            new HeldMemory(limitOptions),
             Time);
     }
 
@@ -58,6 +64,7 @@ internal sealed class RangeSetup : IDisposable
     {
         _ended.Cancel();
         _ended.Dispose();
+        _bandwidth.Dispose();
         _drain.Dispose();
         Cache.Dispose();
         _folder.Dispose();
@@ -156,6 +163,9 @@ internal sealed class ServedStream(TimeProvider time) : IAsyncStreamReader<Fetch
         using var patience = new CancellationTokenSource(Wait.Longest);
         return await _answers.Reader.ReadAsync(patience.Token);
     }
+
+    /// <summary>The next answer if there is one by now; else null.</summary>
+    public Written? TryNext() => _answers.Reader.TryRead(out var next) ? next : null;
 
     /// <summary>Fails the test when there is an answer that was not read.</summary>
     public void ShouldBeSilent() => Assert.False(_answers.Reader.TryPeek(out var next), $"{next?.Answer.Control} was not expected");

@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Limits;
 using Peerd.Node.Mesh;
 using Peerd.Node.Mesh.Tls;
 using Peerd.Tests.Hosting;
@@ -196,6 +197,61 @@ public sealed class RangeStreamTests : IAsyncLifetime
 
         Assert.Empty(outcome.Pieces);
         Assert.Equal((false, false), (asked!.Wait, asked.TellPieces));
+    }
+
+    // The peer does all it should: it is this node that takes no more.
+    [Fact]
+    public async Task Fetch_ThisNodeMayReadAFrameAMinute_ComesWithoutBlameOfThePeer()
+    {
+        using var rate = new ByteRate(_sample.Layout.FrameSize / 60, 1, _time);
+        using var slow = new Peer(
+            new Peerd.Node.Membership.Member("fake", new DnsEndPoint("127.0.0.1", _fake!.EndPoint.Port), string.Empty),
+            "self", new MeshOptions(), new PeerTraffic.Counters(), new MeshMetrics(_services.GetRequiredService<IMeterFactory>()), MeshTls.Off, _time, rate);
+        _fake.Answer = async (range, answers, _) =>
+        {
+            foreach (var answer in FakePeer.Honest(range, _sample))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+
+        var fetching = slow.FetchAsync(new RangeRequest(_sample.Digest, _sample.Layout, Whole()), _sink, CancellationToken.None);
+        for (var frame = 1; frame < 4; frame++)
+        {
+            var before = frame;
+            await Wait.UntilAsync(() => _sink.Frames.Count == before && rate.Waiting == 1, $"{before} frames have come, and the next one is waited for");
+            for (var second = 0; second < 61; second++)
+            {
+                _time.Advance(Second);
+            }
+        }
+
+        Assert.Equal(RangeOutcomeKind.Complete, (await fetching.WaitAsync(Wait.Longest)).Kind);
+        Assert.Equal([0, 1, 2, 3], _sink.Frames);
+    }
+
+    [Fact]
+    public async Task Fetch_PeerEndsItBecauseThisNodeReadsSlowly_IsBusyAndNotFailed()
+    {
+        using var rate = new ByteRate(_sample.Layout.FrameSize / 60, 1, _time);
+        using var slow = new Peer(
+            new Peerd.Node.Membership.Member("fake", new DnsEndPoint("127.0.0.1", _fake!.EndPoint.Port), string.Empty),
+            "self", new MeshOptions(), new PeerTraffic.Counters(), new MeshMetrics(_services.GetRequiredService<IMeterFactory>()), MeshTls.Off, _time, rate);
+        _fake.Answer = async (range, answers, _) =>
+        {
+            foreach (var answer in FakePeer.Honest(range, _sample).Take(2))
+            {
+                await answers.WriteAsync(answer);
+            }
+
+            await answers.WriteAsync(FakePeer.End(range, RangeStatus.DeadlineExceeded));
+        };
+
+        var fetching = slow.FetchAsync(new RangeRequest(_sample.Digest, _sample.Layout, Whole()), _sink, CancellationToken.None);
+        await Wait.UntilAsync(() => rate.Waiting == 1, "the second frame is waited for");
+        _time.Advance(TimeSpan.FromSeconds(61));
+
+        Assert.Equal(RangeOutcomeKind.Busy, (await fetching.WaitAsync(Wait.Longest)).Kind);
     }
 
     private Task<RangeOutcome> FetchAsync(bool tellPieces = false) =>

@@ -1,7 +1,9 @@
 using System.IO.Pipelines;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
+using Peerd.Node.Limits;
 using Peerd.Node.Origin;
+using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Origin;
 
@@ -86,9 +88,53 @@ public sealed class OriginBodyTests
         Assert.Equal(isTooMuch, failure is IOException);
     }
 
-    private OriginBody Open()
+    [Fact]
+    public async Task ReadAsync_MoreThanMayBeRead_ComesWithTimeAndTheOriginIsNotIdle()
+    {
+        using var rate = new ByteRate(perSecond: 10, burst: 10, _time);
+        using var body = Open(new OriginPace(rate, Urgency.Pull, default));
+        await _pipe.Writer.WriteAsync(new byte[1000]);
+        var buffer = new byte[400];
+        Assert.Equal(400, await body.ReadAsync(buffer));
+
+        var second = body.ReadAsync(buffer).AsTask();
+        _time.Advance(Idle * 2);
+        Assert.False(second.IsCompleted);
+        _time.Advance(Idle);
+
+        Assert.Equal(400, await second.WaitAsync(Wait.Longest));
+    }
+
+    [Fact]
+    public async Task ReadAsync_LessComesThanWasAllowed_TheRestIsGivenBack()
+    {
+        using var rate = new ByteRate(perSecond: 10, burst: 10, _time);
+        using var body = Open(new OriginPace(rate, Urgency.Pull, default));
+        await _pipe.Writer.WriteAsync(new byte[4]);
+        Assert.Equal(4, await body.ReadAsync(new byte[400]));
+
+        Assert.True(rate.TakeAsync(1, Urgency.Pull, default, CancellationToken.None).IsCompletedSuccessfully);
+    }
+
+    [Fact]
+    public async Task ReadAsync_CancelledWhileItMayNotRead_Ends()
+    {
+        using var rate = new ByteRate(perSecond: 10, burst: 10, _time);
+        using var body = Open(new OriginPace(rate, Urgency.Pull, default));
+        await _pipe.Writer.WriteAsync(new byte[1000]);
+        await body.ReadExactlyAsync(new byte[400]);
+        using var cancel = new CancellationTokenSource();
+        var reading = body.ReadAsync(new byte[400], cancel.Token).AsTask();
+
+        await cancel.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reading);
+        Assert.Equal(0, rate.Waiting);
+    }
+
+    private OriginBody Open(OriginPace? pace = null)
     {
         var services = new ServiceCollection().AddMetrics().AddSingleton<OriginMetrics>().BuildServiceProvider();
-        return new OriginBody(_pipe.Reader.AsStream(), "reg.test", Idle, services.GetRequiredService<OriginMetrics>(), _time);
+        return new OriginBody(_pipe.Reader.AsStream(), "reg.test", Idle, services.GetRequiredService<OriginMetrics>(), _time, pace);
     }
 }

@@ -36,6 +36,22 @@ public sealed class KnownPeersTests
         Assert.InRange(Choices(400).Count(node => node == "new"), 250, 350);
     }
 
+    [Theory]
+    [InlineData(64 * 1024, 4096)]
+    [InlineData(1L << 40, 64)]
+    public void GetOrAdd_AMultitudeOfNames_SomeAreForgottenAndNeverOneThatIsAsked(long size, int most)
+    {
+        var peers = new KnownPeers(new ContentLayout(size), new DownloaderPolicy());
+        peers.GetOrAdd("asked").Asked();
+        for (var i = 0; i < most + 200; i++)
+        {
+            peers.GetOrAdd($"name-{i}");
+        }
+
+        Assert.InRange(peers.All.Count(), 1, most);
+        Assert.NotNull(peers.Find("asked"));
+    }
+
     private IEnumerable<string> Choices() => Choices(20).Distinct();
 
     private List<string> Choices(int times)

@@ -1,0 +1,233 @@
+using Peerd.Contracts;
+
+namespace Peerd.Node.Limits;
+
+/// <summary>
+/// So many bytes a second. Who waits is served by <see cref="Urgency"/>, the contents of one urgency in turn however many
+/// ask for each, and of one content the first who came. Thread-safe.
+/// </summary>
+/// <remarks>
+/// The limiters of <c>System.Threading.RateLimiting</c> know one queue without order among those who wait, and the clock of the
+/// machine only. An amount is given as soon as the bucket is not empty, and what it lacks is owed: so no block is too large
+/// for it, and none waits until all of it has come together.
+/// </remarks>
+internal sealed class ByteRate : IDisposable
+{
+    // Timers know whole milliseconds, and a tenth of a second of bytes at once is no burst to speak of.
+    private static readonly TimeSpan LeastWait = TimeSpan.FromMilliseconds(1);
+
+    private readonly Lock _lock = new();
+    private readonly Turns[] _waiting = [new(), new(), new()];
+    private readonly double _perSecond;
+    private readonly double _burst;
+    private readonly TimeProvider _time;
+    private readonly ITimer _refill;
+    private double _tokens;
+    private long _at;
+
+    /// <param name="perSecond">Bytes that come back in a second.</param>
+    /// <param name="burst">Bytes of a full bucket.</param>
+    /// <param name="time">Clock.</param>
+    public ByteRate(long perSecond, long burst, TimeProvider time)
+    {
+        (_perSecond, _burst, _tokens, _time) = (perSecond, burst, burst, time);
+        _at = time.GetTimestamp();
+        _refill = time.CreateTimer(static rate => ((ByteRate)rate!).Refill(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>How many wait.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _waiting.Sum(turns => turns.Count);
+            }
+        }
+    }
+
+    /// <summary>A limit from the settings: a tenth of a second may come at once; null when there is none.</summary>
+    public static ByteRate? Of(long perSecond, TimeProvider time) => perSecond == 0 ? null : new ByteRate(perSecond, Math.Max(1, perSecond / 10), time);
+
+    /// <summary>Completes when these bytes may be moved; they count as moved from then on.</summary>
+    public Task TakeAsync(int bytes, Urgency urgency, Digest content, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return Task.FromCanceled(cancellationToken);
+        }
+
+        Waiter waiter;
+        lock (_lock)
+        {
+            Earn();
+            if (_tokens > 0 && _waiting.All(turns => turns.Count == 0))
+            {
+                _tokens -= bytes;
+                return Task.CompletedTask;
+            }
+
+            waiter = new Waiter(bytes);
+            _waiting[(int)urgency].Add(content, waiter);
+            WaitForNext();
+        }
+
+        // Outside the lock: a token that is cancelled already calls back at once.
+        waiter.Registration = cancellationToken.UnsafeRegister(
+            static (state, token) =>
+            {
+                var (rate, urgency, content, waiter) = ((ByteRate, Urgency, Digest, Waiter))state!;
+                rate.Forget(urgency, content, waiter, token);
+            },
+            (this, urgency, content, waiter));
+        return WaitAsync(waiter);
+    }
+
+    /// <summary>Bytes that were taken and not moved.</summary>
+    public void GiveBack(int bytes)
+    {
+        lock (_lock)
+        {
+            Earn();
+            _tokens = Math.Min(_burst, _tokens + bytes);
+            Serve();
+        }
+    }
+
+    public void Dispose() => _refill.Dispose();
+
+    private static async Task WaitAsync(Waiter waiter)
+    {
+        try
+        {
+            await waiter.Granted.Task;
+        }
+        finally
+        {
+            await waiter.Registration.DisposeAsync();
+        }
+    }
+
+    private void Forget(Urgency urgency, Digest content, Waiter waiter, CancellationToken cancellationToken)
+    {
+        lock (_lock)
+        {
+            if (!_waiting[(int)urgency].Remove(content, waiter))
+            {
+                return;
+            }
+        }
+
+        waiter.Granted.TrySetCanceled(cancellationToken);
+    }
+
+    private void Refill()
+    {
+        lock (_lock)
+        {
+            Earn();
+            Serve();
+        }
+    }
+
+    private void Earn()
+    {
+        var now = _time.GetTimestamp();
+        _tokens = Math.Min(_burst, _tokens + (_time.GetElapsedTime(_at, now).TotalSeconds * _perSecond));
+        _at = now;
+    }
+
+    private void Serve()
+    {
+        while (_tokens > 0 && _waiting.FirstOrDefault(turns => turns.Count > 0) is { } turns)
+        {
+            var next = turns.Next();
+            _tokens -= next.Bytes;
+
+            // Who waited goes on elsewhere, not within this lock.
+            next.Granted.TrySetResult();
+        }
+
+        WaitForNext();
+    }
+
+    private void WaitForNext()
+    {
+        if (_waiting.All(turns => turns.Count == 0))
+        {
+            return;
+        }
+
+        // One more than none, or the timer would find an empty bucket.
+        var wait = TimeSpan.FromMilliseconds(Math.Ceiling((1 - Math.Min(0, _tokens)) / _perSecond * 1000));
+        _refill.Change(wait > LeastWait ? wait : LeastWait, Timeout.InfiniteTimeSpan);
+    }
+
+    private sealed class Waiter(int bytes)
+    {
+        public int Bytes => bytes;
+
+        public TaskCompletionSource Granted { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public CancellationTokenRegistration Registration { get; set; }
+    }
+
+    /// <summary>Those who wait with one urgency: one of each content, and again from the first content on.</summary>
+    private sealed class Turns
+    {
+        private readonly Dictionary<Digest, LinkedList<Waiter>> _byContent = [];
+        private readonly LinkedList<Digest> _order = new();
+
+        public int Count { get; private set; }
+
+        public void Add(Digest content, Waiter waiter)
+        {
+            if (!_byContent.TryGetValue(content, out var waiters))
+            {
+                _byContent.Add(content, waiters = new LinkedList<Waiter>());
+                _order.AddLast(content);
+            }
+
+            waiters.AddLast(waiter);
+            Count++;
+        }
+
+        public bool Remove(Digest content, Waiter waiter)
+        {
+            if (!_byContent.TryGetValue(content, out var waiters) || !waiters.Remove(waiter))
+            {
+                return false;
+            }
+
+            Count--;
+            if (waiters.Count == 0)
+            {
+                _byContent.Remove(content);
+                _order.Remove(content);
+            }
+
+            return true;
+        }
+
+        public Waiter Next()
+        {
+            var content = _order.First!.Value;
+            _order.RemoveFirst();
+            var waiters = _byContent[content];
+            var next = waiters.First!.Value;
+            waiters.RemoveFirst();
+            Count--;
+            if (waiters.Count == 0)
+            {
+                _byContent.Remove(content);
+            }
+            else
+            {
+                _order.AddLast(content);
+            }
+
+            return next;
+        }
+    }
+}

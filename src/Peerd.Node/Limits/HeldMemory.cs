@@ -1,0 +1,21 @@
+using Microsoft.Extensions.Options;
+using Peerd.Contracts;
+
+namespace Peerd.Node.Limits;
+
+/// <summary>
+/// How many bytes of contents are in memory, in buffers of whatever kind. What is under way is not cut off when they are too many:
+/// nothing new is begun until it has ended. Thread-safe.
+/// </summary>
+/// <param name="options">Has the limit.</param>
+/// <param name="others">Bytes in buffers of their own kind, beside those of <see cref="PooledBuffer"/>.</param>
+internal sealed class HeldMemory(IOptions<LimitOptions> options, params Func<long>[] others)
+{
+    private readonly long _limit = options.Value.MemoryValue;
+
+    /// <summary>There is a limit, and it is reached.</summary>
+    public bool IsOver => _limit > 0 && Bytes >= _limit;
+
+    /// <summary>Bytes of this moment.</summary>
+    public long Bytes => PooledBuffer.HeldBytes + others.Sum(static other => other());
+}

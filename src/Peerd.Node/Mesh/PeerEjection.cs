@@ -1,0 +1,71 @@
+using Peerd.Contracts;
+
+namespace Peerd.Node.Mesh;
+
+/// <summary>
+/// Leaves a peer alone that sent wrong bytes, whatever content is wanted: one liar would otherwise spoil each content anew.
+/// What the peer's own checksums prove counts at once. That it contradicts what others say of a content counts when it does
+/// so with several contents, for it may be the others who lie. Thread-safe.
+/// </summary>
+internal sealed class PeerEjection(TimeProvider time)
+{
+    /// <summary>Contents with which a peer must contradict others.</summary>
+    public const int ContradictedContents = 3;
+
+    public static readonly TimeSpan First = TimeSpan.FromSeconds(10);
+    public static readonly TimeSpan Longest = TimeSpan.FromMinutes(10);
+
+    /// <summary>A peer that behaved for so long begins anew.</summary>
+    private static readonly TimeSpan Forgiven = TimeSpan.FromMinutes(30);
+
+    private readonly Lock _lock = new();
+    private readonly HashSet<Digest> _contradicted = [];
+    private TimeSpan _until = TimeSpan.MinValue;
+    private int _ejections;
+
+    /// <summary>Not to be asked now.</summary>
+    public bool IsEjected
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return Now < _until;
+            }
+        }
+    }
+
+    /// <summary>It sent wrong bytes of a content; true when it is left alone from now on because of that.</summary>
+    /// <param name="content">The content.</param>
+    /// <param name="isProven">The answer is wrong in itself, whatever anybody else says.</param>
+    public bool Corrupt(Digest content, bool isProven)
+    {
+        lock (_lock)
+        {
+            // Ranges that were under way together end together, and say no more than one of them.
+            if (Now < _until)
+            {
+                return false;
+            }
+
+            if (_until != TimeSpan.MinValue && Now - _until > Forgiven)
+            {
+                _ejections = 0;
+                _contradicted.Clear();
+            }
+
+            _contradicted.Add(content);
+            if (!isProven && _contradicted.Count < ContradictedContents)
+            {
+                return false;
+            }
+
+            _contradicted.Clear();
+            var pause = First * Math.Pow(2, Math.Min(10, _ejections++));
+            _until = Now + (pause < Longest ? pause : Longest);
+            return true;
+        }
+    }
+
+    private TimeSpan Now => time.GetElapsedTime(0);
+}

@@ -1,0 +1,50 @@
+using Peerd.Node.Limits;
+
+namespace Peerd.Node.Mesh;
+
+/// <summary>
+/// Lets a range be read no faster than this node may read: each frame is waited for before it is taken from the connection, so that
+/// the peer is held back by the window of the stream and no buffer is held here. Not thread-safe.
+/// </summary>
+internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeLimits limits, CancellationTokenSource idle, CancellationTokenSource deadline, TimeProvider time)
+{
+    private readonly Urgency _urgency = request.Urgent ? Urgency.Streaming : request.Ahead ? Urgency.Ahead : Urgency.Pull;
+    private readonly long _started = time.GetTimestamp();
+    private TimeSpan _waited;
+
+    /// <summary>First byte that was not paid for.</summary>
+    private long _paid = request.Range.Offset;
+
+    /// <summary>Most of the time was spent waiting here.</summary>
+    public bool IsSlow => _waited > time.GetElapsedTime(_started) / 2;
+
+    /// <summary>Waits until the frame that begins here may be read. The peer's time stands still meanwhile.</summary>
+    public async ValueTask TakeAsync(long offset, CancellationToken cancellationToken)
+    {
+        if (offset < _paid || offset >= request.Range.End)
+        {
+            return;
+        }
+
+        var length = (int)request.Layout.Frame(request.Layout.FrameAt(offset)).Length;
+        var since = time.GetTimestamp();
+        idle.CancelAfter(Timeout.InfiniteTimeSpan);
+        deadline.CancelAfter(Timeout.InfiniteTimeSpan);
+        await rate.TakeAsync(length, _urgency, request.Digest, cancellationToken);
+        _waited += time.GetElapsedTime(since);
+        idle.CancelAfter(limits.IdleTimeout);
+        var left = limits.Deadline - (time.GetElapsedTime(_started) - _waited);
+        deadline.CancelAfter(left > TimeSpan.Zero ? left : TimeSpan.Zero);
+        _paid = offset + length;
+    }
+
+    /// <summary>The range has ended: gives back what was not read.</summary>
+    /// <param name="expected">First byte that has not arrived.</param>
+    public void End(long expected)
+    {
+        if (_paid > expected)
+        {
+            rate.GiveBack((int)(_paid - expected));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Options;
+using Peerd.Node.Limits;
+using Peerd.Tests.Hosting;
+
+namespace Peerd.Tests.Limits;
+
+/// <summary>Connections without end, to each listener that others reach.</summary>
+public sealed class ConnectionCapTests
+{
+    private static readonly IPAddress Greedy = IPAddress.Parse("10.0.0.1");
+    private static readonly IPAddress Modest = IPAddress.Parse("10.0.0.2");
+
+    [Fact]
+    public void TryEnter_OneAddressWantsEverything_OthersStillComeIn()
+    {
+        var cap = new ConnectionCap(total: 10, perAddress: 4);
+
+        Assert.Equal(4, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(Greedy)));
+        Assert.True(cap.TryEnter(Modest));
+        Assert.Equal(5, cap.Open);
+
+        cap.Leave(Greedy);
+        Assert.True(cap.TryEnter(Greedy));
+        Assert.False(cap.TryEnter(Greedy));
+    }
+
+    [Fact]
+    public void TryEnter_ThisMachine_IsHeldToTheTotalOnly()
+    {
+        var cap = new ConnectionCap(total: 10, perAddress: 4);
+
+        Assert.Equal(10, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(IPAddress.Loopback)));
+        Assert.False(cap.TryEnter(Modest));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Listener_MoreConnectionsThanAllowed_AreClosedAndAPullGoesOn(bool isMesh)
+    {
+        const int Most = 8;
+        await using var mesh = await TestMesh.StartAsync(settings: [$"--Peerd:Limits:{(isMesh ? "Mesh" : "Metrics")}Connections={Most}"]);
+        var endPoint = isMesh ? mesh.Node.MeshEndPoint : new IPEndPoint(IPAddress.Loopback, mesh.Node.Metrics.Port);
+        var sockets = new List<Socket>();
+        try
+        {
+            for (var i = 0; i < 10 * Most; i++)
+            {
+                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                try
+                {
+                    await socket.ConnectAsync(endPoint, TestContext.Current.CancellationToken);
+                    sockets.Add(socket);
+                }
+                catch (SocketException)
+                {
+                    // Closed by the node before this end knew that it was open.
+                    socket.Dispose();
+                }
+            }
+
+            await Wait.UntilAsync(() => sockets.Count(socket => !IsClosed(socket)) <= Most, "connections that are too many are closed");
+            Assert.Equal(Most, sockets.Count(socket => !IsClosed(socket)));
+            var sample = mesh.Blob(200_000);
+            (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        }
+        finally
+        {
+            sockets.ForEach(socket => socket.Dispose());
+        }
+    }
+
+    [Fact]
+    public async Task Streams_OfOneConnection_AreAsManyAsConfigured()
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Limits:StreamsPerConnection=33"]);
+
+        Assert.Equal(33, mesh.Node.Get<IOptions<KestrelServerOptions>>().Value.Limits.Http2.MaxStreamsPerConnection);
+    }
+
+    private static bool IsClosed(Socket socket)
+    {
+        if (!socket.Poll(0, SelectMode.SelectRead))
+        {
+            return false;
+        }
+
+        try
+        {
+            // Kestrel begins an HTTP/2 connection with its settings.
+            var received = new byte[1024];
+            while (socket.Available > 0)
+            {
+                socket.Receive(received);
+            }
+
+            return socket.Poll(0, SelectMode.SelectRead) && socket.Available == 0;
+        }
+        catch (SocketException)
+        {
+            return true;
+        }
+    }
+}

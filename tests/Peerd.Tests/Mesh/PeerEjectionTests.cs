@@ -1,0 +1,66 @@
+using Microsoft.Extensions.Time.Testing;
+using Peerd.Contracts;
+using Peerd.Node.Mesh;
+
+namespace Peerd.Tests.Mesh;
+
+public sealed class PeerEjectionTests
+{
+    private static readonly Digest Content = Digest.OfSha256([1]);
+
+    private readonly FakeTimeProvider _time = new();
+    private readonly PeerEjection _ejection;
+
+    public PeerEjectionTests() => _ejection = new PeerEjection(_time);
+
+    [Fact]
+    public void Corrupt_Proven_IsLeftAloneForATimeThatDoubles()
+    {
+        Assert.True(_ejection.Corrupt(Content, isProven: true));
+        Assert.True(_ejection.IsEjected);
+        Assert.False(_ejection.Corrupt(Content, isProven: true));
+        _time.Advance(PeerEjection.First);
+        Assert.False(_ejection.IsEjected);
+
+        Assert.True(_ejection.Corrupt(Content, isProven: true));
+        _time.Advance(PeerEjection.First);
+        Assert.True(_ejection.IsEjected);
+        _time.Advance(PeerEjection.First);
+        Assert.False(_ejection.IsEjected);
+    }
+
+    [Fact]
+    public void Corrupt_AgainAndAgain_IsNeverLeftAloneForLongerThanTheLongest()
+    {
+        for (var i = 0; i < 20; i++)
+        {
+            Assert.True(_ejection.Corrupt(Content, isProven: true));
+            _time.Advance(PeerEjection.Longest);
+            Assert.False(_ejection.IsEjected);
+        }
+    }
+
+    // It may be the owner of the content who lies.
+    [Fact]
+    public void Corrupt_ContradictsOthersOfOneContent_IsStillAsked()
+    {
+        for (var i = 0; i < 100; i++)
+        {
+            Assert.False(_ejection.Corrupt(Content, isProven: false));
+        }
+
+        Assert.False(_ejection.IsEjected);
+    }
+
+    [Fact]
+    public void Corrupt_ContradictsOthersOfSeveralContents_IsLeftAlone()
+    {
+        for (byte i = 1; i < PeerEjection.ContradictedContents; i++)
+        {
+            Assert.False(_ejection.Corrupt(Digest.OfSha256([i]), isProven: false));
+        }
+
+        Assert.True(_ejection.Corrupt(Digest.OfSha256([99]), isProven: false));
+        Assert.True(_ejection.IsEjected);
+    }
+}
