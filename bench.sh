@@ -25,10 +25,15 @@
 # simulate needs neither root nor a network; one herd, or the whole matrix:
 #   ./bench.sh simulate --nodes 5000 --uplinks 1 --scenarios killed10 --seeds 1
 #   ./bench.sh simulate --full --seeds 1
+#
+# fuzz and soak go on for as long as they are told to, and fail when they find something:
+#   ./bench.sh fuzz --minutes 60
+#   ./bench.sh soak --minutes 60
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 [ $# -eq 0 ] || scripts/install-test-tools.sh bench >&2
 dotnet build tests/Peerd.Benchmarks -c Release -v quiet -clp:NoSummary >&2
+[ "${1:-}" != fuzz ] || dotnet build tests/Peerd.Tests -c Release -v quiet -clp:NoSummary >&2
 exec dotnet tests/Peerd.Benchmarks/bin/Release/net10.0/Peerd.Benchmarks.dll "$@"

@@ -5,19 +5,21 @@
 #   ./test.sh checks           formatting and protocol checks only
 #   ./test.sh unit [options]   unit tests only
 #   ./test.sh e2e  [options]   end-to-end tests on real processes only
+#   ./test.sh faults [options] end-to-end tests of all faults, also those that are too long for every run
 #   ./test.sh native [options] the image, and the end-to-end tests with the native program that is in it
 #
 # Tests need root, for they start containerd and mount file systems; checks do not.
 # Options go to the test runner, for example: ./test.sh unit -class 'Peerd.Tests.Ring.*'
+# What nodes and suites have written is searched for the tokens and signatures that the tests used, in the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 part=${1:-all}
 [ $# -eq 0 ] || shift
 case "$part" in
-  all | checks | unit | e2e | native) ;;
+  all | checks | unit | e2e | faults | native) ;;
   *)
-    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
@@ -34,6 +36,8 @@ if [ "${CI:-}" = true ]; then
 fi
 
 results=$(mktemp -d)
+mkdir "$results/output"
+export PEERD_TEST_OUTPUT=$results/output
 passed=0 failed=0 skipped=0 finished=false
 
 finish() {
@@ -73,7 +77,7 @@ suite() {
   report=$(mktemp -p "$results" "$project-XXXXXX.xml")
   printf '\n== %s\n' "$name"
   timeout --kill-after=30s 20m dotnet "tests/$project/bin/Release/net10.0/$project.dll" \
-    -noLogo -noColor -result-xml "$report" "$@" || status=$?
+    -noLogo -noColor -result-xml "$report" "$@" 2>&1 | tee -a "$results/output/$project.txt" || status=$?
 
   counts=(0 0 0)
   if [ -s "$report" ]; then
@@ -144,16 +148,26 @@ fi
 if [ "$part" = all ] || [ "$part" = unit ]; then
   suite 'unit tests' Peerd.Tests "$@"
 fi
+# Unless somebody asks for particular ones.
+e2e=("$@")
+[ $# -gt 0 ] || e2e=(-trait- Length=long)
 if [ "$part" = e2e ]; then
-  suite 'end-to-end tests' Peerd.EndToEnd "$@"
+  suite 'end-to-end tests' Peerd.EndToEnd "${e2e[@]}"
+fi
+if [ "$part" = faults ]; then
+  suite 'faults' Peerd.EndToEnd -namespace Peerd.EndToEnd.Faults -showLiveOutput "$@"
 fi
 if [ "$part" = all ] || [ "$part" = native ]; then
   check 'image' image
   # What the image runs is what is tested as a whole; ./test.sh e2e does the same with the build for developers.
-  PEERD_PROGRAM=artifacts/image/peerd suite 'end-to-end tests, native program' Peerd.EndToEnd "$@"
+  PEERD_PROGRAM=artifacts/image/peerd suite 'end-to-end tests, native program' Peerd.EndToEnd "${e2e[@]}"
 fi
 if [ "$part" = all ]; then
   suite 'end-to-end tests, demo' Peerd.EndToEnd -class Peerd.EndToEnd.Commands.DemoTests
+fi
+if [ "$part" != checks ]; then
+  check 'secrets are found where there are some' scripts/find-secrets.sh --self-test
+  check 'no secret is in what nodes and tests have written' scripts/find-secrets.sh "$results/output"
 fi
 
 finished=true

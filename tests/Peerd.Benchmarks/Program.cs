@@ -11,6 +11,7 @@ const int MostRounds = 1000;
 IBenchmark[] benchmarks =
 [
     new TransferBenchmark(), new FacadeBenchmark(), new RangeBenchmark(), new HerdBenchmark(), new SimulateBenchmark(), new OwnerBenchmark(), new RingBenchmark(), new StartBenchmark(), new FairBenchmark(), new NoiseBenchmark(),
+    new FuzzBenchmark(), new SoakBenchmark(),
 ];
 
 // Longer than any step between two looks at the cancellation.
@@ -57,7 +58,7 @@ foreach (var benchmark in benchmarks)
             Report.WriteJson(benchmark.Name, results, Console.Out);
         }
 
-        return ExitCode.Success;
+        return benchmark.FailsOnMiss && results.Any(result => result.IsReached == false) ? ExitCode.Failure : ExitCode.Success;
     });
     root.Subcommands.Add(command);
 }

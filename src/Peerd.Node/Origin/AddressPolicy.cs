@@ -22,17 +22,20 @@ internal static class AddressPolicy
         IPNetwork.Parse("fd00:ec2::254/128"),
     ];
 
-    private static readonly IPNetwork Nat64 = IPNetwork.Parse("64:ff9b::/96");
+    // IPv6 networks whose addresses have an IPv4 address within, and at which byte: a translator or a relay sends there what is sent to them.
+    private static readonly (IPNetwork Network, int At)[] Embedding =
+    [
+        (IPNetwork.Parse("::/96"), 12),
+        (IPNetwork.Parse("64:ff9b::/96"), 12),
+        (IPNetwork.Parse("64:ff9b:1::/48"), 12),
+        (IPNetwork.Parse("2002::/16"), 2),
+    ];
 
     public static bool IsForbidden(IPAddress address)
     {
         if (address.IsIPv4MappedToIPv6)
         {
             address = address.MapToIPv4();
-        }
-        else if (address.AddressFamily == AddressFamily.InterNetworkV6 && Nat64.Contains(address))
-        {
-            address = new IPAddress(address.GetAddressBytes().AsSpan(12));
         }
 
         // A scope (fe80::1%eth0) is no part of what the networks compare.
@@ -41,6 +44,9 @@ internal static class AddressPolicy
             address = new IPAddress(address.GetAddressBytes());
         }
 
-        return Array.Exists(Forbidden, network => network.Contains(address));
+        return IsListed(address)
+            || Array.Exists(Embedding, embedding => embedding.Network.Contains(address) && IsListed(new IPAddress(address.GetAddressBytes().AsSpan(embedding.At, 4))));
     }
+
+    private static bool IsListed(IPAddress address) => Array.Exists(Forbidden, network => network.Contains(address));
 }

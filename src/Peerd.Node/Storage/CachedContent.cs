@@ -24,7 +24,7 @@ internal sealed class CachedContent
     private const byte Doomed = 2;
     private const byte OnDisk = 3;
 
-    // On disk since before a restart: its first reader checks it.
+    // On disk since before a restart, or others have written there: its first reader checks it.
     private const byte Unchecked = 4;
     private const byte InMemory = 5;
 
@@ -51,6 +51,7 @@ internal sealed class CachedContent
     private IReadOnlyList<int> _startupOrder = [];
     private volatile bool _isOrderSeenHere;
     private volatile bool _isVerified;
+    private long _lastWrite;
     private bool _isVerifiedOnDisk;
     private bool _isRemoved;
     private bool _isIndexCounted;
@@ -352,6 +353,7 @@ internal sealed class CachedContent
             if (!_isRemoved && !_isVerified && _pieces.IsFull)
             {
                 _isVerified = true;
+                Volatile.Write(ref _lastWrite, _files.LastWrite.Ticks);
                 if ((_files.Exist || reserved > 0) && TryDisk(() => _files.WriteHeader(Header)))
                 {
                     _isVerifiedOnDisk = true;
@@ -518,9 +520,13 @@ internal sealed class CachedContent
         _parts.Changes.Add(Digest);
     }
 
-    /// <summary>Notes the use of the content, now and then also on disk, so that a restart knows the order.</summary>
+    /// <summary>
+    /// Notes the use of the content, now and then also on disk, so that a restart knows the order. Frames of a complete content
+    /// are checked once more if somebody has written to its file since: it was none of us.
+    /// </summary>
     public void Touch()
     {
+        DoubtIfWritten();
         var now = _parts.Time.GetUtcNow();
         Volatile.Write(ref _lastUsed, now.UtcTicks);
         if (now.UtcTicks - Volatile.Read(ref _touched) > TouchPeriod.Ticks)
@@ -859,6 +865,20 @@ internal sealed class CachedContent
         }
 
         return read == buffer.Length ? read : throw Lost(Layout.FrameAt(offset + read), drops, failure);
+    }
+
+    private void DoubtIfWritten()
+    {
+        if (!_isVerified || _files.LastWrite.Ticks is var written && written == Volatile.Read(ref _lastWrite))
+        {
+            return;
+        }
+
+        lock (_gate)
+        {
+            Volatile.Write(ref _lastWrite, written);
+            _states.Replace(OnDisk, Unchecked);
+        }
     }
 
     // Always 0: afterwards the frame is either checked or dropped.

@@ -29,6 +29,22 @@ internal sealed class ContentFiles(CacheDirectory directory, Digest digest, Cont
     /// <summary>The data file, open for writing; null when it is not open.</summary>
     public SafeFileHandle? Writer => _writer;
 
+    /// <summary>When somebody has written to the data last; some other time when there is none, or when it cannot be told.</summary>
+    public DateTime LastWrite
+    {
+        get
+        {
+            try
+            {
+                return File.GetLastWriteTimeUtc(_dataPath);
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                return default;
+            }
+        }
+    }
+
     public SafeFileHandle OpenReader() => _reader ??= Open(_dataPath, FileMode.Open, FileAccess.Read);
 
     /// <summary>Opens both files for writing, creates them when there are none yet.</summary>

@@ -20,6 +20,9 @@ internal interface IBenchmark
     /// <summary>How often each case is measured unless the caller says otherwise.</summary>
     int UsualRounds => 5;
 
+    /// <summary>The program fails when a target is missed: there is no room for noise in it.</summary>
+    bool FailsOnMiss => false;
+
     /// <summary>Options that only this benchmark has.</summary>
     IReadOnlyList<Option> Options => [];
 

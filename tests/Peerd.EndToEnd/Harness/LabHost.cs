@@ -16,6 +16,9 @@ internal sealed class LabHost(string name, IPAddress address, NetworkNamespace o
     private const int PrefixLength = 16;
     private const string CongestionControl = "cubic";
 
+    // No network card of the lab has it.
+    private const string NobodysAddress = "02:00:00:00:00:01";
+
     /// <summary>For people.</summary>
     public string Name => name;
 
@@ -58,6 +61,12 @@ internal sealed class LabHost(string name, IPAddress address, NetworkNamespace o
 
     /// <summary>Puts the cable back.</summary>
     public async Task PlugInAsync() => await @switch.RunAsync($"ip link set {port} up");
+
+    /// <summary>Loses all that this host sends to another one, and nobody is told; the other way stays.</summary>
+    public Task LoseTrafficToAsync(LabHost other) => own.RunAsync($"ip neigh replace {other.Address} lladdr {NobodysAddress} dev {Device} nud permanent");
+
+    /// <summary>Ends <see cref="LoseTrafficToAsync"/>.</summary>
+    public Task FindAgainAsync(LabHost other) => own.RunAsync($"ip neigh del {other.Address} dev {Device}");
 
     /// <summary>Starts a program on this host, owned by the lab of the network or by one that ends earlier.</summary>
     public Task<RunningProcess> StartAsync(Lab lab, string program, string fileName, IEnumerable<string> arguments) =>

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -6,25 +7,41 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Peerd.EndToEnd.Harness;
 
-/// <summary>An HTTP/1.1 server on loopback within this process.</summary>
+/// <summary>An HTTP/1.1 server within this process, on loopback or on a host of a <see cref="LabNetwork"/>.</summary>
 internal sealed class LabServer : IAsyncDisposable
 {
     private readonly WebApplication _app;
+    private readonly Socket? _listening;
 
-    private LabServer(WebApplication app, string url)
+    private LabServer(WebApplication app, string url, Socket? listening)
     {
         _app = app;
+        _listening = listening;
         Url = url;
     }
 
-    /// <summary><c>http://127.0.0.1:port</c>.</summary>
+    /// <summary><c>http://address:port</c>.</summary>
     public string Url { get; }
 
     /// <summary>Starts a server.</summary>
     /// <param name="handle">Answers all requests; a client that goes away in the meantime is no error.</param>
-    public static async Task<LabServer> StartAsync(RequestDelegate handle)
+    public static Task<LabServer> StartAsync(RequestDelegate handle) => StartAsync(handle, FreePorts.Take());
+
+    /// <summary>Starts a server on a given port.</summary>
+    public static Task<LabServer> StartAsync(RequestDelegate handle, int port) =>
+        StartAsync(handle, new IPEndPoint(IPAddress.Loopback, port), null);
+
+    /// <summary>Starts a server that only the network of a host reaches.</summary>
+    public static async Task<LabServer> StartAsync(RequestDelegate handle, LabHost host, int port)
     {
-        var port = FreePorts.Take();
+        var (address, socket) = (new IPEndPoint(host.Address, port), await host.OpenSocketAsync());
+        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        socket.Bind(address);
+        return await StartAsync(handle, address, socket);
+    }
+
+    private static async Task<LabServer> StartAsync(RequestDelegate handle, IPEndPoint address, Socket? socket)
+    {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
@@ -33,7 +50,14 @@ internal sealed class LabServer : IAsyncDisposable
             // What was written was sent: counts of bytes are exact.
             kestrel.Limits.MaxResponseBufferSize = 0;
             kestrel.Limits.MinResponseDataRate = null;
-            kestrel.Listen(IPAddress.Loopback, port, listen => listen.Protocols = HttpProtocols.Http1);
+            if (socket is null)
+            {
+                kestrel.Listen(address, listen => listen.Protocols = HttpProtocols.Http1);
+            }
+            else
+            {
+                kestrel.ListenHandle((ulong)socket.Handle, listen => listen.Protocols = HttpProtocols.Http1);
+            }
         });
         var app = builder.Build();
         app.Run(async context =>
@@ -48,7 +72,7 @@ internal sealed class LabServer : IAsyncDisposable
             }
         });
         await app.StartAsync();
-        return new LabServer(app, $"http://127.0.0.1:{port}");
+        return new LabServer(app, $"http://{address}", socket);
     }
 
     /// <summary>Breaks all connections; new ones are refused from now on.</summary>
@@ -64,5 +88,6 @@ internal sealed class LabServer : IAsyncDisposable
     {
         await StopAsync();
         await _app.DisposeAsync();
+        _listening?.Dispose();
     }
 }

@@ -43,6 +43,9 @@ internal sealed class PeerdNode
     /// <summary>Where health and metrics are.</summary>
     public Uri Metrics { get; }
 
+    /// <summary>Variables that its process is started with besides those of the test; not on a host of its own.</summary>
+    public IReadOnlyDictionary<string, string>? Environment { get; set; }
+
     /// <summary>The running process.</summary>
     public RunningProcess Process => _process ?? throw new InvalidOperationException($"{Name} was not started");
 
@@ -62,13 +65,15 @@ internal sealed class PeerdNode
         Task.WhenAll(nodes.Select(node => node.StartAsync(members, upstreams)));
 
     /// <summary>The node that the ring of these nodes makes responsible for a content.</summary>
-    public static PeerdNode FindOwner(IReadOnlyList<PeerdNode> members, Digest content)
+    public static PeerdNode FindOwner(IReadOnlyList<PeerdNode> members, Digest content) => FindResponsible(members, content)[0];
+
+    /// <summary>The nodes that the ring of these nodes makes responsible for a content: its owner, and then its replica if there are two.</summary>
+    public static PeerdNode[] FindResponsible(IReadOnlyList<PeerdNode> members, Digest content)
     {
         var ring = new HashRing(new(members.Select(member => new Node.Membership.Member(member.Name, new(member.Mesh.Host, member.Mesh.Port), string.Empty))));
-        Span<int> responsible = stackalloc int[1];
+        var responsible = new int[Math.Min(members.Count, ProtocolConstants.Replicas)];
         ring.FindResponsible(content, responsible);
-        var name = ring[responsible[0]].Name;
-        return members.First(member => member.Name == name);
+        return Array.ConvertAll(responsible, index => members.First(member => member.Name == ring[index].Name));
     }
 
     /// <summary>Writes the configuration, starts the process and waits until it is ready.</summary>
@@ -79,6 +84,12 @@ internal sealed class PeerdNode
     public async Task StartAsync(JsonObject configuration)
     {
         WriteConfiguration(configuration);
+        await StartAgainAsync();
+    }
+
+    /// <summary>Starts the process with whatever the configuration file says, and waits until it is ready.</summary>
+    public async Task StartAgainAsync()
+    {
         await LaunchAsync();
         await Wait.UntilOkAsync(new Uri(Metrics, "readyz"), Process, ReadyTimeout, _host);
     }
@@ -89,7 +100,7 @@ internal sealed class PeerdNode
     {
         program ??= Repository.Peerd;
         string[] arguments = [.. program.Skip(1), "serve", "--config", ConfigurationFile];
-        return _process = await (_host is null ? _lab.StartAsync(Name, program[0], arguments) : _host.StartAsync(_lab, Name, program[0], arguments));
+        return _process = await (_host is null ? _lab.StartAsync(Name, program[0], arguments, Environment) : _host.StartAsync(_lab, Name, program[0], arguments));
     }
 
     /// <summary>The configuration as a tree that a test may change before it writes it.</summary>
@@ -101,6 +112,7 @@ internal sealed class PeerdNode
                 "Facade": { "Listen": "{{Facade.Authority}}" },
                 "Mesh": { "Listen": "{{Mesh.Authority}}" },
                 "Metrics": { "Listen": "{{Metrics.Authority}}" },
+                "Log": { "Level": "{{(TestOutput.IsKept ? "Trace" : "Information")}}" },
                 "Cache": { "Directory": "{{CacheFolder}}" },
                 "Membership": {
                   "Members": [{{Join(members.Select(member => $$"""{ "Name": "{{member.Name}}", "Address": "{{member.Mesh.Authority}}" }"""))}}]

@@ -6,18 +6,22 @@ namespace Peerd.EndToEnd.Harness;
 /// <summary>A real process with everything it has written. Thread-safe.</summary>
 internal sealed class RunningProcess : IAsyncDisposable
 {
-    private const int SigTerm = 15;
     private const int SigKill = 9;
+    private const int SigTerm = 15;
+    private const int SigCont = 18;
+    private const int SigStop = 19;
 
     private readonly Process _process;
     private readonly Lock _gate = new();
     private readonly List<string> _output = [];
     private readonly List<string> _errors = [];
+    private readonly TextWriter? _kept;
     private readonly Task _exited;
 
-    private RunningProcess(string name, Process process)
+    private RunningProcess(string name, Process process, TextWriter? kept)
     {
         Name = name;
+        _kept = kept;
         Id = process.Id;
         _process = process;
         process.OutputDataReceived += (_, line) => Add(_output, line.Data);
@@ -70,7 +74,10 @@ internal sealed class RunningProcess : IAsyncDisposable
 
         var process = await ProcessLauncher.StartAsync(start);
         process.StandardInput.Close();
-        return new RunningProcess(name, process);
+
+        // Others may tell what they were told: a registry its clients' headers, a client its own password.
+        var isOurs = fileName == Repository.Peerd[^1] || arguments.Contains(Repository.Peerd[^1]);
+        return new RunningProcess(name, process, isOurs ? TestOutput.Open(name) : null);
     }
 
     /// <summary>Waits for the end and returns the exit code.</summary>
@@ -99,6 +106,12 @@ internal sealed class RunningProcess : IAsyncDisposable
     /// <summary>Sends SIGTERM.</summary>
     public void Terminate() => Send(SigTerm);
 
+    /// <summary>Stops it from running (SIGSTOP): its connections stay, and nobody answers.</summary>
+    public void Freeze() => Send(SigStop);
+
+    /// <summary>Lets it run again (SIGCONT).</summary>
+    public void Thaw() => Send(SigCont);
+
     /// <summary>Ends the process at once (SIGKILL).</summary>
     public async Task KillAsync()
     {
@@ -119,6 +132,10 @@ internal sealed class RunningProcess : IAsyncDisposable
         }
 
         _process.Dispose();
+        lock (_gate)
+        {
+            _kept?.Dispose();
+        }
     }
 
     private void Send(int signal)
@@ -139,6 +156,7 @@ internal sealed class RunningProcess : IAsyncDisposable
         lock (_gate)
         {
             lines.Add(line);
+            _kept?.WriteLine(line);
         }
     }
 

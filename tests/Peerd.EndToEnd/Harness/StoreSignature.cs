@@ -46,7 +46,7 @@ internal sealed partial class StoreSignature(TimeProvider time)
     private string Compose(string path, string expiry, string number)
     {
         var signature = HMACSHA256.HashData(_key, Encoding.UTF8.GetBytes($"{path}\n{expiry}\n{number}"));
-        return $"{path}?se={expiry}&sig={Uri.EscapeDataString(Convert.ToBase64String(signature))}&sp=r&sv=%7E{number}%2d";
+        return $"{path}?se={expiry}&sig={TestOutput.SecretMarker}Signature{Uri.EscapeDataString(Convert.ToBase64String(signature))}&sp=r&sv=%7E{number}%2d";
     }
 
     [GeneratedRegex("^(?<path>[^?]*)\\?se=(?<expiry>[^&]*)&sig=[^&]*&sp=r&sv=%7E(?<number>[0-9]+)%2d$", RegexOptions.ExplicitCapture, 1000)]

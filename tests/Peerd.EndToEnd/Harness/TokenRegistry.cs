@@ -17,7 +17,7 @@ internal sealed class TokenRegistry : IAsyncDisposable
     private const string TokenTarget = $"/token?service={Service}&scope={Scope}";
     private const string BlobsPath = $"/v2/{Repository}/blobs/";
 
-    private readonly string _token = RandomNumberGenerator.GetHexString(32);
+    private readonly string _token = $"{TestOutput.SecretMarker}Token" + RandomNumberGenerator.GetHexString(32);
     private readonly SignedStore _store;
     private LabServer _server = null!;
 

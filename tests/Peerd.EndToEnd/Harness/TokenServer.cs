@@ -131,7 +131,7 @@ internal sealed class TokenServer : IAsyncDisposable
             ["nbf"] = (now - Skew).ToUnixTimeSeconds(),
             ["iat"] = now.ToUnixTimeSeconds(),
             ["exp"] = (now + Lifetime).ToUnixTimeSeconds(),
-            ["jti"] = RandomNumberGenerator.GetHexString(16),
+            ["jti"] = $"{TestOutput.SecretMarker}Token" + RandomNumberGenerator.GetHexString(16),
             ["access"] = repository is null ? [] : new JsonArray(new JsonObject
             {
                 ["type"] = "repository",

@@ -11,7 +11,7 @@ namespace Peerd.EndToEnd.Pulls;
 public sealed class PrivateMeshTests(PullSite site) : LabTest
 {
     // Of PrivateRegistry's user, with bcrypt.
-    private const string PasswordFile = "puller:$2y$05$abcdefghijklmnopqrstuuPA4mNe6pwcUBlP3RhiVl.NP4RS0XVGO";
+    private const string PasswordFile = "puller:$2y$05$abcdefghijklmnopqrstuuabXcdEv8y5P1fNp6atN5T5ilrOgFoty";
 
     public static MatrixTheoryData<string, ImageClient, bool> Cases => new(["1.6", "1.7", "2.1"], Enum.GetValues<ImageClient>(), [false, true]);
 

@@ -16,7 +16,7 @@ internal sealed class PrivateRegistry : IAsyncDisposable
     }
 
     /// <summary>Who may pull.</summary>
-    public static RegistryLogin Login { get; } = new("puller", "only-for-the-lab");
+    public static RegistryLogin Login { get; } = new("puller", $"{TestOutput.SecretMarker}Password-only-for-the-lab");
 
     /// <summary>Issues its tokens.</summary>
     public TokenServer Tokens { get; }

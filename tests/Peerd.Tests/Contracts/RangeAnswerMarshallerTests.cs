@@ -89,6 +89,7 @@ public sealed class RangeAnswerMarshallerTests
     }
 
     [Fact]
+    [Trait(FuzzTraits.Kind, FuzzTraits.Fuzz)]
     public void Deserialize_Garbage_ThrowsAndNothingElse() =>
         Gen.Byte.Array[0, 60].Sample(bytes =>
         {

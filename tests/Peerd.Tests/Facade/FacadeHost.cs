@@ -9,6 +9,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Options;
+using Peerd.EndToEnd.Harness;
 using Peerd.Node.Content;
 using Peerd.Node.Directory;
 using Peerd.Node.Facade;
@@ -80,6 +81,7 @@ internal sealed class FacadeHost : IAsyncDisposable
     {
         using var soon = new CancellationTokenSource(TimeSpan.FromSeconds(2));
         await _app.StopAsync(soon.Token);
+        TestOutput.Keep("facade", Logs.GetSnapshot().Select(record => record.ToString()));
         await _app.DisposeAsync();
     }
 

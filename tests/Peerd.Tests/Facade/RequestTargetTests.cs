@@ -120,6 +120,7 @@ public sealed class RequestTargetTests
     }
 
     [Fact]
+    [Trait(FuzzTraits.Kind, FuzzTraits.Fuzz)]
     public void TryParse_AnyMixOfParts_GivesOnlySafeParts()
     {
         string[] parts = ["/v2", "/", "a", "team/app", "manifests", "blobs", "..", "%2e", "%2F", "?", "&", "ns=", "ns", "reg.test", ":80", "%0d%0a", "[::1]", "@", "#", "é", "\0", "\\", " ", "-", "_", "V1", Sha256, "sha256:"];

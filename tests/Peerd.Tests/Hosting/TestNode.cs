@@ -7,6 +7,7 @@ using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 using Peerd.Contracts;
+using Peerd.EndToEnd.Harness;
 using Peerd.Node.Directory;
 using Peerd.Node.Hosting;
 using Peerd.Node.Ring;
@@ -181,6 +182,7 @@ internal sealed class TestNode : IAsyncDisposable
 
         await StopAsync();
         _integrityFailures.Dispose();
+        TestOutput.Keep(Name, Logs.GetSnapshot().Select(record => record.ToString()));
         await _host.DisposeAsync();
     }
 }

@@ -25,6 +25,9 @@ public sealed class AddressPolicyTests
     [InlineData("::ffff:127.0.0.1")]
     [InlineData("::ffff:169.254.169.254")]
     [InlineData("64:ff9b::7f00:1")]
+    [InlineData("64:ff9b:1::a9fe:a9fe")]
+    [InlineData("2002:a9fe:a9fe::1")]
+    [InlineData("::169.254.169.254")]
     public void IsForbidden_LocalAndMetadata_True(string address) => Assert.True(AddressPolicy.IsForbidden(IPAddress.Parse(address)));
 
     [Theory]

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 using Peerd.Contracts;
+using Peerd.EndToEnd.Harness;
 using Peerd.Node.Origin;
 
 namespace Peerd.Tests.Origin;
@@ -112,6 +113,7 @@ internal sealed class OriginSetup : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         AssertNothingSecret(Logs.GetSnapshot().Select(record => record.ToString()));
+        TestOutput.Keep("origin", Logs.GetSnapshot().Select(record => record.ToString()));
         BytesRead.Dispose();
         RequestsSent.Dispose();
         Unasked.Dispose();

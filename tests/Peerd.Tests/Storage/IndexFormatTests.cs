@@ -27,6 +27,7 @@ public sealed class IndexFormatTests
     });
 
     [Fact]
+    [Trait(FuzzTraits.Kind, FuzzTraits.Fuzz)]
     public void Header_AnyBitFlipped_IsRefused() => Gen.Select(Headers, Gen.Int[0, (IndexFormat.HeaderSize * 8) - 1]).Sample((header, bit) =>
     {
         var bytes = new byte[IndexFormat.HeaderSize];

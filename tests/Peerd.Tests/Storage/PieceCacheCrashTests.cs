@@ -100,6 +100,7 @@ public sealed class PieceCacheCrashTests
         iter: 30);
 
     [Fact]
+    [Trait(FuzzTraits.Kind, FuzzTraits.Fuzz)]
     public void Restart_FilesHarmed_ReadsRightBytesOrNothingAndUsesWhatIsIntact() => Gen.Select(
         Gen.Select(Gen.Bool, Gen.Enum<Harm>(), Gen.Int[0, int.MaxValue], Gen.Int[1, 200_000]).Array[1, 4],
         Gen.OneOf(Gen.Const(100_000), Gen.Const((3 * MiB) + 5), Gen.Const((8 * MiB) + 5))).Sample(

@@ -7,6 +7,50 @@ namespace Peerd.Tests.Storage;
 public sealed class PieceCacheDiskTests
 {
     private const int MiB = 1 << 20;
+    private const int Size = (8 * MiB) + 5;
+
+    [Theory]
+    [InlineData(17, false)]
+    [InlineData(Size - 1, false)]
+    [InlineData(Size / 2, true)]
+    public void Read_OthersHaveWrittenToTheFile_IsNoticedAndTheRestIsUsed(int offset, bool truncates)
+    {
+        using var folder = new CacheFolder();
+        using var cache = folder.Open();
+        var sample = new SampleContent(1, Size);
+        sample.WriteAll(cache);
+        Assert.True(sample.TryReadAll(cache));
+
+        var path = Assert.Single(folder.Files("*.data"));
+        var before = File.GetLastWriteTimeUtc(path);
+        using (var file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite))
+        {
+            if (truncates)
+            {
+                RandomAccess.SetLength(file, offset);
+            }
+            else
+            {
+                RandomAccess.Write(file, [(byte)~sample.Bytes[offset]], offset);
+            }
+        }
+
+        // It may have happened within one tick of the kernel's clock.
+        File.SetLastWriteTimeUtc(path, before.AddMilliseconds(4));
+
+        // A reading that is wrong fails the test.
+        Assert.False(sample.TryReadAll(cache));
+        Assert.True(cache.TryOpen(sample.Digest, out var lease));
+        using (lease)
+        {
+            Assert.False(lease.Content.IsVerified);
+            var harmed = sample.Layout.PieceAt(offset);
+            Assert.False(lease.Content.HasPiece(harmed));
+            Assert.True(harmed == 0 || sample.TryRead(lease.Content, sample.Layout.Piece(0)));
+            sample.WritePiece(lease.Content, harmed);
+            Assert.True(sample.TryRead(lease.Content, sample.Layout.Piece(harmed)));
+        }
+    }
 
     [Fact]
     public void WriteFrame_DiskFull_StaysInMemoryAndTriesTheDiskAgainLater()

@@ -19,6 +19,7 @@ public sealed class HostsTextTests
     private static Gen<string> OneOf(params string[] texts) => Gen.Int[0, texts.Length - 1].Select(index => texts[index]);
 
     [Fact]
+    [Trait(FuzzTraits.Kind, FuzzTraits.Fuzz)]
     public void With_AnyFile_OursIsFirstAllElseStaysAndWithoutIsTheFile() => GenFile.Sample(
         text =>
         {

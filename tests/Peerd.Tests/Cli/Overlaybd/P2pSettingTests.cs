@@ -117,6 +117,7 @@ public sealed class P2pSettingTests
         Assert.Equal(expected, Assert.Throws<FormatException>(() => P2pSetting.Of(Of(text))).Message);
 
     [Fact]
+    [Trait(FuzzTraits.Kind, FuzzTraits.Fuzz)]
     public void TurnOn_GeneratedSettings_ChangesOnlyP2pAndIsUndone() => GeneratedSettings.All.Sample(
         text =>
         {
@@ -133,6 +134,7 @@ public sealed class P2pSettingTests
         print: text => text);
 
     [Fact]
+    [Trait(FuzzTraits.Kind, FuzzTraits.Fuzz)]
     public void TakeOut_GeneratedSettingsWrittenAnew_BringsTheValuesBack() => GeneratedSettings.All.Sample(
         text =>
         {

@@ -1,0 +1,57 @@
+using System.Diagnostics;
+using Peerd.EndToEnd.Harness;
+
+namespace Peerd.EndToEnd.Faults;
+
+/// <summary>Three of ten nodes are killed and started again all the time while all of them read the same blobs.</summary>
+[Trait(FaultTraits.Length, FaultTraits.Long)]
+public sealed class RestartingHerdTests : LabTest
+{
+    private const int MiB = 1 << 20;
+    private const int Size = 16 * MiB;
+    private const long OriginRate = 6 * MiB;
+    private const double Amplification = 1.5;
+
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan RecoveryLimit = TimeSpan.FromSeconds(60);
+
+    [Fact]
+    public async Task Read_ThirtyPercentRestartAllTheTime_OthersFinishAtOnceAndThoseInTheEnd()
+    {
+        await using var mesh = await FaultMesh.StartAsync(Lab, 10, originRate: OriginRate);
+        await mesh.RememberUseAsync();
+        var (steady, restless) = (mesh.Nodes[3..], mesh.Nodes[..3]);
+        var blobs = Enumerable.Range(0, 3).Select(_ => mesh.AddBlob(Size)).ToArray();
+        using var end = new CancellationTokenSource();
+
+        var (start, before) = (Stopwatch.GetTimestamp(), mesh.Origin.Bytes);
+        var restarting = restless.Select(node => RestartAsync(node, end.Token)).ToArray();
+        var lost = restless.SelectMany(node => blobs.Select(blob => mesh.ReadUntilDoneAsync(node, blob))).ToArray();
+        await mesh.ReadAsync(steady, blobs);
+        var (herd, sent) = (Stopwatch.GetElapsedTime(start), (double)(mesh.Origin.Bytes - before) / (Size * blobs.Length));
+        await end.CancelAsync();
+        var restarts = (await Task.WhenAll(restarting)).Sum();
+        start = Stopwatch.GetTimestamp();
+        await Task.WhenAll(lost);
+
+        FaultMesh.Print($"{steady.Length} nodes had {blobs.Length} blobs in {herd.TotalSeconds:0.00} s, with {restarts} restarts of others; {sent:0.000} times from the registry");
+        FaultMesh.Print($"recovery: those that restarted had them {Stopwatch.GetElapsedTime(start).TotalSeconds:0.00} s after the last restart");
+        Assert.True(restarts > restless.Length, $"only {restarts} restarts");
+        Assert.InRange(sent, 1, Amplification);
+        await mesh.UntilWholeAsync(RecoveryLimit);
+        await mesh.DemandNothingLeftAsync();
+    }
+
+    private static async Task<int> RestartAsync(PeerdNode node, CancellationToken cancellationToken)
+    {
+        var restarts = 0;
+        for (; !cancellationToken.IsCancellationRequested; restarts++)
+        {
+            await node.Process.KillAsync();
+            await node.StartAgainAsync();
+            await Task.Delay(Pause, CancellationToken.None);
+        }
+
+        return restarts;
+    }
+}

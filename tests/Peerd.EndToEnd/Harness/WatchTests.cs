@@ -1,0 +1,45 @@
+namespace Peerd.EndToEnd.Harness;
+
+/// <summary>What watches nodes notices what it is to notice.</summary>
+public sealed class WatchTests : LabTest
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    [Fact]
+    public void Growth_OfWhatLeaks_IsSeenBeneathUpsAndDowns()
+    {
+        double[] noise = [.. Enumerable.Range(0, 60).Select(i => 100.0 + (10 * (i % 5)))];
+
+        Assert.InRange(Growth.Of(noise), -1, 1);
+        Assert.InRange(Growth.Of([.. noise.Select((value, i) => value + i)]), 15, 25);
+
+        // What is filled once does not grow.
+        Assert.InRange(Growth.Of([.. noise.Select((value, i) => value + Math.Min(i * 10, 150))]), -1, 1);
+    }
+
+    [Fact]
+    public async Task ProcessUse_OfAProcessWithFiles_CountsThem()
+    {
+        var process = await Lab.StartAsync("sleep", "/bin/sh", ["-c", "exec 7</dev/null 8</dev/null 9</dev/null; exec sleep 60"]);
+        await Wait.UntilAsync("its files are open", process, () => Task.FromResult(ProcessUse.Of(process.Id) is { Handles: >= 6 }), Patience);
+
+        Assert.Equal((6, 1), (ProcessUse.Of(process.Id)!.Handles, ProcessUse.Of(process.Id)!.Threads));
+        await process.KillAsync();
+        Assert.Null(ProcessUse.Of(process.Id));
+    }
+
+    // The script must look for the very word that secrets of tests begin with.
+    [Theory]
+    [InlineData(TestOutput.SecretMarker + "Token", 1)]
+    [InlineData("nothing", 0)]
+    public async Task FindSecrets_InAFile_AreFound(string text, int expected)
+    {
+        var folder = Lab.CreateFolder("written");
+        await File.WriteAllTextAsync(Path.Combine(folder, "node.log"), $"one line\nAuthorization: {text}\n");
+
+        var search = await Lab.RunAsync("find-secrets", Path.Combine(Repository.Root, "scripts/find-secrets.sh"), [folder], Patience);
+
+        Assert.Equal(expected, search.ExitCode);
+        Assert.DoesNotContain(search.Output, line => line.Contains(TestOutput.SecretMarker + "Token", StringComparison.Ordinal));
+    }
+}

@@ -1,0 +1,137 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.RegularExpressions;
+using CsCheck;
+using Peerd.Node.Origin;
+
+namespace Peerd.Tests.Origin;
+
+/// <summary>
+/// Which URLs of clients may be read, and at which addresses, against an oracle that is written another way: URLs by one
+/// regular expression, addresses by their bytes.
+/// </summary>
+[Trait(FuzzTraits.Kind, FuzzTraits.Fuzz)]
+public sealed partial class UrlPolicyFuzzTests
+{
+    private const string Suffix = ".blob.example.net";
+
+    private static readonly (string Scheme, string Host, int Port)[] Listed =
+        [("https", "store.example", 443), ("http", "clear.example", 8080), ("https", "registry.test", 443)];
+
+    private static readonly BlobHosts Hosts = BlobHosts.From(
+        new BlobOptions { Hosts = ["https://store.example", "http://clear.example:8080", Suffix] },
+        OriginSettings.From(new OriginOptions { Registries = [new OriginRegistryOptions { Name = "registry.test" }] }));
+
+    private static readonly Gen<string> Host = Gen.OneOf(
+        Gen.OneOf(
+            "store.example", "STORE.Example", "clear.example", "registry.test", "a.blob.example.net", "a.b.BLOB.example.net", "blob.example.net", "xblob.example.net", ".blob.example.net",
+            "store.example.evil", "x.store.example", "store.example.", "store.example..", "store%2eexample", "stοre.example", "store。example", "xn--stre-qqe.example", "store.example\t", " store.example",
+            "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[fe80::1%25eth0]", "localhost", "0", "", "a.blob.example.net.127.0.0.1"),
+        Gen.Select(Gen.OneOf("", "a", "store", "-", "."), Gen.OneOf("", ".", "example", "blob.example.net", ".store.example"), (left, right) => left + right),
+        Gen.Char['!', '~'].Array[1, 20].Select(text => new string(text)));
+
+    private static readonly Gen<string> Url =
+        from scheme in Gen.OneOf("https://", "https://", "https://", "http://", "HTTPS://", "hTTp://", "https:/", "https:", "//", "ftp://", "file://", "gopher://", "")
+        from user in Gen.OneOf("", "", "", "", "a@", "store.example@", "a:b@", "store.example:443@", "%40")
+        from host in Host
+        from port in Gen.OneOf("", "", "", ":443", ":80", ":8080", ":0443", ":0", ":65536", ":99999999999", ":", ":-1", ":443@evil.example", ":x")
+        from rest in Gen.OneOf("", "/", "/p", "/p?sig=1", "?q", "#@store.example", "/#x", "\\@store.example", "/\\evil", "//evil.example/", "/..//", "/%2f", "/p p", "@store.example/", "/p?u=@store.example")
+        select scheme + user + host + port + rest;
+
+    private static readonly Gen<byte[]> Address = Gen.OneOf(
+        Gen.Byte.Array[4],
+        Gen.Byte.Array[16],
+        Gen.Select(Gen.OneOf("127.0.0.1", "169.254.169.254", "168.63.129.16", "100.100.100.200", "0.0.0.0", "224.0.0.1", "255.255.255.255", "10.1.2.3", "8.8.8.8", "126.255.255.255", "128.0.0.0"), Gen.Int[0, 5], (text, form) => Embed(IPAddress.Parse(text).GetAddressBytes(), form)),
+        Gen.OneOf("::1", "::", "fe80::1", "febf:ffff::1", "fec0::1", "ff02::1", "fd00:ec2::254", "fd00:ec2::253", "fe7f::1", "2606:4700::1111").Select(text => IPAddress.Parse(text).GetAddressBytes()));
+
+    [Fact]
+    public void Allows_AnyUrl_OnlyWhatTheOracleAllows() => Url.Sample(
+        text =>
+        {
+            var isAllowed = OriginUrl.TryParse(text, out var url) && Hosts.Allows(url);
+            var oracle = Find(text);
+
+            Assert.Equal(oracle is not null, isAllowed);
+            if (oracle is { } found)
+            {
+                // What is asked is what was checked.
+                Assert.Equal(found, (url!.Scheme, url.IdnHost, url.Port));
+            }
+        },
+        iter: 20_000,
+        print: text => text);
+
+    [Fact]
+    public void IsForbidden_AnyAddress_IsWhatTheOracleForbids() => Address.Sample(
+        bytes =>
+        {
+            var address = new IPAddress(bytes);
+
+            Assert.Equal(IsForbidden(bytes), AddressPolicy.IsForbidden(address));
+            if (address.AddressFamily == AddressFamily.InterNetworkV6)
+            {
+                Assert.Equal(IsForbidden(bytes), AddressPolicy.IsForbidden(new IPAddress(bytes, 3)));
+            }
+        },
+        iter: 20_000,
+        print: bytes => new IPAddress(bytes).ToString());
+
+    // Scheme, host and port of a URL that may be read; null for all others.
+    private static (string Scheme, string Host, int Port)? Find(string text)
+    {
+        var match = Form().Match(text);
+        if (!match.Success)
+        {
+            return null;
+        }
+
+        var (scheme, host) = (match.Groups["scheme"].Value.ToLowerInvariant(), match.Groups["host"].Value.ToLowerInvariant());
+        var port = match.Groups["port"] is { Length: > 0 } written ? int.Parse(written.ValueSpan, CultureInfo.InvariantCulture) : scheme == "https" ? 443 : 80;
+        (string, string, int) found = (scheme, host, port);
+        var isBelow = scheme == "https" && port == 443 && host.EndsWith(Suffix, StringComparison.Ordinal) && host.Length > Suffix.Length && !host.StartsWith('.');
+        return Listed.Contains(found) || isBelow ? found : null;
+    }
+
+    private static bool IsForbidden(byte[] a)
+    {
+        if (a.Length == 4)
+        {
+            return a[0] is 0 or 127 or >= 224
+                || (a[0], a[1]) is (169, 254)
+                || (a[0], a[1], a[2], a[3]) is (100, 100, 100, 200) or (168, 63, 129, 16);
+        }
+
+        var isZero = (int to) => a.Take(to).All(b => b == 0);
+        return isZero(15) && a[15] is 0 or 1
+            || (a[0] == 0xfe && a[1] is >= 0x80 and <= 0xbf)
+            || a[0] == 0xff
+            || Convert.ToHexString(a) == "FD000EC2000000000000000000000254"
+            || (Embedded(a) is { } inner && IsForbidden(inner));
+    }
+
+    // The IPv4 address that a router or the kernel makes of an IPv6 one.
+    private static byte[]? Embedded(byte[] a) => Convert.ToHexString(a) switch
+    {
+        var hex when hex.StartsWith("00000000000000000000FFFF", StringComparison.Ordinal) => a[12..],
+        var hex when hex.StartsWith("000000000000000000000000", StringComparison.Ordinal) => a[12..],
+        var hex when hex.StartsWith("0064FF9B0000000000000000", StringComparison.Ordinal) => a[12..],
+        var hex when hex.StartsWith("0064FF9B0001", StringComparison.Ordinal) => a[12..],
+        var hex when hex.StartsWith("2002", StringComparison.Ordinal) => a[2..6],
+        _ => null,
+    };
+
+    private static byte[] Embed(byte[] four, int form) => form switch
+    {
+        0 => four,
+        1 => [.. Convert.FromHexString("00000000000000000000FFFF"), .. four],
+        2 => [.. new byte[12], .. four],
+        3 => [.. Convert.FromHexString("0064FF9B0000000000000000"), .. four],
+        4 => [.. Convert.FromHexString("0064FF9B0001000000000000"), .. four],
+        _ => [0x20, 0x02, .. four, .. new byte[10]],
+    };
+
+    // Labels of letters, digits and hyphens, none of them empty.
+    [GeneratedRegex(@"^(?<scheme>[hH][tT][tT][pP][sS]?)://(?<host>[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*)(:(?<port>[0-9]{1,5}))?([/?][!-\[\]-~]*|#[!-\[\]-~]*)?$", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, 1000)]
+    private static partial Regex Form();
+}

@@ -1,0 +1,116 @@
+using CsCheck;
+using Peerd.Contracts;
+
+namespace Peerd.Tests.Storage;
+
+/// <summary>A cache folder with anything in it: the cache opens, and what it reads is right.</summary>
+[Trait(FuzzTraits.Kind, FuzzTraits.Fuzz)]
+public sealed class CacheFolderFuzzTests
+{
+    private const int Size = 300_000;
+
+    private static readonly SampleContent[] Samples = [new(seed: 1, Size), new(seed: 2, Size + 1), new(seed: 3, 20)];
+
+    private enum Kind
+    {
+        Garbage,
+        Empty,
+        Folder,
+        Link,
+        DeadLink,
+        Copy,
+        ChangedCopy,
+        Huge,
+    }
+
+    [Fact]
+    public void Open_AnythingInTheFolder_ReadsRightBytesOrNone() => Gen.Select(
+        Gen.Enum<Kind>(), Gen.Int[0, 2], Gen.Int[0, 8], Gen.Int[0, 3], Gen.Int).Array[1, 6].Sample(
+        entries =>
+        {
+            using var folder = new CacheFolder();
+            using (var cache = folder.Open())
+            {
+                Array.ForEach(Samples, sample => sample.WriteAll(cache));
+            }
+
+            foreach (var (kind, sample, name, number, seed) in entries)
+            {
+                var files = folder.Files($"{Samples[sample].Digest.Hex}.*");
+                if (files.Length > 0)
+                {
+                    var original = files[(seed & int.MaxValue) % files.Length];
+                    Put(kind, Path.Combine(Path.GetDirectoryName(original)!, NameOf(Samples[sample].Digest, name, number)), original, new Random(seed));
+                }
+            }
+
+            using (var cache = folder.Open())
+            {
+                Array.ForEach(Samples, sample => sample.TryReadAll(cache));
+                Array.ForEach(Samples, sample => sample.WriteAll(cache));
+                Assert.All(Samples, sample => Assert.True(sample.TryReadAll(cache)));
+            }
+        },
+        iter: 100,
+        threads: 1);
+
+    // Names as the cache gives them, and such that it does not.
+    private static string NameOf(Digest digest, int name, int number) => name switch
+    {
+        0 => $"{digest.Hex}.{number}.index",
+        1 => $"{digest.Hex}.{number}.data",
+        2 => $"{new string('a', 64)}.{number}.index",
+        3 => $"{new string('a', 64)}.{number}.data",
+        4 => $"{digest.Hex}.{long.MaxValue}.index",
+        5 => $"{digest.Hex}.-1.data",
+        6 => $"{digest.Hex}.index",
+        7 => "lock",
+        _ => "no name of ours",
+    };
+
+    private static void Put(Kind kind, string path, string original, Random random)
+    {
+        if (File.Exists(path))
+        {
+            File.Delete(path);
+        }
+        else if (Directory.Exists(path))
+        {
+            Directory.Delete(path, recursive: true);
+        }
+
+        var bytes = new byte[random.Next(1, 10_000)];
+        random.NextBytes(bytes);
+        switch (kind)
+        {
+            case Kind.Folder:
+                Directory.CreateDirectory(Path.Combine(path, "sub"));
+                break;
+            case Kind.Link when File.Exists(original):
+                File.CreateSymbolicLink(path, original);
+                break;
+            case Kind.DeadLink:
+                File.CreateSymbolicLink(path, "/nowhere/at/all");
+                break;
+            case Kind.Copy or Kind.ChangedCopy when File.Exists(original):
+                var copy = File.ReadAllBytes(original);
+                for (var i = 0; kind == Kind.ChangedCopy && copy.Length > 0 && i < 5; i++)
+                {
+                    copy[random.Next(copy.Length)] ^= (byte)random.Next(1, 256);
+                }
+
+                File.WriteAllBytes(path, copy);
+                break;
+            case Kind.Huge:
+                using (var file = File.Create(path))
+                {
+                    file.SetLength(1L << 40);
+                }
+
+                break;
+            default:
+                File.WriteAllBytes(path, kind == Kind.Empty ? [] : bytes);
+                break;
+        }
+    }
+}
