@@ -3,8 +3,8 @@ using Peerd.Contracts;
 namespace Peerd.Node.Limits;
 
 /// <summary>
-/// So many bytes a second. Who waits is served by <see cref="Urgency"/>, the contents of one urgency in turn however many
-/// ask for each, and of one content the first who came. Thread-safe.
+/// So many bytes a second. Who waits is served by <see cref="Urgency"/>, the contents of one urgency with as many bytes each
+/// however many ask for them, and of one content the first who came. Thread-safe.
 /// </summary>
 /// <remarks>
 /// The limiters of <c>System.Threading.RateLimiting</c> know one queue without order among those who wait, and the clock of the
@@ -173,61 +173,88 @@ internal sealed class ByteRate : IDisposable
         public CancellationTokenRegistration Registration { get; set; }
     }
 
-    /// <summary>Those who wait with one urgency: one of each content, and again from the first content on.</summary>
+    /// <summary>
+    /// Those who wait with one urgency. The content that got the fewest bytes is next; one that comes anew, or again, begins where
+    /// the others are. Blocks of small contents are smaller, which is why it is bytes that are counted and not blocks.
+    /// </summary>
     private sealed class Turns
     {
-        private readonly Dictionary<Digest, LinkedList<Waiter>> _byContent = [];
-        private readonly LinkedList<Digest> _order = new();
+        private const int ManyContents = 64;
+        private const int MostContents = 4096;
+
+        private readonly Dictionary<Digest, Line> _lines = [];
+        private long _reached;
 
         public int Count { get; private set; }
 
         public void Add(Digest content, Waiter waiter)
         {
-            if (!_byContent.TryGetValue(content, out var waiters))
+            if (!_lines.TryGetValue(content, out var line))
             {
-                _byContent.Add(content, waiters = new LinkedList<Waiter>());
-                _order.AddLast(content);
+                ForgetThoseBehind();
+                _lines.Add(content, line = new Line());
             }
 
-            waiters.AddLast(waiter);
+            line.Given = Math.Max(line.Given, _reached);
+            line.Waiters.AddLast(waiter);
             Count++;
         }
 
         public bool Remove(Digest content, Waiter waiter)
         {
-            if (!_byContent.TryGetValue(content, out var waiters) || !waiters.Remove(waiter))
+            if (!_lines.TryGetValue(content, out var line) || !line.Waiters.Remove(waiter))
             {
                 return false;
             }
 
             Count--;
-            if (waiters.Count == 0)
-            {
-                _byContent.Remove(content);
-                _order.Remove(content);
-            }
-
             return true;
         }
 
         public Waiter Next()
         {
-            var content = _order.First!.Value;
-            _order.RemoveFirst();
-            var waiters = _byContent[content];
-            var next = waiters.First!.Value;
-            waiters.RemoveFirst();
-            Count--;
-            if (waiters.Count == 0)
+            Line? line = null;
+            foreach (var each in _lines.Values)
             {
-                _byContent.Remove(content);
-            }
-            else
-            {
-                _order.AddLast(content);
+                if (each.Waiters.Count > 0 && (line is null || each.Given < line.Given))
+                {
+                    line = each;
+                }
             }
 
+            var next = line!.Waiters.First!.Value;
+            line.Waiters.RemoveFirst();
+            _reached = line.Given;
+            line.Given += next.Bytes;
+            Count--;
             return next;
+        }
+
+        // Who is not ahead of the others loses nothing by being forgotten; when contents come without end, nor does it matter
+        // that one gets a block more.
+        private void ForgetThoseBehind()
+        {
+            if (_lines.Count < ManyContents)
+            {
+                return;
+            }
+
+            var isFull = _lines.Count >= MostContents;
+            foreach (var (content, line) in _lines)
+            {
+                if (line.Waiters.Count == 0 && (isFull || line.Given <= _reached))
+                {
+                    _lines.Remove(content);
+                }
+            }
+        }
+
+        private sealed class Line
+        {
+            public LinkedList<Waiter> Waiters { get; } = new();
+
+            /// <summary>Bytes that the content got, or would have got had it been here all the time.</summary>
+            public long Given { get; set; }
         }
     }
 }

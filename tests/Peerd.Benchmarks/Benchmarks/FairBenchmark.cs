@@ -15,13 +15,13 @@ namespace Peerd.Benchmarks.Benchmarks;
 internal sealed class FairBenchmark : IBenchmark
 {
     private const long BytesPerSecond = 50_000_000;
-    private const long SmallSize = 8 << 20;
+    private const long SmallSize = 32 << 20;
     private const long StreamedSize = 128 << 20;
     private const long LeastFile = 512 << 20;
     private const int ReadSize = 64 * 1024;
     private const int Reads = 300;
 
-    /// <summary>Two who share a link in equal parts take twice as long; a little of it is left to the machine, which they share, too.</summary>
+    /// <summary>Two who share a link in equal parts take twice as long, and the one who is alone has the burst besides.</summary>
     private const double SmallTarget = 3;
 
     /// <summary>A read waits for the blocks that are owed already when it comes, and for those on the link: a few.</summary>

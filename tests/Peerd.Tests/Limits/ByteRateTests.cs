@@ -63,6 +63,41 @@ public sealed class ByteRateTests : IDisposable
         Assert.Equal(5, _rate.Waiting);
     }
 
+    // Blocks of large contents are larger.
+    [Fact]
+    public async Task Take_LargeContentHasLargerBlocks_SmallOneGetsAsManyBytes()
+    {
+        await EmptyAsync();
+        for (var i = 0; i < 6; i++)
+        {
+            Wants($"large {i}", Urgency.Pull, Large, 4 * Block);
+            Wants($"small {i}", Urgency.Pull, Small);
+        }
+
+        await ServeAsync(7);
+
+        Assert.Equal(["large 0", "small 0", "small 1", "small 2", "small 3", "large 1", "small 4"], _served);
+    }
+
+    // One that always asks again only after it was served would otherwise always be new, and first.
+    [Fact]
+    public async Task Take_OneContentComesAgainAndAgain_GetsNoMoreThanTheOther()
+    {
+        await EmptyAsync();
+        for (var i = 0; i < 4; i++)
+        {
+            Wants($"large {i}", Urgency.Pull, Large);
+        }
+
+        for (var i = 0; i < 4; i++)
+        {
+            Wants($"small {i}", Urgency.Pull, Small);
+            await ServeAsync(2);
+        }
+
+        Assert.Equal(4, Served().Count(name => name.StartsWith("large", StringComparison.Ordinal)));
+    }
+
     [Fact]
     public async Task Take_StreamingComesWhileOthersWait_IsNext()
     {
@@ -150,11 +185,11 @@ public sealed class ByteRateTests : IDisposable
 
     private Task EmptyAsync() => TakeAsync(2 * Block);
 
-    private void Wants(string name, Urgency urgency, Digest content) => _wanting.Add(WantAsync(name, urgency, content));
+    private void Wants(string name, Urgency urgency, Digest content, int bytes = Block) => _wanting.Add(WantAsync(name, urgency, content, bytes));
 
-    private async Task WantAsync(string name, Urgency urgency, Digest content)
+    private async Task WantAsync(string name, Urgency urgency, Digest content, int bytes)
     {
-        await _rate.TakeAsync(Block, urgency, content, CancellationToken.None);
+        await _rate.TakeAsync(bytes, urgency, content, CancellationToken.None);
         lock (_served)
         {
             _served.Add(name);
@@ -178,7 +213,7 @@ public sealed class ByteRateTests : IDisposable
             var before = Served().Count;
             for (var step = 0; _rate.Waiting == waiting; step++)
             {
-                Assert.True(step < 400, "nobody is served");
+                Assert.True(step < 1000, "nobody is served");
                 _time.Advance(TimeSpan.FromMilliseconds(10));
             }
 
