@@ -66,6 +66,14 @@ internal sealed class SoakBenchmark : IBenchmark
         }
 
         var metrics = await Task.WhenAll(site.Steady.Select(node => NodeMetrics.ReadAsync(node, host: null, cancellationToken)));
+        foreach (var (node, metric) in site.Steady.Zip(metrics))
+        {
+            // Tells what is kept from what the collector has not given back yet.
+            table.Add(node.Name, "managed heap after a collection", "MiB", Better.Lower, metric.Sum("dotnet_gc_last_collection_heap_size_bytes") / MiB);
+            table.Add(node.Name, "managed heap, committed", "MiB", Better.Lower, metric.Sum("dotnet_gc_last_collection_memory_committed_size_bytes") / MiB);
+            table.Add(node.Name, "collections of the oldest", "", Better.Higher, metric.Sum("dotnet_gc_collections_total", "gen2"));
+        }
+
         table.Add("all", "done", "", Better.Higher, clients.Done);
         table.Add("all", "GiB read", "", Better.Higher, clients.Bytes / MiB / 1024);
         table.Add("all", "of it from the registry", "", Better.Lower, site.OriginBytes / (double)clients.Bytes);

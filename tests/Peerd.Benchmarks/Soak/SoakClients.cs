@@ -14,6 +14,7 @@ internal sealed class SoakClients(SoakSite site) : IDisposable
     private const int ChunkSize = 64 * 1024;
     private const int RangesInARow = 20;
     private const int KeptFailures = 20;
+    private const int LinesOfFailure = 8;
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(30);
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
@@ -93,7 +94,7 @@ internal sealed class SoakClients(SoakSite site) : IDisposable
         {
             if (_failures.Count < KeptFailures)
             {
-                _failures.Add(failure);
+                _failures.Add($"{failure}\n{node.Process.Tail(LinesOfFailure)}");
             }
         }
     }

@@ -10,7 +10,6 @@ public sealed class RestartingHerdTests : LabTest
     private const int MiB = 1 << 20;
     private const int Size = 16 * MiB;
     private const long OriginRate = 6 * MiB;
-    private const double Amplification = 1.5;
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan RecoveryLimit = TimeSpan.FromSeconds(60);
@@ -21,23 +20,36 @@ public sealed class RestartingHerdTests : LabTest
         await using var mesh = await FaultMesh.StartAsync(Lab, 10, originRate: OriginRate);
         await mesh.RememberUseAsync();
         var (steady, restless) = (mesh.Nodes[3..], mesh.Nodes[..3]);
-        var blobs = Enumerable.Range(0, 3).Select(_ => mesh.AddBlob(Size)).ToArray();
+
+        // Nobody coordinates for long what one of the restless owns.
+        GeneratedBlob[] blobs = [mesh.AddBlobOwnedBy(Size, steady[0], mesh.Nodes), mesh.AddBlobOwnedBy(Size, steady[1], mesh.Nodes), mesh.AddBlobOwnedBy(Size, restless[0], mesh.Nodes)];
         using var end = new CancellationTokenSource();
 
         var (start, before) = (Stopwatch.GetTimestamp(), mesh.Origin.Bytes);
         var restarting = restless.Select(node => RestartAsync(node, end.Token)).ToArray();
         var lost = restless.SelectMany(node => blobs.Select(blob => mesh.ReadUntilDoneAsync(node, blob))).ToArray();
-        await mesh.ReadAsync(steady, blobs);
-        var (herd, sent) = (Stopwatch.GetElapsedTime(start), (double)(mesh.Origin.Bytes - before) / (Size * blobs.Length));
-        await end.CancelAsync();
-        var restarts = (await Task.WhenAll(restarting)).Sum();
+        try
+        {
+            await mesh.ReadAsync(steady, blobs);
+        }
+        finally
+        {
+            // Whatever has happened, nothing is started after the test.
+            await end.CancelAsync();
+            await Task.WhenAll(restarting);
+        }
+
+        var (herd, sent, restarts) = (Stopwatch.GetElapsedTime(start), (double)(mesh.Origin.Bytes - before) / (Size * blobs.Length), (await Task.WhenAll(restarting)).Sum());
         start = Stopwatch.GetTimestamp();
         await Task.WhenAll(lost);
 
         FaultMesh.Print($"{steady.Length} nodes had {blobs.Length} blobs in {herd.TotalSeconds:0.00} s, with {restarts} restarts of others; {sent:0.000} times from the registry");
+        FaultMesh.Print($"responsible: {string.Join("; ", blobs.Select(blob => string.Join(", ", PeerdNode.FindResponsible(mesh.Nodes, blob.Digest).Select(node => node.Name))))}; restarted: {string.Join(", ", restless.Select(node => node.Name))}");
         FaultMesh.Print($"recovery: those that restarted had them {Stopwatch.GetElapsedTime(start).TotalSeconds:0.00} s after the last restart");
         Assert.True(restarts > restless.Length, $"only {restarts} restarts");
-        Assert.InRange(sent, 1, Amplification);
+
+        // As often as without a mesh would be in vain.
+        Assert.InRange(sent, 1, steady.Length - 1);
         await mesh.UntilWholeAsync(RecoveryLimit);
         await mesh.DemandNothingLeftAsync();
     }

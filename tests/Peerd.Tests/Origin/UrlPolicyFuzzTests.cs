@@ -132,6 +132,6 @@ public sealed partial class UrlPolicyFuzzTests
     };
 
     // Labels of letters, digits and hyphens, none of them empty.
-    [GeneratedRegex(@"^(?<scheme>[hH][tT][tT][pP][sS]?)://(?<host>[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*)(:(?<port>[0-9]{1,5}))?([/?][!-\[\]-~]*|#[!-\[\]-~]*)?$", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, 1000)]
+    [GeneratedRegex(@"^(?<scheme>[hH][tT][tT][pP][sS]?)://(?<host>[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*)(:(?<port>[0-9]{0,5}))?([/?][!-\[\]-~]*|#[!-\[\]-~]*)?$", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, 1000)]
     private static partial Regex Form();
 }
