@@ -9,6 +9,7 @@ namespace Peerd.Tests.Storage;
 public sealed class CacheFolderFuzzTests
 {
     private const int Size = 300_000;
+    private const long HugeSize = 1L << 40;
 
     private static readonly SampleContent[] Samples = [new(seed: 1, Size), new(seed: 2, Size + 1), new(seed: 3, 20)];
 
@@ -103,7 +104,7 @@ public sealed class CacheFolderFuzzTests
             case Kind.DeadLink:
                 File.CreateSymbolicLink(path, "/nowhere/at/all");
                 break;
-            case Kind.Copy or Kind.ChangedCopy when File.Exists(original):
+            case Kind.Copy or Kind.ChangedCopy when File.Exists(original) && new FileInfo(original).Length < HugeSize:
                 var copy = File.ReadAllBytes(original);
                 for (var i = 0; kind == Kind.ChangedCopy && copy.Length > 0 && i < 5; i++)
                 {
@@ -115,7 +116,7 @@ public sealed class CacheFolderFuzzTests
             case Kind.Huge:
                 using (var file = File.Create(path))
                 {
-                    file.SetLength(1L << 40);
+                    file.SetLength(HugeSize);
                 }
 
                 break;
