@@ -22,6 +22,7 @@ public sealed class CacheFaultTests : LabTest
     }
 
     [Fact]
+    [Trait(FaultTraits.Length, FaultTraits.Long)]
     public async Task Read_CacheFilesHarmedWhileRunning_NoWrongByteAndAllReadsFinish()
     {
         await using var mesh = await FaultMesh.StartAsync(Lab, 2);

@@ -12,6 +12,7 @@ public sealed class OriginFaultTests : LabTest
     private static readonly TimeSpan RecoveryLimit = TimeSpan.FromSeconds(60);
 
     [Fact]
+    [Trait(FaultTraits.Length, FaultTraits.Long)]
     public Task Read_RegistryLies_NoWrongByteAndAllReadsFinishWhenItDoesNotAnyMore() => FailForAWhileAsync(OriginFault.Lie);
 
     [Fact]

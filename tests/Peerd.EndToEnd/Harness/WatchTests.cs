@@ -20,7 +20,7 @@ public sealed class WatchTests : LabTest
     [Fact]
     public async Task ProcessUse_OfAProcessWithFiles_CountsThem()
     {
-        var (plain, process) = (await StartAsync(string.Empty), await StartAsync("exec 7</dev/null 8</dev/null 9</dev/null"));
+        var (plain, process) = (await StartAsync("exec 7<&- 8<&- 9<&-"), await StartAsync("exec 7</dev/null 8</dev/null 9</dev/null"));
 
         Assert.Equal(3, ProcessUse.Of(process.Id)!.Handles - ProcessUse.Of(plain.Id)!.Handles);
         Assert.Equal(1, ProcessUse.Of(process.Id)!.Threads);

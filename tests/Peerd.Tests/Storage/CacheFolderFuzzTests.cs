@@ -9,6 +9,7 @@ namespace Peerd.Tests.Storage;
 public sealed class CacheFolderFuzzTests
 {
     private const int Size = 300_000;
+    private const long HugeSize = 1L << 40;
 
     private static readonly SampleContent[] Samples = [new(seed: 1, Size), new(seed: 2, Size + 1), new(seed: 3, 20)];
 
@@ -35,14 +36,11 @@ public sealed class CacheFolderFuzzTests
                 Array.ForEach(Samples, sample => sample.WriteAll(cache));
             }
 
+            var originals = Array.ConvertAll(Samples, sample => folder.Files($"{sample.Digest.Hex}.*").Select(path => (Path: path, Bytes: File.ReadAllBytes(path))).ToArray());
             foreach (var (kind, sample, name, number, seed) in entries)
             {
-                var files = folder.Files($"{Samples[sample].Digest.Hex}.*");
-                if (files.Length > 0)
-                {
-                    var original = files[(seed & int.MaxValue) % files.Length];
-                    Put(kind, Path.Combine(Path.GetDirectoryName(original)!, NameOf(Samples[sample].Digest, name, number)), original, new Random(seed));
-                }
+                var original = originals[sample][(seed & int.MaxValue) % originals[sample].Length];
+                Put(kind, Path.Combine(Path.GetDirectoryName(original.Path)!, NameOf(Samples[sample].Digest, name, number)), original.Path, original.Bytes, new Random(seed));
             }
 
             using (var cache = folder.Open())
@@ -79,9 +77,9 @@ public sealed class CacheFolderFuzzTests
         _ => "no name of ours",
     };
 
-    private static void Put(Kind kind, string path, string original, Random random)
+    private static void Put(Kind kind, string path, string original, byte[] content, Random random)
     {
-        if (File.Exists(path))
+        if (new FileInfo(path) is { Exists: true } or { LinkTarget: not null })
         {
             File.Delete(path);
         }
@@ -97,14 +95,14 @@ public sealed class CacheFolderFuzzTests
             case Kind.Folder:
                 Directory.CreateDirectory(Path.Combine(path, "sub"));
                 break;
-            case Kind.Link when File.Exists(original):
+            case Kind.Link:
                 File.CreateSymbolicLink(path, original);
                 break;
             case Kind.DeadLink:
                 File.CreateSymbolicLink(path, "/nowhere/at/all");
                 break;
-            case Kind.Copy or Kind.ChangedCopy when File.Exists(original):
-                var copy = File.ReadAllBytes(original);
+            case Kind.Copy or Kind.ChangedCopy:
+                byte[] copy = [.. content];
                 for (var i = 0; kind == Kind.ChangedCopy && copy.Length > 0 && i < 5; i++)
                 {
                     copy[random.Next(copy.Length)] ^= (byte)random.Next(1, 256);
@@ -115,7 +113,7 @@ public sealed class CacheFolderFuzzTests
             case Kind.Huge:
                 using (var file = File.Create(path))
                 {
-                    file.SetLength(1L << 40);
+                    file.SetLength(HugeSize);
                 }
 
                 break;

@@ -188,8 +188,9 @@ internal sealed class HostsText
                 ? throw new FormatException($"is no TOML: {document.Diagnostics.First(message => message.Kind == DiagnosticMessageKind.Error).ToString().ReplaceLineEndings(" ")}")
                 : TomlSerializer.Deserialize(Body(text), TomlTables.Default.TomlTable) ?? [];
         }
-        catch (TomlException exception)
+        catch (Exception exception) when (exception is TomlException or ArgumentOutOfRangeException)
         {
+            // The latter is what the parser makes of an escape that the end of the file cuts.
             throw new FormatException($"is no TOML: {exception.Message.ReplaceLineEndings(" ")}", exception);
         }
     }

@@ -73,6 +73,7 @@ public sealed class HostsTextTests
     [InlineData("host.\"http://a.test\".skip_verify = true\n", "is no TOML|another form")]
     [InlineData("host = 1\n", "is no table|is no TOML")]
     [InlineData("server = \n", "is no TOML")]
+    [InlineData("server = \"\\", "is no TOML")]
     [InlineData("[host\n", "is no TOML")]
     [InlineData("a = 1\na = 2\n", "is no TOML")]
     [InlineData("[host.\"a\"]\n[host.\"a\"]\n", "is no TOML")]
