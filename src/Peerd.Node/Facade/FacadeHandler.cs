@@ -76,14 +76,14 @@ internal sealed partial class FacadeHandler(
         {
             var took = time.GetElapsedTime(started);
             var code = aborted.IsCancellationRequested && !context.Response.HasStarted ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode;
-            metrics.Answered(isBlob, request.Source, code, took);
+            metrics.Answered(isBlob, request.Source, code, took, isOverload: !hasRoom && !isBlob);
             if (span is { IsAllDataRequested: true })
             {
                 Describe(span, context, request, code);
             }
 
             Log.Answered(logger, code, took.TotalMilliseconds);
-            if (code >= StatusCodes.Status500InternalServerError)
+            if (code >= StatusCodes.Status500InternalServerError && (hasRoom || isBlob))
             {
                 Log.Unserved(logger, code, isBlob ? BlobUrl.Prefix : TargetOf(context).Split('?', 2)[0], request.Failure);
             }

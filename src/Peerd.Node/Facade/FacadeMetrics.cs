@@ -87,9 +87,11 @@ internal sealed class FacadeMetrics
     public long Failures => Interlocked.Read(ref _failures);
 
     /// <summary>A request is over.</summary>
-    public void Answered(bool isBlob, ByteSource source, int code, TimeSpan duration)
+    public void Answered(bool isBlob, ByteSource source, int code, TimeSpan duration, bool isOverload)
     {
-        if (code >= StatusCodes.Status500InternalServerError)
+        // Who is sent to the registry because there is too much to do is no failure: it is counted as what it is.
+        var isFailure = code >= StatusCodes.Status500InternalServerError && !isOverload;
+        if (isFailure)
         {
             Interlocked.Increment(ref _failures);
         }
@@ -98,7 +100,7 @@ internal sealed class FacadeMetrics
         var from = new KeyValuePair<string, object?>("source", ServedBytes.LabelOf(source));
         _requests.Add(1, facade, from, new KeyValuePair<string, object?>("code", UsualCodes.Contains(code) ? code.ToString(CultureInfo.InvariantCulture) : "other"));
         _duration.Record(duration.TotalSeconds, facade, from);
-        if (code >= StatusCodes.Status500InternalServerError)
+        if (isFailure)
         {
             _failed.Add(1, facade);
         }
