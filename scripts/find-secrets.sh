@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Looks for secrets in everything that tests have written.
-# Usage: scripts/find-secrets.sh FOLDER       fails when a file in the folder has one, or when there is nothing to look through
+# Usage: scripts/find-secrets.sh FOLDER [NAME] fails when a file in the folder has one, or when no file of this name has anything
 #        scripts/find-secrets.sh --self-test  fails when a secret in any form is overlooked
 #
 # Each token, password and signature that a test uses begins with the same word, see tests/Peerd.EndToEnd/Harness/TestOutput.cs.
@@ -59,8 +59,8 @@ case "${1:-}" in
     exit 2
     ;;
   *)
-    if [ -z "$(find "$1" -type f -size +0 -print -quit)" ]; then
-      printf 'find-secrets: nothing was written to %s\n' "$1" >&2
+    if [ -z "$(find "$1" -type f -name "${2:-*}" -size +0 -print -quit)" ]; then
+      printf 'find-secrets: nothing was written to %s in %s\n' "${2:-a file}" "$1" >&2
       exit 1
     fi
     printf '%d files, %d lines\n' "$(find "$1" -type f | wc -l)" "$(find "$1" -type f -exec cat {} + | wc -l)"

@@ -19,15 +19,18 @@ internal sealed partial class FacadeHandler(
     /// <summary>Answers one request; a terminal handler. Throws only what Kestrel must see to close the connection.</summary>
     public async Task HandleAsync(HttpContext context)
     {
+        var hasRoom = load.TryEnter();
         try
         {
-            var hasRoom = load.TryEnter();
             load.Count(context);
             await HandleAsync(context, hasRoom);
         }
         finally
         {
-            load.Leave();
+            if (hasRoom)
+            {
+                load.Leave();
+            }
         }
     }
 

@@ -12,8 +12,18 @@ internal sealed class FacadeLoad(IOptions<LimitOptions> options, HeldMemory memo
     private readonly int _mostOfConnection = options.Value.RequestsPerConnectionValue;
     private int _open;
 
-    /// <summary>Takes a place; false when there is none. <see cref="Leave"/> in either case when the request is over.</summary>
-    public bool TryEnter() => (Interlocked.Increment(ref _open) <= _most || _most == 0) && !memory.IsOver;
+    /// <summary>Takes a place; false when there is none. <see cref="Leave"/> when the request that has one is over.</summary>
+    public bool TryEnter()
+    {
+        if ((Interlocked.Increment(ref _open) <= _most || _most == 0) && !memory.IsOver)
+        {
+            return true;
+        }
+
+        // Who is sent elsewhere takes no place from others.
+        Leave();
+        return false;
+    }
 
     public void Leave() => Interlocked.Decrement(ref _open);
 

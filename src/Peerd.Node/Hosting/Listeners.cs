@@ -68,7 +68,8 @@ internal sealed class Listeners
         Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener =>
         {
             listener.Protocols = HttpProtocols.Http1;
-            new ConnectionCap(limits.MetricsConnectionsValue).Apply(listener, static () => { });
+            // Nobody takes the places of those who ask whether the node lives.
+            new ConnectionCap(limits.MetricsConnectionsValue, Math.Max(4, limits.MetricsConnectionsValue / 8)).Apply(listener, static () => { });
         });
     }
 

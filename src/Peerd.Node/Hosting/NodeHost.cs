@@ -176,8 +176,8 @@ internal static partial class NodeHost
         builder.Services.AddSingleton<IValidateOptions<ListenerOptions>, ListenerOptionsValidator>();
         var pool = new BlockPool();
         builder.Services.AddSingleton<IMemoryPoolFactory<byte>>(pool);
-        builder.Services.AddSingleton(provider => new HeldMemory(
-            provider.GetRequiredService<IOptions<LimitOptions>>(), () => pool.RentedBytes, () => provider.GetRequiredService<PieceCache>().MemoryBytes));
+        // Without the frames that the cache keeps there: they have a budget of their own, and stay until others come.
+        builder.Services.AddSingleton(provider => new HeldMemory(provider.GetRequiredService<IOptions<LimitOptions>>(), () => pool.RentedBytes));
         builder.Services.AddLimits(builder.Configuration);
         builder.WebHost.ConfigureKestrel(listeners.Configure);
         builder.Services.Configure<SocketTransportOptions>(sockets => sockets.CreateBoundListenSocket = listeners.Bind);
@@ -192,7 +192,7 @@ internal static partial class NodeHost
         services.AddSingleton<PeerTraffic>();
         AddHosted<PeerConnections>(services);
         services.AddSingleton(provider => new HolderDirectory(
-            provider.GetRequiredService<TimeProvider>(), name => provider.GetRequiredService<RingSource>().Current.IndexOf(name) >= 0));
+            provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<RingSource>().Knows));
         services.AddSingleton<CallerStreams>();
         services.AddSingleton<IAnnounceHandler>(provider => provider.GetRequiredService<HolderDirectory>());
         services.AddHostedService<DirectorySweeper>();

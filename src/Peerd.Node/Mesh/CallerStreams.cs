@@ -35,7 +35,7 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics)
     public IDisposable Enter(string node, bool isLookup)
     {
         // The empty name stands for all that are no members.
-        var key = (rings.Current.IndexOf(node) >= 0 ? node : string.Empty, isLookup);
+        var key = (rings.Knows(node) ? node : string.Empty, isLookup);
         lock (_lock)
         {
             var open = _open.GetValueOrDefault(key);

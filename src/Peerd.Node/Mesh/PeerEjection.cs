@@ -20,6 +20,7 @@ internal sealed class PeerEjection(TimeProvider time)
 
     private readonly Lock _lock = new();
     private readonly HashSet<Digest> _contradicted = [];
+    private TimeSpan _contradictedSince;
     private TimeSpan _until = TimeSpan.MinValue;
     private int _ejections;
 
@@ -51,9 +52,14 @@ internal sealed class PeerEjection(TimeProvider time)
             if (_until != TimeSpan.MinValue && Now - _until > Forgiven)
             {
                 _ejections = 0;
+            }
+
+            if (Now - _contradictedSince > Forgiven)
+            {
                 _contradicted.Clear();
             }
 
+            _contradictedSince = _contradicted.Count == 0 ? Now : _contradictedSince;
             _contradicted.Add(content);
             if (!isProven && _contradicted.Count < ContradictedContents)
             {

@@ -56,7 +56,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
                     },
                 },
                 stop.Token);
-            for (var expected = lane.Expected;;)
+            for (var expected = lane.Expected; ;)
             {
                 if (allowance is not null)
                 {
@@ -110,7 +110,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
 
                 if (answer.Control?.Head is { } head && head.Size != layout.Size)
                 {
-                    return Broken(RangeOutcome.Corrupt($"the peer's content has {head.Size} bytes instead of {layout.Size}"));
+                    return Broken(RangeOutcome.Corrupt($"the peer's content has {head.Size} bytes instead of {layout.Size}") with { IsContradicted = true });
                 }
             }
 

@@ -16,6 +16,9 @@ internal sealed partial class RingSource(IMembershipSource membership, TimeProvi
     /// <summary>The newest ring, then each one that replaces it, until cancelled; slow readers miss rings in between, never the last.</summary>
     public IAsyncEnumerable<HashRing> WatchAsync(CancellationToken cancellationToken) => _rings.WatchAsync(cancellationToken);
 
+    /// <summary>Whether the name is a member's. Before the first list it may be.</summary>
+    public bool Knows(string node) => Current is var ring && (ring.Count == 0 || ring.IndexOf(node) >= 0);
+
     /// <summary>Whether members have come or gone, the first list counted, within this time.</summary>
     public bool HasChangedWithin(TimeSpan age) => time.GetElapsedTime(Interlocked.Read(ref _changedAt)) < age;
 

@@ -57,6 +57,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly DownloadServices _services;
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _stop = new();
+
+    // Asked of the source, it could not be had any more once that is disposed.
+    private readonly CancellationToken _stopping;
     private readonly TaskCompletionSource<SourceFailure?> _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<bool> _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _gaveUp = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -111,6 +114,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     public Download(DownloadServices services, Digest digest, OriginReference origin, bool isWhole)
     {
         _services = services;
+        _stopping = _stop.Token;
         Digest = digest;
         _trace = new DownloadTrace(digest);
         _origins = new ClientOrigins(origin);
@@ -190,10 +194,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
             _trace.Join();
             _link = _services.OpenLink(Digest, this);
-            Own(() => TickAsync(_stop.Token));
+            Own(() => TickAsync(_stopping));
             if (_origins.Current is { Credential: { } credential } origin && credential.Equals(CallerCredential.None))
             {
-                Own(() => AskForChallengeAsync(origin, _stop.Token));
+                Own(() => AskForChallengeAsync(origin, _stopping));
             }
         }
     }
@@ -630,7 +634,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         if (!_isProbing && _originFailure is null)
         {
             _isProbing = true;
-            Own(() => ProbeAsync(_stop.Token));
+            Own(() => ProbeAsync(_stopping));
         }
     }
 
@@ -748,7 +752,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         _early = null;
         LearnOrder([]);
-        Own(() => VerifyAsync(_stop.Token));
+        Own(() => VerifyAsync(_stopping));
         CarryOut();
         _opened.TrySetResult(null);
         return id;
@@ -826,7 +830,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             return;
         }
 
-        var cancel = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        var cancel = CancellationTokenSource.CreateLinkedTokenSource(_stopping);
         _requests.Add(id, cancel);
         Own(() => RunRequestAsync(id, cancel, run));
     }
@@ -1181,7 +1185,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>The whole does not match its digest. If all of it came from one peer, there is no doubt who sent wrong bytes.</summary>
+    /// <summary>
+    /// The whole does not match its digest. All of it came from one peer, if from one only: that may have been given them itself,
+    /// and have passed them on before it knew.
+    /// </summary>
     private void BlameOnlySender()
     {
         string? only;
@@ -1193,7 +1200,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         if (only is not null && _services.Peers.Find(only) is { } peer)
         {
             Log.PeerCorrupt(_services.Logger, only, Digest, "the whole does not match the digest, and nobody else sent any of it");
-            peer.Blame(Digest, isProven: true);
+            peer.Blame(Digest, isProven: false);
         }
     }
 
@@ -1234,7 +1241,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             if (!_reportScheduled && (fromOrigin || _machine.HasSegmentOf(piece)))
             {
                 _reportScheduled = true;
-                Own(() => ReportLaterAsync(_stop.Token));
+                Own(() => ReportLaterAsync(_stopping));
             }
 
             CarryOut();

@@ -61,6 +61,18 @@ public sealed class FacadeLoadTests
     }
 
     [Fact]
+    public void TryEnter_RefusedBefore_TakesNoPlaceFromOthers()
+    {
+        var options = Options.Create(new LimitOptions { Requests = "1" });
+        var load = new FacadeLoad(options, new HeldMemory(options));
+        Assert.True(load.TryEnter());
+        Assert.False(load.TryEnter());
+        load.Leave();
+
+        Assert.True(load.TryEnter());
+    }
+
+    [Fact]
     public void TryEnter_NoLimit_AlwaysHasRoom()
     {
         var options = Options.Create(new LimitOptions { Requests = "0" });

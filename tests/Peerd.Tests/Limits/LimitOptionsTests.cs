@@ -27,7 +27,15 @@ public sealed class LimitOptionsTests
     {
         var options = new LimitOptions
         {
-            Upload = "1KiB", Download = "fast", Origin = "-1", Memory = "1MiB", Requests = "-1", RequestsPerConnection = "x", MeshConnections = "0", MeshConnectionsPerAddress = "0", StreamsPerConnection = "1",
+            Upload = "1KiB",
+            Download = "fast",
+            Origin = "-1",
+            Memory = "1MiB",
+            Requests = "-1",
+            RequestsPerConnection = "x",
+            MeshConnections = "0",
+            MeshConnectionsPerAddress = "0",
+            StreamsPerConnection = "1",
             MetricsConnections = "70000",
         };
         const string Rate = "; allowed: 0 for no limit, or a size of 64KiB (a second) or more, such as 100MiB or 12500000 (bytes)";

@@ -63,4 +63,14 @@ public sealed class PeerEjectionTests
         Assert.True(_ejection.Corrupt(Digest.OfSha256([99]), isProven: false));
         Assert.True(_ejection.IsEjected);
     }
+
+    [Fact]
+    public void Corrupt_ContradictsOthersNowAndThen_IsStillAsked()
+    {
+        for (byte i = 1; i < 20; i++)
+        {
+            Assert.False(_ejection.Corrupt(Digest.OfSha256([i]), isProven: false));
+            _time.Advance(TimeSpan.FromMinutes(16));
+        }
+    }
 }
