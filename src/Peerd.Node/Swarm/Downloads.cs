@@ -67,13 +67,13 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
             {
                 entry.Users++;
                 entry.Download.AddClient(origin, isWhole);
-                return new DownloadUse(this, entry.Download, origin);
+                return new DownloadUse(this, entry, origin);
             }
 
             entry = new Entry(new Download(_services, digest, origin, isWhole)) { Users = 1 };
             _entries[digest] = entry;
             entry.Download.Start();
-            return new DownloadUse(this, entry.Download, origin);
+            return new DownloadUse(this, entry, origin);
         }
     }
 
@@ -159,21 +159,15 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
         await Task.WhenAll(closing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    internal void Leave(Download download, OriginReference origin)
+    /// <summary>A client is done. Others may go on with a download whose place another one has taken.</summary>
+    internal void Leave(Entry entry, OriginReference origin)
     {
-        download.RemoveClient(origin);
+        entry.Download.RemoveClient(origin);
         lock (_lock)
         {
-            if (_entries.TryGetValue(download.Digest, out var entry) && ReferenceEquals(entry.Download, download))
+            if (--entry.Users == 0)
             {
-                if (--entry.Users == 0)
-                {
-                    Own(() => CloseAsync(entry));
-                }
-            }
-            else
-            {
-                Own(() => download.DisposeAsync().AsTask());
+                Own(() => CloseAsync(entry));
             }
         }
     }
@@ -207,7 +201,8 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
         _closing.Add(Detached.Run(close));
     }
 
-    private sealed class Entry(Download download)
+    /// <summary>A download and how many use it.</summary>
+    internal sealed class Entry(Download download)
     {
         public Download Download { get; } = download;
 
@@ -216,11 +211,11 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
 }
 
 /// <summary>One use of a download. Dispose exactly once.</summary>
-internal sealed class DownloadUse(Downloads downloads, Download download, OriginReference origin) : IDisposable
+internal sealed class DownloadUse(Downloads downloads, Downloads.Entry entry, OriginReference origin) : IDisposable
 {
     private int _disposed;
 
-    public Download Download { get; } = download;
+    public Download Download => entry.Download;
 
     /// <summary>What came of this client's own way to the origin; null when it was not tried, or works.</summary>
     public SourceFailure? Failure => Download.FailureOf(origin);
@@ -229,7 +224,7 @@ internal sealed class DownloadUse(Downloads downloads, Download download, Origin
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)
         {
-            downloads.Leave(Download, origin);
+            downloads.Leave(entry, origin);
         }
     }
 }

@@ -1,6 +1,6 @@
 namespace Peerd.EndToEnd.Faults;
 
-/// <summary>Which tests run only when they are asked for: <c>./test.sh</c> leaves them out, <c>./test.sh faults</c> runs them all.</summary>
+/// <summary>Which tests run only when they are asked for: <c>./test.sh</c> leaves them out, <c>./test.sh faults</c> runs those of faults, <c>./test.sh e2e -trait Length=long</c> all of them.</summary>
 internal static class FaultTraits
 {
     /// <summary>Name of the trait.</summary>

@@ -24,6 +24,7 @@ public sealed class ProcessFaultTests : LabTest
     }
 
     [Fact]
+    [Trait(FaultTraits.Length, FaultTraits.Long)]
     public Task Read_HolderFrozenInTheMiddle_AllReadsFinish() => FailAsync(Role.Holder, isKilled: false);
 
     [Theory]

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
+using Peerd.EndToEnd.Faults;
 using Peerd.EndToEnd.Harness;
 using Peerd.EndToEnd.Harness.Otlp;
 
@@ -111,9 +112,9 @@ public sealed class TelemetryTests : LabTest
     }
 
     [Theory]
-    [InlineData(true, "grpc")]
+    [InlineData(true, "grpc", Traits = [FaultTraits.Length, FaultTraits.Long])]
     [InlineData(false, "grpc")]
-    [InlineData(false, "http")]
+    [InlineData(false, "http", Traits = [FaultTraits.Length, FaultTraits.Long])]
     public async Task Collector_DeadOrSilent_HarmsNothing(bool isDead, string protocol)
     {
         // Bound, the port is nobody else's; the system takes connections only for a socket that listens.

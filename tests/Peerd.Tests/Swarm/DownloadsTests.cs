@@ -1,0 +1,36 @@
+using Peerd.Contracts;
+using Peerd.Node.Origin;
+using Peerd.Node.Swarm;
+using Peerd.Tests.Hosting;
+
+namespace Peerd.Tests.Swarm;
+
+public sealed class DownloadsTests
+{
+    private const int Size = 300_000;
+
+    [Fact]
+    public async Task Leave_OthersUseADownloadWhosePlaceAnotherHasTaken_TheyGoOn()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(Size);
+        var downloads = mesh.Node.Get<Downloads>();
+        var origin = new OriginReference(TestNode.Registry, "library/test", OriginKind.Blob, sample.Digest.ToString());
+        var (first, second) = (downloads.Join(sample.Digest, origin, isWhole: true), downloads.Join(sample.Digest, origin, isWhole: true));
+        Assert.Same(first.Download, second.Download);
+        Assert.Null(await first.Download.OpenedAsync);
+        using (first.Download.AddReader(new ByteRange(0, Size), int.MaxValue))
+        {
+            Assert.True(await first.Download.FinishedAsync);
+        }
+
+        using var third = downloads.Join(sample.Digest, origin, isWhole: true);
+        Assert.NotSame(second.Download, third.Download);
+        first.Dispose();
+        await Task.WhenAny(second.Download.GaveUpAsync, Task.Delay(TimeSpan.FromMilliseconds(300), TestContext.Current.CancellationToken));
+        Assert.False(second.Download.GaveUpAsync.IsCompleted);
+
+        second.Dispose();
+        await second.Download.GaveUpAsync.WaitAsync(TestContext.Current.CancellationToken);
+    }
+}
