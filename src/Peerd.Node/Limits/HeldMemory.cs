@@ -4,8 +4,8 @@ using Peerd.Contracts;
 namespace Peerd.Node.Limits;
 
 /// <summary>
-/// How many bytes of contents are in memory, in buffers of whatever kind. What is under way is not cut off when they are too many:
-/// nothing new is begun until it has ended. Thread-safe.
+/// How many bytes of contents are in the buffers of what is under way, of whatever kind. When they are too many nothing is cut off,
+/// and nothing new is begun until enough has ended. Thread-safe.
 /// </summary>
 /// <param name="options">Has the limit.</param>
 /// <param name="others">Bytes in buffers of their own kind, beside those of <see cref="PooledBuffer"/>.</param>

@@ -28,8 +28,9 @@ internal sealed class LimitOptions
     public string RequestsPerConnection { get; set; } = "0";
 
     /// <summary>
-    /// Bytes of contents in memory, all buffers together, above which nothing new is begun: requests of local clients go the
-    /// way of <see cref="Requests"/>, other nodes are told that this one is busy. 0, or 16MiB and more; default 0.
+    /// Bytes of contents in the buffers of what is under way, all together, above which nothing new is begun: requests of local
+    /// clients go the way of <see cref="Requests"/>, other nodes are told that this one is busy. What the cache keeps in memory has
+    /// its own limit. 0, or 16MiB and more; default 0.
     /// </summary>
     public string Memory { get; set; } = "0";
 
@@ -42,7 +43,10 @@ internal sealed class LimitOptions
     /// <summary>Streams on one connection to the mesh listener, 16 to 4096. Default 256.</summary>
     public string StreamsPerConnection { get; set; } = "256";
 
-    /// <summary>Connections to the listener of metrics and probes at one time, 4 to 65536; more are closed at once. Default 128.</summary>
+    /// <summary>
+    /// Connections to the listener of metrics and probes at one time, 4 to 65536, an eighth of them (4 at least) of one IP
+    /// address, this machine's loopback addresses aside; more are closed at once. Default 128.
+    /// </summary>
     public string MetricsConnections { get; set; } = "128";
 
     internal long UploadValue => Bytes(Upload);

@@ -89,7 +89,11 @@ public sealed class MetricsTests
         const int Chunk = 4 * MiB;
         await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Blobs:ReadAhead=0"]);
         var sample = mesh.Blob(9 * MiB);
+
+        // Counted when all else of a request is over.
+        using var requests = Collect(mesh.Node, FacadeMetrics.RequestsName);
         Assert.Equal(Chunk, (await ReadAsync(0, Chunk - 1)).Length);
+        await requests.WaitForMeasurementsAsync(1, Wait.Longest);
         mesh.Registry.Intercept = context =>
         {
             // The mesh asks for whole frames.
@@ -103,8 +107,7 @@ public sealed class MetricsTests
 
         Assert.True(sample.Bytes.AsSpan(0, 9_000_000).SequenceEqual(bytes));
 
-        await reads.WaitForMeasurementsAsync(1, Wait.Longest);
-        await Task.Delay(50);
+        await requests.WaitForMeasurementsAsync(2, Wait.Longest);
         Assert.Equal("origin 1", Assert.Single(reads.GetMeasurementSnapshot().Select(read => $"{read.Tags["source"]} {read.Value}")));
 
         async Task<byte[]> ReadAsync(long first, long last)
