@@ -21,8 +21,12 @@ internal sealed class PeerConnections(
     Bandwidth bandwidth,
     TimeProvider time) : BackgroundService
 {
+    /// <summary>How far this node's list of members may be behind that of a node which names one to it.</summary>
+    public static readonly TimeSpan NewcomerPatience = TimeSpan.FromSeconds(3);
+
     private readonly ConcurrentDictionary<string, Peer> _peers = new(StringComparer.Ordinal);
     private readonly Lock _updating = new();
+    private volatile HashSet<string> _left = new(StringComparer.Ordinal);
     private bool _disposed;
 
     /// <summary>All peers of the moment, in no order.</summary>
@@ -40,6 +44,13 @@ internal sealed class PeerConnections(
         Update(rings.Current.Members);
         return _peers.GetValueOrDefault(name);
     }
+
+    /// <summary>
+    /// The same for a name that another node told. Lists of members do not change everywhere at once, so a name that is
+    /// not known here may be a member's in a moment; one that has just left is none.
+    /// </summary>
+    public ValueTask<Peer?> FindSoonAsync(string name, CancellationToken cancellationToken) =>
+        Find(name) is { } peer ? new(peer) : name == self.Name || _left.Contains(name) ? new((Peer?)null) : new(WaitForAsync(name, cancellationToken));
 
     public override void Dispose()
     {
@@ -64,6 +75,27 @@ internal sealed class PeerConnections(
         }
     }
 
+    private async Task<Peer?> WaitForAsync(string name, CancellationToken cancellationToken)
+    {
+        using var patience = new CancellationTokenSource(NewcomerPatience, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
+        try
+        {
+            await foreach (var ring in rings.WatchAsync(either.Token))
+            {
+                if (ring.IndexOf(name) >= 0)
+                {
+                    return Find(name);
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+
+        return null;
+    }
+
     private void Update(MemberList list)
     {
         lock (_updating)
@@ -74,6 +106,11 @@ internal sealed class PeerConnections(
             }
 
             var members = list.Members.Where(member => member.Name != self.Name).ToDictionary(member => member.Name, StringComparer.Ordinal);
+            if (_peers.Keys.Where(name => !members.ContainsKey(name)).ToHashSet(StringComparer.Ordinal) is { Count: > 0 } left)
+            {
+                _left = left;
+            }
+
             foreach (var (name, peer) in _peers)
             {
                 if (!members.TryGetValue(name, out var member) || !member.Address.Equals(peer.Member.Address))

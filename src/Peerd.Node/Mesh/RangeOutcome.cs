@@ -36,6 +36,8 @@ internal readonly record struct RangeOutcome(RangeOutcomeKind Kind, IReadOnlyLis
 
     public static readonly RangeOutcome NotAMember = new(RangeOutcomeKind.NotAMember, [], "not a member");
 
+    public static readonly RangeOutcome Cancelled = new(RangeOutcomeKind.Cancelled, []);
+
     public static RangeOutcome Failed(string error) => new(RangeOutcomeKind.Failed, [], error);
 
     public static RangeOutcome Corrupt(string error) => new(RangeOutcomeKind.Corrupt, [], error);

@@ -119,11 +119,11 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            return Broken(new RangeOutcome(RangeOutcomeKind.Cancelled, []));
+            return Broken(RangeOutcome.Cancelled);
         }
         catch (Exception e) when (e is RpcException or IOException && cancellationToken.IsCancellationRequested)
         {
-            return Broken(new RangeOutcome(RangeOutcomeKind.Cancelled, []));
+            return Broken(RangeOutcome.Cancelled);
         }
         catch (Exception e) when (allowance is { IsSlow: true } && e is RpcException or IOException)
         {

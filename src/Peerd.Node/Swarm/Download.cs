@@ -864,8 +864,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var request = new RangeRequest(Digest, layout, ByteRange.FromBounds(start, end), Wait: fetch.IsAssigned, TellPieces: !fetch.IsAssigned, Ahead: UrgencyOf(fetch.First, fetch.Count) == Urgency.Ahead);
         using var step = start < end ? BeginFetch(fetch.Node, request.Range) : null;
         var outcome = start == end ? RangeOutcome.Complete
-            : _services.Peers.Find(fetch.Node) is { } peer ? await peer.FetchAsync(request, new Sink(this, fetch.Id, fetch.Node), cancellationToken)
-            : RangeOutcome.NotAMember;
+            : await _services.Peers.FindSoonAsync(fetch.Node, cancellationToken) is { } peer ? await peer.FetchAsync(request, new Sink(this, fetch.Id, fetch.Node), cancellationToken)
+            : cancellationToken.IsCancellationRequested ? RangeOutcome.Cancelled : RangeOutcome.NotAMember;
         step?.SetTag(Traces.Outcome, MeshMetrics.LabelOf(outcome.Kind));
         Note(fetch.Node, outcome);
         lock (_lock)
@@ -945,7 +945,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
         try
         {
-            if (_services.Peers.Find(node) is { } peer)
+            if (await _services.Peers.FindSoonAsync(node, either.Token) is { } peer)
             {
                 outcome = await peer.FetchAsync(new RangeRequest(Digest, layout, range, Urgent: true), new Sink(this, id, node), either.Token);
                 outcome = outcome.Kind == RangeOutcomeKind.Cancelled && patience.IsCancellationRequested ? RangeOutcome.Failed("too slow for a reader that waits") : outcome;

@@ -1,3 +1,4 @@
+using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Mesh;
@@ -27,7 +28,9 @@ public sealed class AnnounceTests
     public async Task Remove_FromTheCache_IsWithdrawnFromTheOwner()
     {
         await using var mesh = await TestMesh.StartAsync(nodes: 2);
-        var sample = mesh.BlobOwnedBy(300_000, mesh.Nodes[0].Name);
+
+        // Of a smaller one the owner keeps a copy, and gives it back to the replica.
+        var sample = mesh.BlobOwnedBy((int)SmallCopies.MaxSize + 1, mesh.Nodes[0].Name);
         sample.WriteAll(mesh.Nodes[1].Cache);
         await Wait.UntilAsync(() => mesh.Nodes[0].Directory.Find(sample.Digest, mesh.Nodes[1].Name) is { Complete: true }, "the owner knows the holder");
 

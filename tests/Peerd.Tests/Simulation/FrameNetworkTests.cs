@@ -199,7 +199,7 @@ public sealed class FrameNetworkTests
         Assert.Equal(3, first.Count);
     }
 
-    // A flow that waits for its receiver misses turns at its sender, so a single one may get half as much again or half as little.
+    // A flow that waits for its receiver misses turns at its sender, so one among many may get less than its share, and another that much more.
     [Fact]
     public void Send_AnyFlows_GetAboutTheirMaxMinShare() =>
         (from senders in Gen.Double[100, 1000].Array[2, 6]
@@ -217,7 +217,7 @@ public sealed class FrameNetworkTests
                 transfers.Run(Seconds);
 
                 var shares = MaxMin(plan.senders, plan.receivers, plan.pairs);
-                Assert.All(flows.Zip(shares), pair => Assert.InRange(pair.First.Count / Seconds, 0.5 * pair.Second, 1.5 * pair.Second));
+                Assert.All(flows.Zip(shares), pair => Assert.InRange(pair.First.Count / Seconds, 0.4 * pair.Second, 2 * pair.Second));
                 Assert.InRange(flows.Sum(flow => flow.Count) / Seconds, 0.93 * shares.Sum(), 1.08 * shares.Sum());
             },
             iter: 100);
