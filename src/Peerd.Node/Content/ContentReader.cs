@@ -49,7 +49,7 @@ internal sealed class ContentReader(PieceCache cache, Downloads downloads, Serve
             var content = use.Download.Content;
             var bytes = range?.Invoke(content.Size) ?? new ByteRange(0, content.Size);
             var ahead = range is null ? int.MaxValue : Math.Max(2, RangeAheadBytes / content.Layout.PieceSize);
-            var reader = use.Download.AddReader(bytes, ahead);
+            var reader = use.AddReader(bytes, ahead);
             return new ContentReading(FactsOf(content), cache.Open(request.Digest, content.Size, mediaType: null), use, reader, rejoin: null, served, time);
         }
         catch

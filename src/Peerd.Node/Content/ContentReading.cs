@@ -24,7 +24,7 @@ internal sealed class ContentReading(
     public ContentFacts? Failure => _use?.Failure is { } failure ? ContentReader.FactsOf(failure) : null;
 
     public async Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken) =>
-        lease!.Content.IsVerified || (_use is { } current && await current.Download.FinishedAsync.WaitAsync(cancellationToken));
+        lease!.Content.IsVerified || (_use is { } current && await IsFinishedRightAsync(current.Download.FinishedAsync, cancellationToken));
 
     public Task<CopyOutcome> CopyToAsync(PipeWriter destination, ByteRange range, CancellationToken cancellationToken) =>
         CopyAsync(destination, range, isServed: true, cancellationToken);
@@ -104,7 +104,7 @@ internal sealed class ContentReading(
         var readable = int.MaxValue;
         if (end == layout.Size && _use is { } current)
         {
-            await current.Download.WaitReadableAsync(frame, cancellationToken);
+            await current.Download.WaitReadableAsync(frame, _reader!, cancellationToken);
             readable = current.Download.ReadableFrames;
         }
 
@@ -144,7 +144,7 @@ internal sealed class ContentReading(
 
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var arrived = _use!.Download.WaitForFrameAsync(frame, either.Token).AsTask();
-        await Task.WhenAny(arrived, _use.Download.GaveUpAsync);
+        await Task.WhenAny(arrived, _use.Download.GaveUpAsync, _reader!.RefusedAsync);
         if (!arrived.IsCompletedSuccessfully)
         {
             await either.CancelAsync();
@@ -154,6 +154,12 @@ internal sealed class ContentReading(
 
         // From memory it may be gone again by now.
         return arrived.IsCompletedSuccessfully || content.HasFrame(frame);
+    }
+
+    private async Task<bool> IsFinishedRightAsync(Task<bool> finished, CancellationToken cancellationToken)
+    {
+        await Task.WhenAny(finished, _reader!.RefusedAsync).WaitAsync(cancellationToken);
+        return finished.IsCompleted && await finished;
     }
 
     /// <summary>A content that was whole has lost a frame, or was read while it was whole: somebody must fetch it again.</summary>
@@ -167,7 +173,7 @@ internal sealed class ContentReading(
                 return false;
             }
 
-            _reader = _use.Download.AddReader(ByteRange.FromBounds(content.Layout.Frame(frame).Offset, content.Size), int.MaxValue);
+            _reader = _use.AddReader(ByteRange.FromBounds(content.Layout.Frame(frame).Offset, content.Size), int.MaxValue);
         }
 
         // A content that was removed and fetched anew is another object; this reading can't go on with it.

@@ -170,11 +170,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     public int ReadableFrames => Content.KeepsInMemory && !_finished.Task.IsCompleted ? Volatile.Read(ref _verifiedFrames) : int.MaxValue;
 
     /// <summary>Waits until a frame may be read in order, or nothing more comes.</summary>
-    public async ValueTask WaitReadableAsync(int frame, CancellationToken cancellationToken)
+    public async ValueTask WaitReadableAsync(int frame, DownloadReader reader, CancellationToken cancellationToken)
     {
-        for (var moved = Moved; ReadableFrames <= frame && !_gaveUp.Task.IsCompleted; moved = Moved)
+        for (var moved = Moved; ReadableFrames <= frame && !_gaveUp.Task.IsCompleted && !reader.RefusedAsync.IsCompleted; moved = Moved)
         {
-            await Task.WhenAny(moved, _gaveUp.Task).WaitAsync(cancellationToken);
+            await Task.WhenAny(moved, _gaveUp.Task, reader.RefusedAsync).WaitAsync(cancellationToken);
         }
     }
 
@@ -284,12 +284,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>Registers a reader; only after <see cref="OpenedAsync"/>. Dispose it to say that it needs nothing more.</summary>
-    public DownloadReader AddReader(ByteRange range, int aheadPieces)
+    /// <summary>Registers a reader of a client that would read it there; only after <see cref="OpenedAsync"/>. Dispose it to say that it needs nothing more.</summary>
+    public DownloadReader AddReader(OriginReference origin, ByteRange range, int aheadPieces)
     {
         lock (_lock)
         {
-            var reader = new DownloadReader(this, Content.Layout, range, aheadPieces);
+            var reader = new DownloadReader(this, Content.Layout, origin, range, aheadPieces);
             _readers.Add(reader);
             DemandsChanged();
             return reader;
@@ -718,7 +718,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         if (pieces > 0)
         {
-            await ReadBodyAsync(response, origin, id, 0, pieces, layout.Piece(pieces - 1).End, cancellationToken);
+            await ReadBodyAsync(response, origin, new DownloadAction.FetchFromOrigin(id, 0, pieces, IsGranted: true), missing: 0, layout.Piece(pieces - 1).End, cancellationToken);
         }
     }
 
@@ -981,15 +981,22 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         var content = Content;
         var layout = content.Layout;
-        var origin = CurrentOrigin();
         var end = layout.Piece(read.First + read.Count - 1).End;
         var start = FirstMissing(content, layout.Piece(read.First).Offset, end);
         if (start >= end)
         {
-            Ended(read.Id, read.First, read.Count, origin, failure: null);
+            Ended(read, layout.PieceAt(start - 1), origin: null, failure: null);
             return;
         }
 
+        var missing = layout.PieceAt(start);
+        if (WayFor(missing, read.First + read.Count) is not var (origin, stop))
+        {
+            Ended(read, missing, origin: null, new SourceFailure(HttpStatusCode.BadGateway, "who wants this may not read it from the origin"));
+            return;
+        }
+
+        end = layout.Piece(stop - 1).End;
         var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : ByteRange.FromBounds(start, end);
         using var step = _trace.Step("read", ActivityKind.Internal)?.SetTag(Traces.Offset, start).SetTag(Traces.Length, end - start);
         OriginResponse response;
@@ -999,7 +1006,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
         catch (OperationCanceledException)
         {
-            Ended(read.Id, read.First, read.Count, origin, failure: null);
+            Ended(read, missing, origin, failure: null);
             throw;
         }
 
@@ -1007,7 +1014,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             if (response.Outcome != OriginOutcome.Ok)
             {
-                Ended(read.Id, read.First, read.Count, origin, SourceFailure.Of(response));
+                Ended(read, missing, origin, SourceFailure.Of(response));
                 return;
             }
 
@@ -1018,15 +1025,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     Disagree($"the origin's content has {size} bytes instead of {content.Size}");
                 }
 
-                Ended(read.Id, read.First, read.Count, origin, _originFailure);
+                Ended(read, missing, origin, _originFailure);
                 return;
             }
 
-            await ReadBodyAsync(response, origin, read.Id, read.First, read.Count, end, cancellationToken);
+            await ReadBodyAsync(response, origin, read, missing, end, cancellationToken);
         }
     }
 
-    private async Task ReadBodyAsync(OriginResponse response, OriginReference origin, int id, int first, int count, long end, CancellationToken cancellationToken)
+    private async Task ReadBodyAsync(OriginResponse response, OriginReference origin, DownloadAction.FetchFromOrigin read, int missing, long end, CancellationToken cancellationToken)
     {
         var frames = 0;
         var answered = Now;
@@ -1055,7 +1062,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
         finally
         {
-            Ended(id, first, count, origin, failure);
+            Ended(read, missing, origin, failure);
         }
     }
 
@@ -1074,17 +1081,24 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    private void Ended(int id, int first, int count, OriginReference origin, SourceFailure? failure)
+    /// <summary>A read from the origin has ended.</summary>
+    /// <param name="read">What was to be read.</param>
+    /// <param name="missing">The first piece of it that was missing.</param>
+    /// <param name="origin">The way that was taken; null when none was.</param>
+    /// <param name="failure">Why it did not work.</param>
+    private void Ended(DownloadAction.FetchFromOrigin read, int missing, OriginReference? origin, SourceFailure? failure)
     {
         lock (_lock)
         {
-            MarkIncoming(first, count, isIncoming: false);
-            if (failure is null)
+            MarkIncoming(read.First, read.Count, isIncoming: false);
+            if (origin is not null && failure is null)
             {
                 _origins.Worked(origin);
             }
-            else if (_origins.Failed(origin, failure))
+            else if (failure is not null && (origin is null || _origins.Failed(origin, failure))
+                && (_origins.For(way => IsWanted(missing, way), mayBeTried: false) is not null || (failure.RetryAfter is null && TryRefuse(missing))))
             {
+                // Others read on; a pause that the origin asks for is for all of them.
                 failure = null;
             }
 
@@ -1093,9 +1107,53 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 (_originFailure, _originFailedAt) = (failure, Now);
             }
 
-            _machine!.OriginRequestEnded(id, failure is null, TimeSpan.FromMilliseconds(PauseOf(failure)), Now);
+            _machine!.OriginRequestEnded(read.Id, failure is null, TimeSpan.FromMilliseconds(PauseOf(failure)), Now);
             CarryOut();
         }
+    }
+
+    /// <summary>
+    /// The way to the origin for a piece, and the piece before which it ends: what one client brought is used for what that
+    /// client wants and no further. Null when who wants the piece knows none.
+    /// </summary>
+    private (OriginReference Origin, int Stop)? WayFor(int piece, int end)
+    {
+        lock (_lock)
+        {
+            if (_origins.For(way => IsWanted(piece, way)) is not { } origin)
+            {
+                return null;
+            }
+
+            var stop = piece + 1;
+            while (stop < end && (!ClientOrigins.IsSecret(origin) || IsWanted(stop, origin)))
+            {
+                stop++;
+            }
+
+            return (origin, stop);
+        }
+    }
+
+    /// <summary>A client that would read it there wants the piece.</summary>
+    private bool IsWanted(int piece, OriginReference way) =>
+        _readers.Exists(reader => reader.Origin.Equals(way) && reader.Wants(piece, 1)) || (way.Given is not null && IsInBackground(piece));
+
+    // What is fetched ahead is for those who read bit by bit at URLs that they bring.
+    private bool IsInBackground(int piece) => _background.Any(demand => demand.Position <= piece && piece < demand.End);
+
+    /// <summary>Readers that want a piece which they have no way to: others may read on. False when it is wanted all the same.</summary>
+    private bool TryRefuse(int piece)
+    {
+        if (IsInBackground(piece))
+        {
+            return false;
+        }
+
+        _readers.FindAll(reader => reader.Wants(piece, 1)).ForEach(reader => reader.Refuse());
+        _readers.RemoveAll(reader => reader.RefusedAsync.IsCompleted);
+        DemandsChanged();
+        return true;
     }
 
     /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>

@@ -19,7 +19,7 @@ public sealed class DownloadsTests
         var (first, second) = (downloads.Join(sample.Digest, origin, isWhole: true), downloads.Join(sample.Digest, origin, isWhole: true));
         Assert.Same(first.Download, second.Download);
         Assert.Null(await first.Download.OpenedAsync);
-        using (first.Download.AddReader(new ByteRange(0, Size), int.MaxValue))
+        using (first.AddReader(new ByteRange(0, Size), int.MaxValue))
         {
             Assert.True(await first.Download.FinishedAsync);
         }
