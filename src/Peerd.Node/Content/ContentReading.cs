@@ -24,7 +24,7 @@ internal sealed class ContentReading(
     public ContentFacts? Failure => _use?.Failure is { } failure ? ContentReader.FactsOf(failure) : null;
 
     public async Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken) =>
-        lease!.Content.IsVerified || (_use is { } current && await IsFinishedRightAsync(current.Download.FinishedAsync, cancellationToken));
+        lease!.Content.IsVerified || (_use is { } current && await current.Download.FinishedAsync.WaitAsync(cancellationToken));
 
     public Task<CopyOutcome> CopyToAsync(PipeWriter destination, ByteRange range, CancellationToken cancellationToken) =>
         CopyAsync(destination, range, isServed: true, cancellationToken);
@@ -102,9 +102,10 @@ internal sealed class ContentReading(
 
         var frame = layout.FrameAt(offset);
         var readable = int.MaxValue;
-        if (end == layout.Size && _use is { } current)
+        if (_reader is { NeedsWhole: true } && _use is { } current)
         {
-            await current.Download.WaitReadableAsync(frame, _reader!, cancellationToken);
+            // Of one that is not near the end yet nobody hashes what is before it.
+            await current.Download.WaitReadableAsync(frame, cancellationToken);
             readable = current.Download.ReadableFrames;
         }
 
@@ -144,7 +145,7 @@ internal sealed class ContentReading(
 
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var arrived = _use!.Download.WaitForFrameAsync(frame, either.Token).AsTask();
-        await Task.WhenAny(arrived, _use.Download.GaveUpAsync, _reader!.RefusedAsync);
+        await Task.WhenAny(arrived, _use.Download.GaveUpAsync);
         if (!arrived.IsCompletedSuccessfully)
         {
             await either.CancelAsync();
@@ -154,12 +155,6 @@ internal sealed class ContentReading(
 
         // From memory it may be gone again by now.
         return arrived.IsCompletedSuccessfully || content.HasFrame(frame);
-    }
-
-    private async Task<bool> IsFinishedRightAsync(Task<bool> finished, CancellationToken cancellationToken)
-    {
-        await Task.WhenAny(finished, _reader!.RefusedAsync).WaitAsync(cancellationToken);
-        return finished.IsCompleted && await finished;
     }
 
     /// <summary>A content that was whole has lost a frame, or was read while it was whole: somebody must fetch it again.</summary>

@@ -21,12 +21,14 @@ internal sealed class PeerConnections(
     Bandwidth bandwidth,
     TimeProvider time) : BackgroundService
 {
-    /// <summary>How far this node's list of members may be behind that of a node which names one to it.</summary>
-    public static readonly TimeSpan NewcomerPatience = TimeSpan.FromSeconds(3);
+    /// <summary>How far this node's list of members may be behind that of a node which names one to it; such a node may be as far behind.</summary>
+    public static readonly TimeSpan ListsDiffer = TimeSpan.FromSeconds(2);
+
+    private static readonly TimeSpan LeftMemory = TimeSpan.FromMinutes(1);
 
     private readonly ConcurrentDictionary<string, Peer> _peers = new(StringComparer.Ordinal);
     private readonly Lock _updating = new();
-    private volatile HashSet<string> _left = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, long> _left = new(StringComparer.Ordinal);
     private bool _disposed;
 
     /// <summary>All peers of the moment, in no order.</summary>
@@ -50,7 +52,7 @@ internal sealed class PeerConnections(
     /// not known here may be a member's in a moment; one that has just left is none.
     /// </summary>
     public ValueTask<Peer?> FindSoonAsync(string name, CancellationToken cancellationToken) =>
-        Find(name) is { } peer ? new(peer) : name == self.Name || _left.Contains(name) ? new((Peer?)null) : new(WaitForAsync(name, cancellationToken));
+        Find(name) is { } peer ? new(peer) : name == self.Name || HasJustLeft(name) ? new((Peer?)null) : new(WaitForAsync(name, cancellationToken));
 
     public override void Dispose()
     {
@@ -75,9 +77,11 @@ internal sealed class PeerConnections(
         }
     }
 
+    private bool HasJustLeft(string name) => _left.TryGetValue(name, out var at) && time.GetElapsedTime(at) < LeftMemory;
+
     private async Task<Peer?> WaitForAsync(string name, CancellationToken cancellationToken)
     {
-        using var patience = new CancellationTokenSource(NewcomerPatience, time);
+        using var patience = new CancellationTokenSource(ListsDiffer, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
         try
         {
@@ -106,14 +110,20 @@ internal sealed class PeerConnections(
             }
 
             var members = list.Members.Where(member => member.Name != self.Name).ToDictionary(member => member.Name, StringComparer.Ordinal);
-            if (_peers.Keys.Where(name => !members.ContainsKey(name)).ToHashSet(StringComparer.Ordinal) is { Count: > 0 } left)
+            foreach (var name in _left.Keys.Where(name => members.ContainsKey(name) || !HasJustLeft(name)))
             {
-                _left = left;
+                _left.TryRemove(name, out _);
             }
 
             foreach (var (name, peer) in _peers)
             {
-                if (!members.TryGetValue(name, out var member) || !member.Address.Equals(peer.Member.Address))
+                var member = members.GetValueOrDefault(name);
+                if (member is null)
+                {
+                    _left[name] = time.GetTimestamp();
+                }
+
+                if (member is null || !member.Address.Equals(peer.Member.Address))
                 {
                     _peers.TryRemove(name, out _);
                     traffic.Forget(name);

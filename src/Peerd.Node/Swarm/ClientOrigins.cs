@@ -5,8 +5,7 @@ namespace Peerd.Node.Swarm;
 
 /// <summary>
 /// The ways to the origin that the clients of one download know, in the order in which they are tried; never empty. A
-/// client's credential goes with the client and is used for what that client wants, and each client is told what came of
-/// its own way only. Not thread-safe.
+/// client's credential goes with the client, and each client is told what came of its own way only. Not thread-safe.
 /// </summary>
 internal sealed class ClientOrigins
 {
@@ -21,16 +20,8 @@ internal sealed class ClientOrigins
     /// <summary>The one to be tried now.</summary>
     public OriginReference Current => (_all.Find(static way => !way.IsTried) ?? _all[0]).Reference;
 
-    /// <summary>
-    /// The one to be tried now for a part of the content; null when there is none.
-    /// </summary>
-    /// <param name="isWanted">Whether a client that knows this way wants some of the part: only then its secrets may be used.</param>
-    /// <param name="mayBeTried">One that did not work is better than none.</param>
-    public OriginReference? For(Func<OriginReference, bool> isWanted, bool mayBeTried = true)
-    {
-        var usable = _all.FindAll(way => !IsSecret(way.Reference) || isWanted(way.Reference));
-        return (usable.Find(static way => !way.IsTried) ?? (mayBeTried ? usable.FirstOrDefault() : null))?.Reference;
-    }
+    /// <summary>The one to be tried now for a part of the content: another than those of the clients that want the part only when none of theirs works.</summary>
+    public OriginReference For(Func<OriginReference, bool> isWanted) => _all.Find(way => !way.IsTried && isWanted(way.Reference))?.Reference ?? Current;
 
     /// <summary>A client comes; false when its way is among them already.</summary>
     public bool Join(OriginReference reference)
@@ -113,8 +104,7 @@ internal sealed class ClientOrigins
     private static bool IsFinal(SourceFailure? failure) =>
         failure?.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound;
 
-    /// <summary>It holds what one client brought, and nobody else may use.</summary>
-    public static bool IsSecret(OriginReference reference) => reference.Credential?.Authorization is not null;
+    private static bool IsSecret(OriginReference reference) => reference.Credential?.Authorization is not null;
 
     private Way? Find(OriginReference reference) => _all.Find(way => way.Reference.Equals(reference));
 

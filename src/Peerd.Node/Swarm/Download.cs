@@ -170,11 +170,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     public int ReadableFrames => Content.KeepsInMemory && !_finished.Task.IsCompleted ? Volatile.Read(ref _verifiedFrames) : int.MaxValue;
 
     /// <summary>Waits until a frame may be read in order, or nothing more comes.</summary>
-    public async ValueTask WaitReadableAsync(int frame, DownloadReader reader, CancellationToken cancellationToken)
+    public async ValueTask WaitReadableAsync(int frame, CancellationToken cancellationToken)
     {
-        for (var moved = Moved; ReadableFrames <= frame && !_gaveUp.Task.IsCompleted && !reader.RefusedAsync.IsCompleted; moved = Moved)
+        for (var moved = Moved; ReadableFrames <= frame && !_gaveUp.Task.IsCompleted; moved = Moved)
         {
-            await Task.WhenAny(moved, _gaveUp.Task, reader.RefusedAsync).WaitAsync(cancellationToken);
+            await Task.WhenAny(moved, _gaveUp.Task).WaitAsync(cancellationToken);
         }
     }
 
@@ -718,7 +718,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         if (pieces > 0)
         {
-            await ReadBodyAsync(response, origin, new DownloadAction.FetchFromOrigin(id, 0, pieces, IsGranted: true), missing: 0, layout.Piece(pieces - 1).End, cancellationToken);
+            await ReadBodyAsync(response, origin, new DownloadAction.FetchFromOrigin(id, 0, pieces, IsGranted: true), layout.Piece(pieces - 1).End, cancellationToken);
         }
     }
 
@@ -864,7 +864,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var request = new RangeRequest(Digest, layout, ByteRange.FromBounds(start, end), Wait: fetch.IsAssigned, TellPieces: !fetch.IsAssigned, Ahead: UrgencyOf(fetch.First, fetch.Count) == Urgency.Ahead);
         using var step = start < end ? BeginFetch(fetch.Node, request.Range) : null;
         var outcome = start == end ? RangeOutcome.Complete
-            : await _services.Peers.FindSoonAsync(fetch.Node, cancellationToken) is { } peer ? await peer.FetchAsync(request, new Sink(this, fetch.Id, fetch.Node), cancellationToken)
+            : await FindPeerAsync(fetch, cancellationToken) is { } peer ? await peer.FetchAsync(request, new Sink(this, fetch.Id, fetch.Node), cancellationToken)
             : cancellationToken.IsCancellationRequested ? RangeOutcome.Cancelled : RangeOutcome.NotAMember;
         step?.SetTag(Traces.Outcome, MeshMetrics.LabelOf(outcome.Kind));
         Note(fetch.Node, outcome);
@@ -873,6 +873,18 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             _machine!.PeerRequestEnded(fetch.Id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
             CarryOut();
         }
+    }
+
+    /// <summary>An owner whose list is newer than this node's may name one that is a member here in a moment. It is not the one that is slow then.</summary>
+    private async ValueTask<Mesh.Peer?> FindPeerAsync(DownloadAction.FetchFromPeer fetch, CancellationToken cancellationToken)
+    {
+        var finding = _services.Peers.FindSoonAsync(fetch.Node, cancellationToken);
+        if (!finding.IsCompleted)
+        {
+            PeerWaits(fetch.Id);
+        }
+
+        return await finding;
     }
 
     private Activity? BeginFetch(string node, ByteRange range, ActivityContext reader = default) =>
@@ -945,7 +957,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
         try
         {
-            if (await _services.Peers.FindSoonAsync(node, either.Token) is { } peer)
+            if (_services.Peers.Find(node) is { } peer)
             {
                 outcome = await peer.FetchAsync(new RangeRequest(Digest, layout, range, Urgent: true), new Sink(this, id, node), either.Token);
                 outcome = outcome.Kind == RangeOutcomeKind.Cancelled && patience.IsCancellationRequested ? RangeOutcome.Failed("too slow for a reader that waits") : outcome;
@@ -985,17 +997,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var start = FirstMissing(content, layout.Piece(read.First).Offset, end);
         if (start >= end)
         {
-            Ended(read, layout.PieceAt(start - 1), origin: null, failure: null);
+            Ended(read, CurrentOrigin(), failure: null);
             return;
         }
 
-        var missing = layout.PieceAt(start);
-        if (WayFor(missing, read.First + read.Count) is not var (origin, stop))
-        {
-            Ended(read, missing, origin: null, new SourceFailure(HttpStatusCode.BadGateway, "who wants this may not read it from the origin"));
-            return;
-        }
-
+        var (origin, stop) = WayFor(layout.PieceAt(start), read.First + read.Count);
         end = layout.Piece(stop - 1).End;
         var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : ByteRange.FromBounds(start, end);
         using var step = _trace.Step("read", ActivityKind.Internal)?.SetTag(Traces.Offset, start).SetTag(Traces.Length, end - start);
@@ -1006,7 +1012,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
         catch (OperationCanceledException)
         {
-            Ended(read, missing, origin, failure: null);
+            Ended(read, origin, failure: null);
             throw;
         }
 
@@ -1014,7 +1020,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             if (response.Outcome != OriginOutcome.Ok)
             {
-                Ended(read, missing, origin, SourceFailure.Of(response));
+                Ended(read, origin, SourceFailure.Of(response));
                 return;
             }
 
@@ -1025,15 +1031,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     Disagree($"the origin's content has {size} bytes instead of {content.Size}");
                 }
 
-                Ended(read, missing, origin, _originFailure);
+                Ended(read, origin, _originFailure);
                 return;
             }
 
-            await ReadBodyAsync(response, origin, read, missing, end, cancellationToken);
+            await ReadBodyAsync(response, origin, read, end, cancellationToken);
         }
     }
 
-    private async Task ReadBodyAsync(OriginResponse response, OriginReference origin, DownloadAction.FetchFromOrigin read, int missing, long end, CancellationToken cancellationToken)
+    private async Task ReadBodyAsync(OriginResponse response, OriginReference origin, DownloadAction.FetchFromOrigin read, long end, CancellationToken cancellationToken)
     {
         var frames = 0;
         var answered = Now;
@@ -1062,7 +1068,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
         finally
         {
-            Ended(read, missing, origin, failure);
+            Ended(read, origin, failure);
         }
     }
 
@@ -1081,24 +1087,17 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>A read from the origin has ended.</summary>
-    /// <param name="read">What was to be read.</param>
-    /// <param name="missing">The first piece of it that was missing.</param>
-    /// <param name="origin">The way that was taken; null when none was.</param>
-    /// <param name="failure">Why it did not work.</param>
-    private void Ended(DownloadAction.FetchFromOrigin read, int missing, OriginReference? origin, SourceFailure? failure)
+    private void Ended(DownloadAction.FetchFromOrigin read, OriginReference origin, SourceFailure? failure)
     {
         lock (_lock)
         {
             MarkIncoming(read.First, read.Count, isIncoming: false);
-            if (origin is not null && failure is null)
+            if (failure is null)
             {
                 _origins.Worked(origin);
             }
-            else if (failure is not null && (origin is null || _origins.Failed(origin, failure))
-                && (_origins.For(way => IsWanted(missing, way), mayBeTried: false) is not null || (failure.RetryAfter is null && TryRefuse(missing))))
+            else if (_origins.Failed(origin, failure))
             {
-                // Others read on; a pause that the origin asks for is for all of them.
                 failure = null;
             }
 
@@ -1113,20 +1112,21 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     }
 
     /// <summary>
-    /// The way to the origin for a piece, and the piece before which it ends: what one client brought is used for what that
-    /// client wants and no further. Null when who wants the piece knows none.
+    /// The way to the origin for a piece, and the piece before which it ends: what one client brought is for what that client
+    /// wants, as long as that works.
     /// </summary>
-    private (OriginReference Origin, int Stop)? WayFor(int piece, int end)
+    private (OriginReference Origin, int Stop) WayFor(int piece, int end)
     {
         lock (_lock)
         {
-            if (_origins.For(way => IsWanted(piece, way)) is not { } origin)
+            var origin = _origins.For(way => IsWanted(piece, way));
+            if (!IsWanted(piece, origin))
             {
-                return null;
+                return (origin, end);
             }
 
             var stop = piece + 1;
-            while (stop < end && (!ClientOrigins.IsSecret(origin) || IsWanted(stop, origin)))
+            while (stop < end && (IsWanted(stop, origin) || !_readers.Exists(reader => reader.Wants(stop))))
             {
                 stop++;
             }
@@ -1136,25 +1136,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     }
 
     /// <summary>A client that would read it there wants the piece.</summary>
-    private bool IsWanted(int piece, OriginReference way) =>
-        _readers.Exists(reader => reader.Origin.Equals(way) && reader.Wants(piece, 1)) || (way.Given is not null && IsInBackground(piece));
-
-    // What is fetched ahead is for those who read bit by bit at URLs that they bring.
-    private bool IsInBackground(int piece) => _background.Any(demand => demand.Position <= piece && piece < demand.End);
-
-    /// <summary>Readers that want a piece which they have no way to: others may read on. False when it is wanted all the same.</summary>
-    private bool TryRefuse(int piece)
-    {
-        if (IsInBackground(piece))
-        {
-            return false;
-        }
-
-        _readers.FindAll(reader => reader.Wants(piece, 1)).ForEach(reader => reader.Refuse());
-        _readers.RemoveAll(reader => reader.RefusedAsync.IsCompleted);
-        DemandsChanged();
-        return true;
-    }
+    private bool IsWanted(int piece, OriginReference way) => _readers.Exists(reader => reader.Wants(piece) && reader.Origin.Equals(way));
 
     /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>
     private static uint PauseOf(SourceFailure? failure) => failure?.RetryAfter is { } pause ? (uint)Math.Clamp(pause.TotalMilliseconds, 1, int.MaxValue) : 0;

@@ -6,17 +6,10 @@ namespace Peerd.Node.Swarm;
 /// <summary>One reader of a download: where it is and what it still needs. Used by one thread at a time.</summary>
 internal sealed class DownloadReader(Download download, ContentLayout layout, OriginReference origin, ByteRange range, int aheadPieces) : IDisposable
 {
-    private readonly TaskCompletionSource _refused = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _disposed;
 
     /// <summary>Where its client would read it.</summary>
     public OriginReference Origin => origin;
-
-    /// <summary>
-    /// Completes when the client's own way to the origin does not work and nobody with another one wants the same: it waits
-    /// for nothing any more.
-    /// </summary>
-    public Task RefusedAsync => _refused.Task;
 
     /// <summary>The piece that the reader needs next.</summary>
     public int Position { get; private set; } = layout.PieceAt(range.Offset);
@@ -30,10 +23,8 @@ internal sealed class DownloadReader(Download download, ContentLayout layout, Or
     /// <summary>It comes to the last byte soon, which it gets only when the whole content was found right.</summary>
     public bool NeedsWhole => range.End >= layout.Size && !range.IsEmpty && End - Position <= Ahead;
 
-    /// <summary>It needs some of these pieces.</summary>
-    public bool Wants(int first, int count) => NeedsWhole || (Position < first + count && End > first);
-
-    internal void Refuse() => _refused.TrySetResult();
+    /// <summary>It needs this piece itself.</summary>
+    public bool Wants(int piece) => Position <= piece && piece < End;
 
     /// <summary>The reader needs nothing before this byte any more.</summary>
     public void MoveTo(long offset)

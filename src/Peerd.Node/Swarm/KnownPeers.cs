@@ -96,9 +96,11 @@ internal sealed class KnownPeers(ContentLayout layout, DownloaderPolicy policy)
                 peer.Forget();
                 Ban(peer, now);
                 break;
-            case RangeOutcomeKind.Failed or RangeOutcomeKind.NotAMember:
-                // Of who becomes a member later nobody would tell again what it holds.
+            case RangeOutcomeKind.Failed:
                 Ban(peer, now);
+                break;
+            case RangeOutcomeKind.NotAMember:
+                peer.Forget();
                 break;
         }
     }

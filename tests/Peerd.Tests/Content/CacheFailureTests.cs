@@ -50,6 +50,17 @@ public sealed class CacheFailureTests
     }
 
     [Fact]
+    public async Task Get_DiskFullAndARestThatIsLongerThanWhatIsReadAhead_IsRightToTheLastByte()
+    {
+        using var folder = new CacheFolder();
+        folder.MountTmpfs("2m");
+        await using var mesh = await TestMesh.StartAsync(cache: folder.Path, settings: ["--Peerd:Cache:Memory=16MiB"]);
+        var sample = mesh.Blob((48 * MiB) + 5);
+
+        (await mesh.Node.GetAsync(sample.Digest, $"bytes={4 * MiB}-")).ShouldBe(sample.Bytes.AsSpan(4 * MiB));
+    }
+
+    [Fact]
     public async Task Get_ReadOnlyDisk_IsRight()
     {
         using var folder = new CacheFolder();

@@ -127,25 +127,6 @@ public sealed class PrivateImageTests : IAsyncLifetime
         (await second).Dispose();
     }
 
-    [Theory]
-    [InlineData(null)]
-    [InlineData("mallory")]
-    public async Task Relay_SomebodyWithoutRightsWantsAnotherPart_IsToldSoAndNobodysTokenIsUsedForIt(string? user)
-    {
-        await using var mesh = await StartAsync(nodes: 1);
-        var bytes = _registry.AddBlob(App, 40 << 20, out var large);
-        using var held = _registry.Registry.HoldBodies();
-        using var first = await BeginAsync(mesh.Node, large, Token("alice", App), Begin);
-
-        using var second = await BeginAsync(mesh.Node, large, user is null ? null : Token(user, App), Middle);
-        held.Dispose();
-
-        Assert.Equal((HttpStatusCode.PartialContent, HttpStatusCode.Unauthorized), (first.StatusCode, second.StatusCode));
-        Assert.Equal(bytes[..(1 << 20)], await first.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
-        Assert.DoesNotContain(RequestsFrom(MiddleStart), request => request.Authorization == Token("alice", App));
-        Assert.Equal(HttpStatusCode.PartialContent, (await BeginAsync(mesh.Node, large, Token("alice", App), Middle)).StatusCode);
-    }
-
     [Fact]
     public async Task RelayBasic_OffAndOn_ThePasswordIsAskedForOnlyWhenSwitchedOn()
     {

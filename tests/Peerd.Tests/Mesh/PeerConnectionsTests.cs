@@ -71,7 +71,7 @@ public sealed class PeerConnectionsTests : IAsyncLifetime
     public async Task FindSoon_NobodyOfThatName_IsWaitedForNoLongerThanListsMayDiffer()
     {
         var finding = _peers.FindSoonAsync("b", CancellationToken.None).AsTask();
-        _time.Advance(PeerConnections.NewcomerPatience - TimeSpan.FromTicks(1));
+        _time.Advance(PeerConnections.ListsDiffer - TimeSpan.FromTicks(1));
         Assert.False(finding.IsCompleted);
 
         _time.Advance(TimeSpan.FromTicks(1));
@@ -93,16 +93,37 @@ public sealed class PeerConnectionsTests : IAsyncLifetime
     [Fact]
     public async Task FindSoon_ThisNodeOrOneThatHasJustLeft_IsNotWaitedFor()
     {
-        Assert.NotNull(_peers.Find("a"));
-        _membership.Tell("self", "b");
-        await Wait.UntilAsync(() => _rings.Current.IndexOf("b") >= 0, "one has left and another has come");
-        Assert.NotNull(_peers.Find("b"));
+        await TellAsync("self", "b", "c");
+        await TellAsync("self", "c");
+        await TellAsync("self", "d");
 
-        foreach (var name in (string[])["a", "self"])
+        foreach (var name in (string[])["b", "c", "self"])
         {
             var finding = _peers.FindSoonAsync(name, CancellationToken.None).AsTask();
             Assert.True(finding.IsCompleted);
             Assert.Null(await finding);
         }
+    }
+
+    [Fact]
+    public async Task FindSoon_OneThatLeftIsBackAndGoneAgain_IsWaitedForWhenTheLastTimeIsLongAgo()
+    {
+        await TellAsync("self", "b");
+        await TellAsync("self", "c");
+        Assert.Null(await _peers.FindSoonAsync("b", CancellationToken.None));
+        _time.Advance(TimeSpan.FromMinutes(1));
+
+        var finding = _peers.FindSoonAsync("b", CancellationToken.None).AsTask();
+        Assert.False(finding.IsCompleted);
+        _membership.Tell("self", "b", "c");
+
+        Assert.Equal("b", (await finding)!.Member.Name);
+    }
+
+    private async Task TellAsync(params string[] names)
+    {
+        _membership.Tell(names);
+        await Wait.UntilAsync(() => _rings.Current.Count == names.Length && names.All(name => _rings.Current.IndexOf(name) >= 0), "the list has changed");
+        Assert.NotNull(_peers.Find(names[^1]));
     }
 }

@@ -23,30 +23,17 @@ public sealed class ClientOriginsTests
     }
 
     [Fact]
-    public void For_SecretsOfOthers_AreNotUsed()
+    public void For_PartOfSomeClients_TheirWaysComeFirstAndThoseOfOthersWhenNoneOfThemWorks()
     {
         var origins = new ClientOrigins(Alice);
         origins.Join(Bob);
 
         Assert.Equal(Bob, origins.For(way => way.Equals(Bob)));
         Assert.Equal(Alice, origins.For(_ => true));
-        Assert.Null(origins.For(_ => false));
+        Assert.Equal(Alice, origins.For(_ => false));
 
-        // Nobody's secret: good for everybody.
-        origins.Join(Nobody);
-        Assert.Equal(Nobody, origins.For(_ => false));
-    }
-
-    [Fact]
-    public void For_OneDidNotWork_AnotherComesFirst()
-    {
-        var origins = new ClientOrigins(Alice);
-        origins.Join(Bob);
-        Assert.True(origins.Failed(Alice, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
-
-        Assert.Equal(Bob, origins.For(_ => true));
-        Assert.Equal(Alice, origins.For(way => way.Equals(Alice)));
-        Assert.Null(origins.For(way => way.Equals(Alice), mayBeTried: false));
+        Assert.True(origins.Failed(Bob, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
+        Assert.Equal(Alice, origins.For(way => way.Equals(Bob)));
     }
 
     [Fact]
