@@ -21,6 +21,8 @@ public sealed class SimulatedMeshTests
         ["odd size"] = new Scenario { Nodes = 5, Size = (5 * MiB) + 12_345 },
         ["staggered"] = new Scenario { Nodes = 8, Size = 64 * MiB, Stagger = 0.5 },
         ["a slow node"] = new Scenario { Nodes = 8, Size = 64 * MiB, SlowNodes = 1 },
+        ["one of two slow"] = new Scenario { Nodes = 2, Size = 512 * MiB, SlowNodes = 1 },
+        ["one of two slow, origin like a node"] = new Scenario { Nodes = 2, Size = 512 * MiB, OriginUplink = 1, SlowNodes = 1 },
         ["a thin node"] = new Scenario { Nodes = 8, Size = 256 * MiB, OriginUplink = 1, SlowNodes = 1, SlowBothWays = true },
         ["some killed"] = new Scenario { Nodes = 10, Size = 64 * MiB, Killed = 0.3 },
         ["owner killed"] = new Scenario { Nodes = 10, Size = 64 * MiB, OwnerFate = OwnerFate.OwnerDies },
@@ -86,6 +88,8 @@ public sealed class SimulatedMeshTests
     [Theory]
     [InlineData("staggered", 0.948, 1)]
     [InlineData("a slow node", 0.317, 1)]
+    [InlineData("one of two slow", 0.98, 1.02)]
+    [InlineData("one of two slow, origin like a node", 0.90, 1.09)]
     [InlineData("a thin node", 0.86, 1.004)]
     [InlineData("some killed", 0.897, 1.015)]
     [InlineData("owner killed", 0.503, 1.004)]
