@@ -50,7 +50,7 @@ internal sealed class Downloader
         _policy = policy;
         _random = new Random(seed);
         _peers = new KnownPeers(layout, policy);
-        _slowness = new SlownessJudge(layout, policy);
+        _slowness = new SlownessJudge(layout, policy, now);
         _inFlight = new PieceSet(layout.PieceCount);
         _granted = new PieceSet(layout.PieceCount);
         _lastProgress = now;

@@ -8,7 +8,10 @@ namespace Peerd.Node.Swarm;
 /// is moved loses a little of what is on its way. A peer that no other was asked besides is compared with the origin.
 /// Not thread-safe.
 /// </summary>
-internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy policy)
+/// <param name="layout">Of the content.</param>
+/// <param name="policy">Constants.</param>
+/// <param name="begun">The time when it begins to look.</param>
+internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy policy, TimeSpan begun)
 {
     private const double WeightOfNews = 0.2;
 
@@ -18,7 +21,7 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
     private readonly SourceRate _origin = new();
     private readonly SourceRate _onlyPeer = new();
     private TimeSpan? _usual;
-    private TimeSpan _lastTick;
+    private TimeSpan _lastTick = begun;
     private string? _firstPeer;
     private bool _hasOtherPeers;
     private bool _isOnlyPeerSlow;
