@@ -398,6 +398,18 @@ public sealed class DownloaderTests
     }
 
     [Fact]
+    public void Tick_DownloadBeginsLate_TheTimeBeforeDoesNotCount()
+    {
+        var begun = TimeSpan.FromHours(1);
+        var downloader = new Downloader(Large, new PieceSet(Large.PieceCount), Policy, seed: 1, begun);
+        FetchAndRead(downloader, "p", now: begun);
+
+        Pass(downloader, begun, begun + Policy.StallPatience - Step, framesOfPeer: 1, framesOfOrigin: 100);
+
+        Assert.Empty(downloader.TakeActions());
+    }
+
+    [Fact]
     public void Tick_OnlyPeerWaitsItself_IsNotComparedWithTheOrigin()
     {
         var downloader = Create(Large);
@@ -989,12 +1001,12 @@ public sealed class DownloaderTests
     }
 
     /// <summary>Segments 0 and 1 come from peers, and those from 16 on from the origin, which are read for ever.</summary>
-    private static List<DownloadAction.FetchFromPeer> FetchAndRead(Downloader downloader, string peer, string? other = null)
+    private static List<DownloadAction.FetchFromPeer> FetchAndRead(Downloader downloader, string peer, string? other = null, TimeSpan now = default)
     {
-        downloader.DemandsChanged([Whole], TimeSpan.Zero);
-        downloader.Pushed(Assigned(peer, 0), TimeSpan.Zero);
-        downloader.Pushed(Assigned(other ?? peer, 1), TimeSpan.Zero);
-        downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { First = 16, Count = 16 } } }, TimeSpan.Zero);
+        downloader.DemandsChanged([Whole], now);
+        downloader.Pushed(Assigned(peer, 0), now);
+        downloader.Pushed(Assigned(other ?? peer, 1), now);
+        downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { First = 16, Count = 16 } } }, now);
         return [.. downloader.TakeActions().OfType<DownloadAction.FetchFromPeer>()];
     }
 
