@@ -24,7 +24,7 @@
 #
 # simulate needs neither root nor a network; one herd, or the whole matrix:
 #   ./bench.sh simulate --nodes 5000 --uplinks 1 --scenarios killed10 --seeds 1
-#   ./bench.sh simulate --full --seeds 1
+#   ./bench.sh simulate --full --nodes 2,3,8,50,200,1000
 #
 # fuzz and soak go on for as long as they are told to, and fail when they find something:
 #   ./bench.sh fuzz --minutes 60

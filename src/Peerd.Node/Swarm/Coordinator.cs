@@ -564,7 +564,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             }
 
             var isAlone = askers.Count == 1 && _askers.TrueForAll(asker => asker == askers[0] || asker.WantsNothing) && now >= _askedElsewhereUntil;
-            _dealer.Deal(askers, table, isAlone, now, (reader, segments) => Grant(reader, segments, now));
+            _dealer.Deal(askers, _everybody, table, isAlone, now, (reader, segments) => Grant(reader, segments, now));
             if (!isAlone && _dealer.ChooseRichest(askers, table) is { } richest)
             {
                 richest.Asker!.AskedBackAt = OriginDealer.Open(richest);

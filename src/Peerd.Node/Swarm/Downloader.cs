@@ -19,7 +19,7 @@ internal sealed class Downloader
     private readonly PieceSet _have;
     private readonly PieceSet _inFlight;
     private readonly PieceSet _granted;
-    private readonly SortedDictionary<int, Assigned> _assigned = [];
+    private readonly SortedList<int, Assigned> _assigned = [];
     private readonly Dictionary<int, PieceRequest> _requests = [];
     private readonly List<DownloadAction> _actions = [];
     private readonly List<Demand> _demands = [];
@@ -50,7 +50,7 @@ internal sealed class Downloader
         _policy = policy;
         _random = new Random(seed);
         _peers = new KnownPeers(layout, policy);
-        _slowness = new SlownessJudge(layout, policy);
+        _slowness = new SlownessJudge(layout, policy, now);
         _inFlight = new PieceSet(layout.PieceCount);
         _granted = new PieceSet(layout.PieceCount);
         _lastProgress = now;
@@ -219,6 +219,7 @@ internal sealed class Downloader
                 request.LastBytes = now;
                 request.Frames++;
                 request.IsWaiting = false;
+                _slowness.Arrived(request);
             }
         }
 
@@ -471,6 +472,7 @@ internal sealed class Downloader
     /// <summary>Time passes: to be called every 20 ms or so.</summary>
     public void Tick(TimeSpan now)
     {
+        _slowness.Tick(_requests.Values, now);
         foreach (var request in _requests.Values)
         {
             if (request is { Node: not null, Verdict: null, IsUrgent: false } && _slowness.Judge(request, now) is { } verdict)
@@ -731,7 +733,7 @@ internal sealed class Downloader
             _peers.GetOrAdd(node).Asked();
             if (!request.IsUrgent)
             {
-                _slowness.Began();
+                _slowness.Began(node);
             }
         }
 

@@ -51,6 +51,9 @@ internal sealed record DownloaderPolicy
     /// <summary>A range that is going to take so many times as long as usual is moved to another holder.</summary>
     public double SlowFactor { get; init; } = 4;
 
+    /// <summary>A peer that no other was asked besides is slow when the origin sends so many times as much.</summary>
+    public double SlowFactorOfOnlyPeer { get; init; } = 4;
+
     /// <summary>Part of the ranges that may be moved because they are slow.</summary>
     public double HedgeBudget { get; init; } = 0.05;
 

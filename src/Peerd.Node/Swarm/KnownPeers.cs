@@ -43,15 +43,7 @@ internal sealed class KnownPeers(ContentLayout layout, DownloaderPolicy policy)
             peer.Forget();
         }
 
-        if (holder.Complete)
-        {
-            peer.Pieces.Fill();
-            peer.Held.Fill();
-        }
-
-        peer.ToldSince?.AddRuns(holder.Complete ? [new PieceRun { Count = (uint)layout.PieceCount }] : holder.Pieces);
-        peer.Held.AddRuns(holder.Pieces);
-        peer.Pieces.AddRuns(holder.Pieces);
+        peer.Holds(holder.Complete ? [new PieceRun { Count = (uint)layout.PieceCount }] : holder.Pieces);
         peer.Pieces.AddRuns(holder.Receiving);
     }
 
@@ -158,13 +150,15 @@ internal sealed class KnownPeer(string node, int pieceCount)
 {
     private const double WeightOfNews = 0.2;
 
+    private static readonly PieceSet Nothing = new(0);
+
     public string Node { get; } = node;
 
     /// <summary>What it holds or is said to be receiving.</summary>
     public PieceSet Pieces { get; } = new(pieceCount);
 
-    /// <summary>What it holds.</summary>
-    public PieceSet Held { get; } = new(pieceCount);
+    /// <summary>What it is told to hold, which nobody tells of most peers. Changed by <see cref="Holds"/> and removals only.</summary>
+    public PieceSet Held { get; private set; } = Nothing;
 
     /// <summary>What it was told to hold while ranges are asked of it; null while none is.</summary>
     public PieceSet? ToldSince { get; private set; }
@@ -180,6 +174,19 @@ internal sealed class KnownPeer(string node, int pieceCount)
 
     /// <summary>How long it takes for a piece, as a rule; zero as long as that is unknown, so that new peers are tried.</summary>
     public TimeSpan UsualTime { get; private set; }
+
+    /// <summary>It was told to hold these.</summary>
+    public void Holds(IReadOnlyCollection<PieceRun> runs)
+    {
+        if (runs.Count > 0 && Held == Nothing)
+        {
+            Held = new PieceSet(pieceCount);
+        }
+
+        ToldSince?.AddRuns(runs);
+        Held.AddRuns(runs);
+        Pieces.AddRuns(runs);
+    }
 
     /// <summary>A piece has taken so long.</summary>
     public void Took(TimeSpan time) => UsualTime = UsualTime == TimeSpan.Zero ? time : UsualTime + ((time - UsualTime) * WeightOfNews);

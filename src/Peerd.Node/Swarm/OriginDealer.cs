@@ -9,30 +9,33 @@ namespace Peerd.Node.Swarm;
 internal sealed class OriginDealer(CoordinatorPolicy policy)
 {
     /// <summary>Who is to find out the size: null when nobody can.</summary>
-    public Participant? ChooseProber(IReadOnlyCollection<Participant> askers, TimeSpan now) => Choose(askers, null, isAlone: false, now);
+    public Participant? ChooseProber(IReadOnlyCollection<Participant> askers, TimeSpan now) => Choose(askers, null, null, isAlone: false, now);
 
     /// <summary>Grants what can be granted now.</summary>
     /// <param name="askers">To whom.</param>
+    /// <param name="participants">They and all others who hold something.</param>
     /// <param name="table">What there is to deal.</param>
     /// <param name="isAlone">Nobody else wants anything, here or elsewhere.</param>
     /// <param name="now">The time.</param>
     /// <param name="grant">Takes each grant.</param>
-    public void Deal(IReadOnlyCollection<Participant> askers, SegmentTable table, bool isAlone, TimeSpan now, Action<Participant, List<int>> grant)
+    public void Deal(IReadOnlyCollection<Participant> askers, List<Participant> participants, SegmentTable table, bool isAlone, TimeSpan now, Action<Participant, List<int>> grant)
     {
-        if (table.Covered.IsFull)
+        var covered = Covered(askers, participants, table);
+        if (covered.IsFull)
         {
             return;
         }
 
         var length = isAlone ? table.Layout.SegmentCount : GrantLength(table.Layout);
-        while (Choose(askers, table, isAlone, now) is { } reader)
+        while (Choose(askers, table, covered, isAlone, now) is { } reader)
         {
-            var segments = new List<int> { NextFor(reader, table, isAlone) };
-            while (segments.Count < length && segments[^1] + 1 < table.Layout.SegmentCount && IsFor(reader, table, segments[^1] + 1, isAlone))
+            var segments = new List<int> { NextFor(reader, table, covered, isAlone) };
+            while (segments.Count < length && segments[^1] + 1 < table.Layout.SegmentCount && IsFor(reader, covered, segments[^1] + 1, isAlone))
             {
                 segments.Add(segments[^1] + 1);
             }
 
+            covered.AddRun(segments[0], segments.Count);
             grant(reader, segments);
         }
     }
@@ -71,9 +74,35 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         return open;
     }
 
+    /// <summary>
+    /// What need not be read: somebody has it or reads it. When that is all, and a few ask, what only doubtful ones have does
+    /// not count. It comes last, because some of it has come from them until then. Where many ask, two of them ban a holder.
+    /// </summary>
+    private PieceSet Covered(IReadOnlyCollection<Participant> askers, List<Participant> participants, SegmentTable table)
+    {
+        var covered = table.Covered.Clone();
+        if (!covered.IsFull || askers.Count > policy.ForemostReaders)
+        {
+            return covered;
+        }
+
+        foreach (var doubtful in participants.Where(participant => participant.IsDoubtful))
+        {
+            foreach (var segment in SegmentRuns.Numbers(doubtful.Held))
+            {
+                if (!table.IsGranted(segment) && !participants.Exists(other => !other.IsDoubtful && other.Available.Contains(segment)))
+                {
+                    covered.Remove(segment);
+                }
+            }
+        }
+
+        return covered;
+    }
+
     private int GrantLength(ContentLayout layout) => Math.Max(1, policy.LeastGrant / layout.SegmentSize);
 
-    private Participant? Choose(IReadOnlyCollection<Participant> askers, SegmentTable? table, bool isAlone, TimeSpan now)
+    private Participant? Choose(IReadOnlyCollection<Participant> askers, SegmentTable? table, PieceSet? covered, bool isAlone, TimeSpan now)
     {
         var reading = askers.Count(asker => asker.Grants.Count > 0);
         var isAnybodyFree = askers.Any(asker => asker.Asker!.CanReachOrigin && IsTrusted(asker, now));
@@ -87,7 +116,7 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         {
             if (!asker.Asker!.CanReachOrigin || (isForemostEnough && asker.IsBehind(least)) || (areEnoughQuick && IsSlow(asker)) || (isAnybodyFree && !IsTrusted(asker, now))
                 || !HasRoom(asker, table, askers.Count, isAlone) || (asker.Grants.Count == 0 ? reading >= policy.Readers : asker.Asker.Expired > 0 && askers.Count > 1)
-                || (table is not null && NextFor(asker, table, isAlone) < 0))
+                || (covered is not null && NextFor(asker, table!, covered, isAlone) < 0))
             {
                 continue;
             }
@@ -143,29 +172,29 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         static int Load(Participant participant) => participant.Fetches.Count + (4 * participant.Grants.Count) - participant.Tokens;
     }
 
-    private static int NextFor(Participant reader, SegmentTable table, bool isAlone)
+    private static int NextFor(Participant reader, SegmentTable table, PieceSet covered, bool isAlone)
     {
         if (!isAlone && reader.Asker!.Wanted is { } wanted)
         {
             var first = reader.Asker.WantedFirst;
-            if (first >= 0 && first < table.Layout.SegmentCount && wanted.Contains(first) && !table.Covered.Contains(first) && !reader.Available.Contains(first))
+            if (first >= 0 && first < table.Layout.SegmentCount && wanted.Contains(first) && !covered.Contains(first) && !reader.Available.Contains(first))
             {
                 return first;
             }
 
-            return wanted.ElementOf(0, table.Covered, within: null, reader.Available);
+            return wanted.ElementOf(0, covered, within: null, reader.Available);
         }
 
-        var next = table.Covered.NextClear(0);
+        var next = covered.NextClear(0);
         while (next >= 0 && reader.Available.Contains(next))
         {
-            next = table.Covered.NextClear(next + 1);
+            next = covered.NextClear(next + 1);
         }
 
         return next;
     }
 
     // Who is alone gets also what it does not want yet: then it has it without asking, and gives it back when others come.
-    private static bool IsFor(Participant reader, SegmentTable table, int segment, bool isAlone) =>
-        !table.Covered.Contains(segment) && !reader.Available.Contains(segment) && (isAlone || reader.Asker!.Wanted?.Contains(segment) != false);
+    private static bool IsFor(Participant reader, PieceSet covered, int segment, bool isAlone) =>
+        !covered.Contains(segment) && !reader.Available.Contains(segment) && (isAlone || reader.Asker!.Wanted?.Contains(segment) != false);
 }

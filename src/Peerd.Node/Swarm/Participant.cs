@@ -74,6 +74,9 @@ internal sealed class Participant(string node, string zone)
     /// </summary>
     public bool IsBehind(int least) => Asker is { Wanted: null } && Held.Count < least;
 
+    /// <summary>It was left alone or banned, and has not served as many as others since.</summary>
+    public bool IsDoubtful => LastBan > TimeSpan.Zero;
+
     /// <summary>It still wants something of what it was granted here.</summary>
     public bool Wants(Grant grant) => Asker?.Wanted is not { } wanted || grant.Segments.Exists(wanted.Contains);
 

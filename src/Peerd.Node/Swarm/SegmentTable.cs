@@ -34,6 +34,9 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
     /// <summary>Segments that somebody holds, or reads from the origin.</summary>
     public PieceSet Covered => _covered;
 
+    /// <summary>Somebody reads the segment from the origin.</summary>
+    public bool IsGranted(int segment) => _granted.ContainsKey(segment);
+
     /// <summary>Participants of more than one zone have something.</summary>
     public bool HasZones => _zones.Count > 1;
 

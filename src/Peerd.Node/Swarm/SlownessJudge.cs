@@ -5,16 +5,26 @@ namespace Peerd.Node.Swarm;
 
 /// <summary>
 /// Tells which ranges are too slow, by what is usual for this content on this node, and keeps to a budget: a range that
-/// is moved loses a little of what is on its way. Not thread-safe.
+/// is moved loses a little of what is on its way. A peer that no other was asked besides is compared with the origin.
+/// Not thread-safe.
 /// </summary>
-internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy policy)
+/// <param name="layout">Of the content.</param>
+/// <param name="policy">Constants.</param>
+/// <param name="begun">The time when it begins to look.</param>
+internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy policy, TimeSpan begun)
 {
     private const double WeightOfNews = 0.2;
 
     // What is unknown is not judged quickly.
     private static readonly TimeSpan FirstPatience = TimeSpan.FromSeconds(2);
 
+    private readonly SourceRate _origin = new();
+    private readonly SourceRate _onlyPeer = new();
     private TimeSpan? _usual;
+    private TimeSpan _lastTick = begun;
+    private string? _firstPeer;
+    private bool _hasOtherPeers;
+    private bool _isOnlyPeerSlow;
     private int _began;
 
     /// <summary>Ranges that were found slow and are moved.</summary>
@@ -24,7 +34,46 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
     public int Refused { get; private set; }
 
     /// <summary>A range was asked of a peer.</summary>
-    public void Began() => _began++;
+    public void Began(string peer)
+    {
+        _began++;
+        _firstPeer ??= peer;
+        _hasOtherPeers |= peer != _firstPeer;
+    }
+
+    /// <summary>A frame of the range has come.</summary>
+    public void Arrived(PieceRequest request) => (request.Node is null ? _origin : _onlyPeer).Arrived();
+
+    /// <summary>Time passes: to be told before ranges are judged.</summary>
+    /// <param name="requests">All that are under way.</param>
+    /// <param name="now">The time.</param>
+    public void Tick(IReadOnlyCollection<PieceRequest> requests, TimeSpan now)
+    {
+        var passed = now - _lastTick;
+        _lastTick = now;
+        _isOnlyPeerSlow = false;
+        if (_hasOtherPeers)
+        {
+            return;
+        }
+
+        if (requests.Any(request => request.Node is null))
+        {
+            _origin.Passed(passed);
+        }
+
+        if (requests.Any(request => request is { Node: not null, IsWaiting: false }))
+        {
+            _onlyPeer.Passed(passed);
+        }
+
+        if (_onlyPeer.Busy >= policy.StallPatience)
+        {
+            _isOnlyPeerSlow = _onlyPeer.PerSecond * policy.SlowFactorOfOnlyPeer < _origin.PerSecond;
+            _onlyPeer.Forget();
+            _origin.Fade();
+        }
+    }
 
     /// <summary>A range has come to its end.</summary>
     public void Ended(PieceRequest request, TimeSpan now)
@@ -41,6 +90,12 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
         if (request.IsWaiting)
         {
             return silent > Longer(policy.StarvedPatience, 2 * (expected ?? TimeSpan.Zero)) ? FetchFailure.Starved : null;
+        }
+
+        if (_isOnlyPeerSlow)
+        {
+            // Once in a while, and not to another holder: no matter of the budget.
+            return FetchFailure.Slow;
         }
 
         if (silent <= Longer(policy.StallPatience, expected ?? FirstPatience) && !IsSlow(request, expected, now))

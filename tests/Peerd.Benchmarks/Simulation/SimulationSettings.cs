@@ -12,6 +12,7 @@ internal sealed class SimulationSettings
     private const string AllSizes = "64KiB,1MiB,1GiB";
     private const string AllUplinks = "1,4,40";
     private const string AllScenarios = "healthy,slow,killed10,killed30,ringchange,rollingring";
+    private const int LargeHerd = 1000;
 
     private static readonly Option<string> NodesOption = ListOption.OfNumbers("--nodes", "How many nodes want a content.", "50", 20_000);
     private static readonly Option<string> SizesOption = ListOption.Create(
@@ -19,7 +20,9 @@ internal sealed class SimulationSettings
 
     private static readonly Option<string> UplinksOption = ListOption.OfNumbers("--uplinks", "Links of the origin, in links of a node.", "4,1", 1000);
     private static readonly Option<string> ScenariosOption = ListOption.OfNames<SimulationFault>("--scenarios", "What happens", "healthy");
-    private static readonly Option<int> SeedsOption = CommonOptions.Number("--seeds", "Seeds of each case; with rounds each round takes others.", 3, 1, 1000);
+    private static readonly Option<int> SeedsOption = CommonOptions.Number(
+        "--seeds", $"Seeds of each case; when not told only one from {LargeHerd} nodes on, which differ little. With rounds each round takes others.", 3, 1, 1000);
+
     private static readonly Option<bool> FullOption = new("--full") { Description = $"All of nodes {AllNodes}, sizes {AllSizes}, uplinks {AllUplinks} and scenarios {AllScenarios}." };
 
     public static IReadOnlyList<Option> Options { get; } = [NodesOption, SizesOption, UplinksOption, ScenariosOption, SeedsOption, FullOption];
@@ -30,6 +33,7 @@ internal sealed class SimulationSettings
         var isFull = parsed.GetValue(FullOption);
         var isChosen = Array.Exists<Option>([NodesOption, SizesOption, UplinksOption, ScenariosOption], option => parsed.GetResult(option) is { Implicit: false });
         var seeds = parsed.GetValue(SeedsOption);
+        var areSeedsTold = parsed.GetResult(SeedsOption) is { Implicit: false };
         if (!isFull && !isChosen)
         {
             return [.. SimulationCase.Promised(seeds)];
@@ -41,7 +45,7 @@ internal sealed class SimulationSettings
                from size in ListOption.Items(Value(SizesOption, AllSizes)).Select(SizeOf)
                from uplink in ListOption.Items(Value(UplinksOption, AllUplinks)).Select(int.Parse)
                from fault in ListOption.Items(Value(ScenariosOption, AllScenarios)).Select(item => Enum.Parse<SimulationFault>(item, ignoreCase: true))
-               select new SimulationCase(fault, nodes, size, uplink, seeds, new SimulationTargets()),
+               select new SimulationCase(fault, nodes, size, uplink, nodes < LargeHerd || areSeedsTold ? seeds : 1, new SimulationTargets()),
         ];
 
         string? Value(Option<string> option, string all) => isFull && parsed.GetResult(option) is not { Implicit: false } ? all : parsed.GetValue(option);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Peerd.Simulation.Events;
@@ -80,6 +81,7 @@ internal sealed class EventQueue
     [StructLayout(LayoutKind.Auto)]
     private readonly record struct Entry(long Time, long Order, Event What)
     {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public bool IsBefore(in Entry other) => Time < other.Time || (Time == other.Time && Order < other.Order);
     }
 }

@@ -21,6 +21,7 @@ public sealed class SimulatedMeshTests
         ["odd size"] = new Scenario { Nodes = 5, Size = (5 * MiB) + 12_345 },
         ["staggered"] = new Scenario { Nodes = 8, Size = 64 * MiB, Stagger = 0.5 },
         ["a slow node"] = new Scenario { Nodes = 8, Size = 64 * MiB, SlowNodes = 1 },
+        ["one of two slow"] = new Scenario { Nodes = 2, Size = 64 * MiB, SlowNodes = 1 },
         ["a thin node"] = new Scenario { Nodes = 8, Size = 256 * MiB, OriginUplink = 1, SlowNodes = 1, SlowBothWays = true },
         ["some killed"] = new Scenario { Nodes = 10, Size = 64 * MiB, Killed = 0.3 },
         ["owner killed"] = new Scenario { Nodes = 10, Size = 64 * MiB, OwnerFate = OwnerFate.OwnerDies },
@@ -105,6 +106,20 @@ public sealed class SimulatedMeshTests
         var layout = new ContentLayout(Named[name].Size);
         Assert.InRange(outcome.MessagesPerNode, 0, Named[name].Contents * ((2 * layout.SegmentCount) + 120));
         Assert.InRange(outcome.OriginRequests, 1, outcome.Amplification * Named[name].Contents * (layout.SegmentCount + 1));
+    }
+
+    // Nobody but the origin can be compared with the slow one, or has what it has read.
+    [Theory]
+    [InlineData(2, 4, 0.991, 1.023)]
+    [InlineData(2, 1, 0.938, 1.051)]
+    [InlineData(3, 4, 0.995, 1.022)]
+    [InlineData(3, 1, 0.883, 1.026)]
+    public void Run_OneOfAFewSendsSlowly_TheOthersTakeHardlyLonger(int nodes, int uplink, double share, double amplification)
+    {
+        var outcome = Run(new Scenario { Nodes = nodes, Size = 1024 * MiB, OriginUplink = uplink, SlowNodes = 1 });
+
+        Assert.InRange(outcome.LastShare, share - 0.01, share + 0.01);
+        Assert.InRange(outcome.Amplification, amplification - 0.01, amplification + 0.01);
     }
 
     [Fact]

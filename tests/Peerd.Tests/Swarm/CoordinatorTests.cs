@@ -216,6 +216,86 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
+    public void Reported_OnlyTheSlowOneOfTwoHolds_TheOtherReadsItWhenNothingElseIsLeft()
+    {
+        var herd = new Herd(GiB);
+        herd.Ask("slow", canReachOrigin: true);
+        herd.Ask("a", canReachOrigin: true);
+        herd.Push();
+        for (var i = 0; i < 5; i++)
+        {
+            herd.Hold("slow", herd.GrantedTo("slow"));
+            herd.Hold("a", herd.GrantedTo("a"));
+            herd.Push();
+        }
+
+        herd.FailAll("a", "slow", FetchFailure.Slow);
+        herd.Hold("slow", herd.GrantedTo("slow"));
+        herd.Push();
+        var onlySlow = herd.AllSegments.Where(segment => herd.Holds("slow", segment) && !herd.Holds("a", segment)).ToList();
+        Assert.NotEmpty(onlySlow);
+        while (herd.Owner.Grants.Any())
+        {
+            Assert.Empty(herd.GrantedTo("slow"));
+            herd.Hold("a", herd.GrantedTo("a"));
+            herd.Push();
+            Assert.True(herd.AllSegments.All(segment => herd.Holds("a", segment) || herd.Holds("slow", segment)) || !herd.GrantedTo("a").Intersect(onlySlow).Any(), "it was read again too early");
+        }
+
+        // But for what is on its way.
+        var lacking = herd.AllSegments.Where(segment => !herd.Holds("a", segment)).ToList();
+        Assert.Equal(herd.Fetches.Where(fetch => fetch.To == "a").Select(fetch => fetch.Segment).Order(), lacking);
+        Assert.InRange(lacking.Count, 0, herd.Policy.TokensOfSlow);
+    }
+
+    [Fact]
+    public void Reported_OnlyHolderIsSlow_AllIsReadFromTheOriginAtOnce()
+    {
+        var herd = new Herd(GiB);
+        herd.Hold("slow", herd.AllSegments);
+        herd.Ask("a", canReachOrigin: true);
+        herd.Push();
+        Assert.Empty(herd.GrantedTo("a"));
+
+        herd.FailAll("a", "slow", FetchFailure.Slow);
+        herd.Push();
+
+        Assert.Equal(herd.AllSegments, herd.GrantedTo("a"));
+    }
+
+    [Fact]
+    public void Reported_OnlyHolderIsSlowForAMoment_NothingIsRead()
+    {
+        var herd = new Herd(GiB);
+        herd.Hold("h", herd.AllSegments);
+        herd.Ask("a", canReachOrigin: true);
+        herd.Push();
+
+        // Two of eight: it may serve two from then on, and one more for each that comes.
+        herd.Fetches.Take(2).ToList().ForEach(fetch => herd.Fail(fetch, FetchFailure.Slow));
+        herd.Push();
+
+        Assert.Empty(herd.GrantedTo("a"));
+    }
+
+    [Fact]
+    public void Reported_SlowHolderIsNotTheOnlyOne_NothingIsReadAgain()
+    {
+        var herd = new Herd(GiB);
+        herd.Hold("slow", herd.AllSegments);
+        herd.Hold("quick", herd.AllSegments);
+        herd.Ask("a", canReachOrigin: true);
+        herd.Ask("b", canReachOrigin: true);
+        herd.Push();
+        herd.FailAll("a", "slow", FetchFailure.Slow);
+        herd.FailAll("b", "slow", FetchFailure.Slow);
+
+        herd.Wait(TimeSpan.FromSeconds(2));
+
+        Assert.Empty(herd.Owner.Grants);
+    }
+
+    [Fact]
     public void Asked_HolderIsFarBehindAndFetchesTheSegmentItself_OthersServeIt()
     {
         var herd = new Herd(GiB);

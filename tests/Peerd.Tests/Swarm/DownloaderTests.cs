@@ -18,6 +18,8 @@ public sealed class DownloaderTests
 
     private static readonly Demand Whole = new(0, int.MaxValue, int.MaxValue);
 
+    private static readonly TimeSpan Step = TimeSpan.FromMilliseconds(20);
+
     private readonly Downloader _downloader = Create(Layout);
 
     [Fact]
@@ -356,6 +358,67 @@ public sealed class DownloaderTests
         }
 
         Assert.Equal(160, downloader.Hedges.Moved + downloader.Hedges.Refused);
+    }
+
+    [Fact]
+    public void Tick_OnlyPeerSendsMuchLessThanTheOrigin_AllThatItSendsIsCalledSlow()
+    {
+        var downloader = Create(Large);
+        var fetches = FetchAndRead(downloader, "p");
+        Pass(downloader, TimeSpan.Zero, Policy.StallPatience - Step, framesOfPeer: 1, framesOfOrigin: 5);
+        Assert.Empty(downloader.TakeActions());
+
+        Pass(downloader, Policy.StallPatience - Step, Policy.StallPatience, framesOfPeer: 1, framesOfOrigin: 5);
+        Assert.Equal(fetches.Select(fetch => fetch.Id), downloader.TakeActions().Cast<DownloadAction.Cancel>().Select(cancel => cancel.Id));
+        fetches.ForEach(fetch => downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.Cancelled, [], [], Policy.StallPatience));
+        Assert.All(downloader.TakeActions().Cast<DownloadAction.ReportFailed>(), failed => Assert.Equal(FetchFailure.Slow, failed.Failed.Reason));
+
+        // It is not moved to another holder: the budget is for those.
+        Assert.Equal((0, 0), downloader.Hedges);
+
+        // And it is looked at anew from here on.
+        downloader.Pushed(Assigned("p", 8), Policy.StallPatience);
+        Assert.Single(downloader.TakeActions());
+        Pass(downloader, Policy.StallPatience, (2 * Policy.StallPatience) - Step, framesOfPeer: 1, framesOfOrigin: 5);
+        Assert.Empty(downloader.TakeActions());
+    }
+
+    [Theory]
+    [InlineData("p", "p", 1, 4)]
+    [InlineData("p", "q", 1, 100)]
+    [InlineData("p", "p", 1, 0)]
+    public void Tick_OnlyPeerIsNotFarSlowerThanTheOriginOrThereAreOthers_IsLeftAlone(string peer, string other, int framesOfPeer, int framesOfOrigin)
+    {
+        var downloader = Create(Large);
+        FetchAndRead(downloader, peer, other);
+
+        Pass(downloader, TimeSpan.Zero, 1.9 * Policy.StallPatience, framesOfPeer, framesOfOrigin);
+
+        Assert.Empty(downloader.TakeActions());
+    }
+
+    [Fact]
+    public void Tick_DownloadBeginsLate_TheTimeBeforeDoesNotCount()
+    {
+        var begun = TimeSpan.FromHours(1);
+        var downloader = new Downloader(Large, new PieceSet(Large.PieceCount), Policy, seed: 1, begun);
+        FetchAndRead(downloader, "p", now: begun);
+
+        Pass(downloader, begun, begun + Policy.StallPatience - Step, framesOfPeer: 1, framesOfOrigin: 100);
+
+        Assert.Empty(downloader.TakeActions());
+    }
+
+    [Fact]
+    public void Tick_OnlyPeerWaitsItself_IsNotComparedWithTheOrigin()
+    {
+        var downloader = Create(Large);
+        var fetches = FetchAndRead(downloader, "p");
+        fetches.ForEach(fetch => downloader.Waiting(fetch.Id));
+
+        Pass(downloader, TimeSpan.Zero, 1.9 * Policy.StallPatience, framesOfPeer: 0, framesOfOrigin: 5);
+
+        Assert.Empty(downloader.TakeActions());
     }
 
     [Fact]
@@ -934,6 +997,35 @@ public sealed class DownloaderTests
         for (var piece = first; piece < first + count; piece++)
         {
             downloader.PieceArrived(piece, now);
+        }
+    }
+
+    /// <summary>Segments 0 and 1 come from peers, and those from 16 on from the origin, which are read for ever.</summary>
+    private static List<DownloadAction.FetchFromPeer> FetchAndRead(Downloader downloader, string peer, string? other = null, TimeSpan now = default)
+    {
+        downloader.DemandsChanged([Whole], now);
+        downloader.Pushed(Assigned(peer, 0), now);
+        downloader.Pushed(Assigned(other ?? peer, 1), now);
+        downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { First = 16, Count = 16 } } }, now);
+        return [.. downloader.TakeActions().OfType<DownloadAction.FetchFromPeer>()];
+    }
+
+    /// <summary>Time passes in which so many frames of the first segment and of the one that is read come in each step.</summary>
+    private static void Pass(Downloader downloader, TimeSpan from, TimeSpan until, int framesOfPeer, int framesOfOrigin)
+    {
+        for (var now = from + Step; now <= until; now += Step)
+        {
+            for (var frame = 0; frame < framesOfPeer; frame++)
+            {
+                downloader.BytesArrived(0, now);
+            }
+
+            for (var frame = 0; frame < framesOfOrigin; frame++)
+            {
+                downloader.BytesArrived(16 * Large.PiecesPerSegment, now);
+            }
+
+            downloader.Tick(now);
         }
     }
 
