@@ -26,6 +26,9 @@
 #   ./bench.sh simulate --nodes 5000 --uplinks 1 --scenarios killed10 --seeds 1
 #   ./bench.sh simulate --full --nodes 2,3,8,50,200,1000
 #
+# membership starts nodes in a mount namespace, which needs root; a larger cluster:
+#   ./bench.sh membership --nodes 15000 --churn 200 --seconds 60
+#
 # fuzz and soak go on for as long as they are told to, and fail when they find something:
 #   ./bench.sh fuzz --minutes 60
 #   ./bench.sh soak --minutes 60

@@ -10,7 +10,7 @@ const int MostRounds = 1000;
 
 IBenchmark[] benchmarks =
 [
-    new TransferBenchmark(), new FacadeBenchmark(), new RangeBenchmark(), new HerdBenchmark(), new SimulateBenchmark(), new OwnerBenchmark(), new RingBenchmark(), new StartBenchmark(), new FairBenchmark(), new NoiseBenchmark(),
+    new TransferBenchmark(), new FacadeBenchmark(), new RangeBenchmark(), new HerdBenchmark(), new SimulateBenchmark(), new OwnerBenchmark(), new RingBenchmark(), new MembershipBenchmark(), new StartBenchmark(), new FairBenchmark(), new NoiseBenchmark(),
     new FuzzBenchmark(), new SoakBenchmark(),
 ];
 

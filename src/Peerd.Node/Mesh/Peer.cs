@@ -16,7 +16,8 @@ namespace Peerd.Node.Mesh;
 
 /// <summary>
 /// The connections to one other member: one for control (Announce, Lookup), one for data (FetchRange), so that small
-/// answers never wait behind bulk. Connects when first used. Thread-safe.
+/// answers never wait behind bulk. Connects when first used, and keeps little until then: most members of a large mesh never
+/// have to do with each other. Thread-safe.
 /// </summary>
 internal sealed class Peer : IDisposable
 {
@@ -24,17 +25,20 @@ internal sealed class Peer : IDisposable
 
     private static readonly TimeSpan SilenceMemory = TimeSpan.FromSeconds(10);
 
-    private readonly GrpcChannel _control;
-    private readonly GrpcChannel _data;
+    private readonly Lock _opening = new();
+    private readonly MeshOptions _options;
+    private readonly MeshTls _tls;
     private readonly ConcurrentStack<RangeStream> _streams = new();
     private readonly ConcurrentStack<RangeLane> _lanes = new();
     private readonly Metadata _headers;
     private readonly PeerTraffic.Counters _traffic;
     private readonly MeshMetrics _metrics;
     private readonly RangeLimits _limits;
-    private readonly ResiliencePipeline<RangeOutcome> _breaker;
     private readonly PeerEjection _ejection;
     private readonly TimeProvider _time;
+    private GrpcChannel? _control;
+    private GrpcChannel? _data;
+    private ResiliencePipeline<RangeOutcome>? _breaker;
     private int _controlStreams;
     private long _silentUntil;
     private volatile bool _disposed;
@@ -46,11 +50,10 @@ internal sealed class Peer : IDisposable
         _traffic = traffic;
         _metrics = metrics;
         _time = time;
-        _breaker = PeerBreaker.Create(time);
         _ejection = new PeerEjection(time);
         _limits = new RangeLimits(options.IdleTimeoutValue, options.RangeDeadlineValue, download);
-        _control = CreateChannel(member, options, tls);
-        _data = CreateChannel(member, options, tls);
+        _options = options;
+        _tls = tls;
     }
 
     public Member Member { get; }
@@ -61,17 +64,17 @@ internal sealed class Peer : IDisposable
     public PeerTraffic.Counters Traffic => _traffic;
 
     public AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse> Announce(CancellationToken cancellationToken) =>
-        _control.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.Announce, host: null, new CallOptions(_headers, cancellationToken: cancellationToken));
+        Open(ref _control).CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.Announce, host: null, new CallOptions(_headers, cancellationToken: cancellationToken));
 
     public AsyncDuplexStreamingCall<LookupRequest, LookupResponse> Lookup(CancellationToken cancellationToken) =>
-        _control.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.Lookup, host: null, new CallOptions(_headers, cancellationToken: cancellationToken));
+        Open(ref _control).CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.Lookup, host: null, new CallOptions(_headers, cancellationToken: cancellationToken));
 
     /// <summary>It answers at all, whatever it says: the service of health, which every node has.</summary>
     public async Task<bool> AnswersAsync(TimeSpan within, CancellationToken cancellationToken)
     {
         try
         {
-            await new Health.HealthClient(_control.CreateCallInvoker()).CheckAsync(
+            await new Health.HealthClient(Open(ref _control).CreateCallInvoker()).CheckAsync(
                 new HealthCheckRequest(), new CallOptions(_headers, _time.GetUtcNow().UtcDateTime + within, cancellationToken));
             return true;
         }
@@ -120,7 +123,7 @@ internal sealed class Peer : IDisposable
 
         try
         {
-            return await _breaker.ExecuteAsync(
+            return await LazyInitializer.EnsureInitialized(ref _breaker, () => PeerBreaker.Create(_time)).ExecuteAsync(
                 static async (state, cancellation) => await state.Peer.FetchAtOnceAsync(state.Request, state.Sink, cancellation), (Peer: this, Request: request, Sink: sink), cancellationToken);
         }
         catch (BrokenCircuitException)
@@ -162,14 +165,18 @@ internal sealed class Peer : IDisposable
 
     public void Dispose()
     {
-        _disposed = true;
+        lock (_opening)
+        {
+            _disposed = true;
+        }
+
         while (_streams.TryPop(out var stream))
         {
             stream.Dispose();
         }
 
-        _control.Dispose();
-        _data.Dispose();
+        _control?.Dispose();
+        _data?.Dispose();
     }
 
     private async Task<RangeOutcome> FetchAsync(RangeStream stream, RangeRequest request, IRangeSink sink, CancellationToken cancellationToken)
@@ -208,15 +215,31 @@ internal sealed class Peer : IDisposable
         }
 
         // Many readers use it, one after the other.
-        return new RangeStream(lane, Detached.Begin(() => _data.CreateCallInvoker().AsyncDuplexStreamingCall(lane.Method, host: null, new CallOptions(_headers))));
+        return new RangeStream(lane, Detached.Begin(() => Open(ref _data).CreateCallInvoker().AsyncDuplexStreamingCall(lane.Method, host: null, new CallOptions(_headers))));
     }
 
-    private static GrpcChannel CreateChannel(Member member, MeshOptions options, MeshTls tls) =>
-        MeshChannel.Open(MemberAddress.Format(member.Address), tls, member.Name, () => new SocketsHttpHandler
+    /// <exception cref="ObjectDisposedException">It is no member any more.</exception>
+    private GrpcChannel Open(ref GrpcChannel? channel)
+    {
+        if (Volatile.Read(ref channel) is { } open)
+        {
+            return open;
+        }
+
+        lock (_opening)
+        {
+            // What is opened after that nobody would close.
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return channel ??= CreateChannel();
+        }
+    }
+
+    private GrpcChannel CreateChannel() =>
+        MeshChannel.Open(MemberAddress.Format(Member.Address), _tls, Member.Name, () => new SocketsHttpHandler
         {
             // Streams are shared: a request on one tells of its own trace.
             ActivityHeadersPropagator = null,
-            ConnectTimeout = options.ConnectTimeoutValue,
+            ConnectTimeout = _options.ConnectTimeoutValue,
             EnableMultipleHttp2Connections = true,
             // A stream starts with this window instead of growing from 64 KiB by a round trip at a time.
             InitialHttp2StreamWindowSize = 4 * 1024 * 1024,

@@ -1,10 +1,14 @@
 namespace Peerd.Benchmarks.Measuring;
 
-/// <summary>The most resident memory that a process has ever had, as the kernel counts it.</summary>
+/// <summary>The most resident memory that a process has ever had, or since a moment, as the kernel counts it.</summary>
 internal static class PeakMemory
 {
     private const string Field = "VmHWM:";
     private const int Kibi = 1024;
+    private const string ResetPeak = "5";
+
+    /// <summary>Counts from now on.</summary>
+    public static void Reset(int process) => File.WriteAllText($"/proc/{process}/clear_refs", ResetPeak);
 
     /// <summary>Bytes, of a running process.</summary>
     public static long Of(int process)

@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Globalization;
 using Peerd.EndToEnd.Harness;
 
 namespace Peerd.EndToEnd.Lifecycle;
@@ -10,17 +12,30 @@ internal sealed record ReadBlob(string Target, byte[] Bytes);
 
 /// <summary>
 /// Clients of one facade that read ranges of 64 KiB at a steady pace and retry nothing: half of them over one connection as
-/// long as the node does not say that it ends, the others over a new one for each read.
+/// long as the node does not say that it ends, the others over a new one for each read. A client that had to wait for an answer
+/// reads at once until it is at its pace again.
 /// </summary>
-internal sealed class RangeReaders(string authority, int clients, TimeSpan pace)
+/// <param name="authority">Host and port of the facade.</param>
+/// <param name="clients">How many of them.</param>
+/// <param name="perSecond">Reads per second of all of them together.</param>
+internal sealed class RangeReaders(string authority, int clients, int perSecond)
 {
     private const int RangeSize = 64 * 1024;
     private const int KeptFailures = 20;
+    private const int MostSeconds = 600;
+
+    /// <summary>So much of the pace counts as all of it: the last reads are under way.</summary>
+    private const double Enough = 0.98;
+
+    private readonly TimeSpan _pace = TimeSpan.FromSeconds(clients / (double)perSecond);
+    private readonly int[] _bySecond = new int[MostSeconds];
 
     private readonly ConcurrentQueue<string> _failures = new();
     private volatile ReadBlob[] _blobs = [];
     private int _reads;
     private int _connections;
+    private long _start;
+    private long _longest;
 
     /// <summary>Reads whose bytes were right.</summary>
     public int Reads => Volatile.Read(ref _reads);
@@ -35,25 +50,51 @@ internal sealed class RangeReaders(string authority, int clients, TimeSpan pace)
     public void Read(params ReadBlob[] blobs) => _blobs = blobs;
 
     /// <summary>Reads until cancelled; what is under way then is finished.</summary>
-    public Task RunAsync(CancellationToken cancellationToken) => Task.WhenAll(Enumerable.Range(0, clients).Select(i => RunAsync(i, cancellationToken)));
+    public Task RunAsync(CancellationToken cancellationToken)
+    {
+        _start = Stopwatch.GetTimestamp();
+        return Task.WhenAll(Enumerable.Range(0, clients).Select(i => Task.Run(() => RunAsync(i, cancellationToken), CancellationToken.None)));
+    }
+
+    /// <summary>In words, how close to the pace they came so far.</summary>
+    public string DescribeRate()
+    {
+        var elapsed = Stopwatch.GetElapsedTime(_start);
+        var whole = _bySecond[..Math.Clamp((int)elapsed.TotalSeconds, 1, MostSeconds)];
+        var rate = Reads / elapsed.TotalSeconds;
+        var verdict = rate >= Enough * perSecond ? "the pace was kept" : "THE PACE WAS NOT KEPT: this machine had no time for more";
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{rate:0} reads a second of {perSecond} that were to be ({whole.Min()} in the slowest second, {whole.Max()} in the fastest; the longest read took {new TimeSpan(_longest).TotalMilliseconds:0} ms): {verdict}");
+    }
 
     private async Task RunAsync(int client, CancellationToken cancellationToken)
     {
         var random = new Random(client);
         var keepsAlive = client % 2 == 0;
         WireConnection? connection = null;
-        using var timer = new PeriodicTimer(pace);
+
+        // Not all in the same moment.
+        var due = _pace * client / clients;
         try
         {
-            while (!cancellationToken.IsCancellationRequested && _failures.Count < KeptFailures && await timer.WaitForNextTickAsync(CancellationToken.None))
+            for (; !cancellationToken.IsCancellationRequested && _failures.Count < KeptFailures; due += _pace)
             {
+                if (due - Stopwatch.GetElapsedTime(_start) is var early && early > TimeSpan.Zero)
+                {
+                    await Task.Delay(early, CancellationToken.None);
+                }
+
                 var blob = _blobs[random.Next(_blobs.Length)];
                 var offset = random.Next(blob.Bytes.Length - RangeSize);
+                var asked = Stopwatch.GetTimestamp();
                 try
                 {
                     connection ??= await ConnectAsync();
                     await ReadAsync(connection, blob, offset);
+                    Longest(Stopwatch.GetElapsedTime(asked));
                     Interlocked.Increment(ref _reads);
+                    Interlocked.Increment(ref _bySecond[Math.Min((int)Stopwatch.GetElapsedTime(_start).TotalSeconds, MostSeconds - 1)]);
                 }
                 catch (Exception e)
                 {
@@ -73,6 +114,15 @@ internal sealed class RangeReaders(string authority, int clients, TimeSpan pace)
         finally
         {
             connection?.Dispose();
+        }
+    }
+
+    private void Longest(TimeSpan read)
+    {
+        var longest = Volatile.Read(ref _longest);
+        while (read.Ticks > longest && Interlocked.CompareExchange(ref _longest, read.Ticks, longest) is var seen && seen != longest)
+        {
+            longest = seen;
         }
     }
 

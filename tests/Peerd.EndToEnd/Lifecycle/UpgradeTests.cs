@@ -41,13 +41,11 @@ public sealed class UpgradeTests : LabTest
         var node = site.Nodes[0];
         ReadBlob[] asked = [Mirrored(blobs[0]), Signed(site, blobs[1]), Mirrored(blobs[2]), Signed(site, blobs[3])];
 
-        // 20 clients, one read each every 20 ms: 1,000 reads per second, on an idle machine.
-        var readers = new RangeReaders(node.Facade.Authority, clients: 20, TimeSpan.FromMilliseconds(20));
-        var neighbour = new RangeReaders(site.Nodes[1].Facade.Authority, clients: 2, TimeSpan.FromMilliseconds(40));
+        var readers = new RangeReaders(node.Facade.Authority, clients: 20, perSecond: 1000);
+        var neighbour = new RangeReaders(site.Nodes[1].Facade.Authority, clients: 2, perSecond: 50);
         readers.Read(asked[..2]);
         neighbour.Read(asked[..2]);
         using var end = new CancellationTokenSource();
-        var start = TimeProvider.System.GetTimestamp();
         var running = Task.WhenAll(readers.RunAsync(end.Token), neighbour.RunAsync(end.Token));
         await MoreReadsAsync(node.Process, readers);
 
@@ -66,9 +64,9 @@ public sealed class UpgradeTests : LabTest
 
         await end.CancelAsync();
         await running;
-        var seconds = TimeProvider.System.GetElapsedTime(start).TotalSeconds;
+        var rate = readers.DescribeRate();
         TestContext.Current.TestOutputHelper?.WriteLine(
-            $"{readers.Reads} reads over {readers.Connections} connections in {seconds:0.0} s ({readers.Reads / seconds:0} a second) and {neighbour.Reads} at another node; origin: {site.Store.Bytes} of {blobs.Sum(blob => blob.Size)} bytes");
+            $"{rate}; {readers.Reads} over {readers.Connections} connections, and {neighbour.Reads} at another node; origin: {site.Store.Bytes} of {blobs.Sum(blob => blob.Size)} bytes");
         Assert.True(readers.Failures.Count + neighbour.Failures.Count == 0, string.Join('\n', readers.Failures.Concat(neighbour.Failures)));
         Assert.True(neighbour.Reads > 0);
     }

@@ -68,6 +68,35 @@ public sealed class PeerConnectionsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Find_ThousandsOfMembers_KeepLittleUntilTheyAreUsed()
+    {
+        const int Members = 5000;
+        const int MostBytesEach = 3000;
+        _membership.Tell([.. Enumerable.Range(0, Members).Select(i => $"node-{i}")]);
+        await Wait.UntilAsync(() => _rings.Current.Count == Members, "all members have come");
+        var before = GC.GetAllocatedBytesForCurrentThread();
+
+        Assert.Null(_peers.Find("nobody"));
+
+        var bytes = (GC.GetAllocatedBytesForCurrentThread() - before) / Members;
+        Assert.Equal(Members, _peers.All.Count);
+        Assert.True(bytes < MostBytesEach, $"{bytes} bytes for each member");
+    }
+
+    [Fact]
+    public async Task Announce_ToWhoIsNoMemberAnyMore_OpensNothing()
+    {
+        var left = _peers.Find("a")!;
+        _membership.Tell("self", "b");
+        await Wait.UntilAsync(() => _rings.Current.IndexOf("a") < 0, "the member is gone");
+        Assert.NotNull(_peers.Find("b"));
+        Assert.Null(_peers.Find("a"));
+
+        Assert.Throws<ObjectDisposedException>(() => left.Announce(CancellationToken.None));
+        Assert.False(await left.AnswersAsync(TimeSpan.FromSeconds(1), CancellationToken.None));
+    }
+
+    [Fact]
     public async Task FindSoon_NobodyOfThatName_IsWaitedForNoLongerThanListsMayDiffer()
     {
         var finding = _peers.FindSoonAsync("b", CancellationToken.None).AsTask();

@@ -99,7 +99,11 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
             _listedAt = _time.GetTimestamp();
             _version = version;
             Found();
-            Change(table => table.ReplaceAll(nodes, Now));
+            Change(table =>
+            {
+                table.ReplaceAll(nodes, Now);
+                return true;
+            });
         }
 
         try
@@ -126,14 +130,19 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
         }
     }
 
-    private void Change(Action<NodeTable> change)
+    // What changes nothing costs nothing but its reading: no list is made, compared and thrown away.
+    private void Change(Func<NodeTable, bool> change)
     {
+        bool hasChanged;
         lock (_lock)
         {
-            change(_table);
+            hasChanged = change(_table);
         }
 
-        _changed.Writer.TryWrite(item: true);
+        if (hasChanged)
+        {
+            _changed.Writer.TryWrite(item: true);
+        }
     }
 
     private async Task PublishAsync(CancellationToken stoppingToken)

@@ -15,18 +15,24 @@ internal sealed class NodeTable(int port, TimeSpan grace)
     /// <summary>How many nodes are known, members or not.</summary>
     public int Count => _nodes.Count;
 
-    /// <summary>A node is new, or as it is now.</summary>
-    public void Set(NodeFacts node, TimeSpan now)
+    /// <summary>A node is new, or as it is now; false when that is how it was: the kubelets of a large cluster say so all the time.</summary>
+    public bool Set(NodeFacts node, TimeSpan now)
     {
         var before = _nodes.GetValueOrDefault(node.Name);
         var notReadySince = node.IsReady ? (TimeSpan?)null
             : before is null ? TimeSpan.MinValue
             : before.NotReadySince ?? now;
-        _nodes[node.Name] = new Entry(node, notReadySince);
+        if (before is not null && before.Node == node && before.NotReadySince == notReadySince)
+        {
+            return false;
+        }
+
+        _nodes[node.Name] = new Entry(node, notReadySince, MemberOf(node));
+        return true;
     }
 
-    /// <summary>A node is gone.</summary>
-    public void Remove(string name) => _nodes.Remove(name);
+    /// <summary>A node is gone; false when it was not known.</summary>
+    public bool Remove(string name) => _nodes.Remove(name);
 
     /// <summary>These are all nodes. Those that were known before keep their grace.</summary>
     public void ReplaceAll(IReadOnlyCollection<NodeFacts> nodes, TimeSpan now)
@@ -44,14 +50,13 @@ internal sealed class NodeTable(int port, TimeSpan grace)
             if (isFirst && !node.IsReady)
             {
                 // For how long it has not been is not known: it may be a moment.
-                _nodes[node.Name] = new Entry(node, now);
+                _nodes[node.Name] = _nodes[node.Name] with { NotReadySince = now };
             }
         }
     }
 
     /// <summary>The members.</summary>
-    public MemberList MembersAt(TimeSpan now) => new(_nodes.Values.Where(entry => IsMember(entry, now)).Select(entry =>
-        new Member(entry.Node.Name, new DnsEndPoint(entry.Node.Address!.ToString(), port), entry.Node.Zone)));
+    public MemberList MembersAt(TimeSpan now) => new(_nodes.Values.Where(entry => IsMember(entry, now)).Select(entry => entry.Member!));
 
     /// <summary>When the next node that is not ready leaves; null when none is about to.</summary>
     public TimeSpan? NextLeave(TimeSpan now)
@@ -68,10 +73,14 @@ internal sealed class NodeTable(int port, TimeSpan grace)
         return next;
     }
 
+    private Member? MemberOf(NodeFacts node) =>
+        node is { Address: { } address, IsExcluded: false } ? new Member(node.Name, new DnsEndPoint(address.ToString(), port), node.Zone) : null;
+
     private bool IsMember(Entry entry, TimeSpan now) =>
-        entry.Node is { Address: not null, IsExcluded: false } && (entry.NotReadySince is not { } since || (since > TimeSpan.MinValue && now - since < grace));
+        entry.Member is not null && (entry.NotReadySince is not { } since || (since > TimeSpan.MinValue && now - since < grace));
 
     /// <param name="Node">The node.</param>
     /// <param name="NotReadySince">Null when it is ready; the least value when it never was.</param>
-    private sealed record Entry(NodeFacts Node, TimeSpan? NotReadySince);
+    /// <param name="Member">The member that it is as long as it is ready; null when it cannot be one.</param>
+    private sealed record Entry(NodeFacts Node, TimeSpan? NotReadySince, Member? Member);
 }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
+using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -13,33 +14,40 @@ using Microsoft.Extensions.Logging;
 namespace Peerd.Tests.Membership.Kubernetes;
 
 /// <summary>
-/// The nodes and events of an API server, on loopback: lists in parts, chunked watches with bookmarks, versions that are forgotten
-/// (410), and whatever else one does to its clients. Thread-safe.
+/// The nodes and events of an API server, on loopback: lists in parts, chunked watches with bookmarks that end after a while, versions
+/// that are forgotten (410), and whatever else one does to its clients. Thread-safe.
 /// </summary>
 internal sealed class FakeApiServer : IAsyncDisposable
 {
     private readonly WebApplication _app;
     private readonly Lock _lock = new();
-    private readonly SortedDictionary<string, JsonObject> _nodes = new(StringComparer.Ordinal);
-    private readonly List<(int Version, string Line)> _events = [];
     private readonly ConcurrentQueue<string> _requests = new();
     private readonly SortedDictionary<string, JsonObject> _podEvents = new(StringComparer.Ordinal);
-    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private CancellationTokenSource _watches = new();
-    private int _version = 100;
-    private int _oldest = 100;
 
-    private FakeApiServer()
+    private FakeApiServer(X509Certificate2? certificate)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.UseKestrel(options => options.Listen(IPAddress.Loopback, 0));
+        builder.WebHost.UseKestrel(options => options.Listen(IPAddress.Loopback, 0, listen =>
+        {
+            if (certificate is not null)
+            {
+                listen.UseHttps(certificate);
+            }
+        }));
         builder.Services.Configure<Microsoft.Extensions.Hosting.HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromMilliseconds(100));
         _app = builder.Build();
         _app.Run(HandleAsync);
     }
 
     public string Url { get; private set; } = string.Empty;
+
+    /// <summary>The nodes.</summary>
+    public FakeNodes Nodes { get; } = new();
+
+    /// <summary>The token that requests must bring; null: none is asked for.</summary>
+    public string? Token { get; set; }
 
     /// <summary>Targets of all requests so far.</summary>
     public IReadOnlyList<string> Requests => [.. _requests];
@@ -51,6 +59,12 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
     /// <summary>Requests about events wait until it is completed; null: they do not.</summary>
     public TaskCompletionSource? HoldEvents { get; set; }
+
+    /// <summary>Requests for lists of nodes wait until it is completed; null: they do not.</summary>
+    public TaskCompletionSource? HoldLists { get; set; }
+
+    /// <summary>Called when a part of a list is on its way.</summary>
+    public Action? PartSent { get; set; }
 
     /// <summary>Events of pods, by name.</summary>
     public IReadOnlyList<JsonObject> PodEvents
@@ -73,9 +87,11 @@ internal sealed class FakeApiServer : IAsyncDisposable
         }
     }
 
-    public static async Task<FakeApiServer> StartAsync()
+    /// <summary>Starts a server without nodes.</summary>
+    /// <param name="certificate">With its key, for TLS; null: clear text.</param>
+    public static async Task<FakeApiServer> StartAsync(X509Certificate2? certificate = null)
     {
-        var server = new FakeApiServer();
+        var server = new FakeApiServer(certificate);
         await server._app.StartAsync();
         server.Url = server._app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
         return server;
@@ -100,53 +116,7 @@ internal sealed class FakeApiServer : IAsyncDisposable
                 ["images"] = new JsonArray(new JsonObject { ["names"] = new JsonArray("registry.test/app@sha256:0"), ["sizeBytes"] = 1 }),
             },
         };
-        lock (_lock)
-        {
-            var isNew = !_nodes.ContainsKey(name);
-            _nodes[name] = node;
-            Tell(isNew ? "ADDED" : "MODIFIED", node);
-        }
-    }
-
-    /// <summary>A node goes.</summary>
-    public void Remove(string name)
-    {
-        lock (_lock)
-        {
-            if (_nodes.Remove(name, out var node))
-            {
-                Tell("DELETED", node);
-            }
-        }
-    }
-
-    /// <summary>Tells all watches where they stand.</summary>
-    public void Bookmark()
-    {
-        lock (_lock)
-        {
-            Tell("BOOKMARK", new JsonObject { ["metadata"] = new JsonObject() });
-        }
-    }
-
-    /// <summary>Sends a line to all watches.</summary>
-    public void Say(string line)
-    {
-        lock (_lock)
-        {
-            _events.Add((++_version, line));
-            Wake();
-        }
-    }
-
-    /// <summary>Forgets what has changed so far: who watches from then on is told 410.</summary>
-    public void Compact()
-    {
-        lock (_lock)
-        {
-            _oldest = ++_version;
-            _events.Clear();
-        }
+        Nodes.Set(node);
     }
 
     /// <summary>Ends all watches: in the middle of a line when they break.</summary>
@@ -168,19 +138,6 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
     private static JsonObject Condition(string type, string status) => new() { ["type"] = type, ["status"] = status };
 
-    private void Tell(string type, JsonObject node)
-    {
-        node["metadata"]!["resourceVersion"] = (++_version).ToString(CultureInfo.InvariantCulture);
-        _events.Add((_version, new JsonObject { ["type"] = type, ["object"] = node.DeepClone() }.ToJsonString()));
-        Wake();
-    }
-
-    private void Wake()
-    {
-        _changed.SetResult();
-        _changed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-    }
-
     private async Task HandleAsync(HttpContext context)
     {
         _requests.Enqueue($"{context.Request.Path}{context.Request.QueryString}");
@@ -189,9 +146,10 @@ internal sealed class FakeApiServer : IAsyncDisposable
             await hold.Task.WaitAsync(context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
-        if (Status != 0)
+        var status = Token is { } token && context.Request.Headers.Authorization != $"Bearer {token}" ? StatusCodes.Status401Unauthorized : Status;
+        if (status != 0)
         {
-            context.Response.StatusCode = Status;
+            context.Response.StatusCode = status;
             return;
         }
 
@@ -219,7 +177,7 @@ internal sealed class FakeApiServer : IAsyncDisposable
                 {
                     ["kind"] = "EventList",
                     ["apiVersion"] = "v1",
-                    ["metadata"] = new JsonObject { ["resourceVersion"] = $"{_version}" },
+                    ["metadata"] = new JsonObject { ["resourceVersion"] = $"{Nodes.Version}" },
                     ["items"] = new JsonArray([.. _podEvents.Values.Select(item => item.DeepClone())]),
                 };
             }
@@ -262,49 +220,35 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
     private async Task ListAsync(HttpContext context)
     {
-        JsonObject list;
-        lock (_lock)
+        if (HoldLists is { } hold)
         {
-            var limit = int.Parse(context.Request.Query["limit"]!, CultureInfo.InvariantCulture);
-            var after = context.Request.Query["continue"].ToString();
-            var part = _nodes.Where(pair => string.CompareOrdinal(pair.Key, after) > 0).Take(limit).ToList();
-            var isLast = part.Count == 0 || part[^1].Key == _nodes.Keys.Last();
-            list = new JsonObject
-            {
-                ["kind"] = "NodeList",
-                ["metadata"] = new JsonObject { ["resourceVersion"] = $"{_version}", ["continue"] = isLast ? string.Empty : part[^1].Key },
-                ["items"] = new JsonArray([.. part.Select(pair => pair.Value.DeepClone())]),
-            };
+            await hold.Task.WaitAsync(context.RequestAborted);
         }
 
-        await context.Response.WriteAsync(list.ToJsonString());
+        var query = context.Request.Query;
+        if (Nodes.List(int.Parse(query["limit"]!, CultureInfo.InvariantCulture), query["continue"].ToString()) is { } part)
+        {
+            await context.Response.WriteAsync(part);
+            PartSent?.Invoke();
+        }
+        else
+        {
+            context.Response.StatusCode = StatusCodes.Status410Gone;
+        }
     }
 
     private async Task WatchAsync(HttpContext context)
     {
-        var told = int.Parse(context.Request.Query["resourceVersion"]!, CultureInfo.InvariantCulture);
+        var query = context.Request.Query;
+        var told = int.Parse(query["resourceVersion"]!, CultureInfo.InvariantCulture);
         using var end = CancellationTokenSource.CreateLinkedTokenSource(_watches.Token, context.RequestAborted);
-        if (told < _oldest)
-        {
-            await context.Response.WriteAsync("""{"type":"ERROR","object":{"kind":"Status","metadata":{},"status":"Failure","message":"too old resource version","reason":"Expired","code":410}}""" + "\n");
-            return;
-        }
-
+        end.CancelAfter(TimeSpan.FromSeconds(int.Parse(query["timeoutSeconds"]!, CultureInfo.InvariantCulture)));
         await context.Response.Body.FlushAsync();
         try
         {
-            while (true)
+            while (Nodes.Since(told) is { } news)
             {
-                Task changed;
-                List<(int Version, string Line)> lines;
-                lock (_lock)
-                {
-                    changed = _changed.Task;
-                    var from = told;
-                    lines = [.. _events.Where(line => line.Version > from)];
-                }
-
-                foreach (var (version, line) in lines)
+                foreach (var (version, line) in news.Changes)
                 {
                     told = version;
 
@@ -315,8 +259,10 @@ internal sealed class FakeApiServer : IAsyncDisposable
                     await context.Response.Body.FlushAsync(end.Token);
                 }
 
-                await changed.WaitAsync(end.Token);
+                await news.More.WaitAsync(end.Token);
             }
+
+            await context.Response.WriteAsync("""{"type":"ERROR","object":{"kind":"Status","metadata":{},"status":"Failure","message":"too old resource version","reason":"Expired","code":410}}""" + "\n", end.Token);
         }
         catch (OperationCanceledException)
         {

@@ -39,9 +39,9 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
 
         _api.Set("c", "10.0.0.3", "east");
         await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", ""), ("c", "10.0.0.3", "east")));
-        _api.Bookmark();
+        _api.Nodes.Bookmark();
         _api.Set("a", "10.0.0.9", "north");
-        _api.Remove("b");
+        _api.Nodes.Remove("b");
         await source.UntilAsync(Of(("a", "10.0.0.9", "north"), ("c", "10.0.0.3", "east")));
 
         Assert.Equal(1, _api.Lists);
@@ -81,13 +81,48 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
     {
         await using var source = await StartAsync();
         await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
-        _api.Remove("b");
-        _api.Compact();
+        _api.Nodes.Remove("b");
+        _api.Nodes.Compact();
         await _api.EndWatchesAsync();
 
         await source.UntilAsync(Of(("a", "10.0.0.1", "west")));
 
         Assert.True(_api.Lists >= 2);
+    }
+
+    [Fact]
+    public async Task List_NodesChangeBetweenItsParts_AreNotMissed()
+    {
+        AddMany(1200);
+        _api.PartSent = () =>
+        {
+            _api.PartSent = null;
+            _api.Nodes.Remove("node-0000");
+            _api.Nodes.Remove("node-1100");
+            _api.Set("new", "10.3.0.1");
+        };
+
+        await using var source = await StartAsync();
+
+        await source.UntilAsync(list => list.Members.Count == 1201 && list.IndexOf("node-0000") < 0 && list.IndexOf("node-1100") < 0 && list.IndexOf("new") >= 0);
+        Assert.Equal(3, _api.Lists);
+    }
+
+    [Fact]
+    public async Task List_VersionForgottenBetweenItsParts_BeginsAnew()
+    {
+        AddMany(1200);
+        _api.PartSent = () =>
+        {
+            _api.PartSent = null;
+            _api.Nodes.Compact();
+            _api.Nodes.Remove("node-0000");
+        };
+
+        await using var source = await StartAsync();
+
+        await source.UntilAsync(list => list.Members.Count == 1201 && list.IndexOf("node-0000") < 0);
+        Assert.Equal(5, _api.Lists);
     }
 
     [Theory]
@@ -100,8 +135,8 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
         await using var source = await StartAsync();
         await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
 
-        _api.Say(line);
-        _api.Remove("b");
+        _api.Nodes.Say(line);
+        _api.Nodes.Remove("b");
 
         await source.UntilAsync(Of(("a", "10.0.0.1", "west")));
     }
@@ -151,8 +186,8 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
         await using var source = await StartAsync();
         await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
 
-        _api.Remove("a");
-        _api.Remove("b");
+        _api.Nodes.Remove("a");
+        _api.Nodes.Remove("b");
         await Wait.UntilAsync(() => _log.Collector.GetSnapshot().Any(record => record.Message.Contains("None of the 0 nodes", StringComparison.Ordinal)), "it is told");
 
         Assert.Equal(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")), await source.FirstAsync());
@@ -161,18 +196,14 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
     [Fact]
     public async Task List_FiveThousandNodesWithChurn_AreRead()
     {
-        for (var i = 0; i < 5000; i++)
-        {
-            _api.Set($"node-{i:0000}", $"10.1.{i / 250}.{i % 250}", $"zone-{i % 3}");
-        }
-
+        AddMany(5000);
         var clock = Stopwatch.StartNew();
         await using var source = await StartAsync();
         await source.UntilAsync(list => list.Members.Count == 5002);
         TestContext.Current.TestOutputHelper?.WriteLine($"5,002 nodes after {clock.Elapsed.TotalSeconds:0.0} s");
         for (var i = 0; i < 5000; i += 10)
         {
-            _api.Remove($"node-{i:0000}");
+            _api.Nodes.Remove($"node-{i:0000}");
             _api.Set($"new-{i:0000}", $"10.2.{i / 250}.{i % 250}");
         }
 
@@ -191,6 +222,14 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
 
     private static MemberList Of(params (string Name, string Address, string Zone)[] members) =>
         new(members.Select(member => new Member(member.Name, new DnsEndPoint(member.Address, 30001), member.Zone)));
+
+    private void AddMany(int nodes)
+    {
+        for (var i = 0; i < nodes; i++)
+        {
+            _api.Set($"node-{i:0000}", $"10.1.{i / 250}.{i % 250}", $"zone-{i % 3}");
+        }
+    }
 
     private async Task<RunningSource> StartAsync(MembershipOptions? options = null)
     {

@@ -28,6 +28,21 @@ public sealed class NodeTableTests
     }
 
     [Fact]
+    public void Set_AsBefore_IsNoChange()
+    {
+        Assert.True(_table.Set(Ready("a"), At(0)));
+        Assert.False(_table.Set(Ready("a"), At(1)));
+        Assert.True(_table.Set(Ready("a") with { Zone = "west" }, At(2)));
+        Assert.True(_table.Set(Unready("a"), At(3)));
+        Assert.False(_table.Set(Unready("a"), At(4)));
+        Assert.Equal(At(123), _table.NextLeave(At(4)));
+
+        Assert.True(_table.Remove("a"));
+        Assert.False(_table.Remove("a"));
+        Assert.True(_table.Set(Ready("a"), At(5)));
+    }
+
+    [Fact]
     public void MembersAt_NeverReady_IsNoMember()
     {
         _table.Set(Ready("a"), At(0));
