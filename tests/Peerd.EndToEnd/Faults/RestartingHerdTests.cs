@@ -40,11 +40,17 @@ public sealed class RestartingHerdTests : LabTest
         }
 
         var (herd, sent, restarts) = (Stopwatch.GetElapsedTime(start), (double)(mesh.Origin.Bytes - before) / (Size * blobs.Length), (await Task.WhenAll(restarting)).Sum());
+        var sentOf = Array.ConvertAll(blobs, mesh.Origin.BytesOf);
         start = Stopwatch.GetTimestamp();
         await Task.WhenAll(lost);
 
         FaultMesh.Print($"{steady.Length} nodes had {blobs.Length} blobs in {herd.TotalSeconds:0.00} s, with {restarts} restarts of others; {sent:0.000} times from the registry");
-        FaultMesh.Print($"responsible: {string.Join("; ", blobs.Select(blob => string.Join(", ", PeerdNode.FindResponsible(mesh.Nodes, blob.Digest).Select(node => node.Name))))}; restarted: {string.Join(", ", restless.Select(node => node.Name))}");
+        FaultMesh.Print($"restarted: {string.Join(", ", restless.Select(node => node.Name))}");
+        foreach (var (blob, bytes) in blobs.Zip(sentOf))
+        {
+            FaultMesh.Print($"{blob.Digest.Hex[..8]} was sent {(double)bytes / Size:0.000} times; responsible are {string.Join(" and ", PeerdNode.FindResponsible(mesh.Nodes, blob.Digest).Select(node => node.Name))}");
+        }
+
         FaultMesh.Print($"recovery: those that restarted had them {Stopwatch.GetElapsedTime(start).TotalSeconds:0.00} s after the last restart");
         Assert.True(restarts > restless.Length, $"only {restarts} restarts");
 
