@@ -5,10 +5,14 @@ namespace Peerd.Node.Hosting;
 /// until they have grown by more than a node needs at all: what moves bytes through pools allocates little, and some of it
 /// lives just long enough to get there.
 /// </summary>
+/// <remarks>
+/// All stands still meanwhile, for a hundredth of a second or a few, about once a minute under load. In the background nothing is
+/// moved together: the garbage would go, and the memory stay.
+/// </remarks>
 internal sealed class GarbageLimit(TimeProvider time) : BackgroundService
 {
     /// <summary>So many bytes may have come since all of it was looked at.</summary>
-    internal const long MostSince = 48L << 20;
+    internal const long MostSince = 64L << 20;
 
     /// <summary>How often that is compared.</summary>
     internal static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
@@ -18,19 +22,13 @@ internal sealed class GarbageLimit(TimeProvider time) : BackgroundService
         using var timer = new PeriodicTimer(Interval, time);
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
-            if (GC.GetTotalMemory(forceFullCollection: false) - KeptAtLast() > MostSince)
+            if (Occupied() - GC.GetGCMemoryInfo(GCKind.FullBlocking).HeapSizeBytes > MostSince)
             {
-                // In the background: nobody who reads has to wait for it.
-                GC.Collect(GC.MaxGeneration, GCCollectionMode.Default, blocking: false);
+                GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
             }
         }
     }
 
-    /// <summary>Bytes that the last collection of everything has left; 0 when there was none.</summary>
-    private static long KeptAtLast()
-    {
-        var (background, blocking) = (GC.GetGCMemoryInfo(GCKind.Background), GC.GetGCMemoryInfo(GCKind.FullBlocking));
-        var last = background.Index > blocking.Index ? background : blocking;
-        return last.HeapSizeBytes - last.FragmentedBytes;
-    }
+    /// <summary>Bytes of objects, of use or not, and of holes between them.</summary>
+    private static long Occupied() => GC.GetTotalMemory(forceFullCollection: false) + GC.GetGCMemoryInfo(GCKind.Any).FragmentedBytes;
 }

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using Peerd.Contracts;
 using Peerd.EndToEnd.Harness;
 
@@ -73,8 +74,9 @@ internal sealed class SoakClients(SoakSite site) : IDisposable
                 await act(node, random, patience.Token);
                 Interlocked.Increment(ref _done);
             }
-            catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
+            catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException or SocketException)
             {
+                // A connection that is reset as soon as it is made makes no HttpRequestException.
                 Note(node, $"{act.Method.Name} at {node.Name}: {e.Message}");
             }
 

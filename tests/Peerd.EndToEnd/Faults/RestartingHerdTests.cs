@@ -11,6 +11,9 @@ public sealed class RestartingHerdTests : LabTest
     private const int Size = 16 * MiB;
     private const long OriginRate = 6 * MiB;
 
+    /// <summary>Times the registry may send what one copy is.</summary>
+    private const double MostSent = 2;
+
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan RecoveryLimit = TimeSpan.FromSeconds(60);
 
@@ -54,8 +57,8 @@ public sealed class RestartingHerdTests : LabTest
         FaultMesh.Print($"recovery: those that restarted had them {Stopwatch.GetElapsedTime(start).TotalSeconds:0.00} s after the last restart");
         Assert.True(restarts > restless.Length, $"only {restarts} restarts");
 
-        // As often as without a mesh would be in vain.
-        Assert.InRange(sent, 1, mesh.Nodes.Length);
+        // Some is lost with those who die while they read, and some is read again by an owner that has just started and has not heard of the others.
+        Assert.InRange(sent, 1, MostSent);
         await mesh.UntilWholeAsync(RecoveryLimit);
         await mesh.DemandNothingLeftAsync();
     }
