@@ -8,8 +8,8 @@ namespace Peerd.Node.Directory;
 /// <param name="MediaType">Media type as the origin told it; null when unknown.</param>
 /// <param name="Complete">All of it is here and right.</param>
 /// <param name="Pieces">The pieces that are here.</param>
-/// <param name="HasLostPieces">Pieces that were here are not any more, or were not at some time.</param>
-internal sealed record HeldContent(long Size, string? MediaType, bool Complete, PieceSet Pieces, bool HasLostPieces = false)
+/// <param name="Losses">How often pieces that were here were lost.</param>
+internal sealed record HeldContent(long Size, string? MediaType, bool Complete, PieceSet Pieces, int Losses = 0)
 {
     /// <summary>Pieces in the order in which a container needed them first; empty when unknown.</summary>
     public IReadOnlyList<int> StartupOrder { get; init; } = [];
@@ -25,7 +25,7 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
     /// <summary>Contents in one batch at most.</summary>
     private const int BatchSize = 256;
 
-    private readonly Dictionary<Digest, (bool Complete, PieceSet Pieces, int Ordered)> _said = [];
+    private readonly Dictionary<Digest, (bool Complete, PieceSet Pieces, int Ordered, int Losses)> _said = [];
 
     /// <summary>
     /// The batches that bring the other side to what is held now.
@@ -66,14 +66,16 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
             return;
         }
 
-        if (known && said.Complete == held.Complete && (held.Complete || SameSet(said.Pieces, held.Pieces)) && said.Ordered == held.StartupOrder.Count)
+        // What came and went between two batches was never said here, but reports of the same download may have told of it.
+        var hasLost = said.Losses != held.Losses;
+        if (known && !hasLost && said.Complete == held.Complete && (held.Complete || SameSet(said.Pieces, held.Pieces)) && said.Ordered == held.StartupOrder.Count)
         {
             return;
         }
 
-        var grows = known && !said.Complete && (held.Complete || IsSubset(said.Pieces, held.Pieces));
+        var grows = known && !hasLost && !said.Complete && (held.Complete || IsSubset(said.Pieces, held.Pieces));
         // A first word must not take away what reports of the same download have said while it was on its way.
-        var replaces = known ? !grows : held.HasLostPieces || saidBefore.Contains(digest);
+        var replaces = known ? !grows : hasLost || saidBefore.Contains(digest);
         var availability = new Availability
         {
             Digest = digest.ToString(),
@@ -92,7 +94,7 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
             availability.StartupOrder.AddRange(held.StartupOrder.Select(piece => (uint)piece));
         }
 
-        _said[digest] = (held.Complete, held.Pieces.Clone(), held.StartupOrder.Count);
+        _said[digest] = (held.Complete, held.Pieces.Clone(), held.StartupOrder.Count, held.Losses);
         batch.Contents.Add(availability);
     }
 

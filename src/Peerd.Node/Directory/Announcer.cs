@@ -173,8 +173,15 @@ internal sealed class Announcer(
     private AnnounceTarget CreateTarget(string name) => new(name, self, peers, directory, Held, TagsOf, tags.DescribeOwn, discards.Discard, time, loggers.CreateLogger<AnnounceTarget>());
 
     /// <summary>What this node holds of a content, if this member is responsible for it.</summary>
-    private HeldContent? Held(string target, Digest digest) =>
-        _ring.IsResponsible(digest, target, ProtocolConstants.Replicas) && cache.TryPeek(digest, out var content)
-            ? new HeldContent(content.Size, content.MediaType, content.IsVerified, content.SnapshotPieces(), content.HasLostPieces) { StartupOrder = content.OwnStartupOrder }
-            : null;
+    private HeldContent? Held(string target, Digest digest)
+    {
+        if (!_ring.IsResponsible(digest, target, ProtocolConstants.Replicas) || !cache.TryPeek(digest, out var content))
+        {
+            return null;
+        }
+
+        // Counted first: a piece that is lost between the two is told of once more, instead of never.
+        var losses = content.Losses;
+        return new HeldContent(content.Size, content.MediaType, content.IsVerified, content.SnapshotPieces(), losses) { StartupOrder = content.OwnStartupOrder };
+    }
 }

@@ -212,6 +212,7 @@ internal static partial class NodeHost
         services.AddSingleton<PeerServer>();
         services.AddSingleton<NodeServer>();
         services.AddHostedService<NodeGauges>();
+        services.AddHostedService<GarbageLimit>();
 
         services.AddGrpc();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IServiceMethodProvider<PeerServer>, PeerServerMethods>());

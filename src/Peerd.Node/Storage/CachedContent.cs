@@ -59,7 +59,7 @@ internal sealed class CachedContent
     private bool _saidFull;
     private long _diskBytes;
     private int _held;
-    private volatile bool _hasLostPieces;
+    private int _losses;
     private int _drops;
     private long _lastUsed;
     private long _touched;
@@ -163,8 +163,8 @@ internal sealed class CachedContent
     /// </summary>
     public bool KeepsInMemory => _keepsInMemory || !_parts.Disk.IsWritable || _parts.Directory.IsReleased;
 
-    /// <summary>A piece that was available was lost at some time in this process.</summary>
-    public bool HasLostPieces => _hasLostPieces;
+    /// <summary>How often in this process pieces were lost that had been available.</summary>
+    public int Losses => Volatile.Read(ref _losses);
 
     /// <summary>There is something that may be worth keeping.</summary>
     public bool HoldsSomething => Volatile.Read(ref _held) > 0 || (Size == 0 && _isVerified);
@@ -457,12 +457,16 @@ internal sealed class CachedContent
                 {
                     SetAbsent(frame);
                     _pieces.Remove(Layout.PieceAt(Layout.Frame(frame).Offset));
-                    _hasLostPieces = true;
+                    CountLoss();
                     _isVerified = false;
                 }
             }
 
-            _hasLostPieces |= Size == 0;
+            if (Size == 0)
+            {
+                CountLoss();
+            }
+
             _isVerified &= Size > 0 || _isVerifiedOnDisk;
             Interlocked.Increment(ref _drops);
             LeaveExternal();
@@ -1134,10 +1138,13 @@ internal sealed class CachedContent
         }
     }
 
+    // Under the lock.
+    private void CountLoss() => Volatile.Write(ref _losses, _losses + 1);
+
     private void LosePiece(int piece)
     {
         _pieces.Remove(piece);
-        _hasLostPieces = true;
+        CountLoss();
         _isVerified = false;
         if (_isVerifiedOnDisk && TryDisk(() => _files.WriteHeader(Header)))
         {
@@ -1156,7 +1163,7 @@ internal sealed class CachedContent
             }
         }
 
-        _hasLostPieces = true;
+        CountLoss();
         _isVerified = false;
         Interlocked.Increment(ref _drops);
     }

@@ -13,6 +13,9 @@ namespace Peerd.Node.Swarm;
 /// </summary>
 internal sealed partial class Coordination : BackgroundService, ILookupHandler, IHolderObserver
 {
+    /// <summary>So many times without an answer another owner is asked again soon.</summary>
+    private const int SilencesAtFirst = 4;
+
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
 
     /// <summary>How long another owner may take to tell what it knows.</summary>
@@ -379,10 +382,13 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         private async Task AskOtherOwnerAsync(CancellationToken stop)
         {
-            // Again while others ask there, or may do so because they see an older ring.
+            // Again while others ask there, or may do so because they see an older ring; soon if there was no answer, for it is only
+            // now that this node may have begun to connect.
+            var silences = 0;
             for (var other = await HearAsync(stop); IsAsked() && (other is { Known.State: LookupState.Available } || owner._mesh.HasChangedLately); other = await HearAsync(stop))
             {
-                var pause = other is { Known.State: LookupState.Available } ? owner._policy.HandOverInterval : owner._policy.HandOver;
+                var isSoon = other is null ? ++silences <= SilencesAtFirst : other.Known.State == LookupState.Available;
+                var pause = isSoon ? owner._policy.HandOverInterval : owner._policy.HandOver;
                 await Task.Delay(pause, owner._time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 if (stop.IsCancellationRequested)
                 {

@@ -151,6 +151,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 table.AddGrant(participant, segments, now).IsHeard = true;
             }
         }
+
+        ReclaimHeld(table);
     }
 
     /// <summary>
@@ -606,6 +608,19 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             {
                 // Told, too: when its probe breaks or is not needed any more it reads them all the same.
                 prober.Asker.Pending.Granted.AddRange(SegmentRuns.Of(segments));
+            }
+        }
+    }
+
+    /// <summary>An owner that was asked before it had heard of the others has granted what they hold: what was not begun is fetched from them.</summary>
+    private void ReclaimHeld(SegmentTable table)
+    {
+        foreach (var asker in _askers)
+        {
+            var held = asker.Grants.SelectMany(grant => grant.Segments).Where(segment => table.IsHeldByOthers(asker, segment)).ToList();
+            if (held.Count > 0)
+            {
+                asker.Asker!.Pending.Reclaimed.AddRange(SegmentRuns.Of(held));
             }
         }
     }

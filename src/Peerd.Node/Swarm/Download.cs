@@ -98,6 +98,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private bool _isAfresh;
     private int _drops;
     private int _stored;
+    private int _losses;
     private TimeSpan _originFailedAt;
     private int _emptyReads;
     private bool _hadSession;
@@ -199,6 +200,16 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             {
                 Own(() => AskForChallengeAsync(origin, _stopping));
             }
+        }
+    }
+
+    /// <summary>What had to give way in memory, or was found wrong: who reads in order would come to it one piece after the other.</summary>
+    private void NoteLosses()
+    {
+        if (Content.Losses is var losses && losses != _losses && !_gaveUp.Task.IsCompleted)
+        {
+            _losses = losses;
+            _machine!.PiecesLost(Content.SnapshotPieces(), Content.KeepsInMemory, Now);
         }
     }
 
@@ -499,6 +510,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 return;
             }
 
+            NoteLosses();
             _machine.Pushed(push, Now);
             CarryOut();
         }
@@ -736,6 +748,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var content = lease.Content;
         _fromOrigin = new PieceSet(content.Layout.PieceCount);
         Volatile.Write(ref _sources, new byte[content.Layout.FrameCount]);
+
+        // Before the look at the pieces: what is lost after both is noticed.
+        _losses = content.Losses;
         _machine = new Downloader(content.Layout, content.SnapshotPieces(), _services.Policy, StableSeed.Of(Digest, _services.SelfName), Now, _wantsWhole);
         var id = 0;
         if (arrivingPieces > 0)
@@ -1528,6 +1543,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 if (_readers.Count + _background.Count > 0 && _machine is not null)
                 {
                     var (moved, refused) = _machine.Hedges;
+                    NoteLosses();
                     _machine.Tick(Now);
                     _services.Metrics.Hedged(_machine.Hedges.Moved - moved, _machine.Hedges.Refused - refused);
                     CarryOut();

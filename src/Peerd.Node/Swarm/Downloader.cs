@@ -302,10 +302,25 @@ internal sealed class Downloader
     /// <param name="now">The time.</param>
     public void PieceLost(int piece, bool wasInMemory, TimeSpan now)
     {
-        _have.Remove(piece);
-        if (wasInMemory && !_originFailed && !_peers.All.Any(peer => peer.Pieces.Contains(piece)))
+        Lose(piece, wasInMemory);
+        Schedule(now);
+    }
+
+    /// <summary>
+    /// The same for all that is not here any more. To be told before the next push: the owner knows of it by then, and what it
+    /// assigns and grants anew would pass for what is here already.
+    /// </summary>
+    /// <param name="here">What is here.</param>
+    /// <param name="wasInMemory">As of <see cref="PieceLost"/>.</param>
+    /// <param name="now">The time.</param>
+    public void PiecesLost(PieceSet here, bool wasInMemory, TimeSpan now)
+    {
+        for (var piece = _have.NextSet(0); piece >= 0; piece = _have.NextSet(piece + 1))
         {
-            _granted.Add(piece);
+            if (!here.Contains(piece))
+            {
+                Lose(piece, wasInMemory);
+            }
         }
 
         Schedule(now);
@@ -483,6 +498,15 @@ internal sealed class Downloader
         }
 
         Schedule(now);
+    }
+
+    private void Lose(int piece, bool wasInMemory)
+    {
+        _have.Remove(piece);
+        if (wasInMemory && !_originFailed && !_peers.All.Any(peer => peer.Pieces.Contains(piece)))
+        {
+            _granted.Add(piece);
+        }
     }
 
     private bool IsWantTold()

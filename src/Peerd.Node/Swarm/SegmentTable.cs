@@ -199,6 +199,10 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
         SetPieces(participant, new PieceSet(layout.PieceCount));
     }
 
+    /// <summary>Somebody else has all of the segment.</summary>
+    public bool IsHeldByOthers(Participant participant, int segment) =>
+        _holders[segment] > (participant is { IsBanned: false } && participant.Held.Contains(segment) ? 1 : 0);
+
     public bool HoldsAll(PieceSet pieces, int segment)
     {
         var first = segment * _piecesPerSegment;

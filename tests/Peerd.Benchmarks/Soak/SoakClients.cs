@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using Peerd.Contracts;
 using Peerd.EndToEnd.Harness;
 
@@ -17,7 +18,7 @@ internal sealed class SoakClients(SoakSite site) : IDisposable
     private const int LinesOfFailure = 8;
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(30);
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private readonly HttpClient _http = new(new SocketsHttpHandler { UseProxy = false, UseCookies = false, PooledConnectionIdleTimeout = TimeSpan.FromSeconds(5) }) { Timeout = Timeout.InfiniteTimeSpan };
     private readonly Lock _gate = new();
@@ -73,8 +74,9 @@ internal sealed class SoakClients(SoakSite site) : IDisposable
                 await act(node, random, patience.Token);
                 Interlocked.Increment(ref _done);
             }
-            catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
+            catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException or SocketException)
             {
+                // A connection that is reset as soon as it is made makes no HttpRequestException.
                 Note(node, $"{act.Method.Name} at {node.Name}: {e.Message}");
             }
 
@@ -102,10 +104,20 @@ internal sealed class SoakClients(SoakSite site) : IDisposable
     private async Task PullAsync(PeerdNode node, Random random, CancellationToken cancellationToken)
     {
         var blob = Pick(random);
-        using var response = await _http.GetAsync(site.PullOf(node, blob.Digest), HttpCompletionOption.ResponseHeadersRead, cancellationToken);
-        if (await CompareAsync(response.EnsureSuccessStatusCode(), blob, 0, cancellationToken) != blob.Size)
+        var read = 0L;
+        try
         {
-            throw new IOException($"{blob.Digest} was cut");
+            using var response = await _http.GetAsync(site.PullOf(node, blob.Digest), HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+            read = await CompareAsync(response.EnsureSuccessStatusCode(), blob, 0, cancellationToken, so => read = so);
+        }
+        catch (OperationCanceledException e)
+        {
+            throw new IOException($"{blob.Digest} came no further than {read} of {blob.Size} bytes", e);
+        }
+
+        if (read != blob.Size)
+        {
+            throw new IOException($"{blob.Digest} was cut after {read} of {blob.Size} bytes");
         }
     }
 
@@ -149,7 +161,7 @@ internal sealed class SoakClients(SoakSite site) : IDisposable
         }
     }
 
-    private async Task<long> CompareAsync(HttpResponseMessage response, GeneratedBlob blob, long offset, CancellationToken cancellationToken)
+    private async Task<long> CompareAsync(HttpResponseMessage response, GeneratedBlob blob, long offset, CancellationToken cancellationToken, Action<long>? moved = null)
     {
         await using var body = await response.Content.ReadAsStreamAsync(cancellationToken);
         var (buffer, start) = (new byte[ChunkSize], offset);
@@ -158,6 +170,7 @@ internal sealed class SoakClients(SoakSite site) : IDisposable
         {
             blob.Demand(offset, buffer.AsSpan(0, read));
             offset += read;
+            moved?.Invoke(offset - start);
             Interlocked.Add(ref _bytes, read);
         }
 

@@ -33,6 +33,9 @@ internal sealed class FaultOrigin : IAsyncDisposable
     /// <summary>Bytes of blobs that it has sent so far, wrong ones included.</summary>
     public long Bytes => _store.Bytes;
 
+    /// <summary>Bytes of this blob that it has sent so far.</summary>
+    public long BytesOf(GeneratedBlob blob) => _store.BytesOf(blob);
+
     /// <summary>Starts a registry without blobs.</summary>
     /// <param name="host">Where; null is loopback.</param>
     public static async Task<FaultOrigin> StartAsync(LabHost? host = null)

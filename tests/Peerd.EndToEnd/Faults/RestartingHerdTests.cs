@@ -11,6 +11,9 @@ public sealed class RestartingHerdTests : LabTest
     private const int Size = 16 * MiB;
     private const long OriginRate = 6 * MiB;
 
+    /// <summary>Times the registry may send what one copy is.</summary>
+    private const double MostSent = 2;
+
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan RecoveryLimit = TimeSpan.FromSeconds(60);
 
@@ -40,16 +43,22 @@ public sealed class RestartingHerdTests : LabTest
         }
 
         var (herd, sent, restarts) = (Stopwatch.GetElapsedTime(start), (double)(mesh.Origin.Bytes - before) / (Size * blobs.Length), (await Task.WhenAll(restarting)).Sum());
+        var sentOf = Array.ConvertAll(blobs, mesh.Origin.BytesOf);
         start = Stopwatch.GetTimestamp();
         await Task.WhenAll(lost);
 
         FaultMesh.Print($"{steady.Length} nodes had {blobs.Length} blobs in {herd.TotalSeconds:0.00} s, with {restarts} restarts of others; {sent:0.000} times from the registry");
-        FaultMesh.Print($"responsible: {string.Join("; ", blobs.Select(blob => string.Join(", ", PeerdNode.FindResponsible(mesh.Nodes, blob.Digest).Select(node => node.Name))))}; restarted: {string.Join(", ", restless.Select(node => node.Name))}");
+        FaultMesh.Print($"restarted: {string.Join(", ", restless.Select(node => node.Name))}");
+        foreach (var (blob, bytes) in blobs.Zip(sentOf))
+        {
+            FaultMesh.Print($"{blob.Digest.Hex[..8]} was sent {(double)bytes / Size:0.000} times; responsible are {string.Join(" and ", PeerdNode.FindResponsible(mesh.Nodes, blob.Digest).Select(node => node.Name))}");
+        }
+
         FaultMesh.Print($"recovery: those that restarted had them {Stopwatch.GetElapsedTime(start).TotalSeconds:0.00} s after the last restart");
         Assert.True(restarts > restless.Length, $"only {restarts} restarts");
 
-        // As often as without a mesh would be in vain.
-        Assert.InRange(sent, 1, mesh.Nodes.Length);
+        // Some is lost with those who die while they read, and some is read again by an owner that has just started and has not heard of the others.
+        Assert.InRange(sent, 1, MostSent);
         await mesh.UntilWholeAsync(RecoveryLimit);
         await mesh.DemandNothingLeftAsync();
     }

@@ -21,6 +21,7 @@ internal sealed class SignedStore : IAsyncDisposable
     private static readonly TimeSpan PauseBeforeCut = TimeSpan.FromMilliseconds(50);
 
     private readonly ConcurrentDictionary<string, GeneratedBlob> _blobs = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<Digest, long> _bytesOf = new();
     private readonly StoreSignature _signature;
     private readonly Lock _gate = new();
     private LabServer _server = null!;
@@ -45,6 +46,9 @@ internal sealed class SignedStore : IAsyncDisposable
 
     /// <summary>Bytes of blobs that it has sent so far.</summary>
     public long Bytes => Interlocked.Read(ref _bytes);
+
+    /// <summary>Bytes of this blob that it has sent so far.</summary>
+    public long BytesOf(GeneratedBlob blob) => _bytesOf.GetValueOrDefault(blob.Digest);
 
     /// <summary>Starts an empty store.</summary>
     /// <param name="time">Decides when signatures are over; null is the real time.</param>
@@ -88,11 +92,18 @@ internal sealed class SignedStore : IAsyncDisposable
     /// <inheritdoc />
     public ValueTask DisposeAsync() => _server.DisposeAsync();
 
-    /// <summary>Sends what a GET asks for of a blob.</summary>
+    /// <summary>Sends what a GET asks for of a blob; to a HEAD only its size.</summary>
     public async Task SendAsync(HttpContext context, GeneratedBlob blob, StoreFault? fault = null)
     {
         var response = context.Response;
         response.ContentType = "application/octet-stream";
+        if (HttpMethods.IsHead(context.Request.Method))
+        {
+            // No byte of it is sent, and none may be counted.
+            response.ContentLength = blob.Size;
+            return;
+        }
+
         var range = new ByteRange(0, blob.Size);
         if (context.Request.GetTypedHeaders().Range is { Unit.Value: "bytes", Ranges.Count: 1 } wanted)
         {
@@ -206,6 +217,7 @@ internal sealed class SignedStore : IAsyncDisposable
             blob.Read(offset, buffer.AsSpan(0, count));
             await context.Response.Body.WriteAsync(buffer.AsMemory(0, count), context.RequestAborted);
             Interlocked.Add(ref _bytes, count);
+            _bytesOf.AddOrUpdate(blob.Digest, count, (_, sent) => sent + count);
             offset += count;
         }
 

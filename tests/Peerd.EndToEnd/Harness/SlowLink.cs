@@ -13,6 +13,9 @@ internal sealed class SlowLink : IAsyncDisposable
 {
     private const int ChunkSize = 16 * 1024;
 
+    /// <summary>What a server sends beyond what has passed is lost with the connection: as little as on a real link that is as slow.</summary>
+    private const int ReceiveBuffer = 4 * ChunkSize;
+
     private readonly TcpListener _listener = new(IPAddress.Loopback, FreePorts.Take());
     private readonly CancellationTokenSource _stop = new();
     private readonly ConcurrentBag<Task> _connections = [];
@@ -67,7 +70,7 @@ internal sealed class SlowLink : IAsyncDisposable
 
     private async Task RelayAsync(TcpClient client)
     {
-        using var server = new TcpClient();
+        using var server = new TcpClient { ReceiveBufferSize = ReceiveBuffer };
         using (client)
         {
             try

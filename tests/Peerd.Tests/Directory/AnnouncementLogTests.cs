@@ -30,9 +30,21 @@ public sealed class AnnouncementLogTests
     {
         var log = new AnnouncementLog(new HashSet<Digest>(wasSaidBefore ? [Content] : []));
 
-        var availability = Assert.Single(Assert.Single(log.Batches([Content], _ => Held(1) with { HasLostPieces = hasLost })).Contents);
+        var availability = Assert.Single(Assert.Single(log.Batches([Content], _ => Held(1) with { Losses = hasLost ? 1 : 0 })).Contents);
 
         Assert.True(availability.Replace);
+    }
+
+    // A report said that the piece had come, before it was lost again.
+    [Fact]
+    public void Batches_PieceThatWasNeverSaidIsLost_ReplacesAll()
+    {
+        Say(Held(1, 2));
+        var availability = Assert.Single(Assert.Single(Say(Held(1, 2) with { Losses = 1 })).Contents);
+
+        Assert.True(availability.Replace);
+        Assert.Equal([new PieceRun { First = 1, Count = 2 }], availability.Pieces);
+        Assert.Empty(Say(Held(1, 2) with { Losses = 1 }));
     }
 
     [Fact]

@@ -162,6 +162,25 @@ public sealed class CoordinatorHandoverTests
         Assert.Equal(_new.AllSegments, _new.GrantedTo("b"));
     }
 
+    // The other one had to connect first, and answered later than this one could wait.
+    [Fact]
+    public void Heard_WhatWasGrantedHereIsHeldThere_IsReclaimedAndAssigned()
+    {
+        _new.Ask("a", canReachOrigin: true);
+        _new.Push();
+        Assert.Equal(_new.AllSegments, _new.GrantedTo("a"));
+        _old.Hold("h", _old.AllSegments.Take(10));
+
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Push();
+
+        Assert.Equal(Enumerable.Range(0, 10), _new.Told["a"].Reclaimed);
+        _new.Owner.Reported("a", new GrantReport { GivenBack = { new SegmentRun { First = 2, Count = 8 } } }, _new.Now);
+        _new.Push();
+        Assert.Equal(_new.AllSegments.Except(Enumerable.Range(2, 8)), _new.GrantedTo("a"));
+        Assert.Equal(Enumerable.Range(2, 8), _new.Told["a"].Assigned.Keys);
+    }
+
     [Fact]
     public void Tell_StateIsWhetherOthersAsk()
     {

@@ -66,6 +66,31 @@ public sealed class DownloaderTests
         Assert.Equal([(30, 1), (5, 1), (20, 2)], Actions<DownloadAction.FetchFromOrigin>().Select(read => (read.First, read.Count)));
     }
 
+    // What passes for here is not fetched, whatever the owner says.
+    [Fact]
+    public void PiecesLost_OwnerAssignsAndGrantsThemAgain_AreFetchedAndRead()
+    {
+        Demand(Whole);
+        Arrive(_downloader, 0, 40);
+        var here = new PieceSet(Layout.PieceCount);
+        here.AddRun(0, 40);
+        here.Remove(3);
+        here.Remove(7);
+
+        _downloader.PiecesLost(here, wasInMemory: false, TimeSpan.Zero);
+        _downloader.Pushed(
+            new LookupResponse
+            {
+                Assigned = { new Assignment { Node = "p", Segments = { new SegmentRun { First = 3, Count = 2 } } } },
+                Granted = { new SegmentRun { First = 7, Count = 1 } },
+            },
+            TimeSpan.Zero);
+
+        var actions = _downloader.TakeActions();
+        Assert.Equal((3, 1), actions.OfType<DownloadAction.FetchFromPeer>().Select(fetch => (fetch.First, fetch.Count)).Single());
+        Assert.Equal((7, 1), actions.OfType<DownloadAction.FetchFromOrigin>().Select(read => (read.First, read.Count)).Single());
+    }
+
     [Fact]
     public void AskUrgently_PeersHoldThePiece_OneThatIsNotBannedIsAskedBesidesAllElse()
     {
