@@ -17,6 +17,8 @@ public sealed class RestartingHerdTests : LabTest
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan RecoveryLimit = TimeSpan.FromSeconds(60);
 
+    private int _restarts;
+
     [Fact]
     public async Task Read_ThirtyPercentRestartAllTheTime_OthersFinishAtOnceAndThoseInTheEnd()
     {
@@ -25,7 +27,7 @@ public sealed class RestartingHerdTests : LabTest
         var (steady, restless) = (mesh.Nodes[3..], mesh.Nodes[..3]);
 
         // Nobody coordinates for long what one of the restless owns.
-        GeneratedBlob[] blobs = [mesh.AddBlobOwnedBy(Size, steady[0], mesh.Nodes), mesh.AddBlobOwnedBy(Size, steady[1], mesh.Nodes), mesh.AddBlobOwnedBy(Size, restless[0], mesh.Nodes)];
+        List<GeneratedBlob> blobs = [mesh.AddBlobOwnedBy(Size, steady[0], mesh.Nodes), mesh.AddBlobOwnedBy(Size, steady[1], mesh.Nodes), mesh.AddBlobOwnedBy(Size, restless[0], mesh.Nodes)];
         using var end = new CancellationTokenSource();
 
         var (start, before) = (Stopwatch.GetTimestamp(), mesh.Origin.Bytes);
@@ -33,7 +35,13 @@ public sealed class RestartingHerdTests : LabTest
         var lost = restless.SelectMany(node => blobs.Select(blob => mesh.ReadUntilDoneAsync(node, blob))).ToArray();
         try
         {
-            await mesh.ReadAsync(steady, blobs);
+            await mesh.ReadAsync(steady, [.. blobs]);
+            while (Volatile.Read(ref _restarts) <= restless.Length)
+            {
+                // On a slow machine nobody has restarted twice by then.
+                blobs.Add(mesh.AddBlob(Size));
+                await mesh.ReadAsync(steady, blobs[^1]);
+            }
         }
         finally
         {
@@ -42,12 +50,12 @@ public sealed class RestartingHerdTests : LabTest
             await Task.WhenAll(restarting);
         }
 
-        var (herd, sent, restarts) = (Stopwatch.GetElapsedTime(start), (double)(mesh.Origin.Bytes - before) / (Size * blobs.Length), (await Task.WhenAll(restarting)).Sum());
-        var sentOf = Array.ConvertAll(blobs, mesh.Origin.BytesOf);
+        var (herd, sent) = (Stopwatch.GetElapsedTime(start), (double)(mesh.Origin.Bytes - before) / (Size * (long)blobs.Count));
+        var sentOf = blobs.ConvertAll(mesh.Origin.BytesOf);
         start = Stopwatch.GetTimestamp();
         await Task.WhenAll(lost);
 
-        FaultMesh.Print($"{steady.Length} nodes had {blobs.Length} blobs in {herd.TotalSeconds:0.00} s, with {restarts} restarts of others; {sent:0.000} times from the registry");
+        FaultMesh.Print($"{steady.Length} nodes had {blobs.Count} blobs in {herd.TotalSeconds:0.00} s, with {_restarts} restarts of others; {sent:0.000} times from the registry");
         FaultMesh.Print($"restarted: {string.Join(", ", restless.Select(node => node.Name))}");
         foreach (var (blob, bytes) in blobs.Zip(sentOf))
         {
@@ -55,24 +63,20 @@ public sealed class RestartingHerdTests : LabTest
         }
 
         FaultMesh.Print($"recovery: those that restarted had them {Stopwatch.GetElapsedTime(start).TotalSeconds:0.00} s after the last restart");
-        Assert.True(restarts > restless.Length, $"only {restarts} restarts");
-
         // Some is lost with those who die while they read, and some is read again by an owner that has just started and has not heard of the others.
         Assert.InRange(sent, 1, MostSent);
         await mesh.UntilWholeAsync(RecoveryLimit);
         await mesh.DemandNothingLeftAsync();
     }
 
-    private static async Task<int> RestartAsync(PeerdNode node, CancellationToken cancellationToken)
+    private async Task RestartAsync(PeerdNode node, CancellationToken cancellationToken)
     {
-        var restarts = 0;
-        for (; !cancellationToken.IsCancellationRequested; restarts++)
+        while (!cancellationToken.IsCancellationRequested)
         {
             await node.Process.KillAsync();
             await node.StartAgainAsync();
+            Interlocked.Increment(ref _restarts);
             await Task.Delay(Pause, CancellationToken.None);
         }
-
-        return restarts;
     }
 }
