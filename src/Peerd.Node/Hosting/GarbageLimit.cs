@@ -6,8 +6,8 @@ namespace Peerd.Node.Hosting;
 /// lives just long enough to get there.
 /// </summary>
 /// <remarks>
-/// All stands still meanwhile, for a hundredth of a second or a few, about once a minute under load. In the background nothing is
-/// moved together: the garbage would go, and the memory stay.
+/// All stands still meanwhile, for a hundredth of a second or a few, and longer the more is kept, which is why more may come then. In
+/// the background nothing is moved together: the garbage would go, and the memory stay.
 /// </remarks>
 internal sealed class GarbageLimit(TimeProvider time) : BackgroundService
 {
@@ -22,13 +22,15 @@ internal sealed class GarbageLimit(TimeProvider time) : BackgroundService
         using var timer = new PeriodicTimer(Interval, time);
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
-            if (Occupied() - GC.GetGCMemoryInfo(GCKind.FullBlocking).HeapSizeBytes > MostSince)
+            if (IsDue(GC.GetGCMemoryInfo(GCKind.Any).HeapSizeBytes, GC.GetGCMemoryInfo(GCKind.FullBlocking).HeapSizeBytes))
             {
                 GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
             }
         }
     }
 
-    /// <summary>Bytes of objects, of use or not, and of holes between them.</summary>
-    private static long Occupied() => GC.GetTotalMemory(forceFullCollection: false) + GC.GetGCMemoryInfo(GCKind.Any).FragmentedBytes;
+    /// <summary>Whether all of it should be looked at.</summary>
+    /// <param name="heap">Bytes that the last collection of any kind has left, holes between objects included.</param>
+    /// <param name="lookedAt">Bytes that were left when all was looked at.</param>
+    internal static bool IsDue(long heap, long lookedAt) => heap - lookedAt > Math.Max(MostSince, lookedAt / 4);
 }

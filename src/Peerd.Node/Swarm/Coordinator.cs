@@ -615,6 +615,12 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>An owner that was asked before it had heard of the others has granted what they hold: what was not begun is fetched from them.</summary>
     private void ReclaimHeld(SegmentTable table)
     {
+        if (_everybody.Exists(participant => participant.IsDoubtful))
+        {
+            // What only such a one holds is granted all the same.
+            return;
+        }
+
         foreach (var asker in _askers)
         {
             var held = asker.Grants.SelectMany(grant => grant.Segments).Where(segment => table.IsHeldByOthers(asker, segment)).ToList();

@@ -23,6 +23,7 @@ internal sealed record DownloadServices(
     DownloaderPolicy Policy,
     MeshMetrics Metrics,
     IntegrityFailures Failures,
+    MemoryShare Memory,
     TimeProvider Time,
     ILogger Logger);
 
@@ -99,6 +100,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private int _drops;
     private int _stored;
     private int _losses;
+    private int _longestDemanded;
     private TimeSpan _originFailedAt;
     private int _emptyReads;
     private bool _hadSession;
@@ -193,6 +195,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 Begin(_services.Cache.Open(Digest, size: 0, mediaType: null));
             }
 
+            _services.Memory.Enter();
             _trace.Join();
             _link = _services.OpenLink(Digest, this);
             Own(() => TickAsync(_stopping));
@@ -209,7 +212,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         if (Content.Losses is var losses && losses != _losses && !_gaveUp.Task.IsCompleted)
         {
             _losses = losses;
-            _machine!.PiecesLost(Content.SnapshotPieces(), Content.KeepsInMemory, Now);
+            _machine!.PiecesLost(Content.SnapshotPieces());
+
+            if (Content.KeepsInMemory && LongestInMemory < _longestDemanded)
+            {
+                // More downloads than before share the memory.
+                DemandsChanged();
+            }
         }
     }
 
@@ -428,7 +437,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             var piece = frame / Content.Layout.FramesPerPiece;
-            if (!Content.HasFrame(frame) && _machine.Has(piece))
+            if (!Content.HasFrame(frame) && _machine.Had(piece))
             {
                 _machine.PieceLost(piece, Content.KeepsInMemory, Now);
                 CarryOut();
@@ -447,6 +456,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             _isClosed = true;
+            _services.Memory.Leave();
             FlushReport();
             tasks = [.. _tasks];
         }
@@ -782,6 +792,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         var content = Content;
         var longest = content.KeepsInMemory ? LongestInMemory : int.MaxValue;
+        _longestDemanded = longest;
         var demands = _readers.Select(reader => new Demand(reader.Position, reader.End, Math.Min(reader.Ahead, longest))).ToList();
         if (_readers.Exists(reader => reader.NeedsWhole))
         {
@@ -1531,7 +1542,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         cancellationToken.ThrowIfCancellationRequested();
     }
 
-    private int LongestInMemory => Math.Max(2, (int)(_services.Cache.MemoryBudget / Content.Layout.PieceSize / 4));
+    private int LongestInMemory => Math.Max(2, (int)(_services.Memory.Bytes / Content.Layout.PieceSize));
 
     private async Task TickAsync(CancellationToken cancellationToken)
     {

@@ -17,6 +17,7 @@ internal sealed class Downloader
     private readonly KnownPeers _peers;
     private readonly SlownessJudge _slowness;
     private readonly PieceSet _have;
+    private readonly PieceSet _gone;
     private readonly PieceSet _inFlight;
     private readonly PieceSet _granted;
     private readonly SortedList<int, Assigned> _assigned = [];
@@ -47,6 +48,7 @@ internal sealed class Downloader
     {
         _layout = layout;
         _have = have.Clone();
+        _gone = new PieceSet(layout.PieceCount);
         _policy = policy;
         _random = new Random(seed);
         _peers = new KnownPeers(layout, policy);
@@ -277,6 +279,7 @@ internal sealed class Downloader
     {
         BytesArrived(piece, now);
         _have.Add(piece);
+        _gone.Remove(piece);
         _granted.Remove(piece);
         var segment = piece / _layout.PiecesPerSegment;
         if (_assigned.Count > 0 && IsWhole(segment))
@@ -287,8 +290,8 @@ internal sealed class Downloader
         Schedule(now);
     }
 
-    /// <summary>The piece is here, as far as was told.</summary>
-    public bool Has(int piece) => _have.Contains(piece);
+    /// <summary>The piece is here, as far as was told, or has been and was not asked for since.</summary>
+    public bool Had(int piece) => _have.Contains(piece) || _gone.Contains(piece);
 
     /// <summary>All pieces of the segment that this piece belongs to are here, as far as was told.</summary>
     public bool HasSegmentOf(int piece) => IsWhole(piece / _layout.PiecesPerSegment);
@@ -302,28 +305,31 @@ internal sealed class Downloader
     /// <param name="now">The time.</param>
     public void PieceLost(int piece, bool wasInMemory, TimeSpan now)
     {
-        Lose(piece, wasInMemory);
+        _have.Remove(piece);
+        _gone.Remove(piece);
+        if (wasInMemory && !_originFailed && !_peers.All.Any(peer => peer.Pieces.Contains(piece)))
+        {
+            _granted.Add(piece);
+        }
+
         Schedule(now);
     }
 
     /// <summary>
-    /// The same for all that is not here any more. To be told before the next push: the owner knows of it by then, and what it
-    /// assigns and grants anew would pass for what is here already.
+    /// Looks for all that is not here any more, and asks for none of it. To be told before the next push: the owner knows of it
+    /// by then, and what it assigns and grants anew would pass for what is here already.
     /// </summary>
     /// <param name="here">What is here.</param>
-    /// <param name="wasInMemory">As of <see cref="PieceLost"/>.</param>
-    /// <param name="now">The time.</param>
-    public void PiecesLost(PieceSet here, bool wasInMemory, TimeSpan now)
+    public void PiecesLost(PieceSet here)
     {
         for (var piece = _have.NextSet(0); piece >= 0; piece = _have.NextSet(piece + 1))
         {
             if (!here.Contains(piece))
             {
-                Lose(piece, wasInMemory);
+                _have.Remove(piece);
+                _gone.Add(piece);
             }
         }
-
-        Schedule(now);
     }
 
     /// <summary>The pieces did not add up to the content: all of them are fetched again.</summary>
@@ -498,15 +504,6 @@ internal sealed class Downloader
         }
 
         Schedule(now);
-    }
-
-    private void Lose(int piece, bool wasInMemory)
-    {
-        _have.Remove(piece);
-        if (wasInMemory && !_originFailed && !_peers.All.Any(peer => peer.Pieces.Contains(piece)))
-        {
-            _granted.Add(piece);
-        }
     }
 
     private bool IsWantTold()

@@ -51,7 +51,10 @@ internal sealed record DownloaderPolicy
     /// <summary>A range that is going to take so many times as long as usual is moved to another holder.</summary>
     public double SlowFactor { get; init; } = 4;
 
-    /// <summary>A peer that no other was asked besides is slow when the origin sends so many times as much.</summary>
+    /// <summary>A peer that no other was asked besides is compared with the origin. Not where this node itself limits what peers may send it.</summary>
+    public bool ComparesOnlyPeer { get; init; } = true;
+
+    /// <summary>Such a peer is slow when the origin sends so many times as much.</summary>
     public double SlowFactorOfOnlyPeer { get; init; } = 4;
 
     /// <summary>Part of the ranges that may be moved because they are slow.</summary>

@@ -1,5 +1,6 @@
 using Peerd.Contracts;
 using Peerd.Node.Directory;
+using Peerd.Node.Limits;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
@@ -21,11 +22,11 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
     private readonly HashSet<Task> _closing = [];
 
     public Downloads(
-        PieceCache cache, IOrigin origin, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler lookups, MeshDrain drain, ContentMismatches mismatches, MeshMetrics metrics, LookupMetrics lookupMetrics, IntegrityFailures failures, TimeProvider time, ILoggerFactory loggers)
+        PieceCache cache, IOrigin origin, RingSource rings, NodeIdentity self, PeerConnections peers, ILookupHandler lookups, MeshDrain drain, ContentMismatches mismatches, MeshMetrics metrics, LookupMetrics lookupMetrics, IntegrityFailures failures, Bandwidth bandwidth, TimeProvider time, ILoggerFactory loggers)
     {
         var logger = loggers.CreateLogger<Download>();
         _services = new DownloadServices(
-            cache, origin, peers, mismatches, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, drain, lookupMetrics, time, logger), self.Name, self.Incarnation, new DownloaderPolicy(), metrics, failures, time, logger);
+            cache, origin, peers, mismatches, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, drain, lookupMetrics, time, logger), self.Name, self.Incarnation, new DownloaderPolicy { ComparesOnlyPeer = bandwidth.Download is null }, metrics, failures, new MemoryShare(cache.MemoryBudget), time, logger);
     }
 
     /// <summary>How many are under way.</summary>

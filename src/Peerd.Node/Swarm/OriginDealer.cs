@@ -20,12 +20,14 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     /// <param name="grant">Takes each grant.</param>
     public void Deal(IReadOnlyCollection<Participant> askers, List<Participant> participants, SegmentTable table, bool isAlone, TimeSpan now, Action<Participant, List<int>> grant)
     {
-        var covered = Covered(askers, participants, table);
+        var covered = Covered(participants, table);
         if (covered.IsFull)
         {
             return;
         }
 
+        // What is read only because its holder is in doubt is read bit by bit: the holder may come to itself.
+        isAlone &= !table.Covered.IsFull;
         var length = isAlone ? table.Layout.SegmentCount : GrantLength(table.Layout);
         while (Choose(askers, table, covered, isAlone, now) is { } reader)
         {
@@ -78,10 +80,10 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     /// What need not be read: somebody has it or reads it. When that is all, and a few ask, what only doubtful ones have does
     /// not count. It comes last, because some of it has come from them until then. Where many ask, two of them ban a holder.
     /// </summary>
-    private PieceSet Covered(IReadOnlyCollection<Participant> askers, List<Participant> participants, SegmentTable table)
+    private PieceSet Covered(List<Participant> participants, SegmentTable table)
     {
         var covered = table.Covered.Clone();
-        if (!covered.IsFull || askers.Count > policy.ForemostReaders)
+        if (!covered.IsFull || participants.Count(participant => participant.Asker is not null) > policy.ForemostReaders)
         {
             return covered;
         }

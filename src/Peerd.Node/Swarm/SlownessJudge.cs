@@ -18,6 +18,9 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
     // What is unknown is not judged quickly.
     private static readonly TimeSpan FirstPatience = TimeSpan.FromSeconds(2);
 
+    // When nobody looked for longer, it was not the sources that stood still.
+    private static readonly TimeSpan LongestTick = TimeSpan.FromMilliseconds(100);
+
     private readonly SourceRate _origin = new();
     private readonly SourceRate _onlyPeer = new();
     private TimeSpan? _usual;
@@ -49,10 +52,10 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
     /// <param name="now">The time.</param>
     public void Tick(IReadOnlyCollection<PieceRequest> requests, TimeSpan now)
     {
-        var passed = now - _lastTick;
+        var passed = now - _lastTick < LongestTick ? now - _lastTick : LongestTick;
         _lastTick = now;
         _isOnlyPeerSlow = false;
-        if (_hasOtherPeers)
+        if (_hasOtherPeers || !policy.ComparesOnlyPeer)
         {
             return;
         }

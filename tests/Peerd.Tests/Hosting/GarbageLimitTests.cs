@@ -25,28 +25,28 @@ public sealed class GarbageLimitTests : IDisposable
     public async Task Execute_MuchHasComeSinceAllWasLookedAt_ItIsLookedAtAgain()
     {
         await _limit.StartAsync(CancellationToken.None);
-        var kept = Enumerable.Range(0, 2 * (int)(GarbageLimit.MostSince >> 20)).Select(_ => new byte[1 << 20]).ToArray();
+        var kept = Enumerable.Range(0, 3 * (int)(GarbageLimit.MostSince >> 20)).Select(_ => new byte[1 << 20]).ToArray();
+        GC.Collect(0);
         var before = LastFull;
 
-        _time.Advance(GarbageLimit.Interval);
-
-        await Wait.UntilAsync(() => LastFull > before, "all is looked at");
+        await Wait.UntilAsync(
+            () =>
+            {
+                _time.Advance(GarbageLimit.Interval);
+                return LastFull > before;
+            },
+            "all is looked at");
         GC.KeepAlive(kept);
         await _limit.StopAsync(CancellationToken.None);
     }
 
-    [Fact]
-    public async Task Execute_LittleHasCome_AllIsLeftAlone()
-    {
-        await _limit.StartAsync(CancellationToken.None);
-        var before = LastFull;
-
-        for (var i = 0; i < 10; i++)
-        {
-            _time.Advance(GarbageLimit.Interval);
-        }
-
-        await _limit.StopAsync(CancellationToken.None);
-        Assert.Equal(before, LastFull);
-    }
+    [Theory]
+    [InlineData(100, 64, false)]
+    [InlineData(128, 64, false)]
+    [InlineData(129, 64, true)]
+    [InlineData(50, 64, false)]
+    [InlineData(1200, 1000, false)]
+    [InlineData(1251, 1000, true)]
+    public void IsDue_SoMuchSince_IsWhenItIsMuchAndAQuarterOfWhatIsKept(int heapMiB, int lookedAtMiB, bool isDue) =>
+        Assert.Equal(isDue, GarbageLimit.IsDue((long)heapMiB << 20, (long)lookedAtMiB << 20));
 }

@@ -249,7 +249,7 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
-    public void Reported_OnlyHolderIsSlow_AllIsReadFromTheOriginAtOnce()
+    public void Reported_OnlyHolderIsSlow_TheOriginIsReadBitByBit()
     {
         var herd = new Herd(GiB);
         herd.Hold("slow", herd.AllSegments);
@@ -260,7 +260,8 @@ public sealed class CoordinatorTests
         herd.FailAll("a", "slow", FetchFailure.Slow);
         herd.Push();
 
-        Assert.Equal(herd.AllSegments, herd.GrantedTo("a"));
+        // It may have had a bad moment only.
+        Assert.InRange(herd.GrantedTo("a").Count(), 1, herd.Layout.SegmentCount / 16);
     }
 
     [Fact]

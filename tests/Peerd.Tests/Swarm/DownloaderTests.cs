@@ -77,7 +77,7 @@ public sealed class DownloaderTests
         here.Remove(3);
         here.Remove(7);
 
-        _downloader.PiecesLost(here, wasInMemory: false, TimeSpan.Zero);
+        _downloader.PiecesLost(here);
         _downloader.Pushed(
             new LookupResponse
             {
@@ -89,6 +89,23 @@ public sealed class DownloaderTests
         var actions = _downloader.TakeActions();
         Assert.Equal((3, 1), actions.OfType<DownloadAction.FetchFromPeer>().Select(fetch => (fetch.First, fetch.Count)).Single());
         Assert.Equal((7, 1), actions.OfType<DownloadAction.FetchFromOrigin>().Select(read => (read.First, read.Count)).Single());
+    }
+
+    [Fact]
+    public void PiecesLost_NobodyComesToThem_NothingIsAskedForUntilAReaderDoes()
+    {
+        Demand(Whole);
+        Arrive(_downloader, 0, 40);
+        _downloader.TakeActions();
+
+        _downloader.PiecesLost(new PieceSet(Layout.PieceCount));
+        Tick(TimeSpan.FromMilliseconds(20));
+        Assert.Empty(Take());
+        Assert.True(_downloader.Had(7));
+
+        _downloader.PieceLost(7, wasInMemory: true, TimeSpan.FromMilliseconds(20));
+        Assert.Equal(7, Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).First);
+        Assert.False(_downloader.Had(7));
     }
 
     [Fact]
@@ -430,6 +447,18 @@ public sealed class DownloaderTests
         FetchAndRead(downloader, "p", now: begun);
 
         Pass(downloader, begun, begun + Policy.StallPatience - Step, framesOfPeer: 1, framesOfOrigin: 100);
+
+        Assert.Empty(downloader.TakeActions());
+    }
+
+    [Fact]
+    public void Tick_NobodyLookedForAWhile_TheTimeDoesNotCount()
+    {
+        var downloader = Create(Large);
+        FetchAndRead(downloader, "p");
+        Pass(downloader, TimeSpan.Zero, Policy.StallPatience / 2, framesOfPeer: 1, framesOfOrigin: 5);
+
+        downloader.Tick(1.5 * Policy.StallPatience);
 
         Assert.Empty(downloader.TakeActions());
     }
