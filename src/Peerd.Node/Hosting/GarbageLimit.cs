@@ -9,7 +9,7 @@ namespace Peerd.Node.Hosting;
 /// All stands still meanwhile, for a hundredth of a second or a few, and longer the more is kept, which is why more may come then. In
 /// the background nothing is moved together: the garbage would go, and the memory stay.
 /// </remarks>
-internal sealed class GarbageLimit(TimeProvider time) : BackgroundService
+internal class GarbageLimit(TimeProvider time) : BackgroundService
 {
     /// <summary>So many bytes may have come since all of it was looked at.</summary>
     internal const long MostSince = 64L << 20;
@@ -22,15 +22,23 @@ internal sealed class GarbageLimit(TimeProvider time) : BackgroundService
         using var timer = new PeriodicTimer(Interval, time);
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
-            if (IsDue(GC.GetGCMemoryInfo(GCKind.Any).HeapSizeBytes, GC.GetGCMemoryInfo(GCKind.FullBlocking).HeapSizeBytes))
+            if (IsDue(Heap, LookedAt))
             {
-                GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
+                Collect();
             }
         }
     }
 
+    /// <summary>Bytes that the last collection of any kind has left, holes between objects included.</summary>
+    protected virtual long Heap => GC.GetGCMemoryInfo(GCKind.Any).HeapSizeBytes;
+
+    /// <summary>Bytes that were left when all was looked at.</summary>
+    protected virtual long LookedAt => GC.GetGCMemoryInfo(GCKind.FullBlocking).HeapSizeBytes;
+
+    protected virtual void Collect() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
+
     /// <summary>Whether all of it should be looked at.</summary>
-    /// <param name="heap">Bytes that the last collection of any kind has left, holes between objects included.</param>
-    /// <param name="lookedAt">Bytes that were left when all was looked at.</param>
+    /// <param name="heap">As <see cref="Heap"/>.</param>
+    /// <param name="lookedAt">As <see cref="LookedAt"/>.</param>
     internal static bool IsDue(long heap, long lookedAt) => heap - lookedAt > Math.Max(MostSince, lookedAt / 4);
 }

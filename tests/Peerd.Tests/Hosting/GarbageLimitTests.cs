@@ -3,50 +3,74 @@ using Peerd.Node.Hosting;
 
 namespace Peerd.Tests.Hosting;
 
-// Others would have the collector look at everything, too.
-[Collection(nameof(AloneOnTheMachine))]
-public sealed class GarbageLimitTests : IDisposable
+public sealed class GarbageLimitTests
 {
-    private readonly FakeTimeProvider _time = new();
-    private readonly GarbageLimit _limit;
-
-    public GarbageLimitTests()
-    {
-        _limit = new GarbageLimit(_time);
-        GC.Collect();
-    }
-
-    /// <summary>Grows with each collection of everything for which all stands still.</summary>
-    private static long LastFull => GC.GetGCMemoryInfo(GCKind.FullBlocking).Index;
-
-    public void Dispose() => _limit.Dispose();
+    private const long MiB = 1 << 20;
 
     [Fact]
-    public async Task Execute_MuchHasComeSinceAllWasLookedAt_ItIsLookedAtAgain()
+    public async Task Execute_MuchHasComeSinceAllWasLookedAt_ItIsLookedAtOnce()
     {
-        await _limit.StartAsync(CancellationToken.None);
-        var kept = Enumerable.Range(0, 3 * (int)(GarbageLimit.MostSince >> 20)).Select(_ => new byte[1 << 20]).ToArray();
-        GC.Collect(0);
-        var before = LastFull;
+        var time = new FakeTimeProvider();
+        using var limit = new Played(time);
+        await limit.StartAsync(CancellationToken.None);
+        await AdvanceUntilAsync(() => limit.Looks >= 3);
+        Assert.Equal(0, limit.Collections);
 
-        await Wait.UntilAsync(
+        limit.Grow(GarbageLimit.MostSince + 1);
+        await AdvanceUntilAsync(() => limit.Collections > 0);
+
+        // What was looked at is what the next is compared with.
+        var looks = limit.Looks;
+        await AdvanceUntilAsync(() => limit.Looks >= looks + 3);
+        Assert.Equal(1, limit.Collections);
+        await limit.StopAsync(CancellationToken.None);
+
+        Task AdvanceUntilAsync(Func<bool> condition) => Wait.UntilAsync(
             () =>
             {
-                _time.Advance(GarbageLimit.Interval);
-                return LastFull > before;
+                time.Advance(GarbageLimit.Interval);
+                return condition();
             },
-            "all is looked at");
-        GC.KeepAlive(kept);
-        await _limit.StopAsync(CancellationToken.None);
+            "it has been looked at");
     }
 
     [Theory]
-    [InlineData(100, 64, false)]
     [InlineData(128, 64, false)]
     [InlineData(129, 64, true)]
     [InlineData(50, 64, false)]
-    [InlineData(1200, 1000, false)]
+    [InlineData(1250, 1000, false)]
     [InlineData(1251, 1000, true)]
-    public void IsDue_SoMuchSince_IsWhenItIsMuchAndAQuarterOfWhatIsKept(int heapMiB, int lookedAtMiB, bool isDue) =>
-        Assert.Equal(isDue, GarbageLimit.IsDue((long)heapMiB << 20, (long)lookedAtMiB << 20));
+    public void IsDue_MoreThanSoMuchAndAQuarterOfWhatIsKeptHasCome_ItIs(long heap, long lookedAt, bool isDue) =>
+        Assert.Equal(isDue, GarbageLimit.IsDue(heap * MiB, lookedAt * MiB));
+
+    private sealed class Played(TimeProvider time) : GarbageLimit(time)
+    {
+        private long _heap;
+        private long _lookedAt;
+        private int _looks;
+        private int _collections;
+
+        public int Looks => Volatile.Read(ref _looks);
+
+        public int Collections => Volatile.Read(ref _collections);
+
+        protected override long Heap
+        {
+            get
+            {
+                Interlocked.Increment(ref _looks);
+                return Interlocked.Read(ref _heap);
+            }
+        }
+
+        protected override long LookedAt => Interlocked.Read(ref _lookedAt);
+
+        public void Grow(long bytes) => Interlocked.Add(ref _heap, bytes);
+
+        protected override void Collect()
+        {
+            Interlocked.Exchange(ref _lookedAt, Heap);
+            Interlocked.Increment(ref _collections);
+        }
+    }
 }

@@ -166,10 +166,10 @@ public sealed class MeshTlsAccessTests
         }
 
         var text = await metrics.GetStringAsync(new Uri(mesh.Node.Metrics, "/metrics/prometheus"));
-        var line = Assert.Single(text.Split('\n'), line => line.StartsWith("peerd_mesh_tls_refused_total{", StringComparison.Ordinal) && line.Contains("side=\"caller\"", StringComparison.Ordinal));
+        var lines = text.Split('\n').Where(line => line.StartsWith("peerd_mesh_tls_refused_total{", StringComparison.Ordinal) && line.Contains("side=\"caller\"", StringComparison.Ordinal));
 
-        // Clients may try more than once.
-        Assert.True(int.Parse(line.Split("} ")[1].Split(' ')[0], CultureInfo.InvariantCulture) >= 3, line);
+        // Clients may try more than once. Other nodes of this process may be in the text, too.
+        Assert.Contains(lines, line => int.Parse(line.Split("} ")[1].Split(' ')[0], CultureInfo.InvariantCulture) >= 3);
         Assert.Single(mesh.Node.Logs.GetSnapshot(), record => record.Message.Contains("The certificate of a caller was refused: there is none", StringComparison.Ordinal));
     }
 
