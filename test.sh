@@ -147,7 +147,7 @@ if [ "$part" = all ] || [ "$part" = checks ]; then
 fi
 if [ "$part" = all ] || [ "$part" = unit ]; then
   # They wait more than they compute.
-  suite 'unit tests' Peerd.Tests -maxThreads 2x "$@"
+  suite 'unit tests' Peerd.Tests -maxThreads 1.5x "$@"
 fi
 # Unless somebody asks for particular ones.
 e2e=("$@")

@@ -127,7 +127,7 @@ public sealed class PeerFaultTests(PeerFaultTests.Pulls pulls) : IClassFixture<P
 
         private static async Task<Result> PullAsync(PeerFault fault, FakeRegistry registry)
         {
-            await using var mesh = await TestMesh.StartAsync(peers: 1, settings: ["--Peerd:Mesh:IdleTimeout=300ms"], registry: registry);
+            await using var mesh = await TestMesh.StartAsync(peers: 1, settings: ["--Peerd:Mesh:IdleTimeout=1s"], registry: registry);
             var sample = mesh.BlobOwnedBy(Size, mesh.Node.Name);
             mesh.Peer.Answer = (range, answers, call) => AnswerAsync(fault, range, sample, mesh.Peer, answers, call);
             await (fault == PeerFault.ForgedFrame ? mesh.Peer.ReadFromOriginAsync(mesh.Node, sample) : mesh.Peer.AnnounceAsync(mesh.Node, sample));
