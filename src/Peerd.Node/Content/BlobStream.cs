@@ -255,20 +255,11 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 return null;
             }
 
-            if (_use is { Download.IsOver: true })
+            if (_use is null || !_use.Download.TryAddClient(origin, isWhole: false))
             {
-                _use.Dispose();
-                _use = null;
-            }
-
-            if (_use is null)
-            {
+                _use?.Dispose();
                 _use = downloads.Join(digest, origin, isWhole: false);
                 _told = [];
-            }
-            else
-            {
-                _use.Download.AddClient(origin, isWhole: false);
             }
 
             download = _use.Download;

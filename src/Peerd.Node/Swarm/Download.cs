@@ -252,11 +252,16 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>Another client wants the content and may know another way to the origin.</summary>
-    public void AddClient(OriginReference origin, bool isWhole)
+    /// <summary>Another client wants the content and may know another way to the origin. False: it comes too late, and would be told what became of others.</summary>
+    public bool TryAddClient(OriginReference origin, bool isWhole)
     {
         lock (_lock)
         {
+            if (IsOver)
+            {
+                return false;
+            }
+
             _trace.Join();
             if (isWhole && !_wantsWhole)
             {
@@ -271,6 +276,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             {
                 OriginMayWorkAgain(_origins.Join(origin) ? TimeSpan.Zero : RetryOrigin);
             }
+
+            return true;
         }
     }
 

@@ -64,10 +64,9 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
     {
         lock (_lock)
         {
-            if (_entries.TryGetValue(digest, out var entry) && !entry.Download.IsOver)
+            if (_entries.TryGetValue(digest, out var entry) && entry.Download.TryAddClient(origin, isWhole))
             {
                 entry.Users++;
-                entry.Download.AddClient(origin, isWhole);
                 return new DownloadUse(this, entry, origin);
             }
 
