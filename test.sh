@@ -161,7 +161,7 @@ fi
 if [ "$part" = all ] || [ "$part" = native ]; then
   check 'image' image
   # What the image runs is what is tested as a whole; ./test.sh e2e does the same with the build for developers.
-  PEERD_PROGRAM=artifacts/image/peerd suite 'end-to-end tests, native program' Peerd.EndToEnd -maxThreads 1.5x "${e2e[@]}"
+  PEERD_PROGRAM=artifacts/image/peerd suite 'end-to-end tests, native program' Peerd.EndToEnd "${e2e[@]}"
 fi
 if [ "$part" = all ]; then
   suite 'end-to-end tests, demo' Peerd.EndToEnd -class Peerd.EndToEnd.Commands.DemoTests

@@ -123,7 +123,7 @@ internal sealed class Peer : IDisposable
 
         try
         {
-            return await LazyInitializer.EnsureInitialized(ref _breaker, () => PeerBreaker.Create(_time)).ExecuteAsync(
+            return await Breaker.ExecuteAsync(
                 static async (state, cancellation) => await state.Peer.FetchAtOnceAsync(state.Request, state.Sink, cancellation), (Peer: this, Request: request, Sink: sink), cancellationToken);
         }
         catch (BrokenCircuitException)
@@ -131,6 +131,9 @@ internal sealed class Peer : IDisposable
             return RangeOutcome.Failed("it failed again and again, and is left alone for a while");
         }
     }
+
+    private ResiliencePipeline<RangeOutcome> Breaker =>
+        Volatile.Read(ref _breaker) ?? Interlocked.CompareExchange(ref _breaker, PeerBreaker.Create(_time), null) ?? _breaker;
 
     private async Task<RangeOutcome> FetchAtOnceAsync(RangeRequest request, IRangeSink sink, CancellationToken cancellationToken)
     {

@@ -21,9 +21,10 @@ internal sealed class PeerConnections(
     Bandwidth bandwidth,
     TimeProvider time) : BackgroundService
 {
-    /// <summary>How far this node's list of members may be behind that of a node which names one to it; such a node may be as far behind.</summary>
+    /// <summary>How far this node's list of members may be behind that of a node which names one to it.</summary>
     public static readonly TimeSpan ListsDiffer = TimeSpan.FromSeconds(2);
 
+    /// <summary>So long after it has left, others may still name a member.</summary>
     private static readonly TimeSpan LeftMemory = TimeSpan.FromMinutes(1);
 
     private readonly ConcurrentDictionary<string, Peer> _peers = new(StringComparer.Ordinal);

@@ -10,6 +10,23 @@ public sealed class DownloadsTests
     private const int Size = 300_000;
 
     [Fact]
+    public async Task TryAddClient_OthersWereToldThatNobodyHasIt_ComesTooLateAndBeginsAnew()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(Size);
+        var downloads = mesh.Node.Get<Downloads>();
+        using var copy = downloads.Join(sample.Digest, OriginReference.None, isWhole: true);
+        Assert.NotNull(await copy.Download.OpenedAsync);
+        var origin = new OriginReference(TestNode.Registry, "library/test", OriginKind.Blob, sample.Digest.ToString());
+
+        Assert.False(copy.Download.TryAddClient(origin, isWhole: true));
+
+        using var client = downloads.Join(sample.Digest, origin, isWhole: true);
+        Assert.NotSame(copy.Download, client.Download);
+        Assert.Null(await client.Download.OpenedAsync);
+    }
+
+    [Fact]
     public async Task Leave_OthersUseADownloadWhosePlaceAnotherHasTaken_TheyGoOn()
     {
         await using var mesh = await TestMesh.StartAsync();
