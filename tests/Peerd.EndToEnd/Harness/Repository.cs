@@ -25,6 +25,12 @@ internal static class Repository
         }
     }
 
+    /// <summary>
+    /// The command line of another build of <c>peerd</c>, for another processor or of another version: the program that <c>PEERD_OTHER_PROGRAM</c> names,
+    /// from the folder with the solution; null when it names none.
+    /// </summary>
+    public static string[]? OtherPeerd => Environment.GetEnvironmentVariable("PEERD_OTHER_PROGRAM") is { Length: > 0 } program ? [Path.Combine(Root, program)] : null;
+
     /// <summary>The command line of <c>peerd.dll</c>, whatever <c>PEERD_PROGRAM</c> says.</summary>
     public static string[] BuiltPeerd
     {

@@ -76,7 +76,8 @@ internal sealed class RunningProcess : IAsyncDisposable
         process.StandardInput.Close();
 
         // Others may tell what they were told: a registry its clients' headers, a client its own password.
-        var isOurs = fileName == Repository.Peerd[^1] || arguments.Contains(Repository.Peerd[^1]);
+        string[] ours = [Repository.Peerd[^1], .. Repository.OtherPeerd?[^1..] ?? []];
+        var isOurs = ours.Any(program => fileName == program || arguments.Contains(program));
         return new RunningProcess(name, process, isOurs ? TestOutput.Open(name) : null);
     }
 
