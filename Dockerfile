@@ -36,8 +36,8 @@ RUN dotnet publish src/Peerd.Node --no-restore -c Release -r "$(cat /platform)" 
  && mkdir -p /app /state/var/lib/peerd \
  && cp /publish/peerd /app/
 
-# No shell, no package manager.
-FROM ${BASE}
+# No shell, no package manager. buildah 1.28 needs to be told the platform, or takes that of the first stage.
+FROM --platform=${TARGETPLATFORM:-linux/amd64} ${BASE}
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="peerd" \
