@@ -7,6 +7,7 @@ using Grpc.Reflection.V1Alpha;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.FileProviders;
 using Microsoft.Extensions.Options;
 using OpenTelemetry.Metrics;
 using Peerd.Contracts;
@@ -34,13 +35,16 @@ internal static partial class NodeHost
     /// <summary>Kestrel waits this much longer than requests may take to end; by default the whole stop stays under 10 s.</summary>
     private static readonly TimeSpan StopReserve = TimeSpan.FromSeconds(3);
 
+    /// <summary>The builder has settings files of its own, which it would watch although they are not used.</summary>
+    private static readonly string[] OwnSettingsOnly = ["--hostBuilder:reloadConfigOnChange=false"];
+
     /// <summary>A node that is ready to be started.</summary>
     /// <param name="settings">Arguments of the form <c>--Peerd:Section:Key=value</c>.</param>
     /// <param name="config">JSON file read after <c>appsettings.json</c> and again when it changes.</param>
     /// <param name="customize">Changes services after all others were added.</param>
     public static WebApplication Create(string[] settings, FileInfo? config, Action<WebApplicationBuilder>? customize = null)
     {
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory, Args = OwnSettingsOnly });
         Configure(builder.Configuration, settings, config);
         ConfigurationKeys.Check(builder.Configuration);
         AddLogging(builder);
@@ -92,6 +96,12 @@ internal static partial class NodeHost
     {
         var source = new SettingsFile { Path = path, Optional = isOptional };
         source.ResolveFileProvider();
+        if (source.FileProvider is PhysicalFileProvider folder)
+        {
+            // A user of a host has 128 inotify instances by default, and on many nodes they are all taken.
+            folder.UsePollingFileWatcher = folder.UseActivePolling = true;
+        }
+
         configuration.Sources.Add(source);
     }
 

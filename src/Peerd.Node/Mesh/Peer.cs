@@ -34,6 +34,8 @@ internal sealed class Peer : IDisposable
     private readonly PeerTraffic.Counters _traffic;
     private readonly MeshMetrics _metrics;
     private readonly RangeLimits _limits;
+    private readonly PeerSockets _sockets = new();
+    private readonly PeerLoad _load;
     private readonly PeerEjection _ejection;
     private readonly TimeProvider _time;
     private GrpcChannel? _control;
@@ -52,6 +54,7 @@ internal sealed class Peer : IDisposable
         _time = time;
         _ejection = new PeerEjection(time);
         _limits = new RangeLimits(options.IdleTimeoutValue, options.RangeDeadlineValue, download);
+        _load = new PeerLoad(() => _sockets.ReceivedBytes);
         _options = options;
         _tls = tls;
     }
@@ -187,7 +190,7 @@ internal sealed class Peer : IDisposable
         var isUsable = false;
         try
         {
-            var outcome = await stream.ReadAsync(request, sink, _limits, _time, cancellationToken);
+            var outcome = await stream.ReadAsync(request, sink, _limits, _load, _time, cancellationToken);
             isUsable = !stream.IsBroken && !_disposed && _streams.Count < PooledStreams;
             return outcome;
         }
@@ -218,11 +221,11 @@ internal sealed class Peer : IDisposable
         }
 
         // Many readers use it, one after the other.
-        return new RangeStream(lane, Detached.Begin(() => Open(ref _data).CreateCallInvoker().AsyncDuplexStreamingCall(lane.Method, host: null, new CallOptions(_headers))));
+        return new RangeStream(lane, Detached.Begin(() => Open(ref _data, _sockets).CreateCallInvoker().AsyncDuplexStreamingCall(lane.Method, host: null, new CallOptions(_headers))));
     }
 
     /// <exception cref="ObjectDisposedException">It is no member any more.</exception>
-    private GrpcChannel Open(ref GrpcChannel? channel)
+    private GrpcChannel Open(ref GrpcChannel? channel, PeerSockets? sockets = null)
     {
         if (Volatile.Read(ref channel) is { } open)
         {
@@ -233,15 +236,16 @@ internal sealed class Peer : IDisposable
         {
             // What is opened after that nobody would close.
             ObjectDisposedException.ThrowIf(_disposed, this);
-            return channel ??= CreateChannel();
+            return channel ??= CreateChannel(sockets);
         }
     }
 
-    private GrpcChannel CreateChannel() =>
+    private GrpcChannel CreateChannel(PeerSockets? sockets) =>
         MeshChannel.Open(MemberAddress.Format(Member.Address), _tls, Member.Name, () => new SocketsHttpHandler
         {
             // Streams are shared: a request on one tells of its own trace.
             ActivityHeadersPropagator = null,
+            ConnectCallback = sockets is null ? null : sockets.ConnectAsync,
             ConnectTimeout = _options.ConnectTimeoutValue,
             EnableMultipleHttp2Connections = true,
             // A stream starts with this window instead of growing from 64 KiB by a round trip at a time.

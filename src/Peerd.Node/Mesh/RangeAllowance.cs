@@ -6,7 +6,7 @@ namespace Peerd.Node.Mesh;
 /// Lets a range be read no faster than this node may read: each frame is waited for before it is taken from the connection, so that
 /// the peer is held back by the window of the stream and no buffer is held here. Not thread-safe.
 /// </summary>
-internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeLimits limits, CancellationTokenSource idle, CancellationTokenSource deadline, TimeProvider time)
+internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeLimits limits, RangeSilence silence, CancellationTokenSource deadline, TimeProvider time)
 {
     private readonly Urgency _urgency = request.Urgent ? Urgency.Streaming : request.Ahead ? Urgency.Ahead : Urgency.Pull;
     private readonly long _started = time.GetTimestamp();
@@ -28,11 +28,11 @@ internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeL
 
         var length = (int)request.Layout.Frame(request.Layout.FrameAt(offset)).Length;
         var since = time.GetTimestamp();
-        idle.CancelAfter(Timeout.InfiniteTimeSpan);
+        silence.Pause();
         deadline.CancelAfter(Timeout.InfiniteTimeSpan);
         await rate.TakeAsync(length, _urgency, request.Digest, cancellationToken);
         _waited += time.GetElapsedTime(since);
-        idle.CancelAfter(limits.IdleTimeout);
+        silence.Heard();
         var left = limits.Deadline - (time.GetElapsedTime(_started) - _waited);
         deadline.CancelAfter(left > TimeSpan.Zero ? left : TimeSpan.Zero);
         _paid = offset + length;

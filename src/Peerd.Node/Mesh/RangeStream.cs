@@ -24,18 +24,25 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
     public bool BrokeAtOnce { get; private set; }
 
     /// <summary>
-    /// Reads a range. It fails when the peer says nothing for the idle timeout, or when it is not finished by the deadline:
+    /// Reads a range. It fails when the peer says nothing for the idle timeout, or when nothing has come by the deadline:
     /// a peer may say for ever that it waits.
     /// </summary>
-    public async Task<RangeOutcome> ReadAsync(RangeRequest request, IRangeSink sink, RangeLimits limits, TimeProvider time, CancellationToken cancellationToken)
+    /// <param name="request">What to read.</param>
+    /// <param name="sink">Takes the frames.</param>
+    /// <param name="limits">How long it may take.</param>
+    /// <param name="load">What else comes from the peer.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Nobody needs the range any more.</param>
+    public async Task<RangeOutcome> ReadAsync(RangeRequest request, IRangeSink sink, RangeLimits limits, PeerLoad load, TimeProvider time, CancellationToken cancellationToken)
     {
         var (digest, layout, range, wait, tellPieces, urgent, ahead) = request;
         var id = ++_lastId;
         var isAnswered = false;
-        using var idle = new CancellationTokenSource(limits.IdleTimeout, time);
+        using var silence = new RangeSilence(limits.IdleTimeout, load, layout.FrameSize, time);
         using var deadline = new CancellationTokenSource(limits.Deadline, time);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, idle.Token, deadline.Token);
-        var allowance = limits.Rate is { } rate ? new RangeAllowance(rate, request, limits, idle, deadline, time) : null;
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, silence.Ended, deadline.Token);
+        var allowance = limits.Rate is { } rate ? new RangeAllowance(rate, request, limits, silence, deadline, time) : null;
+        load.Began();
         lane.Begin(id, layout, range, sink);
         try
         {
@@ -72,7 +79,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
                 if (!isAnswered || isWaiting || lane.Expected > expected)
                 {
                     // Anything else does not keep a range alive, for a peer could repeat it for ever.
-                    idle.CancelAfter(limits.IdleTimeout);
+                    silence.Heard();
                     isAnswered = true;
                     expected = lane.Expected;
                 }
@@ -98,9 +105,9 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
 
                 if (answer.Control?.End is { } end)
                 {
-                    if (end.Status == RangeStatus.DeadlineExceeded && allowance is { IsSlow: true })
+                    if (end.Status == RangeStatus.DeadlineExceeded && (allowance is { IsSlow: true } || IsOnItsWay(range)))
                     {
-                        return Slowed();
+                        return RangeOutcome.Of(end) with { Kind = RangeOutcomeKind.Busy };
                     }
 
                     return end.Status == RangeStatus.Complete && lane.Expected != range.End
@@ -131,9 +138,9 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         }
         catch (Exception) when (deadline.IsCancellationRequested)
         {
-            return Broken(RangeOutcome.Failed($"not finished within {limits.Deadline.TotalSeconds:0.#} s"));
+            return Broken(IsOnItsWay(range) ? Slowed() : RangeOutcome.Failed($"not finished within {limits.Deadline.TotalSeconds:0.#} s"));
         }
-        catch (Exception) when (idle.IsCancellationRequested)
+        catch (Exception) when (silence.Ended.IsCancellationRequested)
         {
             return Broken(RangeOutcome.Failed($"nothing received for {limits.IdleTimeout.TotalSeconds:0.#} s"));
         }
@@ -146,14 +153,18 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         {
             lane.End();
             allowance?.End(lane.Expected);
+            load.Ended();
         }
     }
 
     /// <summary>Resets the stream: the peer stops at once.</summary>
     public void Dispose() => call.Dispose();
 
-    // The peer is not to blame that this node may not read faster, and ended the range at its own deadline.
-    private static RangeOutcome Slowed() => new(RangeOutcomeKind.Busy, [], "this node may not read faster");
+    /// <summary>So much has come that it is a matter of time: who sends one frame and no more has failed.</summary>
+    private bool IsOnItsWay(ByteRange range) => lane.Expected - range.Offset >= range.Length / 8 && lane.Expected > range.Offset;
+
+    // Bytes came until the deadline. Whoever is slow of the two is judged elsewhere, and the rest is asked for anew.
+    private static RangeOutcome Slowed() => new(RangeOutcomeKind.Busy, [], "not finished in time, but on its way");
 
     private RangeOutcome Broken(RangeOutcome outcome)
     {

@@ -33,6 +33,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private readonly List<PieceChecksums> _checksums = [];
     private readonly Random _random = new(seed);
     private readonly OriginDealer _dealer = new(policy);
+    private readonly HolderTrial _trial = new(policy);
     private readonly PeerMatcher _matcher = new(policy, new Random(seed));
     private SegmentTable? _table;
     private Participant? _prober;
@@ -565,6 +566,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 askers = wanting;
             }
 
+            _trial.Look(_everybody, table, now);
             var isAlone = askers.Count == 1 && _askers.TrueForAll(asker => asker == askers[0] || asker.WantsNothing) && now >= _askedElsewhereUntil;
             _dealer.Deal(askers, _everybody, table, isAlone, now, (reader, segments) => Grant(reader, segments, now));
             if (!isAlone && _dealer.ChooseRichest(askers, table) is { } richest)
@@ -615,7 +617,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>An owner that was asked before it had heard of the others has granted what they hold: what was not begun is fetched from them.</summary>
     private void ReclaimHeld(SegmentTable table)
     {
-        if (_everybody.Exists(participant => participant.IsDoubtful))
+        if (_everybody.Exists(participant => participant.IsFoundSlow))
         {
             // What only such a one holds is granted all the same.
             return;
@@ -696,15 +698,22 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             case FetchFailure.Slow:
                 holder.HasBeenSlow = true;
                 holder.Tokens = Math.Max(1, holder.Tokens / 2);
+                if (policy.AreFew(_askers))
+                {
+                    // They are no judges of each other: see HolderTrial.
+                    break;
+                }
+
                 if (holder.Tokens == 1 && holder.LastBan == TimeSpan.Zero)
                 {
                     // Machines have bad moments: at first it is only left alone.
                     holder.LastBan = policy.FirstBan;
                     holder.NotBefore = now + policy.FirstBan;
                 }
-                else if (holder.Tokens == 1 && holder.NotBefore <= now)
+                else if (holder.Tokens == 1 && holder.NotBefore <= now && participant.Grants.Count == 0)
                 {
-                    // Or what only it holds would come one segment after the other.
+                    // Or what only it holds would come one segment after the other. Who reads from the origin is no judge: that
+                    // may take the link from what comes beside it.
                     Complain(holder, participant, now);
                 }
 

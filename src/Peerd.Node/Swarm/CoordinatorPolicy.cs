@@ -39,6 +39,20 @@ internal sealed record CoordinatorPolicy
     /// <summary>Askers that are not far behind: while so many read from the origin, those who are read nothing.</summary>
     public int ForemostReaders { get; init; } = 3;
 
+    /// <summary>
+    /// So few ask that what one of them says of a holder is all there is, and no more read than <see cref="ForemostReaders"/>.
+    /// </summary>
+    public bool AreFew(IEnumerable<Participant> participants) => participants.Count(static participant => participant.Asker is not null) <= ForemostReaders;
+
+    /// <summary>How long it is looked at least at what a holder brings when nothing is left to be read.</summary>
+    public TimeSpan ShortestTrial { get; init; } = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>After so long it is looked at anew.</summary>
+    public TimeSpan LongestTrial { get; init; } = TimeSpan.FromMinutes(2);
+
+    /// <summary>It is slow when the origin brought one reader so many times as much.</summary>
+    public double SlowFactor { get; init; } = 4;
+
     /// <summary>Bytes of a grant at least, where that is more than a segment: requests to the origin have their price.</summary>
     public int LeastGrant { get; init; } = 256 * 1024;
 

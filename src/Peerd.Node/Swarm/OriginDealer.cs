@@ -77,22 +77,22 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     }
 
     /// <summary>
-    /// What need not be read: somebody has it or reads it. When that is all, and a few ask, what only doubtful ones have does
-    /// not count. It comes last, because some of it has come from them until then. Where many ask, two of them ban a holder.
+    /// What need not be read: somebody has it or reads it. When that is all, and a few ask, what only those have that were found
+    /// slow does not count. It comes last, because some of it has come from them until then. Where many ask, two of them ban a holder.
     /// </summary>
     private PieceSet Covered(List<Participant> participants, SegmentTable table)
     {
         var covered = table.Covered.Clone();
-        if (!covered.IsFull || participants.Count(participant => participant.Asker is not null) > policy.ForemostReaders)
+        if (!covered.IsFull || !policy.AreFew(participants))
         {
             return covered;
         }
 
-        foreach (var doubtful in participants.Where(participant => participant.IsDoubtful))
+        foreach (var doubtful in participants.Where(participant => participant.IsFoundSlow))
         {
             foreach (var segment in SegmentRuns.Numbers(doubtful.Held))
             {
-                if (!table.IsGranted(segment) && !participants.Exists(other => !other.IsDoubtful && other.Available.Contains(segment)))
+                if (!table.IsGranted(segment) && !participants.Exists(other => !other.IsFoundSlow && other.Available.Contains(segment)))
                 {
                     covered.Remove(segment);
                 }

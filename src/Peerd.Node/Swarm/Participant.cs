@@ -47,6 +47,18 @@ internal sealed class Participant(string node, string zone)
     /// <summary>It was too slow for somebody once.</summary>
     public bool HasBeenSlow { get; set; }
 
+    /// <summary>Segments that others have fetched from it.</summary>
+    public int Served { get; set; }
+
+    /// <summary>The same when its trial began.</summary>
+    public int ServedBefore { get; set; }
+
+    /// <summary>Since when it is looked at what it brings; null when it is not.</summary>
+    public TimeSpan? TrialSince { get; set; }
+
+    /// <summary>It was found to be slow where a few ask, and has not served as many as others since: what only it holds is read from the origin again.</summary>
+    public bool IsFoundSlow { get; set; }
+
     /// <summary>It serves nobody until then.</summary>
     public TimeSpan BannedUntil { get; set; } = TimeSpan.MinValue;
 
@@ -73,9 +85,6 @@ internal sealed class Participant(string node, string zone)
     /// content has little of it for another reason.
     /// </summary>
     public bool IsBehind(int least) => Asker is { Wanted: null } && Held.Count < least;
-
-    /// <summary>It was left alone or banned, and has not served as many as others since.</summary>
-    public bool IsDoubtful => LastBan > TimeSpan.Zero;
 
     /// <summary>It still wants something of what it was granted here.</summary>
     public bool Wants(Grant grant) => Asker?.Wanted is not { } wanted || grant.Segments.Exists(wanted.Contains);

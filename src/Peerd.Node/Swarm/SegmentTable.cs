@@ -37,6 +37,9 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
     /// <summary>Somebody reads the segment from the origin.</summary>
     public bool IsGranted(int segment) => _granted.ContainsKey(segment);
 
+    /// <summary>Segments that were read from the origin.</summary>
+    public int SegmentsRead { get; private set; }
+
     /// <summary>Participants of more than one zone have something.</summary>
     public bool HasZones => _zones.Count > 1;
 
@@ -77,7 +80,12 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
                 {
                     End(fetch);
                     fetch.From.Tokens = Math.Min(Credits, fetch.From.Tokens + 1);
-                    fetch.From.LastBan = fetch.From.Tokens == Credits ? TimeSpan.Zero : fetch.From.LastBan;
+                    fetch.From.Served++;
+                    if (fetch.From.Tokens == Credits)
+                    {
+                        (fetch.From.LastBan, fetch.From.IsFoundSlow) = (TimeSpan.Zero, false);
+                    }
+
                     fetch.From.Complainers.Clear();
                     if (participant.Asker is { } asker)
                     {
@@ -85,6 +93,7 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
                     }
                 }
 
+                SegmentsRead += _granted.TryGetValue(segment, out var grant) && grant.Reader == participant ? 1 : 0;
                 Release(participant, segment);
             }
             else

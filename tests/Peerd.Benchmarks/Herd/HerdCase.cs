@@ -11,6 +11,7 @@ internal sealed record HerdCase(HerdMode Mode, int Layers, int Uplink)
     {
         HerdMode.OwnerKilled => "owner killed",
         HerdMode.Proxy => "pull-through proxy",
+        HerdMode.Zones => "two zones",
         _ => Mode.ToString().ToLowerInvariant(),
     });
 

@@ -21,6 +21,12 @@ internal enum HerdMode
     /// <summary>The same, and a node that coordinates no layer has 5 % of a link.</summary>
     Slow,
 
+    /// <summary>The same, and the nodes start one after the other within half the time that one link needs.</summary>
+    Staggered,
+
+    /// <summary>The same, and half of the nodes are in another zone.</summary>
+    Zones,
+
     /// <summary>One node without a mesh, and one direct pull to compare it with.</summary>
     Alone,
 }

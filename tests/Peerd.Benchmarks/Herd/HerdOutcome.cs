@@ -1,7 +1,7 @@
 namespace Peerd.Benchmarks.Herd;
 
 /// <summary>What one herd has done.</summary>
-/// <param name="Seconds">Time of each judged node whose pull has finished, from the common start.</param>
+/// <param name="Seconds">Time of each judged node whose pull has finished, from its start.</param>
 /// <param name="Failed">Judged nodes whose pull has not.</param>
 /// <param name="ImageSize">Bytes of a complete pull.</param>
 /// <param name="Delivered">Bytes that all pulls have received.</param>
@@ -27,6 +27,9 @@ internal sealed record HerdOutcome(
 {
     private const double Giga = 1e9;
 
+    /// <summary>Bytes that have left the zones, what the registry was asked included; 0 without zones.</summary>
+    public long Crossed { get; init; }
+
     public double Last => Seconds.Count == 0 ? double.PositiveInfinity : Seconds.Max();
 
     public double Median => Seconds.Count == 0 ? double.PositiveInfinity : Seconds.Order().ElementAt(Seconds.Count / 2);
@@ -36,6 +39,8 @@ internal sealed record HerdOutcome(
     public double WireAmplification => OriginWireBytes / (double)ImageSize;
 
     public double BusiestUploads => BusiestUpload / (double)ImageSize;
+
+    public double Crossings => Crossed / (double)ImageSize;
 
     public double SecondsPerGigabyte => ProcessorSeconds / (Delivered / Giga);
 }

@@ -11,6 +11,7 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
 {
     private const int SlowPart = 20;
     private const double KilledAt = 0.4;
+    private const double StaggeredPart = 0.5;
     private const long WarmUpRate = 10_000_000_000;
     private const int PatienceFactor = 4;
 
@@ -62,13 +63,17 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
         var slow = herd.Mode is HerdMode.Slow ? hosts[special!.Value] : null;
         try
         {
+            await (herd.Mode is HerdMode.Zones ? DivideAsync(hosts, nodes) : Task.CompletedTask);
             await PeerdNode.StartAllAsync(nodes, nodes, site.Registry.Upstream);
             await WarmUpAsync(hosts, nodes, cancellationToken);
             await (slow?.LimitAsync(site.Settings.Rate / SlowPart) ?? Task.CompletedTask);
-            return await PullAsync(hosts, [.. nodes.Select(node => node.Facade)], hosts, [.. nodes.Select(node => node.Process)], special, DisturbAsync, cancellationToken);
+            var crossed = await ReadCrossedAsync();
+            var outcome = await PullAsync(hosts, [.. nodes.Select(node => node.Facade)], hosts, [.. nodes.Select(node => node.Process)], special, DisturbAsync, cancellationToken);
+            return outcome with { Crossed = await ReadCrossedAsync() - crossed };
         }
         finally
         {
+            await Task.WhenAll(hosts.Select(LabNetwork.TakeOutAsync));
             await (slow?.LimitAsync(site.Settings.Rate) ?? Task.CompletedTask);
         }
 
@@ -82,6 +87,18 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
             }
         }
     }
+
+    private async Task DivideAsync(IReadOnlyList<LabHost> hosts, IReadOnlyList<PeerdNode> nodes)
+    {
+        for (var i = 0; i < nodes.Count; i++)
+        {
+            var zone = i % site.Zones.Count;
+            nodes[i].Zone = $"zone-{zone}";
+            await site.Zones[zone].TakeInAsync(hosts[i]);
+        }
+    }
+
+    private async Task<long> ReadCrossedAsync() => (await Task.WhenAll(site.Zones.Select(zone => zone.ReadSentAsync()))).Sum();
 
     private async Task WarmUpAsync(IReadOnlyList<LabHost> hosts, IReadOnlyList<PeerdNode> nodes, CancellationToken cancellationToken)
     {
@@ -109,8 +126,7 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
         end.CancelAfter(Patience);
         using var specialEnd = CancellationTokenSource.CreateLinkedTokenSource(end.Token);
 
-        var start = Stopwatch.GetTimestamp();
-        var pulls = pullers.Select((puller, i) => TimeAsync(puller, hosts[i].Name, start, i == special ? specialEnd.Token : end.Token)).ToArray();
+        var pulls = pullers.Select((puller, i) => TimeAsync(puller, hosts[i].Name, StartOf(i, pullers.Length), i == special ? specialEnd.Token : end.Token)).ToArray();
         var disturbing = disturbAsync(meter);
         var judged = await Task.WhenAll(pulls.Where((_, i) => i != special));
         await disturbing;
@@ -127,10 +143,17 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
             [.. judged.OfType<double>().Order()], judged.Count(seconds => seconds is null), _imageSize, delivered, cancellationToken);
     }
 
-    private async Task<double?> TimeAsync(ImagePuller puller, string name, long start, CancellationToken cancellationToken)
+    private TimeSpan StartOf(int node, int nodes) => herd.Mode is HerdMode.Staggered
+        ? StaggeredPart * node / (nodes - 1) * TimeSpan.FromSeconds(HerdBound.Seconds(_imageSize, 1, site.Settings.Rate, site.Settings.Rate))
+        : TimeSpan.Zero;
+
+    private async Task<double?> TimeAsync(ImagePuller puller, string name, TimeSpan delay, CancellationToken cancellationToken)
     {
+        var start = Stopwatch.GetTimestamp();
         try
         {
+            await Task.Delay(delay, cancellationToken);
+            start = Stopwatch.GetTimestamp();
             var error = await puller.PullAsync(cancellationToken);
             if (error is null)
             {

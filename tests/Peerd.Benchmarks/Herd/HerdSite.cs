@@ -14,12 +14,13 @@ internal sealed class HerdSite
 
     private readonly Dictionary<int, TestImage> _images = [];
 
-    private HerdSite(HerdSettings settings, LabHost registryHost, LabHost proxyHost, IReadOnlyList<LabHost> nodeHosts, DockerRegistry registry)
+    private HerdSite(HerdSettings settings, LabHost registryHost, LabHost proxyHost, IReadOnlyList<LabHost> nodeHosts, IReadOnlyList<LabZone> zones, DockerRegistry registry)
     {
         Settings = settings;
         RegistryHost = registryHost;
         ProxyHost = proxyHost;
         NodeHosts = nodeHosts;
+        Zones = zones;
         Registry = registry;
     }
 
@@ -30,6 +31,9 @@ internal sealed class HerdSite
     public LabHost ProxyHost { get; }
 
     public IReadOnlyList<LabHost> NodeHosts { get; }
+
+    /// <summary>Two, which nobody is in.</summary>
+    public IReadOnlyList<LabZone> Zones { get; }
 
     public DockerRegistry Registry { get; }
 
@@ -45,7 +49,8 @@ internal sealed class HerdSite
             nodeHosts.Add(await network.AddHostAsync($"n{i}", settings.Rate));
         }
 
-        var site = new HerdSite(settings, registryHost, proxyHost, nodeHosts, await DockerRegistry.StartAsync(lab, registryHost));
+        LabZone[] zones = [await network.AddZoneAsync(), await network.AddZoneAsync()];
+        var site = new HerdSite(settings, registryHost, proxyHost, nodeHosts, zones, await DockerRegistry.StartAsync(lab, registryHost));
         if (settings.WarmUpSize > 0)
         {
             var half = (int)(settings.WarmUpSize / 2);

@@ -56,6 +56,9 @@ internal sealed class LabHost(string name, IPAddress address, NetworkNamespace o
         await @switch.RunAsync($"tc qdisc replace dev {port} {limit}");
     }
 
+    /// <summary>Connects the link to another bridge.</summary>
+    public async Task JoinAsync(string bridge) => await @switch.RunAsync($"ip link set {port} master {bridge}");
+
     /// <summary>Pulls the cable: whatever is sent is lost, and nobody is told.</summary>
     public async Task UnplugAsync() => await @switch.RunAsync($"ip link set {port} down");
 

@@ -10,6 +10,7 @@ internal sealed class LabNetwork
     private readonly Lab _lab;
     private readonly NetworkNamespace _switch;
     private int _hosts;
+    private int _zones;
 
     private LabNetwork(Lab lab, NetworkNamespace @switch)
     {
@@ -26,6 +27,23 @@ internal sealed class LabNetwork
         await @switch.RunAsync($"ip link add {Bridge} type bridge forward_delay 0", $"ip link set {Bridge} up");
         return new LabNetwork(lab, @switch);
     }
+
+    /// <summary>Makes a zone without hosts. Not for calls at the same time.</summary>
+    public async Task<LabZone> AddZoneAsync()
+    {
+        _zones++;
+        var (bridge, up, down) = ($"zone{_zones}", $"up{_zones}", $"down{_zones}");
+        await _switch.RunAsync(
+            $"ip link add {bridge} type bridge forward_delay 0",
+            $"ip link set {bridge} up",
+            $"ip link add {up} type veth peer name {down}",
+            $"ip link set {up} master {bridge} up",
+            $"ip link set {down} master {Bridge} up");
+        return new LabZone(_switch, bridge, up);
+    }
+
+    /// <summary>Takes a host out of its zone again.</summary>
+    public static Task TakeOutAsync(LabHost host) => host.JoinAsync(Bridge);
 
     /// <summary>Connects a new host. Not for calls at the same time.</summary>
     /// <param name="name">For people.</param>

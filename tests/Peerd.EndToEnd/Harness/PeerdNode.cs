@@ -31,6 +31,9 @@ internal sealed class PeerdNode
     /// <summary>The JSON file that it is started with.</summary>
     public string ConfigurationFile { get; }
 
+    /// <summary>Zone of the node; empty for none.</summary>
+    public string Zone { get; set; } = string.Empty;
+
     /// <summary>Its piece cache.</summary>
     public string CacheFolder { get; }
 
@@ -111,14 +114,14 @@ internal sealed class PeerdNode
         JsonNode.Parse($$"""
             {
               "Peerd": {
-                "Node": { "Name": "{{Name}}" },
+                "Node": { "Name": "{{Name}}", "Zone": "{{Zone}}" },
                 "Facade": { "Listen": "{{Facade.Authority}}" },
                 "Mesh": { "Listen": "{{Mesh.Authority}}" },
                 "Metrics": { "Listen": "{{Metrics.Authority}}" },
                 "Log": { "Level": "{{(TestOutput.IsKept ? "Trace" : "Information")}}" },
                 "Cache": { "Directory": "{{CacheFolder}}" },
                 "Membership": {
-                  "Members": [{{Join(members.Select(member => $$"""{ "Name": "{{member.Name}}", "Address": "{{member.Mesh.Authority}}" }"""))}}]
+                  "Members": [{{Join(members.Select(member => $$"""{ "Name": "{{member.Name}}", "Address": "{{member.Mesh.Authority}}", "Zone": "{{member.Zone}}" }"""))}}]
                 },
                 "Origin": {
                   "Registries": [{{Join(upstreams.Select(upstream => $$"""{ "Name": "{{upstream.Name}}", "Endpoint": "{{upstream.Endpoint.GetLeftPart(UriPartial.Authority)}}" }"""))}}]

@@ -13,6 +13,7 @@ public sealed class HerdTests : LabTest
     private const int Nodes = 4;
     private const int MiB = 1 << 20;
     private const long Rate = 50_000_000;
+    private const long ThinRate = 1_000_000;
     private const long RegistryRate = 2 * Rate;
     private const double HealthyAmplification = 1.05;
 
@@ -66,6 +67,28 @@ public sealed class HerdTests : LabTest
 
         await DemandAsync(pulls.Where((_, i) => i != victim));
         Assert.NotNull(await pulls[victim]);
+    }
+
+    [Fact]
+    public async Task Read_LinkSoThinThatAFrameTakesLongerThanPeersMayBeSilent_BytesComeAndNobodyIsBlamed()
+    {
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        await DemandAsync(StartPulls(deadline.Token, except: 0));
+        await _hosts[0].LimitAsync(ThinRate);
+        var layer = _image.Layers[0];
+        using var client = _hosts[0].CreateClient();
+        using var answer = await client.GetAsync(
+            new Uri(_nodes[0].Facade, $"v2/{Repository}/blobs/{layer.Digest}?ns={_registry.Name}"), HttpCompletionOption.ResponseHeadersRead, deadline.Token);
+        await using var body = await answer.Content.ReadAsStreamAsync(deadline.Token);
+        var bytes = new byte[MiB / 2];
+
+        await body.ReadExactlyAsync(bytes, deadline.Token);
+
+        await using var file = File.OpenRead(layer.File);
+        var expected = new byte[bytes.Length];
+        await file.ReadExactlyAsync(expected, deadline.Token);
+        Assert.True(bytes.AsSpan().SequenceEqual(expected));
+        Assert.Equal(0, (await NodeMetrics.ReadAsync(_nodes[0], _hosts[0], deadline.Token)).Sum("peerd_peer_fetches_total", "outcome=\"failed\""));
     }
 
     [Fact]

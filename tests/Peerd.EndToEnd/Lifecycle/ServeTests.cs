@@ -25,6 +25,18 @@ public sealed class ServeTests : LabTest
     }
 
     [Fact]
+    public async Task Serve_WatchesItsFiles_WithoutTheInstancesOfWhichAHostHasFew()
+    {
+        var node = PeerdNode.Create(Lab, "n1");
+        await node.StartAsync([node]);
+
+        var open = Directory.GetFiles($"/proc/{node.Process.Id}/fd").Select(file => new FileInfo(file).LinkTarget ?? string.Empty).ToArray();
+
+        Assert.Contains(open, target => target.StartsWith("socket:", StringComparison.Ordinal));
+        Assert.DoesNotContain(open, target => target.Contains("inotify", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Terminate_DuringPull_ExitsWithZeroInTime()
     {
         var image = TestImage.Generate(Lab.CreateFolder("image"), seed: 21, 64 * MiB);

@@ -141,7 +141,7 @@ public sealed class RangeStreamTests : IAsyncLifetime
     [InlineData(RangeStatus.Complete, nameof(RangeOutcomeKind.Complete))]
     [InlineData(RangeStatus.NotHeld, nameof(RangeOutcomeKind.NotHeld))]
     [InlineData(RangeStatus.Busy, nameof(RangeOutcomeKind.Busy))]
-    [InlineData(RangeStatus.DeadlineExceeded, nameof(RangeOutcomeKind.Failed))]
+    [InlineData(RangeStatus.DeadlineExceeded, nameof(RangeOutcomeKind.Busy))]
     public async Task Fetch_PeerTellsPieces_OutcomeHasThem(RangeStatus status, string kind)
     {
         FetchRange? asked = null;
@@ -163,6 +163,14 @@ public sealed class RangeStreamTests : IAsyncLifetime
         Assert.Equal(kind, outcome.Kind.ToString());
         Assert.Equal([new PieceRun { First = 1, Count = 2 }], outcome.Pieces);
         Assert.Equal((true, true), (asked!.Wait, asked.TellPieces));
+    }
+
+    [Fact]
+    public async Task Fetch_DeadlineOfThePeerWithoutAByte_HasFailed()
+    {
+        _fake!.Answer = (range, answers, _) => answers.WriteAsync(FakePeer.End(range, RangeStatus.DeadlineExceeded));
+
+        Assert.Equal(RangeOutcomeKind.Failed, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
     }
 
     [Fact]

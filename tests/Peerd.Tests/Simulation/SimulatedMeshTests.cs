@@ -110,11 +110,11 @@ public sealed class SimulatedMeshTests
 
     // Nobody but the origin can be compared with the slow one, or has what it has read.
     [Theory]
-    [InlineData(2, 4, 0.991, 1.023)]
-    [InlineData(2, 1, 0.938, 1.051)]
-    [InlineData(3, 4, 0.995, 1.022)]
-    [InlineData(3, 1, 0.883, 1.026)]
-    public void Run_OneOfAFewSendsSlowly_TheOthersTakeHardlyLonger(int nodes, int uplink, double share, double amplification)
+    [InlineData(2, 4, 0.912, 1.022)]
+    [InlineData(2, 1, 0.772, 1.122)]
+    [InlineData(3, 4, 0.701, 1.012)]
+    [InlineData(3, 1, 0.656, 1.064)]
+    public void Run_OneOfAFewSendsSlowly_TheOthersReadLittleAgain(int nodes, int uplink, double share, double amplification)
     {
         var outcome = Run(new Scenario { Nodes = nodes, Size = 1024 * MiB, OriginUplink = uplink, SlowNodes = 1 });
 

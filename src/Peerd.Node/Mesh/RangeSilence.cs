@@ -1,0 +1,110 @@
+namespace Peerd.Node.Mesh;
+
+/// <summary>
+/// Ends a range whose peer says nothing for too long. On a thin link that many ranges share, the next frame of each may take
+/// longer than that, although bytes come all the time: then it is not the peer that is silent, until each range could have
+/// had its frame. Thread-safe.
+/// </summary>
+internal sealed class RangeSilence : IDisposable
+{
+    /// <summary>What comes within the timeout from a peer that only keeps the connection alive is less.</summary>
+    private const int LeastBytes = 16 * 1024;
+
+    /// <summary>Frames that each range could have had meanwhile.</summary>
+    private const int FramesOfEach = 2;
+
+    private readonly Lock _lock = new();
+    private readonly CancellationTokenSource _ended = new();
+    private readonly TimeProvider _time;
+    private readonly TimeSpan _timeout;
+    private readonly PeerLoad _load;
+    private readonly int _frameSize;
+    private readonly ITimer _timer;
+    private long _atLastWord;
+    private long _atLastLook;
+    private long _armed;
+    private bool _isPaused;
+
+    /// <param name="timeout">Longest time without a word of the peer.</param>
+    /// <param name="load">What else comes from the peer.</param>
+    /// <param name="frameSize">Bytes of a frame.</param>
+    /// <param name="time">The clock.</param>
+    public RangeSilence(TimeSpan timeout, PeerLoad load, int frameSize, TimeProvider time)
+    {
+        (_timeout, _load, _frameSize, _time) = (timeout, load, frameSize, time);
+        _timer = time.CreateTimer(static state => ((RangeSilence)state!).Look(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        Heard();
+    }
+
+    /// <summary>Is cancelled when the peer has been silent for too long.</summary>
+    public CancellationToken Ended => _ended.Token;
+
+    /// <summary>The peer has said something.</summary>
+    public void Heard()
+    {
+        lock (_lock)
+        {
+            _atLastWord = _atLastLook = _load.ReceivedBytes;
+            Arm();
+        }
+    }
+
+    /// <summary>Nothing is expected of the peer, until <see cref="Heard"/>.</summary>
+    public void Pause()
+    {
+        lock (_lock)
+        {
+            _isPaused = true;
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            _timer.Dispose();
+            _ended.Dispose();
+        }
+    }
+
+    private void Arm()
+    {
+        (_armed, _isPaused) = (_time.GetTimestamp(), false);
+        _timer.Change(_timeout, Timeout.InfiniteTimeSpan);
+    }
+
+    private void Look()
+    {
+        lock (_lock)
+        {
+            if (_isPaused)
+            {
+                return;
+            }
+
+            if (_timeout - _time.GetElapsedTime(_armed) is var left && left > TimeSpan.Zero)
+            {
+                // It was due before the last word.
+                _timer.Change(left, Timeout.InfiniteTimeSpan);
+                return;
+            }
+
+            var received = _load.ReceivedBytes;
+            if (received - _atLastLook >= LeastBytes && received - _atLastWord < FramesOfEach * (long)_frameSize * _load.Ranges)
+            {
+                _atLastLook = received;
+                Arm();
+                return;
+            }
+        }
+
+        try
+        {
+            _ended.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The range has just ended.
+        }
+    }
+}

@@ -1,0 +1,69 @@
+namespace Peerd.Node.Swarm;
+
+/// <summary>
+/// Where a few ask, tells which holders are slow. What askers report does not show it: connections that share a link take it
+/// from each other for seconds, and what the origin sends beside a peer is one of them. So once nothing is left to be read,
+/// what each holder brings is compared with what the origin brought before. Not thread-safe.
+/// </summary>
+internal sealed class HolderTrial(CoordinatorPolicy policy)
+{
+    /// <summary>Fewer tell nothing of the origin.</summary>
+    private const int LeastSegmentsRead = 4;
+
+    // When nobody looked for longer, it was not the sources that stood still.
+    private static readonly TimeSpan LongestStep = TimeSpan.FromMilliseconds(500);
+
+    private TimeSpan? _lastLook;
+    private TimeSpan _readingTime;
+    private int _readers;
+
+    /// <summary>Time passes: to be told whenever something may have changed.</summary>
+    public void Look(List<Participant> participants, SegmentTable table, TimeSpan now)
+    {
+        var step = now - (_lastLook ?? now);
+        var readers = participants.Count(static participant => participant.Grants.Count > 0);
+        _readingTime += Math.Max(readers, _readers) * (step < LongestStep ? step : LongestStep);
+        (_readers, _lastLook) = (readers, now);
+        if (!policy.AreFew(participants))
+        {
+            return;
+        }
+
+        var isNothingLeft = readers == 0 && table.Covered.IsFull && step < LongestStep;
+        var areSlow = isNothingLeft && BringLittle(participants, table, now);
+        foreach (var holder in participants)
+        {
+            if (!isNothingLeft || holder.Serving.Count == 0)
+            {
+                holder.TrialSince = null;
+            }
+            else if (holder.TrialSince is not { } since || now - since > policy.LongestTrial)
+            {
+                (holder.TrialSince, holder.ServedBefore) = (now, holder.Served);
+            }
+            else if (areSlow && now - since >= policy.ShortestTrial && IsSlow(holder, table, now))
+            {
+                // Until it has served as many as others again.
+                (holder.IsFoundSlow, holder.Tokens) = (true, 1);
+            }
+        }
+    }
+
+    /// <summary>Together they bring less than half of what the origin brought: many that fill a link need not be quick, each of them.</summary>
+    private bool BringLittle(List<Participant> participants, SegmentTable table, TimeSpan now) =>
+        !IsOriginKnown(table)
+        || 2 * participants.Sum(holder => Rate(holder, now)) < OriginRate(table) * participants.Count(static participant => participant.Fetches.Count > 0);
+
+    // Without the origin's word there is only that of the askers.
+    private bool IsSlow(Participant holder, SegmentTable table, TimeSpan now) =>
+        IsOriginKnown(table) ? Rate(holder, now) * policy.SlowFactor < OriginRate(table) : holder is { HasBeenSlow: true, Tokens: 1 };
+
+    private bool IsOriginKnown(SegmentTable table) => table.SegmentsRead >= LeastSegmentsRead && _readingTime >= policy.ShortestTrial;
+
+    /// <summary>Segments in a second that the origin brought one reader.</summary>
+    private double OriginRate(SegmentTable table) => table.SegmentsRead / _readingTime.TotalSeconds;
+
+    /// <summary>Segments in a second that a holder brings; what is on its way counts as brought.</summary>
+    private static double Rate(Participant holder, TimeSpan now) =>
+        holder.TrialSince is { } since && now > since ? (holder.Served - holder.ServedBefore + holder.Serving.Count) / (now - since).TotalSeconds : 0;
+}
