@@ -80,7 +80,7 @@ public sealed class HerdTests : LabTest
         using var answer = await client.GetAsync(
             new Uri(_nodes[0].Facade, $"v2/{Repository}/blobs/{layer.Digest}?ns={_registry.Name}"), HttpCompletionOption.ResponseHeadersRead, deadline.Token);
         await using var body = await answer.Content.ReadAsStreamAsync(deadline.Token);
-        var bytes = new byte[MiB / 2];
+        var bytes = new byte[MiB / 8];
 
         await body.ReadExactlyAsync(bytes, deadline.Token);
 
