@@ -149,6 +149,7 @@ public sealed partial class FacadeFuzzTests
         Gen.Int[0, Size + 10].Select(number => $"{number}"),
         Gen.OneOf("0", "00", "007", $"{Size - 1}", $"{Size}", "9223372036854775807", "9223372036854775808", "99999999999999999999999999"));
 
-    [GeneratedRegex("^(?i:bytes)=(?<first>[0-9]*)-(?<last>[0-9]*)$", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, 1000)]
+    // Empty elements of the list do not count (section 5.6.1.2).
+    [GeneratedRegex("^(?i:bytes)=[, \\t]*(?<first>[0-9]*)-(?<last>[0-9]*)[, \\t]*$", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, 1000)]
     private static partial Regex Form();
 }
