@@ -36,7 +36,7 @@ internal static partial class NodeHost
     private static readonly TimeSpan StopReserve = TimeSpan.FromSeconds(3);
 
     /// <summary>The builder has settings files of its own, which it would watch although they are not used.</summary>
-    private static readonly string[] OwnSettingsOnly = ["--hostBuilder:reloadConfigOnChange=false"];
+    private static readonly string[] WithoutReload = ["--hostBuilder:reloadConfigOnChange=false"];
 
     /// <summary>A node that is ready to be started.</summary>
     /// <param name="settings">Arguments of the form <c>--Peerd:Section:Key=value</c>.</param>
@@ -44,7 +44,7 @@ internal static partial class NodeHost
     /// <param name="customize">Changes services after all others were added.</param>
     public static WebApplication Create(string[] settings, FileInfo? config, Action<WebApplicationBuilder>? customize = null)
     {
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory, Args = OwnSettingsOnly });
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory, Args = WithoutReload });
         Configure(builder.Configuration, settings, config);
         ConfigurationKeys.Check(builder.Configuration);
         AddLogging(builder);

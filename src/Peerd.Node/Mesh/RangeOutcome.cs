@@ -10,7 +10,7 @@ internal enum RangeOutcomeKind
     /// <summary>The peer has not what was asked for.</summary>
     NotHeld,
 
-    /// <summary>The peer serves as many as it may.</summary>
+    /// <summary>The peer serves as many as it may, or the range was not finished in time, but on its way.</summary>
     Busy,
 
     /// <summary>No connection, a broken stream, nothing received for too long, or a deadline.</summary>

@@ -24,8 +24,8 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
     public bool BrokeAtOnce { get; private set; }
 
     /// <summary>
-    /// Reads a range. It fails when the peer says nothing for the idle timeout, or when nothing has come by the deadline:
-    /// a peer may say for ever that it waits.
+    /// Reads a range. It fails when the peer says nothing for the idle timeout, or when little has come by the deadline: a peer
+    /// may say for ever that it waits. When enough has come, it is as if the peer were busy.
     /// </summary>
     /// <param name="request">What to read.</param>
     /// <param name="sink">Takes the frames.</param>

@@ -88,9 +88,9 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
             return covered;
         }
 
-        foreach (var doubtful in participants.Where(participant => participant.IsFoundSlow))
+        foreach (var slow in participants.Where(participant => participant.IsFoundSlow))
         {
-            foreach (var segment in SegmentRuns.Numbers(doubtful.Held))
+            foreach (var segment in SegmentRuns.Numbers(slow.Held))
             {
                 if (!table.IsGranted(segment) && !participants.Exists(other => !other.IsFoundSlow && other.Available.Contains(segment)))
                 {

@@ -60,20 +60,21 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
         int? special = herd.Mode is HerdMode.Killed or HerdMode.OwnerKilled or HerdMode.Slow
             ? site.FindNode(nodes, herd.Layers, herd.Mode is HerdMode.OwnerKilled)
             : null;
+        var isDivided = herd.Mode is HerdMode.Zones;
         var slow = herd.Mode is HerdMode.Slow ? hosts[special!.Value] : null;
         try
         {
-            await (herd.Mode is HerdMode.Zones ? DivideAsync(hosts, nodes) : Task.CompletedTask);
+            await (isDivided ? DivideAsync(hosts, nodes) : Task.CompletedTask);
             await PeerdNode.StartAllAsync(nodes, nodes, site.Registry.Upstream);
             await WarmUpAsync(hosts, nodes, cancellationToken);
             await (slow?.LimitAsync(site.Settings.Rate / SlowPart) ?? Task.CompletedTask);
-            var crossed = await ReadCrossedAsync();
+            var crossed = isDivided ? await ReadCrossedAsync() : 0;
             var outcome = await PullAsync(hosts, [.. nodes.Select(node => node.Facade)], hosts, [.. nodes.Select(node => node.Process)], special, DisturbAsync, cancellationToken);
-            return outcome with { Crossed = await ReadCrossedAsync() - crossed };
+            return outcome with { Crossed = isDivided ? await ReadCrossedAsync() - crossed : 0 };
         }
         finally
         {
-            await Task.WhenAll(hosts.Select(LabNetwork.TakeOutAsync));
+            await (isDivided ? Task.WhenAll(hosts.Select(LabNetwork.TakeOutAsync)) : Task.CompletedTask);
             await (slow?.LimitAsync(site.Settings.Rate) ?? Task.CompletedTask);
         }
 

@@ -24,6 +24,7 @@ public sealed class BlobReadTests
     [InlineData("bytes=0-", 0, 3_001_174)]
     [InlineData("bytes=3000000-", 3_000_000, 1174)]
     [InlineData("bytes=-512", 3_000_662, 512)]
+    [InlineData("bytes=,17-20,", 17, 4)]
     public async Task Read_AnyRange_IsExactlyThatRange(string range, int offset, int length)
     {
         await using var mesh = await TestMesh.StartAsync(nodes: 2);

@@ -150,6 +150,6 @@ public sealed partial class FacadeFuzzTests
         Gen.OneOf("0", "00", "007", $"{Size - 1}", $"{Size}", "9223372036854775807", "9223372036854775808", "99999999999999999999999999"));
 
     // Empty elements of the list do not count (section 5.6.1.2).
-    [GeneratedRegex("^(?i:bytes)=[, \\t]*(?<first>[0-9]*)-(?<last>[0-9]*)[, \\t]*$", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, 1000)]
+    [GeneratedRegex("^(?i:bytes)=([ \\t]*,[ \\t]*)*(?<first>[0-9]*)-(?<last>[0-9]*)([ \\t]*,[ \\t]*)*$", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, 1000)]
     private static partial Regex Form();
 }

@@ -165,12 +165,25 @@ public sealed class RangeStreamTests : IAsyncLifetime
         Assert.Equal((true, true), (asked!.Wait, asked.TellPieces));
     }
 
-    [Fact]
-    public async Task Fetch_DeadlineOfThePeerWithoutAByte_HasFailed()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public async Task Fetch_DeadlineOfThePeerWithNextToNothing_HasFailed(int frames)
     {
-        _fake!.Answer = (range, answers, _) => answers.WriteAsync(FakePeer.End(range, RangeStatus.DeadlineExceeded));
+        var sample = TestMesh.NewSample(20 * _sample.Layout.FrameSize);
+        _fake!.Answer = async (range, answers, _) =>
+        {
+            foreach (var answer in FakePeer.Honest(range, sample).Take(1 + frames))
+            {
+                await answers.WriteAsync(answer);
+            }
 
-        Assert.Equal(RangeOutcomeKind.Failed, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+            await answers.WriteAsync(FakePeer.End(range, RangeStatus.DeadlineExceeded));
+        };
+
+        var outcome = await _peer!.FetchAsync(new RangeRequest(sample.Digest, sample.Layout, ByteRange.FromBounds(0, sample.Layout.Size)), _sink, CancellationToken.None).WaitAsync(Wait.Longest);
+
+        Assert.Equal(RangeOutcomeKind.Failed, outcome.Kind);
     }
 
     [Fact]

@@ -91,8 +91,9 @@ public sealed class HolderTrialTests
         }
 
         _herd.Push();
-        while (_herd.Owner.Grants.Any())
+        for (var steps = 0; _herd.Owner.Grants.Any(); steps++)
         {
+            Assert.InRange(steps, 0, _herd.Layout.SegmentCount);
             ReadGranted(everybody);
         }
 
