@@ -29,7 +29,7 @@ internal sealed class MembershipOptions
     /// <summary>Of <c>kubernetes</c>: how long a node that is not ready stays a member. Duration, 0s to 1h; default 2m.</summary>
     public string NotReadyGrace { get; set; } = "2m";
 
-    /// <summary>Of <c>kubernetes</c>: after how long all nodes are listed again, whatever the watch said. Duration, 1m to 1d; default 30m.</summary>
+    /// <summary>Of <c>kubernetes</c>: after how long at the latest all nodes are listed again, whatever the watch said. Duration, 1m to 1d; default 30m.</summary>
     public string Resync { get; set; } = "30m";
 
     /// <summary>Of <c>kubernetes</c>: where the last list is kept for a start without the API server. Empty: nowhere.</summary>

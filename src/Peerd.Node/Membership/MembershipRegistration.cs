@@ -1,8 +1,6 @@
-using System.Text;
 using k8s;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
-using Peerd.Contracts;
 using Peerd.Node.Membership.Kubernetes;
 
 namespace Peerd.Node.Membership;
@@ -40,8 +38,9 @@ internal static class MembershipRegistration
     private static KubernetesMembershipSource OfCluster(IServiceProvider provider, MembershipOptions options, Member self)
     {
         var time = provider.GetRequiredService<TimeProvider>();
+        var random = new Random(provider.GetRequiredService<NodeIdentity>().Seed);
         return new KubernetesMembershipSource(
-            new NodeApi(KubernetesClientConfiguration.InClusterConfig(), options, new Random((int)FrameChecksum.Compute(Encoding.UTF8.GetBytes(self.Name))), time), options, self, time, provider.GetRequiredService<ILogger<KubernetesMembershipSource>>());
+            new NodeApi(KubernetesClientConfiguration.InClusterConfig(), options, time), options, self, random, time, provider.GetRequiredService<ILogger<KubernetesMembershipSource>>());
     }
 
     /// <summary>Runs a source that has something to do, as long as the node runs.</summary>

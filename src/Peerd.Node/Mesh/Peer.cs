@@ -72,22 +72,18 @@ internal sealed class Peer : IDisposable
     public AsyncDuplexStreamingCall<LookupRequest, LookupResponse> Lookup(CancellationToken cancellationToken) =>
         Open(ref _control).CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethods.Lookup, host: null, new CallOptions(_headers, cancellationToken: cancellationToken));
 
-    /// <summary>It answers at all, whatever it says: the service of health, which every node has.</summary>
-    public async Task<bool> AnswersAsync(TimeSpan within, CancellationToken cancellationToken)
+    /// <summary>It answers, and says that it serves: by the service of health, which every node has.</summary>
+    public async Task<bool> ServesAsync(TimeSpan within, CancellationToken cancellationToken)
     {
         try
         {
-            await new Health.HealthClient(Open(ref _control).CreateCallInvoker()).CheckAsync(
+            var answer = await new Health.HealthClient(Open(ref _control).CreateCallInvoker()).CheckAsync(
                 new HealthCheckRequest(), new CallOptions(_headers, _time.GetUtcNow().UtcDateTime + within, cancellationToken));
-            return true;
+            return answer.Status == HealthCheckResponse.Types.ServingStatus.Serving;
         }
-        catch (RpcException e)
+        catch (Exception e) when (e is RpcException or ObjectDisposedException or InvalidOperationException)
         {
-            return e.StatusCode is StatusCode.NotFound or StatusCode.Unimplemented;
-        }
-        catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException)
-        {
-            // It is no member any more.
+            // It does not answer, or is no member any more.
             return false;
         }
     }

@@ -3,7 +3,6 @@ using System.Text;
 using Peerd.EndToEnd.Harness;
 using Peerd.Node.Membership;
 using Peerd.Node.Ring;
-using Peerd.Tests.Membership.Kubernetes;
 
 namespace Peerd.Benchmarks.Cluster;
 
@@ -16,23 +15,20 @@ internal sealed class PlayedCluster : IAsyncDisposable
     // Of loopback, but none that anybody uses.
     private const int FirstAddress = (127 << 24) | (1 << 16);
 
-    private readonly MeshAuthority _authority;
-    private readonly FakeApiServer _server;
+    private readonly ClusterApi _api;
     private readonly Queue<int> _alive = new();
     private readonly string _self;
     private readonly TimeProvider _time = TimeProvider.System;
     private int _next;
 
-    private PlayedCluster(MeshAuthority authority, FakeApiServer server, ServiceAccount account, string self)
+    private PlayedCluster(ClusterApi api, string self)
     {
-        _authority = authority;
-        _server = server;
-        Account = account;
+        _api = api;
         _self = self;
     }
 
     /// <summary>With which a pod of this cluster asks the API server.</summary>
-    public ServiceAccount Account { get; }
+    public ServiceAccount Account => _api.Account;
 
     /// <summary>Version of the ring of all nodes of the moment.</summary>
     public string RingVersion => new HashRing(Members).Version;
@@ -49,12 +45,8 @@ internal sealed class PlayedCluster : IAsyncDisposable
     /// <param name="nodes">How many there are.</param>
     public static async Task<PlayedCluster> StartAsync(Lab lab, PeerdNode self, int nodes)
     {
-        var authority = new MeshAuthority();
-        var server = await FakeApiServer.StartAsync(authority.Issue("localhost"));
-        server.Token = $"{TestOutput.SecretMarker}-token-of-{self.Name}";
-        var account = ServiceAccount.Write(lab.CreateFolder($"account-{self.Name}"), new Uri(server.Url).Port, server.Token, authority.Pem);
-        var cluster = new PlayedCluster(authority, server, account, self.Name);
-        server.Nodes.Set(ClusterNode.Create(self.Name, self.Mesh.Host, number: 0, cluster._time.GetUtcNow()));
+        var cluster = new PlayedCluster(await ClusterApi.StartAsync(lab, self.Name), self.Name);
+        cluster._api.Server.Nodes.Set(ClusterNode.Create(self.Name, self.Mesh.Host, number: 0, cluster._time.GetUtcNow()));
         while (cluster._alive.Count + 1 < nodes)
         {
             cluster.Add();
@@ -66,10 +58,10 @@ internal sealed class PlayedCluster : IAsyncDisposable
     /// <summary>Lists have no answer until the returned action is called.</summary>
     public Action HoldLists()
     {
-        var hold = _server.HoldLists = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var hold = _api.Server.HoldLists = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         return () =>
         {
-            _server.HoldLists = null;
+            _api.Server.HoldLists = null;
             hold.SetResult();
         };
     }
@@ -78,26 +70,22 @@ internal sealed class PlayedCluster : IAsyncDisposable
     public void Add()
     {
         _alive.Enqueue(++_next);
-        _server.Nodes.Set(Create(_next, _time.GetUtcNow()));
+        _api.Server.Nodes.Set(Create(_next, _time.GetUtcNow()));
     }
 
     /// <summary>The oldest node goes.</summary>
-    public void Remove() => _server.Nodes.Remove(ClusterNode.NameOf(_alive.Dequeue()));
+    public void Remove() => _api.Server.Nodes.Remove(ClusterNode.NameOf(_alive.Dequeue()));
 
     /// <summary>A node says that it is as well as before.</summary>
     public void Heartbeat()
     {
         var number = _alive.Dequeue();
         _alive.Enqueue(number);
-        _server.Nodes.Set(Create(number, _time.GetUtcNow()));
+        _api.Server.Nodes.Set(Create(number, _time.GetUtcNow()));
     }
 
     /// <inheritdoc />
-    public async ValueTask DisposeAsync()
-    {
-        await _server.DisposeAsync();
-        _authority.Dispose();
-    }
+    public ValueTask DisposeAsync() => _api.DisposeAsync();
 
     private static System.Text.Json.Nodes.JsonObject Create(int number, DateTimeOffset heartbeat) =>
         ClusterNode.Create(ClusterNode.NameOf(number), new IPAddress(IPAddress.HostToNetworkOrder(FirstAddress + number) & 0xFFFF_FFFFL).ToString(), number, heartbeat);

@@ -13,13 +13,13 @@ internal sealed class PeerdNode
     private readonly LabHost? _host;
     private RunningProcess? _process;
 
-    private PeerdNode(Lab lab, string name, LabHost? host)
+    private PeerdNode(Lab lab, string name, LabHost? host, Uri? mesh = null)
     {
         _lab = lab;
         _host = host;
         Name = name;
         (Facade, Mesh, Metrics) = host is null
-            ? (NewEndpoint(), NewEndpoint(), NewEndpoint())
+            ? (NewEndpoint(), mesh ?? NewEndpoint(), NewEndpoint())
             : (new Uri("http://127.0.0.1:30000/"), new Uri($"http://{host.Address}:30001/"), new Uri("http://127.0.0.1:30004/"));
         ConfigurationFile = Path.Combine(lab.CreateFolder(name), "node.json");
         CacheFolder = Path.Combine(lab.Folder, name, "cache");
@@ -57,6 +57,9 @@ internal sealed class PeerdNode
 
     /// <summary>Ports and folders for a node that does not run yet.</summary>
     public static PeerdNode Create(Lab lab, string name) => new(lab, name, null);
+
+    /// <summary>Ports and folders for a node that does not run yet, and is reached by its peers at this address.</summary>
+    public static PeerdNode Create(Lab lab, string name, Uri mesh) => new(lab, name, null, mesh);
 
     /// <summary>A node that does not run yet, with the usual ports on a host of its own.</summary>
     /// <param name="lab">Owns its process and files.</param>

@@ -13,7 +13,7 @@ internal sealed record ReadBlob(string Target, byte[] Bytes);
 /// <summary>
 /// Clients of one facade that read ranges of 64 KiB at a steady pace and retry nothing: half of them over one connection as
 /// long as the node does not say that it ends, the others over a new one for each read. A client that had to wait for an answer
-/// reads at once until it is at its pace again.
+/// reads at once until it is at its pace again: no read that was due is left out.
 /// </summary>
 /// <param name="authority">Host and port of the facade.</param>
 /// <param name="clients">How many of them.</param>
@@ -35,9 +35,13 @@ internal sealed class RangeReaders(string authority, int clients, int perSecond)
     private int _reads;
     private int _connections;
     private long _start;
+    private long _end = long.MaxValue;
 
     /// <summary>Reads whose bytes were right.</summary>
     public int Reads => Volatile.Read(ref _reads);
+
+    /// <summary>Reads that were due, by the pace, until the end.</summary>
+    public int Due => Enumerable.Range(0, clients).Sum(client => (int)(1 + Math.Floor((new TimeSpan(Volatile.Read(ref _end)) - FirstDue(client)) / _pace)));
 
     /// <summary>Connections that were opened.</summary>
     public int Connections => Volatile.Read(ref _connections);
@@ -48,11 +52,14 @@ internal sealed class RangeReaders(string authority, int clients, int perSecond)
     /// <summary>What is read from now on.</summary>
     public void Read(params ReadBlob[] blobs) => _blobs = blobs;
 
-    /// <summary>Reads until cancelled; what is under way then is finished.</summary>
-    public Task RunAsync(CancellationToken cancellationToken)
+    /// <summary>Reads until a moment after it was cancelled; what is due then is read all the same.</summary>
+    public async Task RunAsync(CancellationToken cancellationToken)
     {
         _start = Stopwatch.GetTimestamp();
-        return Task.WhenAll(Enumerable.Range(0, clients).Select(i => Task.Run(() => RunAsync(i, cancellationToken), CancellationToken.None)));
+
+        // A little later, so that all of them know of it in time.
+        await using var cancelled = cancellationToken.Register(() => Volatile.Write(ref _end, (Stopwatch.GetElapsedTime(_start) + _pace).Ticks));
+        await Task.WhenAll(Enumerable.Range(0, clients).Select(i => Task.Run(() => RunAsync(i), CancellationToken.None)));
     }
 
     /// <summary>In words, how close to the pace they came so far.</summary>
@@ -65,21 +72,28 @@ internal sealed class RangeReaders(string authority, int clients, int perSecond)
         return string.Create(CultureInfo.InvariantCulture, $"{rate:0} reads a second of {perSecond} that were to be ({whole.Min()} in the slowest second, {whole.Max()} in the fastest): {verdict}");
     }
 
-    private async Task RunAsync(int client, CancellationToken cancellationToken)
+    // Not all in the same moment.
+    private TimeSpan FirstDue(int client) => _pace * client / clients;
+
+    private async Task RunAsync(int client)
     {
         var random = new Random(client);
         var keepsAlive = client % 2 == 0;
         WireConnection? connection = null;
-
-        // Not all in the same moment.
-        var due = _pace * client / clients;
+        var due = FirstDue(client);
         try
         {
-            for (; !cancellationToken.IsCancellationRequested && _failures.Count < KeptFailures; due += _pace)
+            for (; _failures.Count < KeptFailures; due += _pace)
             {
-                if (due - Stopwatch.GetElapsedTime(_start) is var early && early > TimeSpan.Zero)
+                // A delay may end up to a millisecond too early.
+                while (due - Stopwatch.GetElapsedTime(_start) is var early && early > TimeSpan.Zero)
                 {
-                    await Task.Delay(early, CancellationToken.None);
+                    await Task.Delay(early + TimeSpan.FromMilliseconds(1), CancellationToken.None);
+                }
+
+                if (due.Ticks > Volatile.Read(ref _end))
+                {
+                    break;
                 }
 
                 var blob = _blobs[random.Next(_blobs.Length)];

@@ -93,7 +93,7 @@ public sealed class PeerConnectionsTests : IAsyncLifetime
         Assert.Null(_peers.Find("a"));
 
         Assert.Throws<ObjectDisposedException>(() => left.Announce(CancellationToken.None));
-        Assert.False(await left.AnswersAsync(TimeSpan.FromSeconds(1), CancellationToken.None));
+        Assert.False(await left.ServesAsync(TimeSpan.FromSeconds(1), CancellationToken.None));
     }
 
     [Fact]

@@ -3,7 +3,6 @@ using System.Threading.Channels;
 using Grpc.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
-using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Limits;
@@ -102,35 +101,6 @@ internal sealed class FakeIncoming : IIncomingPieces
     public void AddIncoming(Digest content, PieceSet pieces) => pieces.AddRuns(Runs);
 
     public IReadOnlyList<string> HoldersOf(Digest content, int piece) => ["other"];
-}
-
-/// <summary>A clock that tells when somebody begins to wait on it, so that it is not moved too early.</summary>
-internal sealed class ArmedTime : FakeTimeProvider
-{
-    private readonly Channel<TimeSpan> _armed = Channel.CreateUnbounded<TimeSpan>();
-
-    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
-    {
-        var timer = base.CreateTimer(callback, state, dueTime, period);
-        _armed.Writer.TryWrite(dueTime);
-        return timer;
-    }
-
-    /// <summary>Lets time pass as soon as somebody waits for as long.</summary>
-    public async Task PassAsync(TimeSpan due)
-    {
-        await ArmedAsync(due);
-        Advance(due);
-    }
-
-    /// <summary>Somebody waits for as long; each wait counts once.</summary>
-    public async Task ArmedAsync(TimeSpan due)
-    {
-        using var patience = new CancellationTokenSource(Wait.Longest);
-        while (await _armed.Reader.ReadAsync(patience.Token) != due)
-        {
-        }
-    }
 }
 
 /// <summary>An answer as it was handed to the connection.</summary>

@@ -5,10 +5,10 @@ namespace Peerd.Node.Hosting.Events;
 /// <summary>What the node is at a moment, as far as events tell of it.</summary>
 /// <param name="IsSynced">The members are known.</param>
 /// <param name="Others">How many other members there are.</param>
-/// <param name="IsReaching">One of them answers; null as long as that is not known.</param>
+/// <param name="Reach">Whether one of them is reached.</param>
 /// <param name="ReceivedBytes">Bytes from other nodes so far.</param>
 /// <param name="Failures">Requests of local clients so far that could be served by neither the mesh nor the origin.</param>
-internal readonly record struct NodeState(bool IsSynced, int Others, bool? IsReaching, long ReceivedBytes, long Failures);
+internal readonly record struct NodeState(bool IsSynced, int Others, Reach Reach, long ReceivedBytes, long Failures);
 
 /// <summary>
 /// When which event is true. A pure state machine: looks at the node now and then and tells what has become true since. Not
@@ -16,6 +16,9 @@ internal readonly record struct NodeState(bool IsSynced, int Others, bool? IsRea
 /// </summary>
 internal sealed class EventRules
 {
+    /// <summary>So many other members must have been asked in vain, or all of them: that none of those serves is not by chance.</summary>
+    public const int EnoughAsked = 32;
+
     /// <summary>Without bytes from other nodes for so long, the next ones are an event again.</summary>
     public static readonly TimeSpan IdleTime = TimeSpan.FromMinutes(1);
 
@@ -46,12 +49,12 @@ internal sealed class EventRules
 
     private void LookAtConnection(NodeState state, TimeSpan now, List<PodEvent> events)
     {
-        if (!state.IsSynced || (state.Others > 0 && state.IsReaching is null))
+        if (!state.IsSynced || (state.Others > 0 && state.Reach.IsReaching is null))
         {
             return;
         }
 
-        if (state.Others == 0 || state.IsReaching == true)
+        if (state.Others == 0 || state.Reach.IsReaching == true)
         {
             _lostAt = null;
             if (_isConnected != true)
@@ -66,10 +69,10 @@ internal sealed class EventRules
         }
 
         _lostAt ??= now;
-        if (_isConnected != false && now - _lostAt >= LossTime)
+        if (_isConnected != false && now - _lostAt >= LossTime && state.Reach.AskedInVain >= Math.Min(state.Others, EnoughAsked))
         {
             _isConnected = false;
-            events.Add(new PodEvent(PodEventKind.Disconnected, $"No other node of the mesh answers, of {state.Others}; reading from the registries meanwhile. Do the nodes reach each other at the mesh port?"));
+            events.Add(new PodEvent(PodEventKind.Disconnected, $"{Silent(state)} that it serves; reading from the registries meanwhile. Do the nodes reach each other at the mesh port?"));
         }
     }
 
@@ -101,6 +104,11 @@ internal sealed class EventRules
         _failedAt = now;
         events.Add(new PodEvent(PodEventKind.Failed, $"{Count(news, "request")} of containerd or overlaybd could be served by neither the mesh nor the registry; the log of this pod says why."));
     }
+
+    private static string Silent(NodeState state) =>
+        state.Reach.AskedInVain < state.Others ? $"None of {state.Reach.AskedInVain} that were asked, of the {state.Others} other nodes of the mesh, answers"
+        : state.Others == 1 ? "The only other node of the mesh does not answer"
+        : $"None of the {state.Others} other nodes of the mesh answers";
 
     private static string Count(long number, string what) => string.Create(CultureInfo.InvariantCulture, $"{number} {what}{(number == 1 ? string.Empty : "s")}");
 }

@@ -2,41 +2,75 @@ using Peerd.Node.Mesh;
 
 namespace Peerd.Node.Hosting.Events;
 
+/// <summary>Whether a node reaches others.</summary>
+/// <param name="IsReaching">One of them serves; null: nobody was asked yet.</param>
+/// <param name="AskedInVain">How many different members were asked since one of them was reached.</param>
+internal readonly record struct Reach(bool? IsReaching, int AskedInVain);
+
 /// <summary>
 /// Whether this node reaches any other. A stream that is open anyway says so; a node that has nothing to tell has none, and
-/// asks a few of the others now and then. Used by one caller at a time.
+/// asks some of the others now and then: others each time, until one serves. Used by one caller at a time.
 /// </summary>
-internal sealed class MeshReach(PeerConnections peers, TimeProvider time)
+/// <param name="peers">The other members.</param>
+/// <param name="random">Of its own for each node: not all of them are to ask the same ones.</param>
+/// <param name="time">The clock.</param>
+internal sealed class MeshReach(PeerConnections peers, Random random, TimeProvider time)
 {
-    /// <summary>So many members are asked at one time: that none of them answers is not by chance.</summary>
-    private const int Asked = 8;
+    /// <summary>So many members are asked at one time.</summary>
+    public const int AtOneTime = 16;
+
+    /// <summary>While one was reached, they are asked so often.</summary>
+    public static readonly TimeSpan WhenReached = TimeSpan.FromSeconds(30);
+
+    /// <summary>While none was.</summary>
+    public static readonly TimeSpan WhenNot = TimeSpan.FromSeconds(3);
 
     private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan WhenReached = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan WhenNot = TimeSpan.FromSeconds(3);
 
-    private readonly Random _random = new(Environment.ProcessId);
+    private readonly HashSet<string> _inVain = new(StringComparer.Ordinal);
     private bool? _isReaching;
+    private bool _hadStream;
     private long _askedAt;
 
-    /// <summary>True: one is reached. Null: nobody was asked yet.</summary>
-    public async Task<bool?> LookAsync(CancellationToken cancellationToken)
+    /// <summary>How it is now; asks when the last answers are too old.</summary>
+    public async Task<Reach> LookAsync(CancellationToken cancellationToken)
     {
-        if (peers.All.Any(peer => peer.IsConnected))
+        var all = peers.All.ToArray();
+        if (Array.Exists(all, peer => peer.IsConnected))
         {
-            _askedAt = time.GetTimestamp();
-            return _isReaching = true;
+            _hadStream = true;
+            Note(isReaching: true);
+        }
+        else if (all.Length > 0 && (_hadStream || _isReaching is null || time.GetElapsedTime(_askedAt) >= (_isReaching == true ? WhenReached : WhenNot)))
+        {
+            // A stream that has ended tells nothing of the others.
+            _hadStream = false;
+            await AskAsync(all, cancellationToken);
         }
 
-        if (_isReaching is null || time.GetElapsedTime(_askedAt) > (_isReaching == true ? WhenReached : WhenNot))
-        {
-            var some = peers.All.ToArray();
-            _random.Shuffle(some);
-            var answers = await Task.WhenAll(some.Take(Asked).Select(peer => peer.AnswersAsync(AnswerTime, cancellationToken)));
-            _isReaching = answers.Contains(true);
-            _askedAt = time.GetTimestamp();
-        }
+        return new Reach(_isReaching, _inVain.Count);
+    }
 
-        return _isReaching;
+    private async Task AskAsync(Peer[] all, CancellationToken cancellationToken)
+    {
+        random.Shuffle(all);
+        var some = all.OrderBy(peer => _inVain.Contains(peer.Member.Name)).Take(AtOneTime).ToArray();
+        var answers = await Task.WhenAll(some.Select(peer => peer.ServesAsync(AnswerTime, cancellationToken)));
+        Note(answers.Contains(true));
+        if (_isReaching == false)
+        {
+            _inVain.UnionWith(some.Select(peer => peer.Member.Name));
+            _inVain.IntersectWith(all.Select(peer => peer.Member.Name));
+        }
+    }
+
+    private void Note(bool isReaching)
+    {
+        _isReaching = isReaching;
+        _askedAt = time.GetTimestamp();
+        if (isReaching)
+        {
+            _inVain.Clear();
+        }
     }
 }

@@ -3,13 +3,13 @@ namespace Peerd.Node.Hosting.Events;
 /// <summary>What an event of the pod is about.</summary>
 internal enum PodEventKind
 {
-    /// <summary>The members are known and the node reaches one of them, or is alone.</summary>
+    /// <summary>The members are known and one of them serves, or the node is alone.</summary>
     Connected,
 
     /// <summary>Bytes from other nodes began to flow after an idle time.</summary>
     Active,
 
-    /// <summary>There are other members, and none of them is reached.</summary>
+    /// <summary>There are other members, and none of those that were asked serves.</summary>
     Disconnected,
 
     /// <summary>Requests of local clients could be served by neither the mesh nor the origin.</summary>

@@ -72,7 +72,7 @@ internal sealed partial class PodEvents(
     private async Task LookAsync(EventSender sender, CancellationToken cancellationToken)
     {
         var rules = new EventRules();
-        var reach = new MeshReach(peers, time);
+        var reach = new MeshReach(peers, new Random(self.Seed), time);
         var start = time.GetTimestamp();
         var wasSynced = false;
         using var timer = new PeriodicTimer(LookInterval, time);
@@ -86,7 +86,7 @@ internal sealed partial class PodEvents(
             var state = new NodeState(
                 isSynced && ring.Count > 0,
                 others,
-                others > 0 ? await reach.LookAsync(cancellationToken) : null,
+                others > 0 ? await reach.LookAsync(cancellationToken) : default,
                 mesh.ReceivedBytes,
                 facade.Failures);
             foreach (var news in rules.Look(state, time.GetElapsedTime(start)))

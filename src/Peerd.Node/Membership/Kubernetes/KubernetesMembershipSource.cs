@@ -14,11 +14,26 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
     /// <summary>Nodes come and go in groups: the list is published this long after the first change.</summary>
     internal static readonly TimeSpan SettleTime = TimeSpan.FromSeconds(1);
 
+    /// <summary>A watch lasts no longer.</summary>
+    internal static readonly TimeSpan WatchTime = TimeSpan.FromMinutes(5);
+
+    /// <summary>A watch that has told nothing and ends sooner has not worked, whatever its end looks like.</summary>
+    internal static readonly TimeSpan LeastLasting = TimeSpan.FromSeconds(1);
+
+    /// <summary>No pause between two attempts is longer.</summary>
+    internal static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
+
+    /// <summary>When less is left until all nodes are to be listed, they are listed.</summary>
+    private static readonly TimeSpan ShortestWatch = TimeSpan.FromSeconds(2);
+
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(500);
+
     private readonly NodeApi _api;
     private readonly NodeTable _table;
     private readonly MembersFile _file;
     private readonly Member _self;
     private readonly TimeSpan _resync;
+    private readonly Random _random;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly Latest<MemberList> _lists;
@@ -26,7 +41,7 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
     private readonly Channel<bool> _changed = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly ResiliencePipeline _retries;
     private string? _version;
-    private long _listedAt;
+    private TimeSpan _listAt;
     private bool _isLost;
     private volatile bool _isSynced;
     private bool _saidThatSelfIsMissing;
@@ -34,12 +49,14 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
     /// <param name="api">Where the nodes are read.</param>
     /// <param name="options">Checked options.</param>
     /// <param name="self">This node: alone as long as nothing else is known.</param>
+    /// <param name="random">Of its own for each node, so that not all of them ask at the same time. Not for others meanwhile.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Where failures are told.</param>
-    public KubernetesMembershipSource(NodeApi api, MembershipOptions options, Member self, TimeProvider time, ILogger<KubernetesMembershipSource> logger)
+    public KubernetesMembershipSource(NodeApi api, MembershipOptions options, Member self, Random random, TimeProvider time, ILogger<KubernetesMembershipSource> logger)
     {
         _api = api;
         _self = self;
+        _random = random;
         _time = time;
         _logger = logger;
         _resync = options.ResyncValue;
@@ -52,10 +69,11 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
             .AddRetry(new RetryStrategyOptions
             {
                 BackoffType = DelayBackoffType.Exponential,
-                Delay = TimeSpan.FromMilliseconds(500),
-                MaxDelay = TimeSpan.FromSeconds(30),
+                Delay = FirstPause,
+                MaxDelay = LongestPause,
                 MaxRetryAttempts = int.MaxValue,
                 UseJitter = true,
+                Randomizer = random.NextDouble,
                 ShouldHandle = arguments => ValueTask.FromResult(arguments.Outcome.Exception is { } failure && !arguments.Context.CancellationToken.IsCancellationRequested && IsPassing(failure)),
                 OnRetry = arguments =>
                 {
@@ -93,33 +111,17 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
 
     private async ValueTask FollowOnceAsync(CancellationToken cancellationToken)
     {
-        if (_version is null || _time.GetElapsedTime(_listedAt) > _resync)
+        if (_version is null || _listAt - Now < ShortestWatch)
         {
-            var (nodes, version) = await _api.ListAsync(cancellationToken);
-            _listedAt = _time.GetTimestamp();
-            _version = version;
-            Found();
-            Change(table =>
-            {
-                table.ReplaceAll(nodes, Now);
-                return true;
-            });
+            await ListAsync(cancellationToken);
         }
 
+        var started = _time.GetTimestamp();
         try
         {
-            await foreach (var change in _api.WatchAsync(_version, cancellationToken))
+            if (!await WatchAsync(_version!, cancellationToken) && _time.GetElapsedTime(started) < LeastLasting)
             {
-                Found();
-                _version = change.ResourceVersion;
-                if (change.Node is { } node)
-                {
-                    Change(table => table.Set(node, Now));
-                }
-                else if (change.Gone is { } gone)
-                {
-                    Change(table => table.Remove(gone));
-                }
+                throw new IOException("the API server ends watches as soon as they begin");
             }
         }
         catch (Exception e) when (e is WatchExpiredException or JsonException)
@@ -128,7 +130,51 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
             _version = null;
             throw;
         }
+        catch (IOException e) when (_time.GetElapsedTime(started) >= LeastLasting)
+        {
+            // It has worked until now: no reason to wait for longer each time.
+            Lost(e);
+            await Task.Delay(FirstPause * _random.NextDouble(), _time, cancellationToken);
+        }
     }
+
+    private async Task ListAsync(CancellationToken cancellationToken)
+    {
+        var (nodes, version) = await _api.ListAsync(cancellationToken);
+        _version = version;
+        _listAt = Now + SomeOf(_resync, least: 0.9);
+        Found();
+        Change(table =>
+        {
+            table.ReplaceAll(nodes, Now);
+            return true;
+        });
+    }
+
+    /// <summary>False when it ended before it told anything.</summary>
+    private async Task<bool> WatchAsync(string version, CancellationToken cancellationToken)
+    {
+        var (hasTold, length, left) = (false, SomeOf(WatchTime, least: 0.8), _listAt - Now);
+        await foreach (var change in _api.WatchAsync(version, length < left ? length : left, cancellationToken))
+        {
+            hasTold = true;
+            Found();
+            _version = change.ResourceVersion;
+            if (change.Node is { } node)
+            {
+                Change(table => table.Set(node, Now));
+            }
+            else if (change.Gone is { } gone)
+            {
+                Change(table => table.Remove(gone));
+            }
+        }
+
+        return hasTold;
+    }
+
+    // Not all nodes at the same time: each list and each watch costs the API server something.
+    private TimeSpan SomeOf(TimeSpan whole, double least) => whole * (least + ((1 - least) * _random.NextDouble()));
 
     // What changes nothing costs nothing but its reading: no list is made, compared and thrown away.
     private void Change(Func<NodeTable, bool> change)

@@ -17,29 +17,28 @@ internal sealed class NodeApi : IDisposable
 {
     private const int PartSize = 500;
 
-    private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(15);
-    private static readonly TimeSpan ListTimeout = TimeSpan.FromSeconds(60);
-    private static readonly TimeSpan WatchTime = TimeSpan.FromMinutes(5);
+    /// <summary>Until an answer begins.</summary>
+    internal static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(15);
+
+    /// <summary>Until one part of a list is here.</summary>
+    internal static readonly TimeSpan ListTimeout = TimeSpan.FromSeconds(60);
 
     /// <summary>How much longer than asked for a watch may last: then the connection is dead, and nobody has said so.</summary>
-    private static readonly TimeSpan WatchMargin = TimeSpan.FromSeconds(15);
+    internal static readonly TimeSpan WatchMargin = TimeSpan.FromSeconds(15);
 
     private readonly ApiServer _server;
     private readonly string _selector;
     private readonly string _excludeLabel;
     private readonly TimeProvider _time;
-    private readonly Random _random;
 
     /// <param name="cluster">Where the API server is and how to log in.</param>
     /// <param name="options">Checked options.</param>
-    /// <param name="random">Of its own for each node.</param>
     /// <param name="time">The clock.</param>
-    public NodeApi(KubernetesClientConfiguration cluster, MembershipOptions options, Random random, TimeProvider time)
+    public NodeApi(KubernetesClientConfiguration cluster, MembershipOptions options, TimeProvider time)
     {
         _server = new ApiServer(cluster);
         _selector = options.Selector;
         _excludeLabel = options.ExcludeLabel;
-        _random = random;
         _time = time;
     }
 
@@ -73,21 +72,22 @@ internal sealed class NodeApi : IDisposable
         }
     }
 
-    /// <summary>What has changed since then, as it comes; ends after some minutes, or when the connection does.</summary>
+    /// <summary>What has changed since then, as it comes; ends after a while, or when the API server wants it to.</summary>
+    /// <param name="resourceVersion">Then.</param>
+    /// <param name="length">For how long it is asked for, in whole seconds.</param>
+    /// <param name="cancellationToken">Ends it.</param>
     /// <exception cref="WatchExpiredException">That is too long ago.</exception>
     /// <exception cref="HttpRequestException">No answer, or another one than 200.</exception>
     /// <exception cref="IOException">The answer broke off.</exception>
     /// <exception cref="JsonException">A line is no change of a node.</exception>
     /// <exception cref="OperationCanceledException">Cancelled, or nothing came for much longer than asked for.</exception>
-    public async IAsyncEnumerable<NodeChange> WatchAsync(string resourceVersion, [EnumeratorCancellation] CancellationToken cancellationToken)
+    public async IAsyncEnumerable<NodeChange> WatchAsync(string resourceVersion, TimeSpan length, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        // Not all nodes at the same time: each new watch costs the API server something.
-        var length = WatchTime * (0.8 + (0.2 * _random.NextDouble()));
         using var deadline = new CancellationTokenSource(length + WatchMargin, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
         var query = string.Create(
             CultureInfo.InvariantCulture,
-            $"watch=true&allowWatchBookmarks=true&timeoutSeconds={length.TotalSeconds:0}&resourceVersion={Uri.EscapeDataString(resourceVersion)}");
+            $"watch=true&allowWatchBookmarks=true&timeoutSeconds={Math.Ceiling(length.TotalSeconds):0}&resourceVersion={Uri.EscapeDataString(resourceVersion)}");
         using var response = await SendAsync(query, either.Token);
         await using var body = await response.Content.ReadAsStreamAsync(either.Token);
         await foreach (var line in JsonSerializer.DeserializeAsyncEnumerable(body, NodeJson.Default.WatchDocument, topLevelValues: true, either.Token))

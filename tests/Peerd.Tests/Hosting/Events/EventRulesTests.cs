@@ -5,9 +5,9 @@ namespace Peerd.Tests.Hosting.Events;
 /// <summary>Events are true: each is told when its condition has come to hold, and only then.</summary>
 public sealed class EventRulesTests
 {
-    private static readonly NodeState Alone = new(IsSynced: true, Others: 0, IsReaching: null, ReceivedBytes: 0, Failures: 0);
-    private static readonly NodeState Reaching = Alone with { Others = 4, IsReaching = true };
-    private static readonly NodeState Lost = Alone with { Others = 4, IsReaching = false };
+    private static readonly NodeState Alone = new(IsSynced: true, Others: 0, Reach: default, ReceivedBytes: 0, Failures: 0);
+    private static readonly NodeState Reaching = Alone with { Others = 4, Reach = new Reach(IsReaching: true, AskedInVain: 0) };
+    private static readonly NodeState Lost = Alone with { Others = 4, Reach = new Reach(IsReaching: false, AskedInVain: 4) };
 
     private readonly EventRules _rules = new();
     private TimeSpan _now;
@@ -21,7 +21,7 @@ public sealed class EventRulesTests
     }
 
     [Fact]
-    public void Connected_NobodyWasAskedYet_IsNotTold() => Assert.Empty(Look(Reaching with { IsReaching = null }));
+    public void Connected_NobodyWasAskedYet_IsNotTold() => Assert.Empty(Look(Reaching with { Reach = default }));
 
     [Fact]
     public void Connected_AnotherAnswers_IsToldOnce()
@@ -46,6 +46,7 @@ public sealed class EventRulesTests
         Assert.Empty(Look(Lost, after: EventRules.LossTime - TimeSpan.FromSeconds(1)));
         var told = Assert.Single(Look(Lost, after: TimeSpan.FromSeconds(1)));
         Assert.Equal(("P2PDisconnected", "Warning"), (told.Reason, told.Type));
+        Assert.StartsWith("None of the 4 other nodes of the mesh answers", told.Message, StringComparison.Ordinal);
         Assert.Empty(Look(Lost, after: TimeSpan.FromHours(1)));
         Assert.Equal("P2PConnected", Assert.Single(Look(Reaching)).Reason);
     }
@@ -76,6 +77,19 @@ public sealed class EventRulesTests
     {
         Assert.Empty(Look(Lost));
         Assert.Equal("P2PDisconnected", Assert.Single(Look(Lost, after: EventRules.LossTime)).Reason);
+    }
+
+    [Fact]
+    public void Disconnected_FewOfManyWereAsked_IsNotToldBeforeEnoughWere()
+    {
+        Look(Reaching);
+        var lost = Lost with { Others = 200, Reach = new Reach(IsReaching: false, EventRules.EnoughAsked - 1) };
+        Assert.Empty(Look(lost));
+        Assert.Empty(Look(lost, after: TimeSpan.FromHours(1)));
+
+        var told = Assert.Single(Look(lost with { Reach = new Reach(IsReaching: false, 48) }));
+
+        Assert.StartsWith("None of 48 that were asked, of the 200 other nodes of the mesh, answers", told.Message, StringComparison.Ordinal);
     }
 
     [Fact]

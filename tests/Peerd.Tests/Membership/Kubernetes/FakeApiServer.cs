@@ -15,7 +15,7 @@ namespace Peerd.Tests.Membership.Kubernetes;
 
 /// <summary>
 /// The nodes and events of an API server, on loopback: lists in parts, chunked watches with bookmarks that end after a while, versions
-/// that are forgotten (410), and whatever else one does to its clients. Thread-safe.
+/// that are forgotten (410), silence, resets, and whatever else one does to its clients. Thread-safe.
 /// </summary>
 internal sealed class FakeApiServer : IAsyncDisposable
 {
@@ -23,13 +23,14 @@ internal sealed class FakeApiServer : IAsyncDisposable
     private readonly Lock _lock = new();
     private readonly ConcurrentQueue<string> _requests = new();
     private readonly SortedDictionary<string, JsonObject> _podEvents = new(StringComparer.Ordinal);
-    private CancellationTokenSource _watches = new();
+    private WatchEnd _watches = new();
+    private int _told;
 
-    private FakeApiServer(X509Certificate2? certificate)
+    private FakeApiServer(X509Certificate2? certificate, int port)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.UseKestrel(options => options.Listen(IPAddress.Loopback, 0, listen =>
+        builder.WebHost.UseKestrel(options => options.Listen(IPAddress.Loopback, port, listen =>
         {
             if (certificate is not null)
             {
@@ -52,7 +53,14 @@ internal sealed class FakeApiServer : IAsyncDisposable
     /// <summary>Targets of all requests so far.</summary>
     public IReadOnlyList<string> Requests => [.. _requests];
 
-    public int Lists => Requests.Count(request => !request.Contains("watch=true", StringComparison.Ordinal));
+    /// <summary>How many parts of lists of nodes were asked for.</summary>
+    public int Lists => Requests.Count(request => request.StartsWith("/api/v1/nodes", StringComparison.Ordinal) && !request.Contains("watch=true", StringComparison.Ordinal));
+
+    /// <summary>Targets of all watches so far.</summary>
+    public IReadOnlyList<string> Watches => [.. Requests.Where(request => request.Contains("watch=true", StringComparison.Ordinal))];
+
+    /// <summary>Up to where some watch was told.</summary>
+    public int Told => Volatile.Read(ref _told);
 
     /// <summary>Answers each request with this status; 0: properly.</summary>
     public int Status { get; set; }
@@ -62,6 +70,18 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
     /// <summary>Requests for lists of nodes wait until it is completed; null: they do not.</summary>
     public TaskCompletionSource? HoldLists { get; set; }
+
+    /// <summary>The second half of a part of a list waits until it is completed; null: it does not.</summary>
+    public TaskCompletionSource? HoldHalfLists { get; set; }
+
+    /// <summary>Watches have no answer until it is completed; null: they do.</summary>
+    public TaskCompletionSource? HoldWatches { get; set; }
+
+    /// <summary>Ends watches as soon as they begin.</summary>
+    public bool EndsWatchesAtOnce { get; set; }
+
+    /// <summary>Tells by the status of its answer that a version is forgotten, as proxies and old servers do, not by a line.</summary>
+    public bool AnswersGone { get; set; }
 
     /// <summary>Called when a part of a list is on its way.</summary>
     public Action? PartSent { get; set; }
@@ -89,9 +109,10 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
     /// <summary>Starts a server without nodes.</summary>
     /// <param name="certificate">With its key, for TLS; null: clear text.</param>
-    public static async Task<FakeApiServer> StartAsync(X509Certificate2? certificate = null)
+    /// <param name="port">Where, on loopback; 0: where nobody else is.</param>
+    public static async Task<FakeApiServer> StartAsync(X509Certificate2? certificate = null, int port = 0)
     {
-        var server = new FakeApiServer(certificate);
+        var server = new FakeApiServer(certificate, port);
         await server._app.StartAsync();
         server.Url = server._app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
         return server;
@@ -119,19 +140,24 @@ internal sealed class FakeApiServer : IAsyncDisposable
         Nodes.Set(node);
     }
 
-    /// <summary>Ends all watches: in the middle of a line when they break.</summary>
-    public async Task EndWatchesAsync()
-    {
-        var ended = Interlocked.Exchange(ref _watches, new CancellationTokenSource());
-        await ended.CancelAsync();
-        ended.Dispose();
-    }
+    /// <summary>Ends all watches as it does when their time is over.</summary>
+    public Task EndWatchesAsync() => EndWatchesAsync(isReset: false);
+
+    /// <summary>Resets the connections of all watches.</summary>
+    public Task ResetWatchesAsync() => EndWatchesAsync(isReset: true);
 
     public async ValueTask DisposeAsync()
     {
         await EndWatchesAsync();
         await _app.DisposeAsync();
         _watches.Dispose();
+    }
+
+    private async Task EndWatchesAsync(bool isReset)
+    {
+        using var ended = Interlocked.Exchange(ref _watches, new WatchEnd());
+        ended.IsReset = isReset;
+        await ended.CancelAsync();
     }
 
     private static JsonObject Address(string type, string address) => new() { ["type"] = type, ["address"] = address };
@@ -228,7 +254,14 @@ internal sealed class FakeApiServer : IAsyncDisposable
         var query = context.Request.Query;
         if (Nodes.List(int.Parse(query["limit"]!, CultureInfo.InvariantCulture), query["continue"].ToString()) is { } part)
         {
-            await context.Response.WriteAsync(part);
+            await context.Response.WriteAsync(part[..(part.Length / 2)]);
+            await context.Response.Body.FlushAsync();
+            if (HoldHalfLists is { } half)
+            {
+                await half.Task.WaitAsync(context.RequestAborted);
+            }
+
+            await context.Response.WriteAsync(part[(part.Length / 2)..]);
             PartSent?.Invoke();
         }
         else
@@ -239,11 +272,28 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
     private async Task WatchAsync(HttpContext context)
     {
+        if (HoldWatches is { } hold)
+        {
+            await hold.Task.WaitAsync(context.RequestAborted);
+        }
+
         var query = context.Request.Query;
         var told = int.Parse(query["resourceVersion"]!, CultureInfo.InvariantCulture);
-        using var end = CancellationTokenSource.CreateLinkedTokenSource(_watches.Token, context.RequestAborted);
+        if (AnswersGone && Nodes.Since(told) is null)
+        {
+            context.Response.StatusCode = StatusCodes.Status410Gone;
+            return;
+        }
+
+        var watches = _watches;
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(watches.Token, context.RequestAborted);
         end.CancelAfter(TimeSpan.FromSeconds(int.Parse(query["timeoutSeconds"]!, CultureInfo.InvariantCulture)));
         await context.Response.Body.FlushAsync();
+        if (EndsWatchesAtOnce)
+        {
+            return;
+        }
+
         try
         {
             while (Nodes.Since(told) is { } news)
@@ -251,12 +301,11 @@ internal sealed class FakeApiServer : IAsyncDisposable
                 foreach (var (version, line) in news.Changes)
                 {
                     told = version;
-
-                    // In two chunks, as it happens on the way.
-                    await context.Response.WriteAsync(line[..(line.Length / 2)], end.Token);
-                    await context.Response.Body.FlushAsync(end.Token);
-                    await context.Response.WriteAsync(line[(line.Length / 2)..] + "\n", end.Token);
-                    await context.Response.Body.FlushAsync(end.Token);
+                    if (!line.StartsWith(FakeNodes.BookmarkStart, StringComparison.Ordinal) || query["allowWatchBookmarks"] == "true")
+                    {
+                        await WriteAsync(context, line, end.Token);
+                        Volatile.Write(ref _told, version);
+                    }
                 }
 
                 await news.More.WaitAsync(end.Token);
@@ -264,9 +313,29 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
             await context.Response.WriteAsync("""{"type":"ERROR","object":{"kind":"Status","metadata":{},"status":"Failure","message":"too old resource version","reason":"Expired","code":410}}""" + "\n", end.Token);
         }
+        catch (OperationCanceledException) when (watches.IsReset)
+        {
+            context.Abort();
+        }
         catch (OperationCanceledException)
         {
             // Its time is over.
         }
+    }
+
+    // In two chunks, as it happens on the way.
+    private static async Task WriteAsync(HttpContext context, string line, CancellationToken cancellationToken)
+    {
+        await context.Response.WriteAsync(line[..(line.Length / 2)], cancellationToken);
+        await context.Response.Body.FlushAsync(cancellationToken);
+        await context.Response.WriteAsync(line[(line.Length / 2)..] + "\n", cancellationToken);
+        await context.Response.Body.FlushAsync(cancellationToken);
+    }
+
+    /// <summary>Ends watches.</summary>
+    private sealed class WatchEnd : CancellationTokenSource
+    {
+        /// <summary>And resets their connections.</summary>
+        public bool IsReset { get; set; }
     }
 }

@@ -10,6 +10,9 @@ namespace Peerd.Tests.Membership.Kubernetes;
 /// </summary>
 internal sealed class FakeNodes
 {
+    /// <summary>How a line begins that tells a watch where it stands.</summary>
+    public const string BookmarkStart = "{\"type\":\"BOOKMARK\"";
+
     /// <summary>So many changes are remembered at least; real servers have room for 100 to 100,000.</summary>
     private const int KeptChanges = 10_000;
 
@@ -60,7 +63,7 @@ internal sealed class FakeNodes
         }
     }
 
-    /// <summary>Tells all watches where they stand.</summary>
+    /// <summary>Tells all watches where they stand that want to know.</summary>
     public void Bookmark()
     {
         lock (_lock)

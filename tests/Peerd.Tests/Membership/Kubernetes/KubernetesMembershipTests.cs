@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Net;
-using k8s;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 using Peerd.Node.Membership;
@@ -76,9 +75,12 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
         Assert.Equal(1, _api.Lists);
     }
 
-    [Fact]
-    public async Task Watch_VersionForgotten_ListsAgain()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Watch_VersionForgotten_ListsAgain(bool isToldByStatus)
     {
+        _api.AnswersGone = isToldByStatus;
         await using var source = await StartAsync();
         await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
         _api.Nodes.Remove("b");
@@ -231,46 +233,10 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
         }
     }
 
-    private async Task<RunningSource> StartAsync(MembershipOptions? options = null)
+    private Task<RunningSource> StartAsync(MembershipOptions? options = null)
     {
         options ??= new MembershipOptions();
         options.StateFile = StateFile;
-        var api = new NodeApi(new KubernetesClientConfiguration { Host = _api.Url }, options, new Random(1), TimeProvider.System);
-        var source = new KubernetesMembershipSource(api, options, new Member("a", new DnsEndPoint("10.0.0.1", 30001), "self"), TimeProvider.System, _log);
-        await source.StartAsync(CancellationToken.None);
-        return new RunningSource(source);
-    }
-
-    private sealed class RunningSource(KubernetesMembershipSource source) : IAsyncDisposable
-    {
-        public Task UntilAsync(MemberList expected) => UntilAsync(expected.Equals);
-
-        public async Task UntilAsync(Predicate<MemberList> expected)
-        {
-            using var patience = new CancellationTokenSource(Wait.Longest);
-            await foreach (var list in source.WatchAsync(patience.Token))
-            {
-                if (expected(list))
-                {
-                    return;
-                }
-            }
-        }
-
-        public async Task<MemberList> FirstAsync()
-        {
-            await foreach (var list in source.WatchAsync(CancellationToken.None))
-            {
-                return list;
-            }
-
-            throw new InvalidOperationException();
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            await source.StopAsync(CancellationToken.None);
-            source.Dispose();
-        }
+        return RunningSource.StartAsync(_api.Url, options, _log);
     }
 }

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Peerd.Benchmarks.Cluster;
+namespace Peerd.EndToEnd.Harness;
 
 /// <summary>
 /// What a pod finds in its file system and environment to reach the API server. The folder is where every client library expects
@@ -15,6 +15,9 @@ internal sealed class ServiceAccount
         cp "$0"/* /var/run/secrets/kubernetes.io/serviceaccount/
         exec "$@"
         """;
+
+    /// <summary>Namespace of the pod.</summary>
+    public const string Namespace = "peerd-ns";
 
     private readonly string _folder;
     private readonly int _port;
@@ -41,7 +44,7 @@ internal sealed class ServiceAccount
     {
         File.WriteAllText(Path.Combine(folder, "token"), token);
         File.WriteAllText(Path.Combine(folder, "ca.crt"), authorities);
-        File.WriteAllText(Path.Combine(folder, "namespace"), "peerd-ns");
+        File.WriteAllText(Path.Combine(folder, "namespace"), Namespace);
         return new ServiceAccount(folder, port);
     }
 
