@@ -9,7 +9,7 @@
 #   ./test.sh native [options] the image, and the end-to-end tests with the native program that is in it
 #   ./test.sh arm64            the image for arm64 and a mesh of both kinds of processors, on amd64 with an emulator
 #
-# Tests need root, for they start containerd and mount file systems; checks do not.
+# Tests need amd64, and root, for they start containerd and mount file systems; checks do not.
 # Options go to the test runner, for example: ./test.sh unit -class 'Peerd.Tests.Ring.*'
 # What nodes and suites have written is searched for the tokens and signatures that the tests used, in the end.
 set -euo pipefail
@@ -27,6 +27,11 @@ esac
 
 if [ "$part" != checks ] && [ "$(id -u)" -ne 0 ]; then
   printf 'test.sh: the tests start containerd and mount file systems, which needs root: sudo env "PATH=$PATH" ./test.sh %s\n' "$part" >&2
+  exit 2
+fi
+
+if [ "$part" = arm64 ] && [ "$(uname -m)" != x86_64 ]; then
+  printf 'test.sh: arm64 is tried on amd64 only, which this machine (%s) is not\n' "$(uname -m)" >&2
   exit 2
 fi
 
@@ -142,11 +147,10 @@ emulated() {
   printf '%s\n' "$command"
 }
 
-if [ "$part" = arm64 ]; then
-  scripts/install-test-tools.sh arm64
-else
-  scripts/install-test-tools.sh test
-fi
+case "$part" in
+  checks | arm64) scripts/install-test-tools.sh "$part" ;;
+  *) scripts/install-test-tools.sh test ;;
+esac
 
 printf '\n== build\n'
 dotnet build Peerd.sln -c Release -v quiet -clp:NoSummary

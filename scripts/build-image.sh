@@ -3,7 +3,8 @@
 # prints the path of the program in it.
 #
 #   scripts/build-image.sh          for this machine, into artifacts/image
-#   scripts/build-image.sh arm64    for arm64 on amd64, into artifacts/image-arm64; runc starts it in qemu
+#   scripts/build-image.sh arm64    for arm64 on amd64, with what scripts/cross-dockerfile.sh makes of the Dockerfile, into
+#                                   artifacts/image-arm64; runc starts it in qemu
 #
 # Proves the Dockerfile on machines that cannot pull its bases: the first base is this machine's SDK and compiler, mounted;
 # the second what .NET's bases without a shell hold: glibc, OpenSSL, certificates, an unprivileged user. Needs root, and
@@ -109,15 +110,25 @@ say "making bases for $own and $architecture"
 sdk_base
 runtime_base
 
+revision=$(git rev-parse HEAD 2>/dev/null || printf none)
+readonly revision source=https://sources.example/peerd
+
 say 'restoring packages'
 dotnet restore src/Peerd.Node --locked-mode -p:RuntimeIdentifier="$platform" --artifacts-path "$work/restore" -v quiet >&2
 
 say 'building the Dockerfile'
-build build -q --isolation chroot --pull-never --platform "linux/$architecture" \
+dockerfile=Dockerfile for_others=()
+if [ "$architecture" != "$own" ]; then
+  dockerfile=$work/Dockerfile
+  scripts/cross-dockerfile.sh >"$dockerfile"
+  # BuildKit knows it; buildah 1.28 knows it within stages only.
+  for_others=(--build-arg "BUILDPLATFORM=linux/$own")
+fi
+build build -q --isolation chroot --pull-never --file "$dockerfile" --platform "linux/$architecture" "${for_others[@]}" \
   --volume /usr:/usr:ro --volume /etc:/etc:ro --volume "${NUGET_PACKAGES:-$HOME/.nuget/packages}:/root/.nuget/packages" \
   --env DOTNET_CLI_TELEMETRY_OPTOUT=1 --env DOTNET_NOLOGO=1 --env DOTNET_GENERATE_ASPNET_CERTIFICATE=false --env HOME=/root \
   --build-arg SDK=localhost/sdk:test --build-arg BASE=localhost/runtime-deps:test \
-  --build-arg VERSION=1.2.3 --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || printf unknown)" \
+  --build-arg VERSION=1.2.3 --build-arg REVISION="$revision" --build-arg SOURCE="$source" \
   --tag "$name" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; die 'the Dockerfile does not build'; }
 
 say 'looking into the image'
@@ -125,7 +136,10 @@ new=$(build from --pull-never --arch "$architecture" "$name")
 root=$(build mount "$new")
 [ "$(build inspect --type image --format '{{ .OCIv1.OS }}/{{ .OCIv1.Architecture }}' "$name")" = "linux/$architecture" ] || die "the image is not for linux/$architecture"
 readelf --file-header "$root/usr/local/bin/peerd" | grep -q "Machine:.*$machine" || die "the program in the image is not for $architecture"
-[ "$(build inspect --type image --format '{{ index .OCIv1.Config.Labels "org.opencontainers.image.version" }}' "$name")" = 1.2.3 ] || die 'the image has no label with its version'
+for label in title=peerd 'description=Peer mesh for container images' licenses=MIT version=1.2.3 "revision=$revision" "source=$source"; do
+  found=$(build inspect --type image --format "{{ index .OCIv1.Config.Labels \"org.opencontainers.image.${label%%=*}\" }}" "$name")
+  [ "$found" = "${label#*=}" ] || die "the label ${label%%=*} of the image is '$found' and not '${label#*=}'"
+done
 [ "$(build inspect --type image --format '{{ .OCIv1.Config.User }}' "$name")" = 1654:1654 ] || die 'the image runs as root'
 [ "$(stat -c %u:%g "$root/var/lib/peerd")" = 1654:1654 ] || die 'the cache folder of the image is not its user'"'"'s'
 if find "$root" -name '*.dll' -o -name '*.dbg' | grep -q .; then

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests and benchmarks need beside the .NET SDK, and says what it does.
-# Usage: scripts/install-test-tools.sh [test|bench|all|arm64]     (default: all; arm64 is what test needs, and what ./test.sh arm64 does)
+# Usage: scripts/install-test-tools.sh [checks|test|bench|all|arm64]     (default: all; checks is what ./test.sh checks needs, and
+#        arm64 what test needs and what ./test.sh arm64 does)
 #
+# Debian on amd64, but for checks and bench: there is no helm for others on npm.
 # Debian packages are installed with apt-get; their services are neither started nor enabled.
 # buf, helm and kubectl from npm, containerd in several versions from Debian's suites, and the libraries that a program for arm64
 # is run with go into .tools/, which git ignores.
@@ -205,21 +207,29 @@ install_arm64_libraries() {
 }
 
 needed=()
-case "${1:-all}" in
-  test) ;;
+readonly part=${1:-all}
+case "$part" in
+  checks | test) ;;
   bench | all) needed+=("nginx nginx-light" "wrk wrk") ;;
   arm64) needed+=("clang clang" "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu" "qemu-aarch64-static qemu-user-static") ;;
-  *) die "unknown argument '$1'; allowed: test, bench, all, arm64" ;;
+  *) die "unknown argument '$part'; allowed: checks, test, bench, all, arm64" ;;
 esac
-needed+=("curl curl" "setpriv util-linux" "nsenter util-linux" "ip iproute2" "tc iproute2" "docker-registry docker-registry")
+[ "$part" = checks ] || [ "$part" = bench ] || [ "$(uname -m)" = x86_64 ] ||
+  die "the tests need amd64, which this machine ($(uname -m)) is not: $helm_package holds helm and kubectl for no other"
 wants_buf=false
 wants_helm=false
-if [ "${1:-all}" != bench ]; then
-  needed+=("git git" "containerd containerd" "prometheus prometheus" "promtool prometheus" "buildah buildah" "runc runc" "gcc gcc" "python3 python3")
+if [ "$part" != checks ]; then
+  needed+=("curl curl" "setpriv util-linux" "nsenter util-linux" "ip iproute2" "tc iproute2" "docker-registry docker-registry")
+fi
+if [ "$part" != bench ]; then
+  needed+=("git git")
   if [ ! -x "$buf" ] || [ "$(cat .tools/buf.version 2>/dev/null)" != "$buf_version" ]; then
     wants_buf=true
     needed+=("npm npm")
   fi
+fi
+if [ "$part" != checks ] && [ "$part" != bench ]; then
+  needed+=("containerd containerd" "prometheus prometheus" "promtool prometheus" "buildah buildah" "runc runc" "gcc gcc" "python3 python3")
   if [ ! -x .tools/bin/helm ] || [ ! -x .tools/bin/kubectl ] || [ "$(cat .tools/helm.version 2>/dev/null)" != "$helm_version" ]; then
     wants_helm=true
     needed+=("npm npm" "unzip unzip")
@@ -228,9 +238,8 @@ fi
 
 mapfile -t packages < <(missing_packages "${needed[@]}")
 # What native code is linked with has no command.
-[ "${1:-all}" = bench ] || [ -e /usr/include/zlib.h ] || packages+=(zlib1g-dev)
-[ "${1:-all}" = bench ] || [ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)
-[ "${1:-all}" != arm64 ] || [ -e /usr/aarch64-linux-gnu/include/stdlib.h ] || packages+=(libc6-dev-arm64-cross)
+[ "$part" = checks ] || [ "$part" = bench ] || [ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)
+[ "$part" != arm64 ] || [ -e /usr/aarch64-linux-gnu/include/stdlib.h ] || packages+=(libc6-dev-arm64-cross)
 if [ "${#packages[@]}" -gt 0 ]; then
   install_packages "${packages[@]}"
 fi
@@ -240,7 +249,7 @@ fi
 if "$wants_helm"; then
   install_helm
 fi
-if [ "${1:-all}" != bench ]; then
+if [ "$part" != checks ] && [ "$part" != bench ]; then
   mapfile -t containerds < <(missing_containerds)
   if [ "${#containerds[@]}" -gt 0 ]; then
     install_containerds "${containerds[@]}"
@@ -249,7 +258,7 @@ if [ "${1:-all}" != bench ]; then
     runs_containerd ".tools/containerd-$version" "$version" || die ".tools/containerd-$version does not run on this machine"
   done
 fi
-if [ "${1:-all}" = arm64 ]; then
+if [ "$part" = arm64 ]; then
   has_arm64_libraries || install_arm64_libraries
   has_arm64_libraries || die "$arm64_root lacks the C library or OpenSSL"
 fi

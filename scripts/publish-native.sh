@@ -5,8 +5,8 @@
 #   scripts/publish-native.sh arm64    for machines with Arm processors; also on amd64
 #
 # Apart from other builds, in artifacts/native, so that neither disturbs the other; takes about two minutes, or seconds
-# when nothing has changed. Needs gcc (or clang) and zlib's headers: scripts/install-test-tools.sh test; for arm64 on amd64
-# clang, and gcc and the C library for arm64: scripts/install-test-tools.sh arm64.
+# when nothing has changed. Needs gcc (or clang): scripts/install-test-tools.sh test; for arm64 on amd64 clang, and gcc and
+# the C library for arm64: scripts/install-test-tools.sh arm64.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

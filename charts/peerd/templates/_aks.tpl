@@ -25,11 +25,18 @@
       target_label: node
 {{- end }}
 
-{{/* "true" when there is such a ConfigMap and this release did not make it. */}}
+{{/* What the ConfigMap holds, as JSON. */}}
+{{- define "peerd.aksScrapeConfig" -}}
+{{- dict "prometheus-config" (printf "scrape_configs:%s\n" (include "peerd.aksScrapeJob" . | nindent 2)) | toJson }}
+{{- end }}
+
+{{/* "true" when there is such a ConfigMap and this release did not make it, or others have changed it. */}}
 {{- define "peerd.aksScrapeConfigIsTaken" -}}
 {{- $there := lookup "v1" "ConfigMap" "kube-system" "ama-metrics-prometheus-config" }}
 {{- if $there }}
-  {{- $owner := $there.metadata.annotations | default dict }}
-  {{- if not (and (eq (get $owner "meta.helm.sh/release-name") .Release.Name) (eq (get $owner "meta.helm.sh/release-namespace") .Release.Namespace)) }}true{{ end }}
+  {{- $marks := $there.metadata.annotations | default dict }}
+  {{- $isOurs := and (eq (get $marks "meta.helm.sh/release-name") .Release.Name) (eq (get $marks "meta.helm.sh/release-namespace") .Release.Namespace) }}
+  {{- $isAsMade := eq (get $marks "peerd/scrape-config-sha256") ($there.data | default dict | toJson | sha256sum) }}
+  {{- if not (and $isOurs $isAsMade) }}true{{ end }}
 {{- end }}
 {{- end }}

@@ -10,7 +10,7 @@ internal static class DoctorCommand
     {
         var overlaybdFile = CommonOptions.OverlaybdFile("--overlaybd-file");
         var facade = CommonOptions.HttpAddress("--facade", "The facade of this node.", "http://127.0.0.1:30000");
-        var access = new NodeAccessOptions("--node", "The mesh listener of this node; by https where the mesh has certificates.");
+        var access = new NodeAccessOptions("--node", "The mesh listener of this node; unless it is given, that of the settings, by https where the mesh has certificates.");
         var certs = CommonOptions.CertsFolder();
         var containerd = new Option<string>("--containerd") { Description = "containerd's program.", HelpName = "file", DefaultValueFactory = _ => "containerd" };
         var containerdFile = new Option<string>("--containerd-file") { Description = "The settings of containerd.", HelpName = "file", DefaultValueFactory = _ => ContainerdConfig.DefaultPath };

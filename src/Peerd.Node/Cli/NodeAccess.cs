@@ -1,6 +1,8 @@
 using System.CommandLine;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Options;
+using Peerd.Node.Membership;
+using Peerd.Node.Mesh;
 using Peerd.Node.Mesh.Tls;
 
 namespace Peerd.Node.Cli;
@@ -23,14 +25,15 @@ internal sealed record NodeAccess(Uri Address, MeshTls Tls)
 /// <summary>The options of a command that asks a node.</summary>
 /// <param name="name">Name of the option for its address.</param>
 /// <param name="description">What that address is.</param>
-internal sealed class NodeAccessOptions(string name = "--address", string description = "The mesh listener of the node to ask; by https where the mesh has certificates.")
+internal sealed class NodeAccessOptions(string name = "--address", string description = "The mesh listener of the node to ask; unless it is given, that of the settings, by https where the mesh has certificates.")
 {
     public Option<Uri> Address { get; } = CommonOptions.NodeAddress(name, description);
 
     public Option<FileInfo?> Config { get; } = CommonOptions.Config();
 
     /// <summary>
-    /// Reads the settings of the node as <c>serve</c> does, file, then environment, for the certificate to show.
+    /// Reads the settings of the node as <c>serve</c> does, file, then environment, for the certificate to show and, unless an
+    /// address is given, for where the node of this machine listens.
     /// </summary>
     /// <returns>Null when there is no way, which was said in one line.</returns>
     public async Task<NodeAccess?> ReadAsync(ParseResult parsed)
@@ -38,13 +41,10 @@ internal sealed class NodeAccessOptions(string name = "--address", string descri
         string fault;
         try
         {
-            var tls = ReadTls(parsed.GetValue(Config));
-            var address = parsed.GetRequiredValue(Address);
+            var settings = Read(parsed.GetValue(Config));
+            var tls = ReadTls(settings);
             var isGiven = parsed.GetResult(Address) is { Implicit: false };
-            if (!isGiven && tls.IsOn)
-            {
-                address = new UriBuilder(address) { Scheme = Uri.UriSchemeHttps }.Uri;
-            }
+            var address = isGiven ? parsed.GetRequiredValue(Address) : new UriBuilder(ReadListener(settings)) { Scheme = tls.IsOn ? Uri.UriSchemeHttps : Uri.UriSchemeHttp }.Uri;
 
             if (address.Scheme == Uri.UriSchemeHttp || tls.IsOn)
             {
@@ -66,7 +66,7 @@ internal sealed class NodeAccessOptions(string name = "--address", string descri
         return null;
     }
 
-    private static MeshTls ReadTls(FileInfo? config)
+    private static IConfiguration Read(FileInfo? config)
     {
         var builder = new ConfigurationBuilder();
         if (config is not null)
@@ -74,7 +74,21 @@ internal sealed class NodeAccessOptions(string name = "--address", string descri
             builder.AddJsonFile(config.FullName, optional: false);
         }
 
-        var options = builder.AddEnvironmentVariables().Build().GetSection(MeshTlsOptions.Section).Get<MeshTlsOptions>() ?? new MeshTlsOptions();
+        return builder.AddEnvironmentVariables().Build();
+    }
+
+    private static Uri ReadListener(IConfiguration settings)
+    {
+        const string Key = $"{MeshOptions.Section}:{nameof(MeshOptions.Listen)}";
+        var listen = settings[Key] ?? new MeshOptions().Listen;
+        return ListenAddress.TryParse(listen, out var address)
+            ? new Uri($"http://{ListenAddress.FromThisMachine(address)}")
+            : throw new InvalidDataException($"{Key} is '{listen}'; allowed: {ListenAddress.Allowed}");
+    }
+
+    private static MeshTls ReadTls(IConfiguration settings)
+    {
+        var options = settings.GetSection(MeshTlsOptions.Section).Get<MeshTlsOptions>() ?? new MeshTlsOptions();
         var checkedOptions = new MeshTlsOptionsValidator().Validate(name: null, options);
         return checkedOptions.Failed
             ? throw new OptionsValidationException(MeshTlsOptions.Section, typeof(MeshTlsOptions), checkedOptions.Failures)

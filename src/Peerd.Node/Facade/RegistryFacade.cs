@@ -93,7 +93,9 @@ internal sealed partial class RegistryFacade(
             ? new CallerCredential(value)
             : CallerCredential.None;
 
-    private static bool IsFromThisMachine(HttpContext context) => context.Connection.RemoteIpAddress is { } address && IPAddress.IsLoopback(address);
+    // A listener of both families shows an IPv4 address as one of IPv6, and of those only one is known as loopback.
+    private static bool IsFromThisMachine(HttpContext context) =>
+        context.Connection.RemoteIpAddress is { } address && IPAddress.IsLoopback(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
 
     private static partial class Log
     {

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Facade;
 using Peerd.Node.Limits;
@@ -20,10 +21,12 @@ internal enum ListenerKind
 }
 
 /// <summary>The three listeners of the node. The end points tell the real ports once the node has started.</summary>
-internal sealed class Listeners
+internal sealed partial class Listeners
 {
     private readonly Dictionary<ListenerKind, ListenOptions> _listeners = [];
     private readonly List<Socket> _shared = [];
+    private readonly HashSet<ListenerKind> _withoutIPv6 = [];
+    private ILogger _logger = NullLogger.Instance;
     private bool _isShared;
 
     public IPEndPoint Facade => _listeners[ListenerKind.Facade].IPEndPoint!;
@@ -39,6 +42,7 @@ internal sealed class Listeners
     {
         // The first place that reads options: it would fail of the first fault, and this tells all of them.
         kestrel.ApplicationServices.GetRequiredService<IStartupValidator>().Validate();
+        _logger = kestrel.ApplicationServices.GetRequiredService<ILogger<Listeners>>();
         _isShared = kestrel.ApplicationServices.GetRequiredService<IOptions<HandoverOptions>>().Value.Enabled;
         var listen = kestrel.ApplicationServices.GetRequiredService<IOptions<ListenerOptions>>().Value;
         var mesh = kestrel.ApplicationServices.GetRequiredService<IOptions<MeshOptions>>().Value;
@@ -105,14 +109,22 @@ internal sealed class Listeners
 
     private Socket Bind(EndPoint endPoint, bool isShared)
     {
+        var kind = _listeners.First(listener => endPoint.Equals(listener.Value.IPEndPoint)).Key;
         try
         {
-            return isShared ? SharedPort.Bind((IPEndPoint)endPoint) : SocketTransportOptions.CreateDefaultBoundListenSocket(endPoint);
+            return EveryAddress.Bind((IPEndPoint)endPoint, isShared ? SharedPort.Bind : SocketTransportOptions.CreateDefaultBoundListenSocket, TellOnce);
         }
         catch (SocketException e)
         {
-            var kind = _listeners.First(listener => endPoint.Equals(listener.Value.IPEndPoint)).Key;
             throw new IOException($"Peerd:{kind}:Listen is '{endPoint}', where this node cannot listen: {e.Message}", e);
+        }
+
+        void TellOnce(SocketError error)
+        {
+            if (_withoutIPv6.Add(kind))
+            {
+                Log.WithoutIPv6(_logger, kind, endPoint, error);
+            }
         }
     }
 
@@ -130,4 +142,10 @@ internal sealed class Listeners
         });
 
     private sealed record ListenerFeature(ListenerKind Kind);
+
+    private static partial class Log
+    {
+        [LoggerMessage(3, LogLevel.Information, "Peerd:{Kind}:Listen is '{EndPoint}', and this machine has no IPv6 ({Error}): all its IPv4 addresses are listened on")]
+        public static partial void WithoutIPv6(ILogger logger, ListenerKind kind, EndPoint endPoint, SocketError error);
+    }
 }

@@ -19,7 +19,7 @@ internal sealed class NodeGauges : IHostedService
         meter.CreateObservableGauge("peerd.downloads", () => downloads.Count, "{content}", "Contents that are being fetched.");
         meter.CreateObservableGauge("peerd.pieces.in_flight", () => downloads.PiecesInFlight, "{piece}", "Pieces that were asked of peers or of the origin and are not here.");
         meter.CreateObservableGauge("peerd.start_time", () => self.Incarnation / 1000.0, "s", "When the node was started, as seconds since the Unix epoch.");
-        meter.CreateObservableGauge("peerd.build", () => new Measurement<int>(1, new KeyValuePair<string, object?>("version", NodeServer.Version)), "{node}", "Always 1; the label tells the version.");
+        meter.CreateObservableGauge("peerd.build", () => new Measurement<int>(1, new KeyValuePair<string, object?>("version", NodeServer.Version)), unit: null, "Always 1; the label tells the version.");
         if (System.IO.Directory.Exists(OpenFiles))
         {
             meter.CreateObservableGauge("peerd.open_files", () => System.IO.Directory.EnumerateFileSystemEntries(OpenFiles).Count(), "{file}", "Files and sockets that the process has open.");

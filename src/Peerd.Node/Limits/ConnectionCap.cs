@@ -30,6 +30,7 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
     /// <summary>Takes a place; false when there is none. <see cref="Leave"/> when the connection has ended.</summary>
     public bool TryEnter(IPAddress address)
     {
+        address = Plain(address);
         lock (_lock)
         {
             var ofAddress = _byAddress.GetValueOrDefault(address);
@@ -44,8 +45,10 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
         }
     }
 
+    /// <summary>Gives back a place that was taken for this address.</summary>
     public void Leave(IPAddress address)
     {
+        address = Plain(address);
         lock (_lock)
         {
             _open--;
@@ -78,4 +81,7 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
             Leave(address);
         }
     });
+
+    // A listener of both families shows an IPv4 address as one of IPv6, and of those only one as loopback.
+    private static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
 }

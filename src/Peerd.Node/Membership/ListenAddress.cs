@@ -32,6 +32,10 @@ internal static class ListenAddress
     public static IPEndPoint Parse(string text) =>
         TryParse(text, out var endPoint) ? endPoint : throw new FormatException($"'{text}' is not {Allowed}");
 
+    /// <summary>Where programs of the same machine find who listens there: whoever listens everywhere is on loopback, too.</summary>
+    public static IPEndPoint FromThisMachine(IPEndPoint listening) => new(
+        listening.Address.Equals(IPAddress.Any) || listening.Address.Equals(IPAddress.IPv6Any) ? IPAddress.Loopback : listening.Address, listening.Port);
+
     private static bool TryParseAddress(string text, [NotNullWhen(true)] out IPAddress? address) =>
         text is ['[', .. var inner, ']']
             ? IPAddress.TryParse(inner, out address) && address.AddressFamily == AddressFamily.InterNetworkV6

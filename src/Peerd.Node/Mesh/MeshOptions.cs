@@ -10,7 +10,10 @@ internal sealed class MeshOptions
 {
     public const string Section = "Peerd:Mesh";
 
-    /// <summary>Address and port of the gRPC listener. Default <c>0.0.0.0:30001</c>.</summary>
+    /// <summary>
+    /// Address and port of the gRPC listener. Default <c>0.0.0.0:30001</c>: who wants IPv6 says <c>[::]</c>, for its addresses are often
+    /// reachable from everywhere.
+    /// </summary>
     public string Listen { get; set; } = "0.0.0.0:30001";
 
     /// <summary>

@@ -5,7 +5,8 @@ namespace Peerd.EndToEnd.Faults;
 
 /// <summary>
 /// Faults that only the C library can bring about, in nodes that are started with <see cref="EnvironmentOf"/>: a clock that
-/// jumps, and a disk with errors. They are switched in memory that is shared with the nodes; see <c>preload.c</c>.
+/// jumps, and a disk with errors. They are switched in memory that is shared with the nodes; see <c>preload.c</c>. And a machine
+/// without IPv6, see <see cref="WithoutIPv6"/>.
 /// </summary>
 internal sealed class PreloadedFaults : IDisposable
 {
@@ -56,6 +57,9 @@ internal sealed class PreloadedFaults : IDisposable
         ["PEERD_PRELOAD_FILE"] = _shared,
         ["PEERD_PRELOAD_FOLDER"] = folder,
     };
+
+    /// <summary>What a node is started with to be on a machine without IPv6.</summary>
+    public IReadOnlyDictionary<string, string> WithoutIPv6 => new Dictionary<string, string> { ["LD_PRELOAD"] = _library, ["PEERD_PRELOAD_NO_IPV6"] = "1" };
 
     /// <summary>Makes all accesses to files in the folder fail that are open, or not any more.</summary>
     public void FailDisk(bool fails) => _memory.Write(DiskAt, fails ? 1L : 0L);

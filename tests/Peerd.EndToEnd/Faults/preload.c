@@ -1,4 +1,4 @@
-// Loaded into a node before the C library: moves its clock, and fails what it reads from and writes to one folder.
+// Loaded into a node before the C library: moves its clock, fails what it reads from and writes to one folder, and takes IPv6 away.
 // A test holds the strings in memory that it shares with the node: see PreloadedFaults.cs.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -60,6 +61,15 @@ time_t time(time_t *out) {
   if (out)
     *out = now.tv_sec;
   return now.tv_sec;
+}
+
+// As the kernel does that was started with ipv6.disable=1.
+int socket(int family, int type, int protocol) {
+  if (family == AF_INET6 && getenv("PEERD_PRELOAD_NO_IPV6")) {
+    errno = EAFNOSUPPORT;
+    return -1;
+  }
+  return (int)syscall(SYS_socket, family, type, protocol);
 }
 
 static int fails(int file) {

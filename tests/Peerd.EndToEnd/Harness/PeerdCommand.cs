@@ -9,8 +9,11 @@ internal static class PeerdCommand
     private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(2);
 
     /// <summary>Runs a command to its end.</summary>
-    public static Task<RunningProcess> RunAsync(Lab lab, params string[] arguments) =>
-        lab.RunAsync($"peerd {arguments[0]}", Repository.Peerd[0], [.. Repository.Peerd[1..], .. arguments], Timeout);
+    public static Task<RunningProcess> RunAsync(Lab lab, params string[] arguments) => RunAsync(lab, environment: null, arguments);
+
+    /// <summary>Runs a command to its end, with these variables besides those of the test.</summary>
+    public static Task<RunningProcess> RunAsync(Lab lab, IReadOnlyDictionary<string, string>? environment, params string[] arguments) =>
+        lab.RunAsync($"peerd {arguments[0]}", Repository.Peerd[0], [.. Repository.Peerd[1..], .. arguments], Timeout, environment);
 
     /// <summary>Runs a command that must succeed and print one JSON object as its last line.</summary>
     public static async Task<JsonObject> RunJsonAsync(Lab lab, params string[] arguments)

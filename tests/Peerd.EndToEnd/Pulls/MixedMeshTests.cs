@@ -3,8 +3,8 @@ using Peerd.EndToEnd.Harness;
 namespace Peerd.EndToEnd.Pulls;
 
 /// <summary>
-/// A node of this build and one of another, which <c>PEERD_OTHER_PROGRAM</c> names, are a mesh: <c>./test.sh arm64</c> runs this
-/// with the program for arm64.
+/// A node of this build and one for another kind of processor, which <c>PEERD_OTHER_PROGRAM</c> names, are a mesh: <c>./test.sh
+/// arm64</c> runs this with the program for arm64.
 /// </summary>
 public sealed class MixedMeshTests : LabTest
 {
@@ -22,8 +22,12 @@ public sealed class MixedMeshTests : LabTest
         var registry = await DockerRegistry.StartAsync(Lab);
         await registry.PushAsync(image, Repository, "v1");
         var nodes = PeerdNode.CreateMany(Lab, 2);
-        nodes[otherIsFirst ? 0 : 1].Program = Harness.Repository.OtherPeerd ?? throw new InvalidOperationException("PEERD_OTHER_PROGRAM names no program");
+        var other = nodes[otherIsFirst ? 0 : 1];
+        other.Program = Harness.Repository.OtherPeerd ?? throw new InvalidOperationException("PEERD_OTHER_PROGRAM names no program");
         await PeerdNode.StartAllAsync(nodes, nodes, registry.Upstream);
+
+        // What runs is asked, for the program may be a script that starts an emulator.
+        Assert.All(nodes, node => Assert.Equal(node == other, MachineCode.OfProcess(node.Process.Id).Any(machine => machine != MachineCode.Own)));
         var containerds = await Task.WhenAll(nodes.Select(node => Containerd.StartAsync(Lab, "c" + node.Name)));
         foreach (var (containerd, node) in containerds.Zip(nodes))
         {

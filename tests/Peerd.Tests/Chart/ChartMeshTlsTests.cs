@@ -83,7 +83,7 @@ public sealed class ChartMeshTlsTests
     public async Task Generated_Upgrade_KeepsTheSecretOfTheSameMesh(string domain, bool isKept)
     {
         string[] data = ["tls.crt", "tls.key", "ca.crt"];
-        await using var cluster = await FakeCluster.StartAsync("none", release: null, ns: null);
+        await using var cluster = await FakeCluster.StartAsync();
         cluster.AddSecret("peerd-ns", "peerd-mesh", Annotation, domain, data.Select(name => KeyValuePair.Create(name, Convert.ToBase64String(Encoding.ASCII.GetBytes($"kept {name}")))));
 
         var manifests = await Manifests.OfAsync("--set", Generated, "--dry-run=server", "--disable-openapi-validation", "--kubeconfig", cluster.Kubeconfig);
@@ -97,7 +97,7 @@ public sealed class ChartMeshTlsTests
     [Fact]
     public async Task Generated_SecretOfSomebodyElse_IsLeftAlone()
     {
-        await using var cluster = await FakeCluster.StartAsync("none", release: null, ns: null);
+        await using var cluster = await FakeCluster.StartAsync();
         cluster.AddSecret("peerd-ns", "peerd-mesh", annotation: null, value: null, [KeyValuePair.Create("tls.key", "")]);
 
         var run = await ChartTool.HelmAsync(

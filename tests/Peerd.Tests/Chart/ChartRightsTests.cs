@@ -78,7 +78,7 @@ public sealed class ChartRightsTests
         var rules = manifests.All.OfType<V1ClusterRole>().SelectMany(role => role.Rules).Concat(manifests.All.OfType<V1Role>().SelectMany(role => role.Rules));
 
         Assert.Equal(
-            [" events create,patch", " nodes get,list,watch", "apps daemonsets/peerd-uninstall get,list,watch"],
+            [" events create,patch", " nodes list,watch", "apps daemonsets/peerd-uninstall get,list,watch"],
             rules.Select(rule => $"{string.Join(',', rule.ApiGroups)} {string.Join(',', rule.Resources)}{string.Concat((rule.ResourceNames ?? []).Select(name => "/" + name))} {string.Join(',', rule.Verbs)}").Order(StringComparer.Ordinal));
         Assert.Equal("peerd", Assert.Single(manifests.All.OfType<V1ClusterRoleBinding>()).RoleRef.Name);
         Assert.Equal(["peerd", "peerd-uninstall"], manifests.All.OfType<V1RoleBinding>().Select(binding => binding.RoleRef.Name).Order(StringComparer.Ordinal));

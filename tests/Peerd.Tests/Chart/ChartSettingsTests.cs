@@ -15,8 +15,8 @@ public sealed class ChartSettingsTests
             [
                 "Peerd:Cache:Capacity=20GiB", "Peerd:Cache:Directory=/var/lib/peerd", "Peerd:Events:Namespace=n1", "Peerd:Events:Pod=n1", "Peerd:Events:Uid=n1", "Peerd:Facade:Listen=127.0.0.1:30000",
                 "Peerd:Handover:DrainTime=25s", "Peerd:Handover:Enabled=True", "Peerd:Log:Level=Information",
-                "Peerd:Membership:Source=kubernetes", "Peerd:Membership:StateFile=/var/lib/peerd/members.json", "Peerd:Mesh:Listen=0.0.0.0:30001",
-                "Peerd:Metrics:Listen=0.0.0.0:30004", "Peerd:Node:Name=n1",
+                "Peerd:Membership:Source=kubernetes", "Peerd:Membership:StateFile=/var/lib/peerd/members.json", "Peerd:Mesh:Listen=[::]:30001",
+                "Peerd:Metrics:Listen=[::]:30004", "Peerd:Node:Name=n1",
             ],
             ValuesOf(manifests));
         Assert.Equal("spec.nodeName", manifests.Server.Env[0].ValueFrom.FieldRef.FieldPath);
@@ -52,6 +52,20 @@ public sealed class ChartSettingsTests
 
         Assert.Equal(("128MiB", "20GiB", ".example.org", "static"), (manifests.Settings["Peerd:Cache:Memory"], manifests.Settings["Peerd:Cache:Capacity"], manifests.Settings["Peerd:Blobs:Hosts:0"], manifests.Settings["Peerd:Origin:Auth"]));
         Assert.Equal("/etc/peerd-credentials/config.json", manifests.Settings["Peerd:Origin:CredentialsFile"]);
+    }
+
+    // kubectl exec gives a command the variables of the container, and nothing else.
+    [Theory]
+    [InlineData("none", false)]
+    [InlineData("generated", true)]
+    public async Task MeshPort_Other_IsKnownToCommandsInThePod(string mode, bool hasCertificates)
+    {
+        var manifests = await Manifests.OfAsync("--set", $"peerd.ports.mesh=31001,peerd.mesh.tls.mode={mode}");
+        var variables = manifests.Server.Env.Where(variable => variable.Value is not null).ToDictionary(variable => variable.Name, variable => variable.Value);
+
+        Assert.Equal("[::]:31001", variables["Peerd__Mesh__Listen"]);
+        Assert.Equal(hasCertificates, variables.ContainsKey("Peerd__Mesh__Tls__Certificate"));
+        Assert.DoesNotContain("\"Mesh\"", manifests.SettingsJson, StringComparison.Ordinal);
     }
 
     // Settings are read at the start only, so pods must be replaced.

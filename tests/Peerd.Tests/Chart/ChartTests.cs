@@ -26,6 +26,9 @@ public sealed class ChartTests
         "peerd.mesh.tls.mode=secret,peerd.mesh.tls.secret=mine,peerd.credentialsSecret=registries",
         "peerd.mesh.tls.mode=nodeFolder,peerd.mesh.tls.domain=images.example.org",
         "peerd.tolerations=null,peerd.affinity=null,peerd.resources=null,peerd.settings=null,peerd.hosts=null,peerd.nodeSelector=null",
+        "peerd.resources.requests.ephemeral-storage=1Gi,peerd.resources.limits.cpu=1.5,peerd.resources.limits.hugepages-2Mi=64Mi,peerd.tolerations[0].key=gpu,peerd.tolerations[0].operator=Equal,peerd.tolerations[0].value=yes,peerd.tolerations[0].effect=NoSchedule",
+        "peerd.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=1,peerd.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchFields[0].key=metadata.name,peerd.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchFields[0].operator=In,peerd.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchFields[0].values[0]=n1",
+        "peerd.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey=zone,peerd.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchLabels.app=a",
         @"peerd.nodeSelector.kubernetes\.io/os=linux,peerd.nodeSelector.pool=images",
         "peerd.containerd.runFolder=/run/k3s/containerd,peerd.containerd.contentFolder=/c,peerd.containerd.certsFolder=/d",
     ];

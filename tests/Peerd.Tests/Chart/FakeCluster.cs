@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Text.Json.Nodes;
+using k8s.Models;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -31,10 +32,7 @@ internal sealed class FakeCluster : IAsyncDisposable
 
     public IReadOnlyCollection<string> Requests => _requests;
 
-    /// <param name="name">The ConfigMap.</param>
-    /// <param name="release">The release that made it; empty for none; null when it is not there.</param>
-    /// <param name="ns">The namespace of that release.</param>
-    public static async Task<FakeCluster> StartAsync(string name, string? release, string? ns)
+    public static async Task<FakeCluster> StartAsync()
     {
         var cluster = new FakeCluster();
         cluster._answers["/version"] = new JsonObject { ["major"] = "1", ["minor"] = "35", ["gitVersion"] = "v1.35.0" };
@@ -49,17 +47,6 @@ internal sealed class FakeCluster : IAsyncDisposable
         cluster._answers["/apis/apps/v1"] = Resources("apps/v1", ("daemonsets", "DaemonSet", true));
         cluster._answers["/apis/rbac.authorization.k8s.io/v1"] = Resources(
             "rbac.authorization.k8s.io/v1", ("clusterroles", "ClusterRole", false), ("clusterrolebindings", "ClusterRoleBinding", false), ("roles", "Role", true), ("rolebindings", "RoleBinding", true));
-        if (release is not null)
-        {
-            var metadata = new JsonObject { ["name"] = name, ["namespace"] = "kube-system" };
-            if (release.Length > 0)
-            {
-                metadata["labels"] = new JsonObject { ["app.kubernetes.io/managed-by"] = "Helm" };
-                metadata["annotations"] = new JsonObject { ["meta.helm.sh/release-name"] = release, ["meta.helm.sh/release-namespace"] = ns };
-            }
-
-            cluster._answers[$"/api/v1/namespaces/kube-system/configmaps/{name}"] = new JsonObject { ["apiVersion"] = "v1", ["kind"] = "ConfigMap", ["metadata"] = metadata };
-        }
 
         await cluster._app.StartAsync();
         var url = cluster._app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
@@ -73,6 +60,34 @@ internal sealed class FakeCluster : IAsyncDisposable
             ["users"] = new JsonArray(new JsonObject { ["name"] = "test", ["user"] = new JsonObject() }),
         }.ToJsonString());
         return cluster;
+    }
+
+    /// <summary>Adds a ConfigMap.</summary>
+    /// <param name="configMap">As it was rendered.</param>
+    /// <param name="release">The release that made it; empty for none.</param>
+    /// <param name="ns">The namespace of that release.</param>
+    public void AddConfigMap(V1ConfigMap configMap, string release, string ns)
+    {
+        var annotations = new JsonObject((configMap.Metadata.Annotations ?? new Dictionary<string, string>()).Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value)));
+        if (release.Length > 0)
+        {
+            annotations["meta.helm.sh/release-name"] = release;
+            annotations["meta.helm.sh/release-namespace"] = ns;
+        }
+
+        _answers[$"/api/v1/namespaces/{configMap.Metadata.NamespaceProperty}/configmaps/{configMap.Metadata.Name}"] = new JsonObject
+        {
+            ["apiVersion"] = "v1",
+            ["kind"] = "ConfigMap",
+            ["metadata"] = new JsonObject
+            {
+                ["name"] = configMap.Metadata.Name,
+                ["namespace"] = configMap.Metadata.NamespaceProperty,
+                ["labels"] = new JsonObject { ["app.kubernetes.io/managed-by"] = "Helm" },
+                ["annotations"] = annotations,
+            },
+            ["data"] = new JsonObject(configMap.Data.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))),
+        };
     }
 
     /// <summary>Adds a secret as the chart's release has made it.</summary>

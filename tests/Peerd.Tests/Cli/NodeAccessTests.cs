@@ -1,5 +1,7 @@
+using System.Net;
 using System.Text.Json.Nodes;
 using Peerd.EndToEnd.Harness;
+using Peerd.Tests.Hosting;
 using Peerd.Tests.Mesh.Tls;
 
 namespace Peerd.Tests.Cli;
@@ -19,6 +21,39 @@ public sealed class NodeAccessTests
 
         Assert.Equal((0, ""), (run.ExitCode, run.Error));
         Assert.Contains(expected, run.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("status", "node-1")]
+    [InlineData("ring", "node-1")]
+    [InlineData("doctor --check mesh", "node-1")]
+    public async Task AnyQuery_WithoutAnAddress_AsksWhereTheSettingsSay(string verb, string expected)
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Mesh:Listen=[::]:0"], reachedAt: IPAddress.Loopback);
+
+        var run = await WithListenAsync($"[::]:{mesh.Node.MeshEndPoint.Port}", verb);
+
+        Assert.Equal((0, ""), (run.ExitCode, run.Error));
+        Assert.Contains(expected, run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AnyQuery_WithoutAnAddressInAMeshOfCertificates_AsksByHttps()
+    {
+        await using var mesh = await TlsMesh.StartAsync();
+
+        var run = await CommandRun.OfAsync("status", "--config", ConfigOf(mesh, mesh.FolderOf("node-1"), $"{mesh.Node.MeshEndPoint}"));
+
+        Assert.Equal((0, ""), (run.ExitCode, run.Error));
+    }
+
+    [Fact]
+    public async Task AnyQuery_SettingsWithoutAPort_SaysWhatIsAllowed()
+    {
+        var run = await WithListenAsync("127.0.0.1", "status");
+
+        Assert.Equal((2, ""), (run.ExitCode, run.Output));
+        Assert.Equal("peerd: the settings of the node cannot be read: Peerd:Mesh:Listen is '127.0.0.1'; allowed: an IP address and a port, such as 127.0.0.1:30000 or [::1]:30000\n", run.Error);
     }
 
     [Fact]
@@ -64,7 +99,21 @@ public sealed class NodeAccessTests
         Assert.StartsWith("peerd: Peerd:Mesh:Tls:Certificate is '/does/not/exist/tls.crt', which cannot be used", run.Error, StringComparison.Ordinal);
     }
 
-    private static string ConfigOf(TlsMesh mesh, string folder)
+    private static async Task<CommandRun> WithListenAsync(string listen, string verb)
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllTextAsync(file, new JsonObject { ["Peerd"] = new JsonObject { ["Mesh"] = new JsonObject { ["Listen"] = listen } } }.ToJsonString());
+            return await CommandRun.OfAsync([.. verb.Split(' '), "--config", file]);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    private static string ConfigOf(TlsMesh mesh, string folder, string? listen = null)
     {
         var tls = new JsonObject { ["Names"] = "node" };
         foreach (var (key, value) in MeshAuthority.Settings(folder))
@@ -73,7 +122,7 @@ public sealed class NodeAccessTests
         }
 
         var file = Path.Combine(mesh.FolderOf("node-1"), "config.json");
-        File.WriteAllText(file, new JsonObject { ["Peerd"] = new JsonObject { ["Mesh"] = new JsonObject { ["Tls"] = tls } } }.ToJsonString());
+        File.WriteAllText(file, new JsonObject { ["Peerd"] = new JsonObject { ["Mesh"] = new JsonObject { ["Listen"] = listen, ["Tls"] = tls } } }.ToJsonString());
         return file;
     }
 }

@@ -1,3 +1,5 @@
+using System.Diagnostics.Metrics;
+
 namespace Peerd.Tests.Hosting;
 
 /// <summary>What Prometheus reads from a node, and what the documents say of it.</summary>
@@ -29,11 +31,34 @@ internal static class MetricsPage
 
     /// <summary>The same from the tables of a document.</summary>
     public static HashSet<string> Documented(string text) =>
-    [
-        .. text.Split('\n').Where(line => line.StartsWith("| `", StringComparison.Ordinal))
-            .Select(line => line.Split('|', StringSplitOptions.TrimEntries))
-            .Select(cells => $"{cells[1].Trim('`')} {cells[2]} {string.Join(',', cells[4].Split(", ").Select(label => label.Trim('`')).Order(StringComparer.Ordinal))}".TrimEnd()),
-    ];
+        [.. Rows(text).Select(cells => $"{cells[1].Trim('`')} {cells[2]} {string.Join(',', cells[4].Split(", ").Select(label => label.Trim('`')).Order(StringComparer.Ordinal))}".TrimEnd())];
+
+    /// <summary>Units in the tables of a document, by metric; empty for none.</summary>
+    public static Dictionary<string, string> DocumentedUnits(string text) =>
+        Rows(text).ToDictionary(cells => cells[1].Trim('`'), cells => cells[3], StringComparer.Ordinal);
+
+    /// <summary>What the endpoint calls an instrument, and its unit as it is written in documents.</summary>
+    public static (string Name, string Unit) Of(Instrument instrument)
+    {
+        var unit = instrument.Unit switch
+        {
+            null => string.Empty,
+            "By" => "bytes",
+            "s" => "seconds",
+            ['{', .. var one, '}'] => one + "s",
+            var other => other,
+        };
+        var name = instrument.Name.Replace('.', '_');
+        if (instrument.Unit is "By" or "s" && !name.EndsWith("_" + unit, StringComparison.Ordinal))
+        {
+            name += "_" + unit;
+        }
+
+        return (instrument.GetType().Name.Contains("Counter", StringComparison.Ordinal) ? name + "_total" : name, unit);
+    }
+
+    private static IEnumerable<string[]> Rows(string text) =>
+        text.Split('\n').Where(line => line.StartsWith("| `", StringComparison.Ordinal)).Select(line => line.Split('|', StringSplitOptions.TrimEntries));
 
     // {a="…",b="…"}: no value here has a quotation mark or a brace in it.
     private static IEnumerable<string> LabelsOf(string line) =>

@@ -1,8 +1,8 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Peerd.Node.Content;
 using Peerd.Node.Facade;
-
 
 namespace Peerd.Tests.Hosting;
 
@@ -10,6 +10,7 @@ namespace Peerd.Tests.Hosting;
 public sealed class MetricsTests
 {
     private const int MiB = 1024 * 1024;
+    private const string Table = "| metric | type |\n| --- | --- |\n| `a_total` | counter | requests | `facade`, `code` | Of a. |\n| `c` | gauge | | | c: `d`. |";
 
     [Fact]
     public async Task Endpoint_AfterAPull_HasWhatIsDocumentedAndNothingElse()
@@ -21,8 +22,29 @@ public sealed class MetricsTests
 
         var exported = MetricsPage.Exported(await ReadAsync(mesh.Nodes[0]), await ReadAsync(mesh.Nodes[1])).Where(metric => metric.StartsWith("peerd_", StringComparison.Ordinal));
 
-        var documented = MetricsPage.Documented(await File.ReadAllTextAsync(Path.Combine(LayoutTests.RepositoryRoot(), "docs/metrics.md")));
-        Assert.Equal(documented.Order(StringComparer.Ordinal), exported.Order(StringComparer.Ordinal));
+        Assert.Equal(MetricsPage.Documented(await DocumentAsync()).Order(StringComparer.Ordinal), exported.Order(StringComparer.Ordinal));
+    }
+
+    // The endpoint tells but bytes and seconds, in the name.
+    [Fact]
+    public async Task Instruments_OfANode_HaveTheUnitsThatAreDocumented()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var units = new ConcurrentDictionary<string, string>(StringComparer.Ordinal);
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = (instrument, _) =>
+            {
+                if (instrument.Meter.Name == FacadeMetrics.MeterName)
+                {
+                    var (name, unit) = MetricsPage.Of(instrument);
+                    units[name] = unit;
+                }
+            },
+        };
+        listener.Start();
+
+        Assert.All(MetricsPage.DocumentedUnits(await DocumentAsync()), metric => Assert.Equal((metric.Key, metric.Value), (metric.Key, units[metric.Key])));
     }
 
     // The checks above are able to fail.
@@ -44,7 +66,23 @@ public sealed class MetricsTests
     [Fact]
     public void Documented_AnyTable_TellsNameTypeAndLabels() => Assert.Equal(
         ["a_total counter code,facade", "c gauge"],
-        MetricsPage.Documented("| metric | type |\n| --- | --- |\n| `a_total` | counter | requests | `facade`, `code` | Of a. |\n| `c` | gauge | | | c: `d`. |"));
+        MetricsPage.Documented(Table));
+
+    [Fact]
+    public void DocumentedUnits_AnyTable_AreThoseOfTheThirdColumn() =>
+        Assert.Equal(new Dictionary<string, string> { ["a_total"] = "requests", ["c"] = "" }, MetricsPage.DocumentedUnits(Table));
+
+    [Theory]
+    [InlineData("a.b", "{request}", "a_b_total", "requests")]
+    [InlineData("a.read", "By", "a_read_bytes_total", "bytes")]
+    [InlineData("a.bytes", "By", "a_bytes_total", "bytes")]
+    [InlineData("a.duration", "s", "a_duration_seconds_total", "seconds")]
+    [InlineData("a", null, "a_total", "")]
+    public void Of_AnyCounter_IsItsNameAtTheEndpointAndItsUnit(string name, string? unit, string expectedName, string expectedUnit)
+    {
+        using var meter = new Meter("test");
+        Assert.Equal((expectedName, expectedUnit), MetricsPage.Of(meter.CreateCounter<long>(name, unit)));
+    }
 
     [Fact]
     public async Task Served_ColdWarmAndFromThePeer_CountsEachByteOnceByItsSource()
@@ -157,6 +195,8 @@ public sealed class MetricsTests
 
         Assert.Superset(new HashSet<string> { "dotnet_process_cpu_time_seconds_total", "dotnet_process_memory_working_set_bytes", "dotnet_gc_collections_total", "peerd_open_files" }, names);
     }
+
+    private static Task<string> DocumentAsync() => File.ReadAllTextAsync(Path.Combine(LayoutTests.RepositoryRoot(), "docs/metrics.md"));
 
     private static async Task<string> ReadAsync(TestNode node)
     {

@@ -53,15 +53,24 @@ internal sealed class TestMesh : IAsyncDisposable
     /// <param name="registry">A registry that several meshes share; none: one of its own.</param>
     /// <param name="cache">Cache folder of the nodes; none: folders of their own.</param>
     /// <param name="settingsOf">Further settings of the node with this name.</param>
+    /// <param name="reachedAt">Address in the list of members, of nodes that listen at all; none: where they listen.</param>
     public static async Task<TestMesh> StartAsync(
-        int nodes = 1, int peers = 0, int dead = 0, int silent = 0, string[]? settings = null, FakeRegistry? registry = null, string? cache = null, Func<string, string[]>? settingsOf = null)
+        int nodes = 1,
+        int peers = 0,
+        int dead = 0,
+        int silent = 0,
+        string[]? settings = null,
+        FakeRegistry? registry = null,
+        string? cache = null,
+        Func<string, string[]>? settingsOf = null,
+        IPAddress? reachedAt = null)
     {
         var mesh = new TestMesh(registry ?? await FakeRegistry.StartAsync(), registry is null, name => [.. settings ?? [], .. settingsOf?.Invoke(name) ?? []]);
         try
         {
             for (var i = 1; i <= nodes; i++)
             {
-                await mesh.StartNodeAsync($"node-{i}", cache);
+                await mesh.StartNodeAsync($"node-{i}", cache, reachedAt);
             }
 
             for (var i = 1; i <= peers; i++)
@@ -160,7 +169,7 @@ internal sealed class TestMesh : IAsyncDisposable
         }
     }
 
-    private async Task StartNodeAsync(string name, string? cache)
+    private async Task StartNodeAsync(string name, string? cache, IPAddress? reachedAt)
     {
         var node = await TestNode.StartAsync(
             name,
@@ -168,7 +177,7 @@ internal sealed class TestMesh : IAsyncDisposable
             config: null,
             services => services.AddSingleton<IMembershipSource>(_membership));
         Nodes.Add(node);
-        Add(name, node.MeshEndPoint);
+        Add(name, reachedAt is null ? node.MeshEndPoint : new IPEndPoint(reachedAt, node.MeshEndPoint.Port));
     }
 
     private void Add(string name, IPEndPoint address) => _members.Add(new Member(name, new DnsEndPoint(address.Address.ToString(), address.Port), string.Empty));

@@ -36,6 +36,19 @@ public sealed class ConnectionCapTests
         Assert.False(cap.TryEnter(Modest));
     }
 
+    // As a listener of both families shows addresses of IPv4.
+    [Fact]
+    public void TryEnter_AddressInTheFormOfIPv6_IsTheSame()
+    {
+        var cap = new ConnectionCap(total: 10, perAddress: 4);
+        var mapped = Greedy.MapToIPv6();
+
+        Assert.Equal(4, Enumerable.Range(0, 100).Count(i => cap.TryEnter(i % 2 == 0 ? Greedy : mapped)));
+        cap.Leave(mapped);
+        Assert.True(cap.TryEnter(Greedy));
+        Assert.Equal(6, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(IPAddress.Parse("::ffff:127.0.0.2"))));
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -17,6 +17,14 @@ public sealed class ListenAddressTests
     }
 
     [Theory]
+    [InlineData("0.0.0.0:1", "127.0.0.1:1")]
+    [InlineData("[::]:2", "127.0.0.1:2")]
+    [InlineData("[::1]:3", "[::1]:3")]
+    [InlineData("10.0.0.1:4", "10.0.0.1:4")]
+    public void FromThisMachine_AnyAddress_IsOneToConnectTo(string listen, string expected) =>
+        Assert.Equal(expected, ListenAddress.FromThisMachine(ListenAddress.Parse(listen)).ToString());
+
+    [Theory]
     [InlineData(null)]
     [InlineData("")]
     [InlineData(":")]

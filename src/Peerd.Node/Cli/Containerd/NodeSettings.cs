@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using Peerd.Node.Hosting;
 using Peerd.Node.Membership;
@@ -49,9 +48,9 @@ internal sealed record NodeSettings(string Mirror, IReadOnlyList<ConfiguredRegis
 
     private static ConfiguredRegistry Of(RegistryEndpoint endpoint) => new(endpoint.Name, endpoint.Address.GetLeftPart(UriPartial.Authority));
 
-    // Whoever listens everywhere is on loopback, too. containerd takes no zone of an address.
+    // containerd takes no zone of an address.
     private static string MirrorOf(string? listen) =>
         !ListenAddress.TryParse(listen ?? new ListenerOptions().Facade, out var address) ? throw new HostsException($"Peerd:Facade:Listen is '{listen}'; allowed: {ListenAddress.Allowed}")
         : address.Address is { AddressFamily: AddressFamily.InterNetworkV6, ScopeId: not 0 } ? throw new HostsException($"Peerd:Facade:Listen is '{listen}', with a zone, which containerd does not take; give --mirror")
-        : $"http://{new IPEndPoint(address.Address.Equals(IPAddress.Any) ? IPAddress.Loopback : address.Address.Equals(IPAddress.IPv6Any) ? IPAddress.IPv6Loopback : address.Address, address.Port)}";
+        : $"http://{ListenAddress.FromThisMachine(address)}";
 }
