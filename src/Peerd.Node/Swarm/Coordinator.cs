@@ -696,31 +696,41 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 table.Lose(holder, fetch.Segment);
                 break;
             case FetchFailure.Slow:
-                holder.HasBeenSlow = true;
-                holder.Tokens = Math.Max(1, holder.Tokens / 2);
-                if (policy.AreFew(_askers))
-                {
-                    // They are no judges of each other: see HolderTrial.
-                    break;
-                }
-
-                if (holder.Tokens == 1 && holder.LastBan == TimeSpan.Zero)
-                {
-                    // Machines have bad moments: at first it is only left alone.
-                    holder.LastBan = policy.FirstBan;
-                    holder.NotBefore = now + policy.FirstBan;
-                }
-                else if (holder.Tokens == 1 && holder.NotBefore <= now && participant.Grants.Count == 0)
-                {
-                    // Or what only it holds would come one segment after the other. Who reads from the origin is no judge: that
-                    // may take the link from what comes beside it.
-                    Complain(holder, participant, now);
-                }
-
+                ReportedSlow(holder, participant, now);
                 break;
             case FetchFailure.Unreachable or FetchFailure.Corrupt:
                 Complain(holder, participant, now);
                 break;
+        }
+    }
+
+    private void ReportedSlow(Participant holder, Participant complainer, TimeSpan now)
+    {
+        var areFew = policy.AreFew(_askers);
+        if (!areFew && !_trial.BringsLess(holder, _everybody))
+        {
+            // It is the link of the complainer, which what it reads from the origin may have taken.
+            return;
+        }
+
+        holder.HasBeenSlow = true;
+        holder.Tokens = Math.Max(1, holder.Tokens / 2);
+        if (areFew || holder.Tokens > 1)
+        {
+            // A few are no judges of each other: see HolderTrial.
+            return;
+        }
+
+        if (holder.LastBan == TimeSpan.Zero)
+        {
+            // Machines have bad moments: at first it is only left alone.
+            holder.LastBan = policy.FirstBan;
+            holder.NotBefore = now + policy.FirstBan;
+        }
+        else if (holder.NotBefore <= now)
+        {
+            // Or what only it holds would come one segment after the other.
+            Complain(holder, complainer, now);
         }
     }
 

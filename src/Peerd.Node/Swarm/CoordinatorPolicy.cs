@@ -50,7 +50,10 @@ internal sealed record CoordinatorPolicy
     /// <summary>After so long it is looked at anew.</summary>
     public TimeSpan LongestTrial { get; init; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>It is slow when the origin brought one reader so many times as much.</summary>
+    /// <summary>What a holder brought while it served many counts half when this time of it has passed.</summary>
+    public TimeSpan LongestService { get; init; } = TimeSpan.FromSeconds(8);
+
+    /// <summary>A holder is slow when another, or the origin to one reader, brought so many times as much.</summary>
     public double SlowFactor { get; init; } = 4;
 
     /// <summary>Bytes of a grant at least, where that is more than a segment: requests to the origin have their price.</summary>

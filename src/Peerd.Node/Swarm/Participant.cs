@@ -47,6 +47,9 @@ internal sealed class Participant(string node, string zone)
     /// <summary>It was too slow for somebody once.</summary>
     public bool HasBeenSlow { get; set; }
 
+    /// <summary>How quickly others get segments from it while it serves many of them: see <see cref="IsServing"/>.</summary>
+    public SourceRate Service { get; } = new();
+
     /// <summary>Segments that others have fetched from it.</summary>
     public int Served { get; set; }
 
@@ -99,6 +102,25 @@ internal sealed class Participant(string node, string zone)
         for (var above = this; above.Fetches.TryGetValue(segment, out var fetch); above = fetch.From)
         {
             if (fetch.From == other || ++steps > LongestChain)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>It serves so many at the moment, and not all to the same one, whose link may be what limits them.</summary>
+    public bool IsServing(int least)
+    {
+        if (Serving.Count < least)
+        {
+            return false;
+        }
+
+        foreach (var fetch in Serving)
+        {
+            if (fetch.To != Serving[0].To)
             {
                 return true;
             }

@@ -23,6 +23,9 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
     /// <summary>Fetches that one asker, and one holder, may have at a time.</summary>
     public int Credits { get; } = CreditsOf(policy, layout);
 
+    /// <summary>Who serves so many is looked at how quickly it does: with fewer it may be they who are slow.</summary>
+    public int ManyServed => Math.Max(1, Credits / 2);
+
     /// <summary>Nodes that may fetch the same segment from one holder at a time.</summary>
     public int Children { get; } = ChildrenOf(policy, layout);
 
@@ -78,6 +81,11 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
                 CountHolder(participant, segment, 1);
                 if (participant.Fetches.TryGetValue(segment, out var fetch))
                 {
+                    if (fetch.From.IsServing(ManyServed))
+                    {
+                        fetch.From.Service.Arrived();
+                    }
+
                     End(fetch);
                     fetch.From.Tokens = Math.Min(Credits, fetch.From.Tokens + 1);
                     fetch.From.Served++;

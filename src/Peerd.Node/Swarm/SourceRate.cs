@@ -1,18 +1,18 @@
 namespace Peerd.Node.Swarm;
 
-/// <summary>How quickly frames come from one source while something is asked of it. Not thread-safe.</summary>
+/// <summary>How quickly frames, or segments, come from one source while something is asked of it. Not thread-safe.</summary>
 internal sealed class SourceRate
 {
-    private double _frames;
+    private double _arrived;
 
     /// <summary>How long it has been sending, or should have been.</summary>
     public TimeSpan Busy { get; private set; }
 
-    /// <summary>Frames in a second of this time; 0 as long as there is none.</summary>
-    public double PerSecond => Busy > TimeSpan.Zero ? _frames / Busy.TotalSeconds : 0;
+    /// <summary>How many in a second of this time; 0 as long as there is none.</summary>
+    public double PerSecond => Busy > TimeSpan.Zero ? _arrived / Busy.TotalSeconds : 0;
 
-    /// <summary>It has sent a frame.</summary>
-    public void Arrived() => _frames++;
+    /// <summary>It has sent one.</summary>
+    public void Arrived() => _arrived++;
 
     /// <summary>Something was asked of it for so long.</summary>
     public void Passed(TimeSpan time) => Busy += time;
@@ -20,10 +20,10 @@ internal sealed class SourceRate
     /// <summary>What was until now counts less and less.</summary>
     public void Fade()
     {
-        _frames /= 2;
+        _arrived /= 2;
         Busy /= 2;
     }
 
     /// <summary>What was until now does not count any more.</summary>
-    public void Forget() => (_frames, Busy) = (0, TimeSpan.Zero);
+    public void Forget() => (_arrived, Busy) = (0, TimeSpan.Zero);
 }

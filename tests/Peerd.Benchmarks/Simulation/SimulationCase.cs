@@ -61,10 +61,12 @@ internal sealed record SimulationCase(SimulationFault Fault, int Nodes, long Siz
         foreach (var uplink in new[] { 4, 1 })
         {
             yield return Of(SimulationFault.Slow, 2, uplink, new() { HealthyRatio = 1.1, WorstHealthyRatio = 1.3 });
+            yield return Of(SimulationFault.Slow, 8, uplink, new() { HealthyRatio = 1.1, WorstHealthyRatio = 1.3 });
             yield return Of(SimulationFault.Slow, 50, uplink, new() { HealthyRatio = 1.1, WorstHealthyRatio = 1.3 });
+            yield return Of(SimulationFault.GreedyStaggered, 3, uplink, new() { Amplification = 1.02 });
+            yield return Of(SimulationFault.GreedyStaggered, 8, uplink, new() { Amplification = 1.02 });
         }
 
-        yield return Of(SimulationFault.Slow, 8, 4, new() { HealthyRatio = 1.1, WorstHealthyRatio = 1.3 });
         yield return Of(SimulationFault.Killed10, 50, 4, new() { Amplification = 1.03 });
         yield return Of(SimulationFault.Killed30, 50, 4, new() { Amplification = 1.08 });
         yield return Of(SimulationFault.Zones, 50, 4, new() { Crossed = 1 });

@@ -32,6 +32,12 @@ internal enum SimulationFault
     /// <summary>Nodes begin within half the time that one needs.</summary>
     Staggered,
 
+    /// <summary>The same, and the origin's connections take nearly all of a link now and then.</summary>
+    GreedyStaggered,
+
+    /// <summary>One node sends at 5 % of its rate, and the origin's connections take nearly all of a link now and then.</summary>
+    GreedySlow,
+
     /// <summary>The owner is killed.</summary>
     OwnerLost,
 
@@ -50,6 +56,7 @@ internal static class SimulationFaults
 {
     private const int Contents = 4;
     private const int RingChanges = 4;
+    private const double Greed = 0.9;
 
     public static Scenario Apply(this SimulationFault fault, Scenario scenario) => fault switch
     {
@@ -62,6 +69,8 @@ internal static class SimulationFaults
         SimulationFault.RollingRing => scenario with { RingChanges = RingChanges },
         SimulationFault.RingViews => scenario with { RingChanges = 1, FirstRingChange = 0, RingSpread = TimeSpan.FromSeconds(6) },
         SimulationFault.Staggered => scenario with { Stagger = 0.5 },
+        SimulationFault.GreedyStaggered => scenario with { Stagger = 0.5, OriginGreed = Greed },
+        SimulationFault.GreedySlow => scenario with { SlowNodes = 1, OriginGreed = Greed },
         SimulationFault.OwnerLost => scenario with { OwnerFate = OwnerFate.OwnerDies },
         SimulationFault.OwnersLost => scenario with { OwnerFate = OwnerFate.BothDie },
         SimulationFault.Zones => scenario with { Zones = 2, ZoneUplink = 1 },

@@ -15,17 +15,5 @@ internal sealed class Latencies(int seed)
 
     /// <summary>Over a control connection: Lookup and Announce.</summary>
     public TimeSpan Control(int node, int other) =>
-        node == other ? Self : Shortest + ((Longest - Shortest) * Share(Math.Min(node, other), Math.Max(node, other)));
-
-    private double Share(int smaller, int larger)
-    {
-        unchecked
-        {
-            // The finalizer of SplitMix64: evenly spread, and the same on every machine.
-            var value = ((ulong)(uint)seed << 48) ^ ((ulong)(uint)smaller << 24) ^ (uint)larger;
-            value = (value + 0x9E3779B97F4A7C15) * 0xBF58476D1CE4E5B9;
-            value = (value ^ (value >> 27)) * 0x94D049BB133111EB;
-            return (double)((value ^ (value >> 31)) >> 11) / (1UL << 53);
-        }
-    }
+        node == other ? Self : Shortest + ((Longest - Shortest) * Chance.Of(seed, Math.Min(node, other), Math.Max(node, other)));
 }

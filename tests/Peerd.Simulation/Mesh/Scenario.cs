@@ -40,6 +40,9 @@ internal sealed record Scenario
     /// <summary>From a request to the first byte of the origin's answer.</summary>
     public TimeSpan OriginDelay { get; init; } = TimeSpan.FromMilliseconds(10);
 
+    /// <summary>Share of a node's link that the origin's connections take for seconds, whatever comes beside them; 0: links are shared evenly.</summary>
+    public double OriginGreed { get; init; }
+
     /// <summary>Nodes begin at times evenly spread over this share of the time that one needs alone.</summary>
     public double Stagger { get; init; }
 

@@ -42,6 +42,7 @@ internal sealed class SimulatedMesh
         _nodes = [.. _rings.Names.Select((name, number) => AddNode(name, number, slow.Contains(number)))];
         Origin = _nodes.Length;
         Network.AddNode(scenario.OriginUplink * scenario.NodeRate, scenario.NodeRate);
+        Network.Greed = scenario.OriginGreed > 0 ? new Greed(Origin, scenario.OriginGreed, scenario.Seed) : null;
         _trunks = AddTrunks();
     }
 

@@ -39,6 +39,9 @@ internal sealed class FrameNetwork(Timeline timeline, TimeSpan latency) : IEvent
         return _links.Length - 1;
     }
 
+    /// <summary>Connections that do not leave others their share; null when there are none.</summary>
+    public Greed? Greed { get; set; }
+
     /// <summary>Bytes that a node has sent.</summary>
     public long SentBy(int node) => _uplinks[node].Bytes;
 
@@ -186,10 +189,10 @@ internal sealed class FrameNetwork(Timeline timeline, TimeSpan latency) : IEvent
         var arrival = sent + latency.Ticks;
         if (flow.Trunk != Flow.None)
         {
-            arrival = Math.Max(arrival, Enter(flow.Trunk, size));
+            arrival = Math.Max(arrival, Enter(flow.Trunk, size, flow.Sender));
         }
 
-        arrival = Math.Max(arrival, Enter(flow.Downlink, size));
+        arrival = Math.Max(arrival, Enter(flow.Downlink, size, flow.Sender));
         timeline.At(new TimeSpan(arrival), new Event(EventKind.FrameArrived, number, flow.NextFrame));
         flow.FramesUnderWay++;
         flow.NextFrame++;
@@ -197,11 +200,31 @@ internal sealed class FrameNetwork(Timeline timeline, TimeSpan latency) : IEvent
     }
 
     /// <summary>Books the time of a frame on a link and returns when it is through, as far as this link goes.</summary>
-    private long Enter(int link, int size)
+    private long Enter(int link, int size, int sender)
     {
         ref var entered = ref _links[link];
         entered.Bytes += size;
-        entered.BusyUntil = Math.Max(timeline.Now.Ticks + latency.Ticks, entered.BusyUntil) + Duration(size, entered.TicksPerByte);
+        var here = timeline.Now.Ticks + latency.Ticks;
+        var ticks = Duration(size, entered.TicksPerByte);
+        if (Greed is { } greed && (sender == greed.Sender || entered.GreedyUntil > here) && greed.TakesUntil(link, timeline.Now) is { } end)
+        {
+            if (sender == greed.Sender)
+            {
+                return entered.GreedyUntil = Math.Max(here, entered.GreedyUntil) + (long)(ticks / greed.Share);
+            }
+
+            var begin = Math.Max(here, entered.BusyUntil);
+            var slowly = Math.Min(ticks, (long)(Math.Max(0, end.Ticks - begin) * (1 - greed.Share)));
+            return entered.BusyUntil = begin + (long)(slowly / (1 - greed.Share)) + ticks - slowly;
+        }
+
+        entered.BusyUntil = Math.Max(here, Math.Max(entered.BusyUntil, entered.GreedyUntil)) + ticks;
+        if (sender == Greed?.Sender)
+        {
+            // No frame of a flow overtakes the one before.
+            entered.GreedyUntil = entered.BusyUntil;
+        }
+
         return entered.BusyUntil;
     }
 

@@ -12,6 +12,9 @@ internal struct Link(double rate)
     /// <summary>When all that was sent to it so far is through.</summary>
     public long BusyUntil;
 
+    /// <summary>When what greedy connections sent to it is through; see <see cref="Greed"/>.</summary>
+    public long GreedyUntil;
+
     /// <summary>Bytes that were sent to it.</summary>
     public long Bytes;
 }

@@ -51,6 +51,28 @@ public sealed class FrameNetworkTests
     }
 
     [Fact]
+    public void Send_OneOfTwoSendersIsGreedy_ItTakesTheDownlinkHalfOfTheTime()
+    {
+        var transfers = new Transfers();
+        var greedy = transfers.AddNode(1000, 1000);
+        var receiver = transfers.AddNode(1000, 1000);
+        var other = transfers.AddNode(1000, 1000);
+        transfers.Network.Greed = new Peerd.Simulation.Network.Greed(greedy, 0.9, Seed: 1);
+        var ofGreedy = transfers.Send(greedy, receiver);
+        var ofOther = transfers.Send(other, receiver);
+
+        transfers.Run(60);
+
+        // Frames in each half of a second: the link is shared evenly, or one has nine times as much as the other.
+        var taken = Enumerable.Range(0, 120).Count(half => CountIn(ofOther, half) < 100 && CountIn(ofGreedy, half) > 400);
+        var shared = Enumerable.Range(0, 120).Count(half => CountIn(ofOther, half) is > 245 and < 255 && CountIn(ofGreedy, half) is > 245 and < 255);
+        Assert.InRange(taken, 20, 90);
+        Assert.InRange(shared, 20, 90);
+
+        static int CountIn(Transfer transfer, int half) => transfer.Arrivals.Count(arrival => (int)(2 * arrival) == half);
+    }
+
+    [Fact]
     public void Send_TwoFlowsToOneReceiver_ShareItsDownlink()
     {
         var transfers = new Transfers();

@@ -20,6 +20,7 @@ public sealed class SimulatedMeshTests
         ["empty but for a byte"] = new Scenario { Nodes = 5, Size = 1 },
         ["odd size"] = new Scenario { Nodes = 5, Size = (5 * MiB) + 12_345 },
         ["staggered"] = new Scenario { Nodes = 8, Size = 64 * MiB, Stagger = 0.5 },
+        ["a greedy origin"] = new Scenario { Nodes = 8, Size = 64 * MiB, Stagger = 0.5, OriginGreed = 0.9, NodeRate = 12.5e6 },
         ["a slow node"] = new Scenario { Nodes = 8, Size = 64 * MiB, SlowNodes = 1 },
         ["one of two slow"] = new Scenario { Nodes = 2, Size = 64 * MiB, SlowNodes = 1 },
         ["a thin node"] = new Scenario { Nodes = 8, Size = 256 * MiB, OriginUplink = 1, SlowNodes = 1, SlowBothWays = true },
@@ -73,8 +74,8 @@ public sealed class SimulatedMeshTests
 
     [Theory]
     [InlineData(3, 4, 0.918)]
-    [InlineData(20, 4, 0.988)]
-    [InlineData(20, 1, 0.932)]
+    [InlineData(20, 4, 0.985)]
+    [InlineData(20, 1, 0.941)]
     public void Run_StaggeredHerd_IsAsCloseToTheBoundAsItWas(int nodes, int uplink, double share)
     {
         var outcome = Run(new Scenario { Nodes = nodes, Size = 512 * MiB, OriginUplink = uplink, Stagger = 0.5 });
@@ -87,7 +88,7 @@ public sealed class SimulatedMeshTests
     [Theory]
     [InlineData("staggered", 0.948, 1)]
     [InlineData("a slow node", 0.317, 1)]
-    [InlineData("a thin node", 0.86, 1.004)]
+    [InlineData("a thin node", 0.909, 1.004)]
     [InlineData("some killed", 0.897, 1.015)]
     [InlineData("owner killed", 0.503, 1.004)]
     [InlineData("owner and replica killed", 0.189, 1.14)]
@@ -113,13 +114,50 @@ public sealed class SimulatedMeshTests
     [InlineData(2, 4, 0.912, 1.022)]
     [InlineData(2, 1, 0.772, 1.122)]
     [InlineData(3, 4, 0.701, 1.012)]
-    [InlineData(3, 1, 0.656, 1.064)]
+    [InlineData(3, 1, 0.794, 1.064)]
     public void Run_OneOfAFewSendsSlowly_TheOthersReadLittleAgain(int nodes, int uplink, double share, double amplification)
     {
         var outcome = Run(new Scenario { Nodes = nodes, Size = 1024 * MiB, OriginUplink = uplink, SlowNodes = 1 });
 
         Assert.InRange(outcome.LastShare, share - 0.01, share + 0.01);
         Assert.InRange(outcome.Amplification, amplification - 0.01, amplification + 0.01);
+    }
+
+    [Theory]
+    [InlineData(8, 4, 5)]
+    [InlineData(8, 1, 5)]
+    [InlineData(50, 4, 3)]
+    [InlineData(50, 1, 3)]
+    public void Run_OneOfManySendsSlowly_TheOthersTakeHardlyLonger(int nodes, int uplink, int seeds)
+    {
+        var ratios = new List<double>();
+        for (var seed = 1; seed <= seeds; seed++)
+        {
+            var healthy = new Scenario { Seed = seed, Nodes = nodes, Size = 1024 * MiB, OriginUplink = uplink };
+            var slow = Run(healthy with { SlowNodes = 1 });
+
+            Assert.InRange(slow.Amplification, 1, 1.04);
+            ratios.Add(slow.Longest / Run(healthy).Longest);
+        }
+
+        Assert.InRange(ratios.Average(), 1, 1.08);
+        Assert.InRange(ratios.Max(), 1, 1.15);
+    }
+
+    // Who cannot get from others what the origin's connections leave no room for calls them slow. An owner that believes it reads
+    // a tenth again with some of these seeds.
+    [Theory]
+    [InlineData(3, 384, 12.5e6, 0.9)]
+    [InlineData(8, 384, 12.5e6, 0.9)]
+    [InlineData(8, 1024, 50e6, 0.97)]
+    public void Run_OriginTakesLinksFromHealthyPeers_HardlyAnythingIsReadAgain(int nodes, int mebibytes, double rate, double greed)
+    {
+        for (var seed = 1; seed <= 8; seed++)
+        {
+            var outcome = Run(new Scenario { Seed = seed, Nodes = nodes, Size = mebibytes * MiB, NodeRate = rate, OriginGreed = greed, Stagger = 0.5 });
+
+            Assert.InRange(outcome.Amplification, 1, 1.02);
+        }
     }
 
     [Fact]

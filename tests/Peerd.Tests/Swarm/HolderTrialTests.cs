@@ -2,7 +2,7 @@ using Peerd.Contracts.V1;
 
 namespace Peerd.Tests.Swarm;
 
-/// <summary>Two or three nodes read a content, and then one of them has to give what only it holds.</summary>
+/// <summary>Two or three nodes read a content, and then one of them has to give what only it holds; or many give each other what they hold.</summary>
 public sealed class HolderTrialTests
 {
     private const long Size = 256 << 20;
@@ -78,6 +78,68 @@ public sealed class HolderTrialTests
             Assert.DoesNotContain(_herd.GrantedTo("a"), segment => _herd.Holds("slow", segment));
             _herd.Hold("a", _herd.GrantedTo("a"));
         }
+    }
+
+    [Fact]
+    public void ManyAskAndTheHolderBringsLessThanOthers_WhatOnlyItHoldsIsRead()
+    {
+        var others = ShareOut("slow", "a", "b", "c", "d").Skip(1).ToArray();
+        var onlyHeld = _herd.AllSegments.Where(segment => _herd.Holds("slow", segment)).ToHashSet();
+        for (var step = 0; step < 10; step++)
+        {
+            Bring(fetch => fetch.From != "slow");
+        }
+
+        for (var reports = 0; !_herd.Owner.Grants.Any(); reports++)
+        {
+            Assert.InRange(reports, 0, 20);
+            Array.ForEach(others, node => _herd.FailAll(node, "slow", FetchFailure.Slow));
+            for (var step = 0; step < 25; step++)
+            {
+                Bring(fetch => fetch.From != "slow");
+            }
+        }
+
+        Assert.Subset(onlyHeld, others.SelectMany(_herd.GrantedTo).ToHashSet());
+    }
+
+    [Fact]
+    public void ManyAskAndTheHolderBringsOthersEnough_NothingIsReadAgainWhateverTwoReport()
+    {
+        _step = TimeSpan.FromMilliseconds(50);
+        ShareOut("holder", "starved", "starving", "c", "d");
+        for (var step = 0; step < 60; step++)
+        {
+            Bring(fetch => fetch.To is "c" or "d");
+            _herd.FailAll("starved", "holder", FetchFailure.Slow);
+            _herd.FailAll("starving", "holder", FetchFailure.Slow);
+            Assert.Empty(_herd.Owner.Grants);
+        }
+    }
+
+    /// <summary>Each holds a part of the content and wants the rest.</summary>
+    private string[] ShareOut(params string[] nodes)
+    {
+        for (var i = 0; i < nodes.Length; i++)
+        {
+            _herd.Hold(nodes[i], _herd.AllSegments.Where(segment => segment % nodes.Length == i));
+        }
+
+        Array.ForEach(nodes, node => _herd.Ask(node, canReachOrigin: true));
+        _herd.Push();
+        return nodes;
+    }
+
+    /// <summary>A step passes, and each holder brings one of the fetches.</summary>
+    private void Bring(Func<(string To, string From, int Segment), bool> isBrought)
+    {
+        _herd.Wait(_step);
+        foreach (var fetch in _herd.Fetches.Where(isBrought).DistinctBy(fetch => fetch.From).ToList())
+        {
+            _herd.Hold(fetch.To, fetch.Segment);
+        }
+
+        _herd.Push();
     }
 
     /// <summary>All read until nothing is left, and "slow" gives nothing of what it has read.</summary>
