@@ -104,6 +104,11 @@ internal sealed partial class Listeners
             _shared.Add(socket);
         }
 
+        if (endPoint.Equals(_listeners[ListenerKind.Mesh].IPEndPoint))
+        {
+            UnsentBytes.Limit(socket);
+        }
+
         return socket;
     }
 

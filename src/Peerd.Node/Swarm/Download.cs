@@ -807,7 +807,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
 
         demands.AddRange(_background);
-        _machine.DemandsChanged(demands, Now);
+        _machine.DemandsChanged(demands, Now, areRead: _readers.Count > 0 || _background.Count == 0);
         CarryOut();
     }
 

@@ -31,6 +31,7 @@ internal sealed class Downloader
     private TimeSpan _ownerlessSpread;
     private TimeSpan _lastInquiry;
     private int _lastId;
+    private int _mostPerPeer = int.MaxValue;
     private int _originRead;
     private bool _originFailed;
     private bool _ownerLost;
@@ -85,8 +86,12 @@ internal sealed class Downloader
     }
 
     /// <summary>What the readers need; replaces what was said before.</summary>
-    public void DemandsChanged(IEnumerable<Demand> demands, TimeSpan now)
+    /// <param name="demands">The most wanted first.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="areRead">They are being read in order; else they are fetched ahead, and readers ask for what they wait for themselves.</param>
+    public void DemandsChanged(IEnumerable<Demand> demands, TimeSpan now, bool areRead = true)
     {
+        _mostPerPeer = areRead ? int.MaxValue : _policy.RequestsAheadPerPeer;
         _demands.Clear();
         _demands.AddRange(demands);
         _failed = false;
@@ -587,9 +592,9 @@ internal sealed class Downloader
 
     private void StartAssigned(TimeSpan now)
     {
-        foreach (var (segment, assigned) in _assigned)
+        foreach (var (segment, assigned) in _mostPerPeer == int.MaxValue ? _assigned : MostWantedFirst())
         {
-            if (assigned.Open > 0)
+            if (assigned.Open > 0 || (_mostPerPeer < int.MaxValue && OpenAheadAt(assigned.Node) >= _mostPerPeer))
             {
                 continue;
             }
@@ -610,6 +615,20 @@ internal sealed class Downloader
             }
         }
     }
+
+    private IEnumerable<KeyValuePair<int, Assigned>> MostWantedFirst() =>
+        _assigned.Values.Any(assigned => assigned.Open == 0 && OpenAheadAt(assigned.Node) < _mostPerPeer)
+            ? [.. _assigned.OrderBy(assigned => RankOf(assigned.Key))]
+            : [];
+
+    /// <summary>The place of the first demand that lacks something of the segment.</summary>
+    private int RankOf(int segment)
+    {
+        var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
+        return _demands.FindIndex(demand => Enumerable.Range(first, end - first).Any(piece => demand.Includes(piece) && !_have.Contains(piece))) is >= 0 and var rank ? rank : int.MaxValue;
+    }
+
+    private int OpenAheadAt(string node) => _requests.Values.Count(request => request.Node == node && !request.IsUrgent);
 
     private int NextIdle(int from, int end)
     {
@@ -830,7 +849,7 @@ internal sealed class Downloader
 
         while (_requests.Count - OpenOriginRequests() < _policy.Requests)
         {
-            var usable = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Open < _policy.RequestsPerPeer && peer.Pieces.Count > 0).ToList();
+            var usable = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Open < Math.Min(_policy.RequestsPerPeer, _mostPerPeer) && peer.Pieces.Count > 0).ToList();
             var candidates = usable.Count == 0 ? [] : Candidates(usable);
             if (candidates.Count == 0)
             {

@@ -9,6 +9,12 @@ internal sealed record DownloaderPolicy
     /// <summary>Without an owner: ranges that are asked of one peer at the same moment.</summary>
     public int RequestsPerPeer { get; init; } = 4;
 
+    /// <summary>
+    /// Ranges of what is only fetched ahead that are asked of one peer at the same moment. More would share the link with what
+    /// readers wait for, and each would come later.
+    /// </summary>
+    public int RequestsAheadPerPeer { get; init; } = 2;
+
     /// <summary>Requests to the origin at the same moment.</summary>
     public int OriginRequests { get; init; } = 2;
 

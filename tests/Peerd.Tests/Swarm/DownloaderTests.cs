@@ -161,6 +161,40 @@ public sealed class DownloaderTests
         Assert.Equal([new Assignment { Node = "p", Segments = { SegmentRuns.Of([7]) } }], _downloader.Fetching());
     }
 
+    // Readers that wait for bytes ask for them themselves, over the same link.
+    [Fact]
+    public void Pushed_AssignedWhatIsFetchedAhead_FewAtATimeOfEachPeerTheMostWantedFirst()
+    {
+        _downloader.DemandsChanged([new Demand(20, 22, 2), new Demand(0, 40, 40)], TimeSpan.Zero, areRead: false);
+
+        Assign("p", 3, 7, 20, 30);
+        Assign("q", 5);
+
+        var fetches = Take().OfType<DownloadAction.FetchFromPeer>().ToList();
+        Assert.Equal([("p", 20), ("p", 3), ("q", 5)], fetches.Select(fetch => (fetch.Node, fetch.First)));
+        Assert.Equal(Policy.RequestsAheadPerPeer, fetches.Count(fetch => fetch.Node == "p"));
+        _downloader.PieceArrived(20, TimeSpan.Zero);
+        End(fetches[0], RangeOutcomeKind.Complete);
+        Assert.Equal(7, Assert.Single(Take().OfType<DownloadAction.FetchFromPeer>()).First);
+
+        // Somebody reads it in order now.
+        Demand(Whole);
+        Assert.Equal(30, Assert.Single(Take().OfType<DownloadAction.FetchFromPeer>()).First);
+    }
+
+    [Fact]
+    public void Ask_WithoutAnOwnerWhatIsFetchedAhead_FewAtATimeOfEachPeer()
+    {
+        var downloader = Create(Large);
+        downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Complete = true } } }, TimeSpan.Zero);
+        downloader.OwnerLost(TimeSpan.Zero);
+        downloader.TakeActions();
+
+        downloader.DemandsChanged([Whole], TimeSpan.Zero, areRead: false);
+
+        Assert.Equal(Policy.RequestsAheadPerPeer, downloader.TakeActions().OfType<DownloadAction.FetchFromPeer>().Count());
+    }
+
     [Fact]
     public void Pushed_AssignedSegmentOfWhichAPartIsHere_OnlyTheRestIsFetched()
     {
