@@ -131,7 +131,12 @@ internal static partial class NodeHost
         builder.Logging.ClearProviders();
         if (options.Format == LogOptions.Json)
         {
-            builder.Logging.AddJsonConsole(console => console.IncludeScopes = true);
+            builder.Logging.AddJsonConsole(console =>
+            {
+                console.IncludeScopes = true;
+                console.UseUtcTimestamp = true;
+                console.TimestampFormat = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+            });
         }
         else
         {

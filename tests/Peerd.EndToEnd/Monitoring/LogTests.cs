@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Text.Json.Nodes;
 using Peerd.EndToEnd.Harness;
@@ -14,7 +15,7 @@ public sealed class LogTests : LabTest
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(20);
 
     [Fact]
-    public async Task Json_OfANodeWithRequests_EachLineHasALevelAndThoseOfARequestItsName()
+    public async Task Json_OfANodeWithRequests_EachLineHasATimeAndALevelAndThoseOfARequestItsName()
     {
         var node = PeerdNode.Create(Lab, "n1");
 
@@ -36,6 +37,7 @@ public sealed class LogTests : LabTest
         Assert.Empty(node.Process.Errors);
         Assert.All(lines, line =>
         {
+            Assert.True(DateTimeOffset.TryParseExact($"{line["Timestamp"]}", "yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture, DateTimeStyles.None, out _));
             Assert.Contains($"{line["LogLevel"]}", Levels);
             Assert.NotEmpty($"{line["Message"]}");
             Assert.NotEmpty($"{line["Category"]}");
