@@ -142,7 +142,8 @@ public sealed class KubernetesMembershipTimeTests : IAsyncLifetime
         var pauses = await PausesAsync(12);
 
         AssertGrow(pauses);
-        Assert.InRange(_api.Watches.Count, 12, 13);
+        // One between two pauses, and maybe one before the first and one behind the last.
+        Assert.InRange(_api.Watches.Count, 12, 14);
         Assert.Equal(1, _api.Lists);
         Assert.Contains("as soon as they begin", Assert.Single(Warnings()).Message, StringComparison.Ordinal);
 
