@@ -807,7 +807,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
 
         demands.AddRange(_background);
-        _machine.DemandsChanged(demands, Now, areRead: _readers.Count > 0 || _background.Count == 0);
+        _machine.DemandsChanged(demands, Now, isAhead: _readers.Count == 0 && !_wantsWhole);
         CarryOut();
     }
 
@@ -1018,7 +1018,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
-            _machine!.Waiting(id);
+            _machine!.Waiting(id, Now);
+            CarryOut();
         }
     }
 

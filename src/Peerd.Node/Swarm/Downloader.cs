@@ -31,7 +31,7 @@ internal sealed class Downloader
     private TimeSpan _ownerlessSpread;
     private TimeSpan _lastInquiry;
     private int _lastId;
-    private int _mostPerPeer = int.MaxValue;
+    private bool _isAhead;
     private int _originRead;
     private bool _originFailed;
     private bool _ownerLost;
@@ -88,10 +88,10 @@ internal sealed class Downloader
     /// <summary>What the readers need; replaces what was said before.</summary>
     /// <param name="demands">The most wanted first.</param>
     /// <param name="now">The time.</param>
-    /// <param name="areRead">They are being read in order; else they are fetched ahead, and readers ask for what they wait for themselves.</param>
-    public void DemandsChanged(IEnumerable<Demand> demands, TimeSpan now, bool areRead = true)
+    /// <param name="isAhead">All of them are fetched ahead only: readers ask for what they wait for themselves.</param>
+    public void DemandsChanged(IEnumerable<Demand> demands, TimeSpan now, bool isAhead = false)
     {
-        _mostPerPeer = areRead ? int.MaxValue : _policy.RequestsAheadPerPeer;
+        _isAhead = isAhead;
         _demands.Clear();
         _demands.AddRange(demands);
         _failed = false;
@@ -238,11 +238,16 @@ internal sealed class Downloader
     }
 
     /// <summary>The peer says that it waits for the next bytes of this request itself.</summary>
-    public void Waiting(int id)
+    public void Waiting(int id, TimeSpan now)
     {
-        if (_requests.TryGetValue(id, out var request))
+        if (_requests.TryGetValue(id, out var request) && !request.IsWaiting)
         {
             request.IsWaiting = true;
+            if (_isAhead)
+            {
+                // Another may take its place.
+                Schedule(now);
+            }
         }
     }
 
@@ -262,6 +267,12 @@ internal sealed class Downloader
 
             isFromReader |= request.Node == reader;
             isFromOthers |= request.Node != reader;
+        }
+
+        if (_assigned.TryGetValue(piece / _layout.PiecesPerSegment, out var assigned) && assigned.Open == 0 && !isFromOthers)
+        {
+            // It is asked for soon.
+            (isFromReader, isFromOthers) = (isFromReader || assigned.Node == reader, assigned.Node != reader);
         }
 
         return isFromReader && !isFromOthers ? PieceArrival.FromReader : PieceArrival.Expected;
@@ -368,7 +379,7 @@ internal sealed class Downloader
     /// </summary>
     public (int Id, string Node)? AskUrgently(int piece, TimeSpan now)
     {
-        if (!_peersAllowed || _requests.Values.Any(request => !request.IsUrgent && request.Contains(piece) && _have.NextClear(request.First) == piece))
+        if (!_peersAllowed || _requests.Values.Any(request => request is { IsUrgent: false, IsWaiting: false } && request.Contains(piece) && _have.NextClear(request.First) == piece))
         {
             return null;
         }
@@ -592,9 +603,9 @@ internal sealed class Downloader
 
     private void StartAssigned(TimeSpan now)
     {
-        foreach (var (segment, assigned) in _mostPerPeer == int.MaxValue ? _assigned : MostWantedFirst())
+        foreach (var (segment, assigned) in _isAhead ? MostWantedFirst() : _assigned)
         {
-            if (assigned.Open > 0 || (_mostPerPeer < int.MaxValue && OpenAheadAt(assigned.Node) >= _mostPerPeer))
+            if (assigned.Open > 0 || !HasRoomAt(assigned.Node))
             {
                 continue;
             }
@@ -616,19 +627,31 @@ internal sealed class Downloader
         }
     }
 
-    private IEnumerable<KeyValuePair<int, Assigned>> MostWantedFirst() =>
-        _assigned.Values.Any(assigned => assigned.Open == 0 && OpenAheadAt(assigned.Node) < _mostPerPeer)
-            ? [.. _assigned.OrderBy(assigned => RankOf(assigned.Key))]
-            : [];
-
-    /// <summary>The place of the first demand that lacks something of the segment.</summary>
-    private int RankOf(int segment)
+    private IEnumerable<KeyValuePair<int, Assigned>> MostWantedFirst()
     {
-        var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
-        return _demands.FindIndex(demand => Enumerable.Range(first, end - first).Any(piece => demand.Includes(piece) && !_have.Contains(piece))) is >= 0 and var rank ? rank : int.MaxValue;
+        var idle = _assigned.Where(assigned => assigned.Value.Open == 0 && HasRoomAt(assigned.Value.Node) && !IsRestIncoming(assigned.Key)).ToList();
+        if (idle.Count < 2)
+        {
+            return idle;
+        }
+
+        var ranks = new Dictionary<int, int>();
+        foreach (var (rank, demand) in _demands.Index())
+        {
+            var end = (int)Math.Min(Math.Min(demand.End, _layout.PieceCount), (long)demand.Position + demand.Ahead);
+            for (var piece = _have.NextClear(demand.Position); piece >= 0 && piece < end && ranks.Count < _layout.SegmentCount; piece = _have.NextClear(piece + 1))
+            {
+                ranks.TryAdd(piece / _layout.PiecesPerSegment, rank);
+                piece = Math.Max(piece, ((piece / _layout.PiecesPerSegment) + 1) * _layout.PiecesPerSegment - 1);
+            }
+        }
+
+        return idle.OrderBy(assigned => ranks.GetValueOrDefault(assigned.Key, int.MaxValue));
     }
 
-    private int OpenAheadAt(string node) => _requests.Values.Count(request => request.Node == node && !request.IsUrgent);
+    /// <summary>More may be asked of a peer. Ranges that it waits for itself take nothing from what readers wait for.</summary>
+    private bool HasRoomAt(string node) =>
+        !_isAhead || _requests.Values.Count(request => request.Node == node && request is { IsUrgent: false, IsWaiting: false }) < _policy.RequestsAheadPerPeer;
 
     private int NextIdle(int from, int end)
     {
@@ -663,6 +686,20 @@ internal sealed class Downloader
 
         _assigned.Remove(request.Segment);
         _actions.Add(new DownloadAction.ReportFailed(new FailedFetch { Segment = (uint)request.Segment, Node = request.Node, Reason = failure.Value }));
+        if (failure is FetchFailure.Unreachable or FetchFailure.Slow or FetchFailure.Starved)
+        {
+            GiveUpIdle(request.Node);
+        }
+    }
+
+    /// <summary>What was assigned from a node that has failed and was not begun is left to others; nobody is blamed for that.</summary>
+    private void GiveUpIdle(string node)
+    {
+        foreach (var (segment, _) in _assigned.Where(assigned => _isAhead && assigned.Value.Open == 0 && assigned.Value.Node == node).ToList())
+        {
+            _assigned.Remove(segment);
+            _actions.Add(new DownloadAction.ReportFailed(new FailedFetch { Segment = (uint)segment, Node = node, Reason = FetchFailure.Starved }));
+        }
     }
 
     /// <summary>What is missing of the segment comes another way, so that nobody was to send it.</summary>
@@ -849,7 +886,7 @@ internal sealed class Downloader
 
         while (_requests.Count - OpenOriginRequests() < _policy.Requests)
         {
-            var usable = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Open < Math.Min(_policy.RequestsPerPeer, _mostPerPeer) && peer.Pieces.Count > 0).ToList();
+            var usable = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Open < _policy.RequestsPerPeer && HasRoomAt(peer.Node) && peer.Pieces.Count > 0).ToList();
             var candidates = usable.Count == 0 ? [] : Candidates(usable);
             if (candidates.Count == 0)
             {

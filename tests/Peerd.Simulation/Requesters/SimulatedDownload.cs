@@ -195,7 +195,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
 
     public void RangeAbandoned(int id) => Do(() => _machine!.RequestAbandoned(id, mesh.Now));
 
-    public void RangeWaits(int id) => Do(() => _machine!.Waiting(id));
+    public void RangeWaits(int id) => Do(() => _machine!.Waiting(id, mesh.Now));
 
     public void OriginReadEnded(int id) => Do(() =>
     {

@@ -31,7 +31,8 @@ public sealed class RangeSilenceTests : IDisposable
     [Fact]
     public void NothingComes_EndsAfterTheTimeout()
     {
-        _time.Advance(Timeout - TimeSpan.FromMilliseconds(1));
+        _time.Advance(Timeout / 4);
+        _time.Advance((3 * Timeout / 4) - TimeSpan.FromMilliseconds(1));
         Assert.False(_silence.Ended.IsCancellationRequested);
 
         _time.Advance(TimeSpan.FromMilliseconds(1));
@@ -39,10 +40,27 @@ public sealed class RangeSilenceTests : IDisposable
         Assert.True(_silence.Ended.IsCancellationRequested);
     }
 
+    // Nor does a machine that has no time blame the peer for that.
+    [Fact]
+    public void BytesComeAndTheFirstLookIsLate_GoesOn()
+    {
+        _received += FrameSize;
+        _time.Advance(2 * Timeout);
+        Assert.False(_silence.Ended.IsCancellationRequested);
+
+        _received += FrameSize / 2;
+        _time.Advance(Timeout / 4);
+        Assert.False(_silence.Ended.IsCancellationRequested);
+
+        _time.Advance(Timeout);
+
+        Assert.True(_silence.Ended.IsCancellationRequested);
+    }
+
     [Fact]
     public void OnlyPingsCome_EndsAfterTheTimeout()
     {
-        Come(100);
+        Look();
         Come(100);
 
         Assert.True(_silence.Ended.IsCancellationRequested);
@@ -52,7 +70,7 @@ public sealed class RangeSilenceTests : IDisposable
     public void BytesCome_GoesOnUntilEachRangeCouldHaveHadItsFrame()
     {
         // From the first look on.
-        Come(FrameSize / 2);
+        Look();
         for (var received = 0; received < 2 * FrameSize * Ranges; received += FrameSize / 2)
         {
             Assert.False(_silence.Ended.IsCancellationRequested);
@@ -65,7 +83,7 @@ public sealed class RangeSilenceTests : IDisposable
     [Fact]
     public void BytesStop_EndsAtTheNextLook()
     {
-        Come(FrameSize / 2);
+        Look();
         Come(FrameSize / 2);
         Assert.False(_silence.Ended.IsCancellationRequested);
 
@@ -77,10 +95,11 @@ public sealed class RangeSilenceTests : IDisposable
     [Fact]
     public void Heard_BeginsAnew()
     {
-        Come(FrameSize / 2);
+        Look();
         Come(FrameSize / 2);
         _silence.Heard();
-        _time.Advance(Timeout - TimeSpan.FromMilliseconds(1));
+        _time.Advance(Timeout / 4);
+        _time.Advance((3 * Timeout / 4) - TimeSpan.FromMilliseconds(1));
         Assert.False(_silence.Ended.IsCancellationRequested);
 
         _time.Advance(TimeSpan.FromMilliseconds(1));
@@ -98,10 +117,13 @@ public sealed class RangeSilenceTests : IDisposable
         Assert.False(_silence.Ended.IsCancellationRequested);
     }
 
+    // The first.
+    private void Look() => _time.Advance(Timeout / 4);
+
     // So much until the next look.
     private void Come(int bytes)
     {
         _received += bytes;
-        _time.Advance(Timeout / 2);
+        _time.Advance(Timeout);
     }
 }

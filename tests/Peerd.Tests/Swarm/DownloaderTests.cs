@@ -165,7 +165,7 @@ public sealed class DownloaderTests
     [Fact]
     public void Pushed_AssignedWhatIsFetchedAhead_FewAtATimeOfEachPeerTheMostWantedFirst()
     {
-        _downloader.DemandsChanged([new Demand(20, 22, 2), new Demand(0, 40, 40)], TimeSpan.Zero, areRead: false);
+        _downloader.DemandsChanged([new Demand(20, 22, 2), new Demand(0, 40, 40)], TimeSpan.Zero, isAhead: true);
 
         Assign("p", 3, 7, 20, 30);
         Assign("q", 5);
@@ -182,6 +182,62 @@ public sealed class DownloaderTests
         Assert.Equal(30, Assert.Single(Take().OfType<DownloadAction.FetchFromPeer>()).First);
     }
 
+    // Else nodes that wait for each other with different pieces would wait for ever, and the owner could not see it.
+    [Fact]
+    public void Waiting_WhatIsFetchedAhead_TheNextIsBegunInItsPlace()
+    {
+        _downloader.DemandsChanged([new Demand(0, 40, 40)], TimeSpan.Zero, isAhead: true);
+        Assign("p", 3, 7, 20, 30);
+        var fetches = Take().OfType<DownloadAction.FetchFromPeer>().ToList();
+        Assert.Equal([3, 7], fetches.Select(fetch => fetch.First));
+
+        fetches.ForEach(fetch => _downloader.Waiting(fetch.Id, TimeSpan.Zero));
+
+        Assert.Equal([20, 30], Take().OfType<DownloadAction.FetchFromPeer>().Select(fetch => fetch.First));
+    }
+
+    [Fact]
+    public void PeerRequestEnded_WhatIsFetchedAheadAndThePeerIsGone_WhatWasNotBegunIsLeftToOthersWithoutBlame()
+    {
+        _downloader.DemandsChanged([new Demand(0, 40, 40)], TimeSpan.Zero, isAhead: true);
+        Assign("p", 3, 7, 20, 30);
+        Assign("q", 5);
+        var fetches = Take().OfType<DownloadAction.FetchFromPeer>().ToList();
+
+        End(fetches[0], RangeOutcomeKind.Failed);
+
+        var actions = Take();
+        Assert.Equal(
+            [(3u, FetchFailure.Unreachable), (20u, FetchFailure.Starved), (30u, FetchFailure.Starved)],
+            actions.OfType<DownloadAction.ReportFailed>().Select(report => (report.Failed.Segment, report.Failed.Reason)));
+        Assert.DoesNotContain(actions.OfType<DownloadAction.FetchFromPeer>(), fetch => fetch.Node == "p");
+        Assert.Equal(PieceArrival.Expected, _downloader.ArrivalOf(5, reader: "p"));
+    }
+
+    [Fact]
+    public void ArrivalOf_AssignedFromTheReaderAndNotBegun_ComesFromTheReader()
+    {
+        _downloader.DemandsChanged([new Demand(0, 40, 40)], TimeSpan.Zero, isAhead: true);
+        Assign("p", 3, 7, 20);
+
+        Assert.Equal(PieceArrival.FromReader, _downloader.ArrivalOf(20, reader: "p"));
+        Assert.Equal(PieceArrival.Expected, _downloader.ArrivalOf(20, reader: "q"));
+    }
+
+    [Fact]
+    public void AskUrgently_ThePieceIsWaitedForByAPeerAndAnotherHasIt_TheOtherIsAsked()
+    {
+        Demand(Whole);
+        Assign("p", 7);
+        var fetch = Take().OfType<DownloadAction.FetchFromPeer>().Single();
+        Holders("q");
+        Assert.Null(_downloader.AskUrgently(7, TimeSpan.Zero));
+
+        _downloader.Waiting(fetch.Id, TimeSpan.Zero);
+
+        Assert.Equal("q", _downloader.AskUrgently(7, TimeSpan.Zero)?.Node);
+    }
+
     [Fact]
     public void Ask_WithoutAnOwnerWhatIsFetchedAhead_FewAtATimeOfEachPeer()
     {
@@ -190,7 +246,7 @@ public sealed class DownloaderTests
         downloader.OwnerLost(TimeSpan.Zero);
         downloader.TakeActions();
 
-        downloader.DemandsChanged([Whole], TimeSpan.Zero, areRead: false);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero, isAhead: true);
 
         Assert.Equal(Policy.RequestsAheadPerPeer, downloader.TakeActions().OfType<DownloadAction.FetchFromPeer>().Count());
     }
@@ -386,7 +442,7 @@ public sealed class DownloaderTests
         Demand(Whole);
         Assign("p", [.. Enumerable.Range(0, 10)]);
         var fetches = Actions<DownloadAction.FetchFromPeer>();
-        fetches.ForEach(fetch => _downloader.Waiting(fetch.Id));
+        fetches.ForEach(fetch => _downloader.Waiting(fetch.Id, TimeSpan.Zero));
         Tick(Policy.StarvedPatience);
         Assert.Empty(Take());
 
@@ -405,7 +461,7 @@ public sealed class DownloaderTests
         downloader.DemandsChanged([Whole], TimeSpan.Zero);
         downloader.Pushed(Assigned("p", 0), TimeSpan.Zero);
         var fetch = Assert.Single(downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>());
-        downloader.Waiting(fetch.Id);
+        downloader.Waiting(fetch.Id, TimeSpan.Zero);
 
         downloader.BytesArrived(0, TimeSpan.FromSeconds(1.9));
         downloader.Tick(TimeSpan.FromSeconds(3.8));
@@ -502,7 +558,7 @@ public sealed class DownloaderTests
     {
         var downloader = Create(Large);
         var fetches = FetchAndRead(downloader, "p");
-        fetches.ForEach(fetch => downloader.Waiting(fetch.Id));
+        fetches.ForEach(fetch => downloader.Waiting(fetch.Id, TimeSpan.Zero));
 
         Pass(downloader, TimeSpan.Zero, 1.9 * Policy.StallPatience, framesOfPeer: 0, framesOfOrigin: 5);
 
@@ -952,7 +1008,7 @@ public sealed class DownloaderTests
         Demand(new Demand(0, 40, int.MaxValue));
         _downloader.OwnerLost(TimeSpan.Zero);
         var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
-        _downloader.Waiting(fetch.Id);
+        _downloader.Waiting(fetch.Id, TimeSpan.Zero);
 
         // The peer reads it from the origin: that may take a while.
         Tick(Policy.StarvedPatience - TimeSpan.FromTicks(1));
@@ -970,7 +1026,7 @@ public sealed class DownloaderTests
         var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
         _downloader.OwnerLost(TimeSpan.Zero);
         Take();
-        _downloader.Waiting(fetch.Id);
+        _downloader.Waiting(fetch.Id, TimeSpan.Zero);
 
         Tick(Policy.OwnerlessPatience + Policy.OwnerlessSpreadAmongPeers);
 

@@ -549,7 +549,7 @@ internal sealed class DownloaderWorld
         }
         else if (fetch.IsAssigned && holder.Incoming.Contains(SegmentOf(piece)))
         {
-            _downloader.Waiting(fetch.Id);
+            _downloader.Waiting(fetch.Id, _now);
             Deliver(fetch, stop, piece, outcome);
         }
         else

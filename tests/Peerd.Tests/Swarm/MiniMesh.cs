@@ -412,7 +412,7 @@ internal sealed class MiniMesh
                 else if (holder.IsRunning && (fetch.IsAssigned || holder._incoming.Contains(_next)))
                 {
                     // Goes on when the piece arrives; looks now and then whether anybody waits for it still.
-                    Mesh.After(Mesh._plan.DelayMs, () => reader.Do(() => reader._downloader!.Waiting(fetch.Id)));
+                    Mesh.After(Mesh._plan.DelayMs, () => reader.Do(() => reader._downloader!.Waiting(fetch.Id, Mesh.Now)));
                     Watch();
                 }
                 else
