@@ -1,20 +1,26 @@
+using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests;
 
-/// <summary>A clock that tells when somebody begins to wait on it, so that it is not moved too early.</summary>
+/// <summary>A clock that tells when somebody begins to wait on it, and who still does, so that it is not moved too early.</summary>
 internal sealed class ArmedTime : FakeTimeProvider
 {
     private readonly Channel<TimeSpan> _armed = Channel.CreateUnbounded<TimeSpan>();
+    private readonly ConcurrentDictionary<LiveTimer, TimeSpan> _live = new();
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
-        var timer = base.CreateTimer(callback, state, dueTime, period);
+        var timer = new LiveTimer(this, base.CreateTimer(callback, state, dueTime, period));
+        _live[timer] = dueTime;
         _armed.Writer.TryWrite(dueTime);
         return timer;
     }
+
+    /// <summary>Somebody has begun to wait for such a time, and has not ended it.</summary>
+    public bool IsArmed(Predicate<TimeSpan> due) => _live.Values.Any(armed => due(armed));
 
     /// <summary>Waits that have begun so far are of no interest.</summary>
     public void Forget()
@@ -44,6 +50,28 @@ internal sealed class ArmedTime : FakeTimeProvider
             {
                 return armed;
             }
+        }
+    }
+
+    /// <summary>A timer that is known until it is disposed of.</summary>
+    private sealed class LiveTimer(ArmedTime time, ITimer timer) : ITimer
+    {
+        public bool Change(TimeSpan dueTime, TimeSpan period)
+        {
+            time._live.TryUpdate(this, dueTime, time._live.GetValueOrDefault(this));
+            return timer.Change(dueTime, period);
+        }
+
+        public void Dispose()
+        {
+            time._live.TryRemove(this, out _);
+            timer.Dispose();
+        }
+
+        public ValueTask DisposeAsync()
+        {
+            time._live.TryRemove(this, out _);
+            return timer.DisposeAsync();
         }
     }
 }

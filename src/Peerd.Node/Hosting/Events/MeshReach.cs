@@ -19,6 +19,9 @@ internal sealed class MeshReach(PeerConnections peers, Random random, TimeProvid
     /// <summary>So many members are asked at one time.</summary>
     public const int AtOneTime = 16;
 
+    /// <summary>So many while one was reached: each may cost a connection, and one that serves is enough.</summary>
+    public const int AtFirst = 2;
+
     /// <summary>While one was reached, they are asked so often.</summary>
     public static readonly TimeSpan WhenReached = TimeSpan.FromSeconds(30);
 
@@ -53,8 +56,18 @@ internal sealed class MeshReach(PeerConnections peers, Random random, TimeProvid
 
     private async Task AskAsync(Peer[] all, CancellationToken cancellationToken)
     {
+        var wasReaching = _isReaching == true;
+        await AskAsync(all, wasReaching ? AtFirst : AtOneTime, cancellationToken);
+        if (wasReaching && _isReaching == false && _inVain.Count < all.Length)
+        {
+            await AskAsync(all, AtOneTime, cancellationToken);
+        }
+    }
+
+    private async Task AskAsync(Peer[] all, int most, CancellationToken cancellationToken)
+    {
         random.Shuffle(all);
-        var some = all.OrderBy(peer => _inVain.Contains(peer.Member.Name)).Take(AtOneTime).ToArray();
+        var some = all.OrderBy(peer => _inVain.Contains(peer.Member.Name)).Take(most).ToArray();
         var answers = await Task.WhenAll(some.Select(peer => peer.ServesAsync(AnswerTime, cancellationToken)));
         Note(answers.Contains(true));
         if (_isReaching == false)

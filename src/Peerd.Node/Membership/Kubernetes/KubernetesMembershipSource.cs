@@ -11,6 +11,9 @@ namespace Peerd.Node.Membership.Kubernetes;
 /// </summary>
 internal sealed partial class KubernetesMembershipSource : BackgroundService, IMembershipSource
 {
+    /// <summary>By then the longest pause is reached.</summary>
+    private const int MostDoublings = 10;
+
     /// <summary>Nodes come and go in groups: the list is published this long after the first change.</summary>
     internal static readonly TimeSpan SettleTime = TimeSpan.FromSeconds(1);
 
@@ -19,6 +22,9 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
 
     /// <summary>A watch that has told nothing and ends sooner has not worked, whatever its end looks like.</summary>
     internal static readonly TimeSpan LeastLasting = TimeSpan.FromSeconds(1);
+
+    /// <summary>From the beginning of a watch to that of the next one it takes as long, less half at most, unless it was asked for less.</summary>
+    internal static readonly TimeSpan WatchInterval = TimeSpan.FromSeconds(10);
 
     /// <summary>No pause between two attempts is longer.</summary>
     internal static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
@@ -68,12 +74,8 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
         _retries = new ResiliencePipelineBuilder { TimeProvider = time }
             .AddRetry(new RetryStrategyOptions
             {
-                BackoffType = DelayBackoffType.Exponential,
-                Delay = FirstPause,
-                MaxDelay = LongestPause,
                 MaxRetryAttempts = int.MaxValue,
-                UseJitter = true,
-                Randomizer = random.NextDouble,
+                DelayGenerator = arguments => ValueTask.FromResult<TimeSpan?>(PauseAfter(arguments.AttemptNumber)),
                 ShouldHandle = arguments => ValueTask.FromResult(arguments.Outcome.Exception is { } failure && !arguments.Context.CancellationToken.IsCancellationRequested && IsPassing(failure)),
                 OnRetry = arguments =>
                 {
@@ -116,10 +118,10 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
             await ListAsync(cancellationToken);
         }
 
-        var started = _time.GetTimestamp();
+        var (started, length, pause) = (_time.GetTimestamp(), Shorter(SomeOf(WatchTime, least: 0.8), _listAt - Now), TimeSpan.Zero);
         try
         {
-            if (!await WatchAsync(_version!, cancellationToken) && _time.GetElapsedTime(started) < LeastLasting)
+            if (!await WatchAsync(_version!, length, cancellationToken) && _time.GetElapsedTime(started) < LeastLasting)
             {
                 throw new IOException("the API server ends watches as soon as they begin");
             }
@@ -134,8 +136,17 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
         {
             // It has worked until now: no reason to wait for longer each time.
             Lost(e);
-            await Task.Delay(FirstPause * _random.NextDouble(), _time, cancellationToken);
+            pause = FirstPause * _random.NextDouble();
         }
+
+        // Something on the way may end each watch early, whatever it has told: one that was as long as it was to be is followed at once.
+        var early = Shorter(length, SomeOf(WatchInterval, least: 0.5)) - _time.GetElapsedTime(started);
+        if (early > pause)
+        {
+            pause = early;
+        }
+
+        await Task.Delay(pause, _time, cancellationToken);
     }
 
     private async Task ListAsync(CancellationToken cancellationToken)
@@ -152,10 +163,10 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
     }
 
     /// <summary>False when it ended before it told anything.</summary>
-    private async Task<bool> WatchAsync(string version, CancellationToken cancellationToken)
+    private async Task<bool> WatchAsync(string version, TimeSpan length, CancellationToken cancellationToken)
     {
-        var (hasTold, length, left) = (false, SomeOf(WatchTime, least: 0.8), _listAt - Now);
-        await foreach (var change in _api.WatchAsync(version, length < left ? length : left, cancellationToken))
+        var hasTold = false;
+        await foreach (var change in _api.WatchAsync(version, length, cancellationToken))
         {
             hasTold = true;
             Found();
@@ -175,6 +186,11 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
 
     // Not all nodes at the same time: each list and each watch costs the API server something.
     private TimeSpan SomeOf(TimeSpan whole, double least) => whole * (least + ((1 - least) * _random.NextDouble()));
+
+    // The longest pauses are by chance, too: nodes that have lost the API server together are not to find it together.
+    private TimeSpan PauseAfter(int failures) => SomeOf(Shorter(FirstPause * Math.Pow(2, Math.Min(failures, MostDoublings)), LongestPause), least: 0.5);
+
+    private static TimeSpan Shorter(TimeSpan one, TimeSpan other) => one < other ? one : other;
 
     // What changes nothing costs nothing but its reading: no list is made, compared and thrown away.
     private void Change(Func<NodeTable, bool> change)

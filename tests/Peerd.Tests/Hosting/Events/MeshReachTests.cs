@@ -109,22 +109,36 @@ public sealed class MeshReachTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Look_OneWasReached_FewAreAskedAndMoreOnlyInVain()
+    {
+        await using var mesh = await MeshAsync(closed: 0, others: 40);
+        await mesh.Reach.LookAsync(CancellationToken.None);
+        Assert.Equal(MeshReach.AtOneTime, _health.Asked);
+
+        _time.Advance(MeshReach.WhenReached);
+        Assert.Equal(new Reach(IsReaching: true, AskedInVain: 0), await mesh.Reach.LookAsync(CancellationToken.None));
+        Assert.Equal(MeshReach.AtOneTime + MeshReach.AtFirst, _health.Asked);
+
+        _health.Status = ServingStatus.NotServing;
+        _time.Advance(MeshReach.WhenReached);
+        Assert.Equal(new Reach(IsReaching: false, MeshReach.AtFirst + MeshReach.AtOneTime), await mesh.Reach.LookAsync(CancellationToken.None));
+        Assert.Equal(2 * (MeshReach.AtOneTime + MeshReach.AtFirst), _health.Asked);
+    }
+
+    [Fact]
     public async Task Look_ThereAreNoOthers_SaysNothing()
     {
-        await using var mesh = await MeshAsync(closed: 0, withOther: false);
+        await using var mesh = await MeshAsync(closed: 0, others: 0);
 
         Assert.Equal(default, await mesh.Reach.LookAsync(CancellationToken.None));
     }
 
-    // The members: this node, the one that answers, and some whose ports are closed.
-    private async Task<Mesh> MeshAsync(int closed, bool withOther = true)
+    // The members: this node, the one that answers, by as many names, and some whose ports are closed.
+    private async Task<Mesh> MeshAsync(int closed, int others = 1)
     {
-        var members = Enumerable.Range(1, closed).Select(i => new Member($"closed-{i}", new DnsEndPoint($"127.0.1.{i}", ClosedPort), string.Empty));
-        if (withOther)
-        {
-            members = members.Append(new Member("other", new DnsEndPoint("127.0.0.1", new Uri(_other.Urls.Single()).Port), string.Empty));
-        }
-
+        var port = new Uri(_other.Urls.Single()).Port;
+        var members = Enumerable.Range(1, closed).Select(i => new Member($"closed-{i}", new DnsEndPoint($"127.0.1.{i}", ClosedPort), string.Empty))
+            .Concat(Enumerable.Range(1, others).Select(i => new Member($"other-{i}", new DnsEndPoint("127.0.0.1", port), string.Empty)));
         var list = new MemberList(members.Append(new Member("self", new DnsEndPoint("127.0.0.1", ClosedPort), string.Empty)));
         var rings = new RingSource(new TestMembership(list), _time, NullLogger<RingSource>.Instance);
         var peers = new PeerConnections(

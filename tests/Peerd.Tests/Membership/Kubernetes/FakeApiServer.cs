@@ -25,6 +25,7 @@ internal sealed class FakeApiServer : IAsyncDisposable
     private readonly SortedDictionary<string, JsonObject> _podEvents = new(StringComparer.Ordinal);
     private WatchEnd _watches = new();
     private int _told;
+    private int _begunWatches;
 
     private FakeApiServer(X509Certificate2? certificate, int port)
     {
@@ -58,6 +59,9 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
     /// <summary>Targets of all watches so far.</summary>
     public IReadOnlyList<string> Watches => [.. Requests.Where(request => request.Contains("watch=true", StringComparison.Ordinal))];
+
+    /// <summary>How many watches had the head of their answer sent.</summary>
+    public int BegunWatches => Volatile.Read(ref _begunWatches);
 
     /// <summary>Up to where some watch was told.</summary>
     public int Told => Volatile.Read(ref _told);
@@ -155,7 +159,8 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
     private async Task EndWatchesAsync(bool isReset)
     {
-        using var ended = Interlocked.Exchange(ref _watches, new WatchEnd());
+        // Not disposed of: requests have it.
+        var ended = Interlocked.Exchange(ref _watches, new WatchEnd());
         ended.IsReset = isReset;
         await ended.CancelAsync();
     }
@@ -166,6 +171,8 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
     private async Task HandleAsync(HttpContext context)
     {
+        // Whoever ends the watches that were asked for ends this one, too.
+        var watches = Volatile.Read(ref _watches);
         _requests.Enqueue($"{context.Request.Path}{context.Request.QueryString}");
         if (context.Request.Path.Value!.Contains("/events", StringComparison.Ordinal) && HoldEvents is { } hold)
         {
@@ -186,7 +193,7 @@ internal sealed class FakeApiServer : IAsyncDisposable
             return;
         }
 
-        await (context.Request.Query["watch"] == "true" ? WatchAsync(context) : ListAsync(context));
+        await (context.Request.Query["watch"] == "true" ? WatchAsync(context, watches) : ListAsync(context));
     }
 
     // As the real one: what is missing or of the wrong namespace is refused, and a patch needs its media type.
@@ -270,7 +277,7 @@ internal sealed class FakeApiServer : IAsyncDisposable
         }
     }
 
-    private async Task WatchAsync(HttpContext context)
+    private async Task WatchAsync(HttpContext context, WatchEnd watches)
     {
         if (HoldWatches is { } hold)
         {
@@ -285,10 +292,10 @@ internal sealed class FakeApiServer : IAsyncDisposable
             return;
         }
 
-        var watches = _watches;
         using var end = CancellationTokenSource.CreateLinkedTokenSource(watches.Token, context.RequestAborted);
         end.CancelAfter(TimeSpan.FromSeconds(int.Parse(query["timeoutSeconds"]!, CultureInfo.InvariantCulture)));
         await context.Response.Body.FlushAsync();
+        Interlocked.Increment(ref _begunWatches);
         if (EndsWatchesAtOnce)
         {
             return;

@@ -60,39 +60,6 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Watch_WatchEnds_GoesOnFromWhereItStood()
-    {
-        await using var source = await StartAsync();
-        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
-
-        for (var i = 0; i < 3; i++)
-        {
-            await _api.EndWatchesAsync();
-            _api.Set("c", $"10.0.1.{i}");
-            await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", ""), ("c", $"10.0.1.{i}", "")));
-        }
-
-        Assert.Equal(1, _api.Lists);
-    }
-
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task Watch_VersionForgotten_ListsAgain(bool isToldByStatus)
-    {
-        _api.AnswersGone = isToldByStatus;
-        await using var source = await StartAsync();
-        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
-        _api.Nodes.Remove("b");
-        _api.Nodes.Compact();
-        await _api.EndWatchesAsync();
-
-        await source.UntilAsync(Of(("a", "10.0.0.1", "west")));
-
-        Assert.True(_api.Lists >= 2);
-    }
-
-    [Fact]
     public async Task List_NodesChangeBetweenItsParts_AreNotMissed()
     {
         AddMany(1200);
