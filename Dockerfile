@@ -42,14 +42,11 @@ RUN dotnet publish src/Peerd.Node --no-restore -c Release -r "$(cat /platform)" 
 FROM ${BASE}
 ARG VERSION=0.0.0
 ARG REVISION=unknown
-# URL of the sources that it is built from.
-ARG SOURCE
 LABEL org.opencontainers.image.title="peerd" \
       org.opencontainers.image.description="Peer mesh for container images" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="${SOURCE}"
+      org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /app/peerd /usr/local/bin/peerd
 # A new volume takes over the owner: 1654 is the user that .NET's bases have for programs.
 COPY --from=build --chown=1654:1654 /state/ /

@@ -133,6 +133,18 @@ breaking() {
   .tools/bin/buf breaking --against "$results/base"
 }
 
+# dotnet format finds usings that are out of order, in a project that has nothing else.
+order_of_usings_is_seen() {
+  local project=$results/usings
+  mkdir "$project"
+  cp .editorconfig "$project/"
+  printf '<Project Sdk="Microsoft.NET.Sdk"><PropertyGroup><TargetFramework>net10.0</TargetFramework></PropertyGroup></Project>\n' >"$project/Usings.csproj"
+  printf 'using System.Text;\nusing System.Globalization;\n' >"$project/Usings.cs"
+  dotnet restore "$project" -v quiet || return 1
+  ! dotnet format style "$project" --diagnostics IMPORTS --verify-no-changes --no-restore >"$project/found" 2>&1 \
+    && grep -q 'Usings.cs(1,1): error IMPORTS' "$project/found"
+}
+
 # image [arm64]: builds the image, tries it, and leaves its program in artifacts/image or artifacts/image-arm64.
 image() {
   rm -rf "artifacts/image${1:+-$1}"
@@ -159,6 +171,7 @@ passed=$((passed + 1))
 if [ "$part" = all ] || [ "$part" = checks ]; then
   # All other rules of style fail the build; to look for those again takes more than a minute.
   check 'white space' dotnet format whitespace Peerd.sln --verify-no-changes --no-restore
+  check 'usings out of order are found' order_of_usings_is_seen
   check 'order of usings' dotnet format style Peerd.sln --diagnostics IMPORTS --verify-no-changes --no-restore
   check 'buf lint' .tools/bin/buf lint
   check 'buf format' .tools/bin/buf format --diff --exit-code

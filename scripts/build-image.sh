@@ -111,7 +111,7 @@ sdk_base
 runtime_base
 
 revision=$(git rev-parse HEAD 2>/dev/null || printf none)
-readonly revision source=https://sources.example/peerd
+readonly revision
 
 say 'restoring packages'
 dotnet restore src/Peerd.Node --locked-mode -p:RuntimeIdentifier="$platform" --artifacts-path "$work/restore" -v quiet >&2
@@ -128,7 +128,7 @@ build build -q --isolation chroot --pull-never --file "$dockerfile" --platform "
   --volume /usr:/usr:ro --volume /etc:/etc:ro --volume "${NUGET_PACKAGES:-$HOME/.nuget/packages}:/root/.nuget/packages" \
   --env DOTNET_CLI_TELEMETRY_OPTOUT=1 --env DOTNET_NOLOGO=1 --env DOTNET_GENERATE_ASPNET_CERTIFICATE=false --env HOME=/root \
   --build-arg SDK=localhost/sdk:test --build-arg BASE=localhost/runtime-deps:test \
-  --build-arg VERSION=1.2.3 --build-arg REVISION="$revision" --build-arg SOURCE="$source" \
+  --build-arg VERSION=1.2.3 --build-arg REVISION="$revision" \
   --tag "$name" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; die 'the Dockerfile does not build'; }
 
 say 'looking into the image'
@@ -136,7 +136,7 @@ new=$(build from --pull-never --arch "$architecture" "$name")
 root=$(build mount "$new")
 [ "$(build inspect --type image --format '{{ .OCIv1.OS }}/{{ .OCIv1.Architecture }}' "$name")" = "linux/$architecture" ] || die "the image is not for linux/$architecture"
 readelf --file-header "$root/usr/local/bin/peerd" | grep -q "Machine:.*$machine" || die "the program in the image is not for $architecture"
-for label in title=peerd 'description=Peer mesh for container images' licenses=MIT version=1.2.3 "revision=$revision" "source=$source"; do
+for label in title=peerd 'description=Peer mesh for container images' licenses=MIT version=1.2.3 "revision=$revision"; do
   found=$(build inspect --type image --format "{{ index .OCIv1.Config.Labels \"org.opencontainers.image.${label%%=*}\" }}" "$name")
   [ "$found" = "${label#*=}" ] || die "the label ${label%%=*} of the image is '$found' and not '${label#*=}'"
 done

@@ -25,18 +25,29 @@
       target_label: node
 {{- end }}
 
-{{/* What the ConfigMap holds, as JSON. */}}
+{{/* What the ConfigMap holds, as JSON: nothing when it is switched off, which Azure Monitor takes as if there was no ConfigMap. */}}
 {{- define "peerd.aksScrapeConfig" -}}
-{{- dict "prometheus-config" (printf "scrape_configs:%s\n" (include "peerd.aksScrapeJob" . | nindent 2)) | toJson }}
+{{- $data := dict }}
+{{- if .Values.peerd.metrics.prometheus.aksAutoDiscovery }}
+  {{- $_ := set $data "prometheus-config" (printf "scrape_configs:%s\n" (include "peerd.aksScrapeJob" . | nindent 2)) }}
+{{- end }}
+{{- toJson $data }}
 {{- end }}
 
-{{/* "true" when there is such a ConfigMap and this release did not make it, or others have changed it. */}}
-{{- define "peerd.aksScrapeConfigIsTaken" -}}
+{{/*
+How the ConfigMap of the cluster stands: "made" when there is none that should be, or it is as this release made it; "changed"
+when this release made it, and others have changed it; "taken" when it is of others; else empty.
+*/}}
+{{- define "peerd.aksScrapeConfigState" -}}
 {{- $there := lookup "v1" "ConfigMap" "kube-system" "ama-metrics-prometheus-config" }}
 {{- if $there }}
   {{- $marks := $there.metadata.annotations | default dict }}
   {{- $isOurs := and (eq (get $marks "meta.helm.sh/release-name") .Release.Name) (eq (get $marks "meta.helm.sh/release-namespace") .Release.Namespace) }}
   {{- $isAsMade := eq (get $marks "peerd/scrape-config-sha256") ($there.data | default dict | toJson | sha256sum) }}
-  {{- if not (and $isOurs $isAsMade) }}true{{ end }}
+  {{- /* Whoever replaces it whole takes all annotations away, but Helm knows it as part of this release and would delete it. */}}
+  {{- $last := get (lookup "v1" "ConfigMap" .Release.Namespace "peerd" | default dict) "metadata" | default dict }}
+  {{- $isHeld := and (hasKey ($last.annotations | default dict) "peerd/scrape-config") (not (hasKey $marks "meta.helm.sh/release-name")) }}
+  {{- if and $isOurs $isAsMade }}made{{ else if or $isOurs $isHeld }}changed{{ else }}taken{{ end }}
+{{- else if .Values.peerd.metrics.prometheus.aksAutoDiscovery }}made
 {{- end }}
 {{- end }}

@@ -17,21 +17,16 @@ internal static class CommonOptions
     /// <summary><c>--json</c>.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON object, for programs." };
 
-    /// <summary>The address of the node to ask.</summary>
-    public static Option<Uri> NodeAddress(string name = "--address", string description = "The mesh listener of the node to ask.") =>
-        HttpAddress(name, description, "http://127.0.0.1:30001");
-
     /// <summary>An option that takes the address of a server.</summary>
-    public static Option<Uri> HttpAddress(string name, string description, string byDefault) => new(name)
+    public static Option<Uri?> HttpAddress(string name, string description) => new(name)
     {
         Description = description,
         HelpName = "URL",
-        DefaultValueFactory = _ => new Uri(byDefault),
         CustomParser = ParseHttpAddress(name),
     };
 
     /// <summary>Reads the address of a server.</summary>
-    public static Func<ArgumentResult, Uri?> ParseHttpAddress(string name) => result =>
+    private static Func<ArgumentResult, Uri?> ParseHttpAddress(string name) => result =>
     {
         var text = result.Tokens[0].Value;
         if (Uri.TryCreate(text, UriKind.Absolute, out var address)

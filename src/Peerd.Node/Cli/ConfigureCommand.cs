@@ -28,7 +28,7 @@ internal static class ConfigureCommand
         var prune = new Option<bool>("--prune") { Description = "Take out what this command has written for other registries than these (not _default)." };
         var folder = CommonOptions.CertsFolder();
         var config = CommonOptions.Config();
-        var mirror = new Option<Uri?>("--mirror") { Description = "The facade of this node. Default: as the node's settings say.", HelpName = "URL", CustomParser = CommonOptions.ParseHttpAddress("--mirror") };
+        var mirror = CommonOptions.HttpAddress("--mirror", "The facade of this node. Default: as the node's settings say.");
         var registries = new Option<string[]>("--registry") { Description = "A registry to be read through the facade; may be repeated. Default: those of the node's settings.", HelpName = "[http://]host[:port]" };
         var all = new Option<bool>("--default") { Description = "All other registries, too (_default). The node answers 404 for those that it does not know." };
         var force = new Option<bool>("--force") { Description = "Put the facade into a _default that is somebody else's." };

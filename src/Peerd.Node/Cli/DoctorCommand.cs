@@ -9,7 +9,7 @@ internal static class DoctorCommand
     public static Command Create()
     {
         var overlaybdFile = CommonOptions.OverlaybdFile("--overlaybd-file");
-        var facade = CommonOptions.HttpAddress("--facade", "The facade of this node.", "http://127.0.0.1:30000");
+        var facade = CommonOptions.HttpAddress("--facade", "The facade of this node; unless it is given, that of the settings.");
         var access = new NodeAccessOptions("--node", "The mesh listener of this node; unless it is given, that of the settings, by https where the mesh has certificates.");
         var certs = CommonOptions.CertsFolder();
         var containerd = new Option<string>("--containerd") { Description = "containerd's program.", HelpName = "file", DefaultValueFactory = _ => "containerd" };
@@ -20,7 +20,7 @@ internal static class DoctorCommand
         var command = new Command("doctor", "Check how the clients on this machine are set up, and the mesh, and say what to do.") { facade, access.Address, access.Config, containerd, containerdFile, certs, overlaybdFile, only, json };
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            if (await access.ReadAsync(parsed) is not { } node)
+            if (await access.ReadFacadeAsync(parsed, facade) is not { } facadeAddress || await access.ReadAsync(parsed) is not { } node)
             {
                 return ExitCode.BadArguments;
             }
@@ -29,8 +29,8 @@ internal static class DoctorCommand
                 [
                     .. new (string Name, DoctorCheck Check)[]
                     {
-                        ("containerd", new ContainerdCheck(parsed.GetRequiredValue(containerd), parsed.GetRequiredValue(containerdFile), parsed.GetRequiredValue(certs), parsed.GetRequiredValue(facade)).RunAsync),
-                        ("overlaybd", new OverlaybdCheck(parsed.GetRequiredValue(overlaybdFile), parsed.GetRequiredValue(facade)).RunAsync),
+                        ("containerd", new ContainerdCheck(parsed.GetRequiredValue(containerd), parsed.GetRequiredValue(containerdFile), parsed.GetRequiredValue(certs), facadeAddress).RunAsync),
+                        ("overlaybd", new OverlaybdCheck(parsed.GetRequiredValue(overlaybdFile), facadeAddress).RunAsync),
                         ("mesh", new MeshCheck(node, TimeProvider.System).RunAsync),
                     }.Where(check => parsed.GetValue(only) is not { Length: > 0 } names || names.Contains(check.Name)).Select(check => check.Check),
                 ],

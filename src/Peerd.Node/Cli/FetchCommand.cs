@@ -27,7 +27,7 @@ internal static class FetchCommand
             Description = "Where to write: an OCI image layout folder, of a blob URL a file. Without it the bytes are only verified.",
             HelpName = "path",
         };
-        var facade = CommonOptions.HttpAddress("--facade", "The facade of the node to pull through.", "http://127.0.0.1:30000");
+        var facade = CommonOptions.HttpAddress("--facade", "The facade of the node to pull through; unless it is given, that of the settings.");
         var access = new NodeAccessOptions("--node", "The mesh listener of that node, to be given with --facade; it is asked where the bytes came from.");
         var platform = new Option<Platform>("--platform")
         {
@@ -47,8 +47,13 @@ internal static class FetchCommand
         var command = new Command("fetch", "Pull one image or blob through a node, verify it, and tell where its bytes came from.") { target, output, facade, access.Address, access.Config, platform, json };
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            // The default is this machine's node, whose numbers say nothing about another one's facade.
-            var isAsked = parsed.GetResult(facade) is not { Implicit: false } || parsed.GetResult(access.Address) is { Implicit: false };
+            if (await access.ReadFacadeAsync(parsed, facade) is not { } facadeAddress)
+            {
+                return ExitCode.BadArguments;
+            }
+
+            // The settings are those of this machine's node, whose numbers say nothing about another one's facade.
+            var isAsked = parsed.GetValue(facade) is null || parsed.GetValue(access.Address) is not null;
             var node = isAsked ? await access.ReadAsync(parsed) : null;
             return isAsked && node is null
                 ? ExitCode.BadArguments
@@ -56,7 +61,7 @@ internal static class FetchCommand
                     new FetchOptions(
                         parsed.GetRequiredValue(target),
                         parsed.GetValue(output) is { } path ? Path.GetFullPath(path) : null,
-                        parsed.GetRequiredValue(facade),
+                        facadeAddress,
                         node,
                         parsed.GetValue(platform) ?? Platform.Local),
                     parsed.GetValue(json),

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Options;
+using Peerd.Node.Hosting;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Mesh.Tls;
@@ -22,12 +23,12 @@ internal sealed record NodeAccess(Uri Address, MeshTls Tls)
         MeshChannel.Open(authority, Tls, node, () => new SocketsHttpHandler { UseProxy = false, UseCookies = false });
 }
 
-/// <summary>The options of a command that asks a node.</summary>
+/// <summary>The options of a command that asks a node, and what the settings of this machine's node say where they are not given.</summary>
 /// <param name="name">Name of the option for its address.</param>
 /// <param name="description">What that address is.</param>
 internal sealed class NodeAccessOptions(string name = "--address", string description = "The mesh listener of the node to ask; unless it is given, that of the settings, by https where the mesh has certificates.")
 {
-    public Option<Uri> Address { get; } = CommonOptions.NodeAddress(name, description);
+    public Option<Uri?> Address { get; } = CommonOptions.HttpAddress(name, description);
 
     public Option<FileInfo?> Config { get; } = CommonOptions.Config();
 
@@ -36,22 +37,29 @@ internal sealed class NodeAccessOptions(string name = "--address", string descri
     /// address is given, for where the node of this machine listens.
     /// </summary>
     /// <returns>Null when there is no way, which was said in one line.</returns>
-    public async Task<NodeAccess?> ReadAsync(ParseResult parsed)
+    public Task<NodeAccess?> ReadAsync(ParseResult parsed) => ReadAsync(parsed, settings =>
+    {
+        var tls = ReadTls(settings);
+        var address = parsed.GetValue(Address)
+            ?? new UriBuilder(ReadListener(settings, $"{MeshOptions.Section}:{nameof(MeshOptions.Listen)}", new MeshOptions().Listen, Address)) { Scheme = tls.IsOn ? Uri.UriSchemeHttps : Uri.UriSchemeHttp }.Uri;
+
+        return address.Scheme == Uri.UriSchemeHttp || tls.IsOn
+            ? new NodeAccess(address, address.Scheme == Uri.UriSchemeHttp ? MeshTls.Off : tls)
+            : throw Fault($"{name} is '{address.GetLeftPart(UriPartial.Authority)}'; for https set Peerd:Mesh:Tls in the file of --config, or as environment variables");
+    });
+
+    /// <summary>The facade that is given; else that of the node of this machine, read as in <see cref="ReadAsync(ParseResult)"/>.</summary>
+    /// <returns>Null when there is no way, which was said in one line.</returns>
+    public async Task<Uri?> ReadFacadeAsync(ParseResult parsed, Option<Uri?> facade) =>
+        parsed.GetValue(facade) ?? await ReadAsync(parsed, settings => ReadListener(settings, "Peerd:Facade:Listen", new ListenerOptions().Facade, facade));
+
+    private async Task<T?> ReadAsync<T>(ParseResult parsed, Func<IConfiguration, T> read)
+        where T : class
     {
         string fault;
         try
         {
-            var settings = Read(parsed.GetValue(Config));
-            var tls = ReadTls(settings);
-            var isGiven = parsed.GetResult(Address) is { Implicit: false };
-            var address = isGiven ? parsed.GetRequiredValue(Address) : new UriBuilder(ReadListener(settings)) { Scheme = tls.IsOn ? Uri.UriSchemeHttps : Uri.UriSchemeHttp }.Uri;
-
-            if (address.Scheme == Uri.UriSchemeHttp || tls.IsOn)
-            {
-                return new NodeAccess(address, address.Scheme == Uri.UriSchemeHttp ? MeshTls.Off : tls);
-            }
-
-            fault = $"{name} is '{address.GetLeftPart(UriPartial.Authority)}'; for https set Peerd:Mesh:Tls in the file of --config, or as environment variables";
+            return read(Read(parsed.GetValue(Config)));
         }
         catch (OptionsValidationException e)
         {
@@ -77,14 +85,15 @@ internal sealed class NodeAccessOptions(string name = "--address", string descri
         return builder.AddEnvironmentVariables().Build();
     }
 
-    private static Uri ReadListener(IConfiguration settings)
+    private static Uri ReadListener(IConfiguration settings, string key, string byDefault, Option<Uri?> instead)
     {
-        const string Key = $"{MeshOptions.Section}:{nameof(MeshOptions.Listen)}";
-        var listen = settings[Key] ?? new MeshOptions().Listen;
-        return ListenAddress.TryParse(listen, out var address)
-            ? new Uri($"http://{ListenAddress.FromThisMachine(address)}")
-            : throw new InvalidDataException($"{Key} is '{listen}'; allowed: {ListenAddress.Allowed}");
+        var listen = settings[key] ?? byDefault;
+        return !ListenAddress.TryParse(listen, out var address) ? throw new InvalidDataException($"{key} is '{listen}'; allowed: {ListenAddress.Allowed}")
+            : address.Port == 0 ? throw Fault($"{key} is '{listen}', which names no port: give {instead.Name}")
+            : new Uri($"http://{ListenAddress.FromThisMachine(address)}");
     }
+
+    private static OptionsValidationException Fault(string text) => new(MeshOptions.Section, typeof(MeshOptions), [text]);
 
     private static MeshTls ReadTls(IConfiguration settings)
     {

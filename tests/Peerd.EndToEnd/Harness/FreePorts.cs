@@ -1,10 +1,9 @@
-using System.Net;
 using System.Net.Sockets;
 
 namespace Peerd.EndToEnd.Harness;
 
 /// <summary>
-/// Hands out TCP ports of loopback that nobody listens on. They lie below the range from which the kernel takes
+/// Hands out TCP ports that nobody listens on at any address of this machine. They lie below the range from which the kernel takes
 /// ports of outgoing connections, so a port stays free between handing it out and its use, and none is handed
 /// out twice in this process.
 /// </summary>
@@ -39,7 +38,7 @@ internal static class FreePorts
 
     private static bool IsFree(int port)
     {
-        using var listener = new TcpListener(IPAddress.Loopback, port);
+        using var listener = TcpListener.Create(port);
         try
         {
             listener.Start();

@@ -2,7 +2,7 @@ using k8s.Models;
 
 namespace Peerd.Tests.Chart;
 
-/// <summary>The cluster's one ConfigMap of scrape jobs is made when there is none, replaced when it is as we made it, and else left alone.</summary>
+/// <summary>The cluster's one ConfigMap of scrape jobs is made when there is none and replaced when it is as we made it; what others have put into ours stays, and theirs is left alone.</summary>
 [Collection(nameof(OneAfterTheOther))]
 public sealed class AksScrapeConfigTests
 {
@@ -10,39 +10,99 @@ public sealed class AksScrapeConfigTests
 
     private const string On = "peerd.metrics.prometheus.aksAutoDiscovery=true";
 
+    private const string Off = "peerd.metrics.prometheus.aksAutoDiscovery=false";
+
     [Theory]
     [InlineData("peerd", "peerd-ns", true)]
     [InlineData("peerd", "other", false)]
     [InlineData("other", "peerd-ns", false)]
     [InlineData("", "", false)]
-    public async Task Template_OneIsThere_IsReplacedIfItIsOurs(string release, string ns, bool expected)
+    public async Task Template_OneIsThere_IsRenderedIfItIsOurs(string release, string ns, bool expected)
     {
         await using var cluster = await FakeCluster.StartAsync();
         cluster.AddConfigMap(await MadeAsync(), release, ns);
 
-        Assert.Equal(expected, await MakesAsync(cluster));
+        Assert.Equal(expected, (await RenderedAsync(cluster, On)).Any());
+        Assert.Equal(expected, (await RenderedAsync(cluster, Off)).Any());
     }
 
     [Fact]
-    public async Task Template_NoneIsThere_MakesOne()
+    public async Task Template_NoneIsThere_MakesOneIfItIsSwitchedOn()
     {
         await using var cluster = await FakeCluster.StartAsync();
 
-        Assert.True(await MakesAsync(cluster));
+        Assert.Single(await RenderedAsync(cluster, On));
+        Assert.Empty(await RenderedAsync(cluster, Off));
     }
 
-    // Ours, and since then with jobs of others in it.
+    // Ours, and since then with jobs of others in it: those stay, and the hash goes on telling that they are not ours.
     [Theory]
-    [InlineData("prometheus-config", "scrape_configs: [{job_name: mine}]\n")]
-    [InlineData("debug-mode", "true")]
-    public async Task Template_OursWasChangedByOthers_LeavesItAlone(string key, string value)
+    [InlineData("prometheus-config", "scrape_configs: [{job_name: mine}]\n", On)]
+    [InlineData("debug-mode", "true", On)]
+    [InlineData("debug-mode", "true", Off)]
+    public async Task Template_OursWasChangedByOthers_IsKeptAsItIs(string key, string value, string set)
     {
         await using var cluster = await FakeCluster.StartAsync();
         var changed = await MadeAsync();
         changed.Data[key] = value;
         cluster.AddConfigMap(changed, "peerd", "peerd-ns");
 
-        Assert.False(await MakesAsync(cluster));
+        var rendered = Assert.Single(await RenderedAsync(cluster, set));
+
+        Assert.Equal(changed.Data, rendered.Data);
+        Assert.Equal(changed.Metadata.Annotations, rendered.Metadata.Annotations);
+    }
+
+    // Of a chart that wrote neither: Helm would delete what is not rendered, for nothing there says that it is kept.
+    [Theory]
+    [InlineData(On)]
+    [InlineData(Off)]
+    public async Task Template_OursWithoutHashAndPolicy_IsKeptAsItIs(string set)
+    {
+        await using var cluster = await FakeCluster.StartAsync();
+        var former = await MadeAsync();
+        former.Metadata.Annotations.Clear();
+        cluster.AddConfigMap(former, "peerd", "peerd-ns");
+
+        var rendered = Assert.Single(await RenderedAsync(cluster, set));
+
+        Assert.Equal(former.Data, rendered.Data);
+        Assert.Equal([KeyValuePair.Create("helm.sh/resource-policy", "keep")], rendered.Metadata.Annotations);
+    }
+
+    // kubectl replace takes all annotations away; that the last render had it is written in the release's own ConfigMap.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Template_OursWasReplacedWhole_IsKeptIfTheReleaseHasIt(bool hasIt)
+    {
+        await using var cluster = await FakeCluster.StartAsync();
+        var last = await Manifests.OfAsync("--set", hasIt ? On : Off);
+        cluster.AddConfigMap(last.Get<V1ConfigMap>("peerd"), "peerd", "peerd-ns");
+        var replaced = await MadeAsync();
+        replaced.Metadata.Annotations.Clear();
+        replaced.Data["prometheus-config"] = "scrape_configs: [{job_name: mine}]\n";
+        cluster.AddConfigMap(replaced, release: "", ns: "");
+
+        var rendered = await RenderedAsync(cluster, On);
+
+        Assert.Equal(hasIt, rendered.Any());
+        Assert.All(rendered, map => Assert.Equal((replaced.Data["prometheus-config"], "keep"), (map.Data["prometheus-config"], map.Metadata.Annotations["helm.sh/resource-policy"])));
+    }
+
+    // Helm cannot roll back to a revision with an object that the newest one left out and that is there.
+    [Fact]
+    public async Task Template_OursAndSwitchedOff_IsEmptied()
+    {
+        await using var cluster = await FakeCluster.StartAsync();
+        cluster.AddConfigMap(await MadeAsync(), "peerd", "peerd-ns");
+
+        var off = Assert.Single(await RenderedAsync(cluster, Off));
+        Assert.Empty(off.Data);
+
+        // And it is as we made it when it is switched on again.
+        cluster.AddConfigMap(off, "peerd", "peerd-ns");
+        Assert.Equal((await MadeAsync()).Data, Assert.Single(await RenderedAsync(cluster, On)).Data);
     }
 
     // An older chart, or other values: what is there is not what is made now, but nobody else has changed it.
@@ -52,7 +112,9 @@ public sealed class AksScrapeConfigTests
         await using var cluster = await FakeCluster.StartAsync();
         cluster.AddConfigMap(await MadeAsync("peerd.ports.metrics=31004"), "peerd", "peerd-ns");
 
-        Assert.True(await MakesAsync(cluster));
+        var (rendered, made) = (Assert.Single(await RenderedAsync(cluster, On)), await MadeAsync());
+        Assert.Equal(made.Data, rendered.Data);
+        Assert.Equal(made.Metadata.Annotations, rendered.Metadata.Annotations);
     }
 
     // What is left out of an upgrade, and all that an uninstall deletes, Helm deletes with what others have put in.
@@ -78,12 +140,13 @@ public sealed class AksScrapeConfigTests
 
     private static async Task<V1ConfigMap> MadeAsync(string set = On) => (await Manifests.OfAsync("--set", $"{On},{set}")).Get<V1ConfigMap>(Name);
 
-    private static async Task<bool> MakesAsync(FakeCluster cluster)
+    /// <summary>The ConfigMap that an upgrade would leave in this cluster as part of the release, if there is one.</summary>
+    private static async Task<IReadOnlyList<V1ConfigMap>> RenderedAsync(FakeCluster cluster, string set)
     {
-        var text = await ChartTool.TemplateAsync("--set", On, "--dry-run=server", "--disable-openapi-validation", "--kubeconfig", cluster.Kubeconfig);
+        var manifests = await Manifests.OfAsync("--set", set, "--is-upgrade", "--dry-run=server", "--disable-openapi-validation", "--kubeconfig", cluster.Kubeconfig);
 
         Assert.Contains(cluster.Requests, request => request.EndsWith($"/namespaces/kube-system/configmaps/{Name}", StringComparison.Ordinal));
-        Assert.Contains("prometheus.io/scrape: \"true\"", text, StringComparison.Ordinal);
-        return text.Contains($"name: {Name}\n", StringComparison.Ordinal);
+        Assert.Equal(set == On, manifests.Node.Spec.Template.Metadata.Annotations.ContainsKey("prometheus.io/scrape"));
+        return [.. manifests.All.OfType<V1ConfigMap>().Where(map => map.Metadata.Name == Name)];
     }
 }

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Microsoft.Extensions.Configuration;
 
 namespace Peerd.Tests.Chart;
@@ -54,7 +55,20 @@ public sealed class ChartSettingsTests
         Assert.Equal("/etc/peerd-credentials/config.json", manifests.Settings["Peerd:Origin:CredentialsFile"]);
     }
 
-    // kubectl exec gives a command the variables of the container, and nothing else.
+    [Theory]
+    [InlineData("[::]")]
+    [InlineData("0.0.0.0")]
+    public async Task Settings_Listen_IsWhereMeshAndMetricsListen(string listen)
+    {
+        var manifests = await Manifests.OfAsync("--set-string", $"peerd.listen={listen}");
+
+        Assert.Equal(
+            ($"{listen}:30001", $"{listen}:30004", "127.0.0.1:30000"),
+            (manifests.Settings["Peerd:Mesh:Listen"], manifests.Settings["Peerd:Metrics:Listen"], manifests.Settings["Peerd:Facade:Listen"]));
+        Assert.Contains(manifests.Server.Env, variable => variable.Name == "Peerd__Mesh__Listen" && variable.Value == $"{listen}:30001");
+    }
+
+    // kubectl exec gives a command the variables of the container; elsewhere it has the file of --config.
     [Theory]
     [InlineData("none", false)]
     [InlineData("generated", true)]
@@ -65,7 +79,7 @@ public sealed class ChartSettingsTests
 
         Assert.Equal("[::]:31001", variables["Peerd__Mesh__Listen"]);
         Assert.Equal(hasCertificates, variables.ContainsKey("Peerd__Mesh__Tls__Certificate"));
-        Assert.DoesNotContain("\"Mesh\"", manifests.SettingsJson, StringComparison.Ordinal);
+        Assert.Equal("[::]:31001", JsonNode.Parse(manifests.SettingsJson)!["Peerd"]!["Mesh"]!["Listen"]!.GetValue<string>());
     }
 
     // Settings are read at the start only, so pods must be replaced.

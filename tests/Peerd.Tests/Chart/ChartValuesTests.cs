@@ -79,6 +79,7 @@ public sealed class ChartValuesTests
     [InlineData("peerd.image.pullPolicy=Sometimes", "pullPolicy")]
     [InlineData("peerd.hosts[0]=https://ghcr.io/team", "hosts/0")]
     [InlineData("peerd.hosts=ghcr.io", "hosts")]
+    [InlineData("peerd.listen=10.0.0.1", "listen")]
     [InlineData("peerd.ports.facade=0", "facade")]
     [InlineData("peerd.ports.mesh=70000", "mesh")]
     [InlineData("peerd.cache.capacity=lots", "capacity")]
@@ -108,6 +109,18 @@ public sealed class ChartValuesTests
     [InlineData("peerd.settings.Cache.Directory=/cache", "Directory")]
     [InlineData("peerd.settings.Origin.Registries[0].Nam=ghcr.io", "Nam")]
     public async Task Template_WrongValue_IsRefused(string set, string expected) => await AssertRefusedAsync(set, expected);
+
+    [Theory]
+    [InlineData("peerd.tolerations[0].operator=,peerd.tolerations[0].effect=")]
+    [InlineData("peerd.tolerations[0].operator=Gt")]
+    [InlineData("peerd.tolerations[0].operator=Lt")]
+    [InlineData("peerd.resources.requests.cpu=+500m,peerd.resources.requests.memory=+.5Gi")]
+    public async Task Template_UnusualValueOfKubernetes_IsTaken(string set)
+    {
+        var run = await ChartTool.HelmAsync("template", ChartTool.Chart, "--set", set);
+
+        Assert.Equal((0, ""), (run.ExitCode, run.Error));
+    }
 
     private static async Task AssertRefusedAsync(string set, string expected)
     {

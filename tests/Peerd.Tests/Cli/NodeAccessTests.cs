@@ -56,6 +56,30 @@ public sealed class NodeAccessTests
         Assert.Equal("peerd: the settings of the node cannot be read: Peerd:Mesh:Listen is '127.0.0.1'; allowed: an IP address and a port, such as 127.0.0.1:30000 or [::1]:30000\n", run.Error);
     }
 
+    [Theory]
+    [InlineData("Mesh", "status", "--address")]
+    [InlineData("Mesh", "doctor --check overlaybd", "--node")]
+    [InlineData("Facade", "doctor --check overlaybd", "--facade")]
+    [InlineData("Facade", "fetch reg.test/team/app:v1", "--facade")]
+    public async Task AnyQuery_SettingsWithAnyPort_AsksForAnAddress(string section, string verb, string option)
+    {
+        var run = await WithSettingsAsync(new JsonObject { [section] = new JsonObject { ["Listen"] = "127.0.0.1:0" } }, verb);
+
+        Assert.Equal((2, ""), (run.ExitCode, run.Output));
+        Assert.Equal($"peerd: Peerd:{section}:Listen is '127.0.0.1:0', which names no port: give {option}\n", run.Error);
+    }
+
+    // Nobody listens there.
+    [Fact]
+    public async Task Fetch_WithoutAFacade_ReadsThroughThatOfTheSettings()
+    {
+        var nowhere = new JsonObject { ["Listen"] = "0.0.0.0:1" };
+        var run = await WithSettingsAsync(new JsonObject { ["Facade"] = nowhere, ["Mesh"] = nowhere.DeepClone() }, "fetch reg.test/team/app:v1");
+
+        Assert.Equal(1, run.ExitCode);
+        Assert.StartsWith("Fetching reg.test/team/app:v1 through http://127.0.0.1:1\n", run.Output, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task AnyQuery_HttpsWithoutACertificate_SaysWhatIsMissing()
     {
@@ -99,12 +123,15 @@ public sealed class NodeAccessTests
         Assert.StartsWith("peerd: Peerd:Mesh:Tls:Certificate is '/does/not/exist/tls.crt', which cannot be used", run.Error, StringComparison.Ordinal);
     }
 
-    private static async Task<CommandRun> WithListenAsync(string listen, string verb)
+    private static Task<CommandRun> WithListenAsync(string listen, string verb) =>
+        WithSettingsAsync(new JsonObject { ["Mesh"] = new JsonObject { ["Listen"] = listen } }, verb);
+
+    private static async Task<CommandRun> WithSettingsAsync(JsonObject settings, string verb)
     {
         var file = Path.GetTempFileName();
         try
         {
-            await File.WriteAllTextAsync(file, new JsonObject { ["Peerd"] = new JsonObject { ["Mesh"] = new JsonObject { ["Listen"] = listen } } }.ToJsonString());
+            await File.WriteAllTextAsync(file, new JsonObject { ["Peerd"] = settings }.ToJsonString());
             return await CommandRun.OfAsync([.. verb.Split(' '), "--config", file]);
         }
         finally

@@ -23,6 +23,19 @@ public sealed class PeerdCommandTests
         Assert.Contains(expected, run.Output, StringComparison.Ordinal);
     }
 
+    // Where the settings say is no address that help could name.
+    [Theory]
+    [InlineData("status")]
+    [InlineData("doctor")]
+    [InlineData("fetch")]
+    public async Task InvokeAsync_Help_NamesNoAddress(string verb)
+    {
+        var run = await CommandRun.OfAsync(verb, "--help");
+
+        Assert.Equal(0, run.ExitCode);
+        Assert.DoesNotContain("127.0.0.1", run.Output, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("bogus", "'bogus'")]
     [InlineData("--bogus", "'--bogus'")]

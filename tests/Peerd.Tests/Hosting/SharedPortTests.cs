@@ -38,6 +38,30 @@ public sealed class SharedPortTests
         Assert.Equal((0, Connections), (Accepted(third), Accepted(fourth)));
     }
 
+    // As the chart has it. A socket of 0.0.0.0 beside it is preferred for IPv4 by the kernel, whichever is the newest.
+    [Fact]
+    public async Task Listen_TwoSocketsAtEveryAddress_TheNewestGetsAllConnectionsOfBothFamilies()
+    {
+        using var first = SharedPort.Bind(new IPEndPoint(IPAddress.IPv6Any, 0));
+        var everywhere = (IPEndPoint)first.LocalEndPoint!;
+        IPEndPoint[] families = [new(IPAddress.Loopback, everywhere.Port), new(IPAddress.IPv6Loopback, everywhere.Port)];
+        first.Listen(2 * Connections);
+        SharedPort.PreferTheNewest(first);
+        foreach (var endPoint in families)
+        {
+            await ConnectAsync(endPoint);
+            Assert.Equal(Connections, Accepted(first));
+        }
+
+        using var second = SharedPort.Bind(everywhere);
+        second.Listen(2 * Connections);
+        foreach (var endPoint in families)
+        {
+            await ConnectAsync(endPoint);
+            Assert.Equal((0, Connections), (Accepted(first), Accepted(second)));
+        }
+    }
+
     [Fact]
     public void Bind_SocketOfAProgramThatDoesNotShare_IsRefused()
     {

@@ -77,7 +77,7 @@ public sealed partial class DockerfileTests
     private static partial Regex PlatformCommand();
 
     /// <summary>
-    /// How <c>az acr build</c> looks for the bases of an image before it builds: line by line, without options
+    /// A copy of the rules by which <c>az acr build</c> looks for the bases of an image before it builds: line by line, without options
     /// (https://github.com/Azure/acr-builder, scan/dependencies.go; https://github.com/Azure/acr/issues/697).
     /// </summary>
     private static partial class AcrBuilder

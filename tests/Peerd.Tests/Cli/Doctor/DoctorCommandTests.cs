@@ -47,6 +47,18 @@ public sealed class DoctorCommandTests : IDisposable
     }
 
     [Fact]
+    public async Task Doctor_WithoutAFacade_TakesThatOfTheSettings()
+    {
+        await WriteAsync($"http://localhost:{Port}/blobs");
+        var config = Path.Combine(_folder.FullName, "settings.json");
+        await File.WriteAllTextAsync(config, $"{{\"Peerd\": {{\"Facade\": {{\"Listen\": \"127.0.0.1:{Port}\"}}}}}}");
+
+        var run = await CommandRun.OfAsync("doctor", "--check", "overlaybd", "--overlaybd-file", Settings, "--config", config);
+
+        Assert.Contains($"ok       overlaybd: p2p is on and leads to the facade at http://localhost:{Port}/blobs, which can be reached", run.Lines);
+    }
+
+    [Fact]
     public async Task Doctor_FacadeIsDown_IsAnError()
     {
         await WriteAsync($"http://127.0.0.1:{Port}/blobs");
