@@ -419,6 +419,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>Decides what can be decided now and returns what is to be pushed to whom since the last call.</summary>
     public IEnumerable<(string Node, LookupResponse Push)> TakePushes(TimeSpan now)
     {
+        if (_table is { } known)
+        {
+            _trial.Look(_everybody, known, isOriginPaused: now < _pausedUntil, now);
+        }
+
         if (now >= _herdComesUntil && now >= _unsettledUntil && now >= _pausedUntil)
         {
             Deal(Yields(now) ? _askers.FindAll(asker => now - asker.Asker!.StarvingSince >= policy.HandOver) : _askers, now);
@@ -566,7 +571,6 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 askers = wanting;
             }
 
-            _trial.Look(_everybody, table, now);
             var isAlone = askers.Count == 1 && _askers.TrueForAll(asker => asker == askers[0] || asker.WantsNothing) && now >= _askedElsewhereUntil;
             _dealer.Deal(askers, _everybody, table, isAlone, now, (reader, segments) => Grant(reader, segments, now));
             if (!isAlone && _dealer.ChooseRichest(askers, table) is { } richest)
@@ -707,9 +711,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private void ReportedSlow(Participant holder, Participant complainer, TimeSpan now)
     {
         var areFew = policy.AreFew(_askers);
-        if (!areFew && !_trial.BringsLess(holder, _everybody))
+        if (!areFew && !(_trial.BringsLess(holder, _everybody, _table!) ?? complainer.Grants.Count == 0))
         {
-            // It is the link of the complainer, which what it reads from the origin may have taken.
+            // It is the link of the complainer: what it reads from the origin may have taken that.
             return;
         }
 
@@ -754,6 +758,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         participant.LastBan = participant.LastBan == TimeSpan.Zero ? policy.FirstBan : Doubled(participant.LastBan, 1, policy.LongestBan);
         participant.BannedUntil = now + participant.LastBan;
         participant.Complainers.Clear();
+        participant.Service.Forget();
         _table?.SetBanned(participant, isBanned: true);
     }
 

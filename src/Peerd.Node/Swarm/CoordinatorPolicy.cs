@@ -40,9 +40,10 @@ internal sealed record CoordinatorPolicy
     public int ForemostReaders { get; init; } = 3;
 
     /// <summary>
-    /// So few ask that what one of them says of a holder is all there is, and no more read than <see cref="ForemostReaders"/>.
+    /// So few want something that what one of them says of a holder is all there is, and no more read than <see cref="ForemostReaders"/>.
     /// </summary>
-    public bool AreFew(IEnumerable<Participant> participants) => participants.Count(static participant => participant.Asker is not null) <= ForemostReaders;
+    public bool AreFew(IEnumerable<Participant> participants) =>
+        participants.Count(static participant => participant is { Asker: not null, WantsNothing: false }) <= ForemostReaders;
 
     /// <summary>How long it is looked at least at what a holder brings when nothing is left to be read.</summary>
     public TimeSpan ShortestTrial { get; init; } = TimeSpan.FromMilliseconds(200);
@@ -50,7 +51,7 @@ internal sealed record CoordinatorPolicy
     /// <summary>After so long it is looked at anew.</summary>
     public TimeSpan LongestTrial { get; init; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>What a holder brought while it served many counts half when this time of it has passed.</summary>
+    /// <summary>What a holder brought while it served many counts half when this time of it has passed, or when it was four times its <see cref="Credits"/>.</summary>
     public TimeSpan LongestService { get; init; } = TimeSpan.FromSeconds(8);
 
     /// <summary>A holder is slow when another, or the origin to one reader, brought so many times as much.</summary>

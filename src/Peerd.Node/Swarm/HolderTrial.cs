@@ -8,8 +8,14 @@ namespace Peerd.Node.Swarm;
 /// </summary>
 internal sealed class HolderTrial(CoordinatorPolicy policy)
 {
-    /// <summary>Fewer tell nothing of the origin, or of a holder.</summary>
+    /// <summary>Fewer tell nothing of the origin, or of a holder that another is compared with.</summary>
     private const int LeastSegments = 4;
+
+    /// <summary>Holders that another is compared with, at least; or all that there are.</summary>
+    private const int LeastOthers = 3;
+
+    /// <summary>What is on its way has arrived to this part, usually.</summary>
+    private const double HalfWay = 0.5;
 
     // When nobody looked for longer, it was not the sources that stood still.
     private static readonly TimeSpan LongestStep = TimeSpan.FromMilliseconds(500);
@@ -18,23 +24,21 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
     private TimeSpan _readingTime;
     private int _readers;
 
+    /// <summary>Whose service is known, the slowest first; null until somebody asks after this look.</summary>
+    private List<Participant>? _measured;
+
     /// <summary>Time passes: to be told whenever something may have changed.</summary>
-    public void Look(List<Participant> participants, SegmentTable table, TimeSpan now)
+    public void Look(List<Participant> participants, SegmentTable table, bool isOriginPaused, TimeSpan now)
     {
         var step = now - (_lastLook ?? now);
         var readers = participants.Count(static participant => participant.Grants.Count > 0);
-        var passed = step < LongestStep ? step : LongestStep;
-        _readingTime += Math.Max(readers, _readers) * passed;
-        (_readers, _lastLook) = (readers, now);
-        foreach (var holder in participants.Where(holder => holder.IsServing(table.ManyServed)))
+        if (!isOriginPaused)
         {
-            holder.Service.Passed(passed);
-            if (holder.Service.Busy > policy.LongestService)
-            {
-                holder.Service.Fade();
-            }
+            _readingTime += Math.Max(readers, _readers) * (step < LongestStep ? step : LongestStep);
         }
 
+        NoteService(participants, table, _lastLook is not null && step < LongestStep ? step : null);
+        (_readers, _lastLook) = (readers, now);
         if (!policy.AreFew(participants))
         {
             return;
@@ -52,7 +56,7 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
             {
                 (holder.TrialSince, holder.ServedBefore) = (now, holder.Served);
             }
-            else if (areSlow && now - since >= policy.ShortestTrial && (BringsLess(holder, participants) || IsSlow(holder, table, now)))
+            else if (areSlow && now - since >= policy.ShortestTrial && (BringsLess(holder, participants, table) == true || IsSlow(holder, table, now)))
             {
                 // Until it has served as many as others again.
                 (holder.IsFoundSlow, holder.Tokens) = (true, 1);
@@ -61,14 +65,51 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
     }
 
     /// <summary>
-    /// While it served many it brought less than a quarter of what is usual. A healthy one does not, however little of it comes
-    /// to one asker; and when all bring little, it is not the holders.
+    /// While it served many it brought less than a quarter of what is usual among the others, though half of what is on its way counts
+    /// as brought; or it did not, though only what has arrived counts. Null when neither is sure.
     /// </summary>
-    public bool BringsLess(Participant holder, List<Participant> participants)
+    public bool? BringsLess(Participant holder, List<Participant> participants, SegmentTable table)
     {
-        var rates = participants.Where(static other => other.Service.Busy > TimeSpan.Zero).Select(static other => other.Service.PerSecond).Order().ToList();
-        var usual = rates.Count == 0 ? 0 : rates[rates.Count / 2];
-        return usual * holder.Service.Busy.TotalSeconds >= LeastSegments && holder.Service.PerSecond * policy.SlowFactor < usual;
+        _measured ??= [.. participants.Where(IsMeasured).OrderBy(static other => other.Service.PerSecond)];
+        var others = _measured.FindAll(other => other != holder);
+        if (others.Count < Math.Clamp(participants.Count - 1, 1, LeastOthers) || holder.Service.Busy < policy.ShortestTrial)
+        {
+            return null;
+        }
+
+        var expected = others[others.Count / 2].Service.PerSecond * holder.Service.Busy.TotalSeconds;
+        if (expected < LeastExpected(table))
+        {
+            return null;
+        }
+
+        var isLess = (holder.Service.Sent + (holder.Serving.Count * HalfWay)) * policy.SlowFactor < expected;
+        return isLess || holder.Service.Sent * policy.SlowFactor >= expected ? isLess : null;
+    }
+
+    private static int LeastExpected(SegmentTable table) => 2 * table.Credits;
+
+    private bool IsMeasured(Participant holder) => holder.Service.Busy >= policy.ShortestTrial && holder.Service.Sent >= LeastSegments;
+
+    /// <summary>Of a time that is not looked at nothing counts, neither the time nor what arrived.</summary>
+    private void NoteService(List<Participant> participants, SegmentTable table, TimeSpan? step)
+    {
+        _measured = null;
+        foreach (var holder in participants)
+        {
+            if (step is { } passed)
+            {
+                holder.Service.Passed(holder.IsServing(table.ManyServed) ? passed : TimeSpan.Zero);
+                holder.Service.Arrived(holder.Brought);
+            }
+
+            holder.Brought = 0;
+            if (holder.Service.Busy > policy.LongestService || holder.Service.Sent > 2 * LeastExpected(table))
+            {
+                // Or who becomes slow would be protected for long by what it brought before.
+                holder.Service.Fade();
+            }
+        }
     }
 
     /// <summary>Together they bring less than half of what the origin brought: many that fill a link need not be quick, each of them.</summary>

@@ -50,6 +50,9 @@ internal sealed class Participant(string node, string zone)
     /// <summary>How quickly others get segments from it while it serves many of them: see <see cref="IsServing"/>.</summary>
     public SourceRate Service { get; } = new();
 
+    /// <summary>Segments that others got from it while it served many of them, since the <see cref="HolderTrial"/> looked last.</summary>
+    public int Brought { get; set; }
+
     /// <summary>Segments that others have fetched from it.</summary>
     public int Served { get; set; }
 
@@ -110,7 +113,10 @@ internal sealed class Participant(string node, string zone)
         return false;
     }
 
-    /// <summary>It serves so many at the moment, and not all to the same one, whose link may be what limits them.</summary>
+    /// <summary>
+    /// It serves so many at the moment, and not all to the same one, whose link may be what limits them. What it waits for itself
+    /// counts, too: most of what healthy ones serve is passed on while it arrives.
+    /// </summary>
     public bool IsServing(int least)
     {
         if (Serving.Count < least)

@@ -81,11 +81,7 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
                 CountHolder(participant, segment, 1);
                 if (participant.Fetches.TryGetValue(segment, out var fetch))
                 {
-                    if (fetch.From.IsServing(ManyServed))
-                    {
-                        fetch.From.Service.Arrived();
-                    }
-
+                    fetch.From.Brought += fetch.From.IsServing(ManyServed) ? 1 : 0;
                     End(fetch);
                     fetch.From.Tokens = Math.Min(Credits, fetch.From.Tokens + 1);
                     fetch.From.Served++;

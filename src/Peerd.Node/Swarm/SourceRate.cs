@@ -8,11 +8,14 @@ internal sealed class SourceRate
     /// <summary>How long it has been sending, or should have been.</summary>
     public TimeSpan Busy { get; private set; }
 
+    /// <summary>How many it has sent, as far as that counts still.</summary>
+    public double Sent => _arrived;
+
     /// <summary>How many in a second of this time; 0 as long as there is none.</summary>
     public double PerSecond => Busy > TimeSpan.Zero ? _arrived / Busy.TotalSeconds : 0;
 
-    /// <summary>It has sent one.</summary>
-    public void Arrived() => _arrived++;
+    /// <summary>It has sent one, or so many.</summary>
+    public void Arrived(int count = 1) => _arrived += count;
 
     /// <summary>Something was asked of it for so long.</summary>
     public void Passed(TimeSpan time) => Busy += time;

@@ -11,6 +11,12 @@ internal enum SimulationFault
     /// <summary>One node sends at 5 % of its rate.</summary>
     Slow,
 
+    /// <summary>One node sends at 5 % of its rate from the middle on.</summary>
+    SlowLater,
+
+    /// <summary>Half of the nodes send at 5 % of their rate.</summary>
+    HalfSlow,
+
     /// <summary>One node sends and receives at 5 % of its rate; the others are what counts.</summary>
     Thin,
 
@@ -62,6 +68,8 @@ internal static class SimulationFaults
     {
         SimulationFault.Healthy => scenario,
         SimulationFault.Slow => scenario with { SlowNodes = 1 },
+        SimulationFault.SlowLater => scenario with { SlowNodes = 1, SlowFrom = 0.5 },
+        SimulationFault.HalfSlow => scenario with { SlowNodes = scenario.Nodes / 2 },
         SimulationFault.Thin => scenario with { SlowNodes = 1, SlowBothWays = true },
         SimulationFault.Killed10 => scenario with { Killed = 0.1 },
         SimulationFault.Killed30 => scenario with { Killed = 0.3 },

@@ -51,6 +51,9 @@ internal sealed record Scenario
 
     public double SlowRate { get; init; } = 0.05;
 
+    /// <summary>When they begin to; until then they send as quickly as all others.</summary>
+    public double SlowFrom { get; init; }
+
     /// <summary>The slow nodes receive as slowly as they send; nobody waits for them then.</summary>
     public bool SlowBothWays { get; init; }
 

@@ -110,6 +110,12 @@ internal sealed class SimulatedMesh
         var slowRate = Scenario.NodeRate * (isSlow ? Scenario.SlowRate : 1);
         var isThin = isSlow && Scenario.SlowBothWays;
         var downlink = Network.AddNode(slowRate, isThin ? slowRate : Scenario.NodeRate);
+        if (isSlow && Scenario.SlowFrom > 0)
+        {
+            Network.SetUplink(number, Scenario.NodeRate);
+            Timeline.At(Scenario.SlowFrom * _bound, () => Network.SetUplink(number, slowRate));
+        }
+
         var zone = Scenario.Zones == 1 ? string.Empty : $"zone-{number % Scenario.Zones}";
         return new SimulatedNode(number, name, zone, downlink, Contents.Length) { IsThin = isThin };
     }

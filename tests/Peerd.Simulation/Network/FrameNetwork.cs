@@ -39,6 +39,9 @@ internal sealed class FrameNetwork(Timeline timeline, TimeSpan latency) : IEvent
         return _links.Length - 1;
     }
 
+    /// <summary>The node sends at this rate from now on, in bytes per second.</summary>
+    public void SetUplink(int node, double rate) => _uplinks[node].TicksPerByte = TimeSpan.TicksPerSecond / rate;
+
     /// <summary>Connections that do not leave others their share; null when there are none.</summary>
     public Greed? Greed { get; set; }
 

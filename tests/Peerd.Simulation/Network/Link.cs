@@ -24,7 +24,7 @@ internal struct Link(double rate)
 [StructLayout(LayoutKind.Auto)]
 internal struct Uplink(double rate)
 {
-    public readonly double TicksPerByte = TimeSpan.TicksPerSecond / rate;
+    public double TicksPerByte = TimeSpan.TicksPerSecond / rate;
 
     public bool IsBusy;
 

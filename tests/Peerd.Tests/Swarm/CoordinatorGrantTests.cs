@@ -67,7 +67,7 @@ public sealed class CoordinatorGrantTests
 
         public Run(long size, int readers, int zones)
         {
-            _policy = new CoordinatorPolicy { Readers = readers, HolderSample = 3, Credits = 3, CreditsOfShortSegments = 5, Children = 2, LeastOpenGrants = 6, ForemostReaders = 2, Lease = TimeSpan.FromSeconds(2), ShortestTrial = TimeSpan.FromHours(1), LongestTrial = TimeSpan.FromHours(1), SlowFactor = double.PositiveInfinity };
+            _policy = new CoordinatorPolicy { Readers = readers, HolderSample = 3, Credits = 3, CreditsOfShortSegments = 5, Children = 2, LeastOpenGrants = 6, ForemostReaders = 2, Lease = TimeSpan.FromSeconds(2), ShortestTrial = TimeSpan.FromHours(1), LongestTrial = TimeSpan.FromHours(1) };
             _layout = new ContentLayout(size);
             _credits = _layout.SegmentSize <= _policy.ShortSegment ? _policy.CreditsOfShortSegments : _policy.Credits;
             _zoneOf = node => zones > 1 ? $"{node[0] % zones}" : string.Empty;
@@ -199,8 +199,8 @@ public sealed class CoordinatorGrantTests
             var tokens = _tokens.GetValueOrDefault(fetch.From, _credits);
             switch (reason)
             {
-                case FetchFailure.Slow when _asking.Count > _policy.ForemostReaders:
-                    // Nobody brings infinitely less than others.
+                case FetchFailure.Slow when _told[fetch.To].Granted.Count > 0 && _asking.Keys.Count(IsWanting) > _policy.ForemostReaders:
+                    // Who reads from the origin is no judge where there are others.
                     break;
                 case FetchFailure.Slow when tokens > 3:
                     _tokens[fetch.From] = tokens / 2;
@@ -217,6 +217,8 @@ public sealed class CoordinatorGrantTests
                     break;
             }
         }
+
+        private bool IsWanting(string node) => _told[node].Granted.Count > 0 || _wanted[node] is not { Count: 0 };
 
         private void Size()
         {
