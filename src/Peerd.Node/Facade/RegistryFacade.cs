@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Content;
+using Peerd.Node.Limits;
 using Peerd.Node.Origin;
 
 namespace Peerd.Node.Facade;
@@ -93,9 +94,8 @@ internal sealed partial class RegistryFacade(
             ? new CallerCredential(value)
             : CallerCredential.None;
 
-    // A listener of both families shows an IPv4 address as one of IPv6, and of those only one is known as loopback.
     private static bool IsFromThisMachine(HttpContext context) =>
-        context.Connection.RemoteIpAddress is { } address && IPAddress.IsLoopback(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
+        context.Connection.RemoteIpAddress is { } address && IPAddress.IsLoopback(CallerAddress.Plain(address));
 
     private static partial class Log
     {

@@ -30,7 +30,7 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
     /// <summary>Takes a place; false when there is none. <see cref="Leave"/> when the connection has ended.</summary>
     public bool TryEnter(IPAddress address)
     {
-        address = Plain(address);
+        address = CallerAddress.Plain(address);
         lock (_lock)
         {
             var ofAddress = _byAddress.GetValueOrDefault(address);
@@ -48,7 +48,7 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
     /// <summary>Gives back a place that was taken for this address.</summary>
     public void Leave(IPAddress address)
     {
-        address = Plain(address);
+        address = CallerAddress.Plain(address);
         lock (_lock)
         {
             _open--;
@@ -81,7 +81,4 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
             Leave(address);
         }
     });
-
-    // A listener of both families shows an IPv4 address as one of IPv6, and of those only one as loopback.
-    private static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
 }

@@ -3,19 +3,17 @@ namespace Peerd.Node.Swarm;
 /// <summary>How quickly frames, or segments, come from one source while something is asked of it. Not thread-safe.</summary>
 internal sealed class SourceRate
 {
-    private double _arrived;
-
     /// <summary>How long it has been sending, or should have been.</summary>
     public TimeSpan Busy { get; private set; }
 
     /// <summary>How many it has sent, as far as that counts still.</summary>
-    public double Sent => _arrived;
+    public double Sent { get; private set; }
 
     /// <summary>How many in a second of this time; 0 as long as there is none.</summary>
-    public double PerSecond => Busy > TimeSpan.Zero ? _arrived / Busy.TotalSeconds : 0;
+    public double PerSecond => Busy > TimeSpan.Zero ? Sent / Busy.TotalSeconds : 0;
 
     /// <summary>It has sent one, or so many.</summary>
-    public void Arrived(int count = 1) => _arrived += count;
+    public void Arrived(int count = 1) => Sent += count;
 
     /// <summary>Something was asked of it for so long.</summary>
     public void Passed(TimeSpan time) => Busy += time;
@@ -23,10 +21,10 @@ internal sealed class SourceRate
     /// <summary>What was until now counts less and less.</summary>
     public void Fade()
     {
-        _arrived /= 2;
+        Sent /= 2;
         Busy /= 2;
     }
 
     /// <summary>What was until now does not count any more.</summary>
-    public void Forget() => (_arrived, Busy) = (0, TimeSpan.Zero);
+    public void Forget() => (Sent, Busy) = (0, TimeSpan.Zero);
 }

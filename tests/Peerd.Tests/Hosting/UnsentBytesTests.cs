@@ -19,4 +19,19 @@ public sealed class UnsentBytesTests
 
         Assert.Equal(UnsentBytes.Most, UnsentBytes.Of(accepted));
     }
+
+    // The facade's clients read as fast as it writes.
+    [Fact]
+    public async Task Listeners_OfTheMeshAlone_HaveIt()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var listeners = mesh.Node.Get<Listeners>();
+        await mesh.Node.StopAsync();
+
+        using var ofMesh = listeners.Bind(listeners.Mesh);
+        using var ofFacade = listeners.Bind(listeners.Facade);
+
+        Assert.Equal(UnsentBytes.Most, UnsentBytes.Of(ofMesh));
+        Assert.NotEqual(UnsentBytes.Most, UnsentBytes.Of(ofFacade));
+    }
 }
