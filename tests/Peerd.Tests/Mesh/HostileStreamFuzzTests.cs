@@ -255,9 +255,9 @@ public sealed class HostileStreamFuzzTests
                 // Nothing that it says matters here.
             }
         }
-        catch (Exception e) when (e is RpcException or InvalidOperationException or OperationCanceledException)
+        catch (Exception e) when (e is RpcException or IOException or InvalidOperationException or OperationCanceledException)
         {
-            // Refused, or it waits for more.
+            // Refused, maybe while a message was being sent, or it waits for more.
         }
     }
 
