@@ -44,13 +44,16 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
 
     private readonly Lock _lock = new();
     private readonly ReadAheadPlan _plan = new(lease.Content.Size, readAhead);
-    private readonly List<int> _fills = [];
+    private readonly List<Filling> _fills = [];
 
     // Read without the lock, by reads that are served at once: whether their pieces were touched before.
     private readonly bool[] _touched = new bool[lease.Content.Layout.PieceCount];
     private StartupOrder? _order;
-    private List<Demand> _told = [];
+    private List<BackgroundDemand> _told = [];
     private DownloadUse? _use = use;
+
+    // Where the last client would read that needed something for the first time: the known order is followed for it.
+    private OriginReference _last = use?.Origin ?? OriginReference.None;
     private TimeSpan _patience = LongestPatience;
     private int _published;
     private int _planned;
@@ -89,7 +92,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         {
             if (!Content.IsVerified || !IsTouched(bytes))
             {
-                Touched(bytes, isMissing: false);
+                Touched(bytes, origin, isMissing: false);
             }
 
             await Content.PrepareAsync(bytes.Offset, bytes.Length, cancellationToken);
@@ -112,9 +115,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 before = download.Stored;
                 TellLost(download, first, end);
                 download.FetchUrgently(first, end);
-                Fill(first, end, piece => !download.IsHeldByPeer(piece));
-                Touched(bytes, isMissing: true);
-                if (await WaitAsync(download, first, end, stop.Token))
+                Fill(first, end, origin, piece => !download.IsHeldByPeer(piece));
+                Touched(bytes, origin, isMissing: true);
+                if (await WaitAsync(download, first, end, origin, stop.Token))
                 {
                     _patience = LongestPatience;
                     return BlobSource.Mesh;
@@ -197,7 +200,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         lock (_lock)
         {
             // What is being fetched ahead is not missed, and needed all the same.
-            var isIdle = _told.TrueForAll(demand => IsHere(demand.Position * Layout.FramesPerPiece, Math.Min(Layout.FrameCount, demand.End * Layout.FramesPerPiece)))
+            var isIdle = _told.TrueForAll(told => IsHere(told.Demand.Position * Layout.FramesPerPiece, Math.Min(Layout.FrameCount, told.Demand.End * Layout.FramesPerPiece)))
                 && time.GetElapsedTime(Volatile.Read(ref _lastMissed)) > RestAfter;
             if (_use is { } use && (use.Download.IsOver || Content.IsVerified || isIdle) && Users == 0)
             {
@@ -280,15 +283,15 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     }
 
     /// <summary>Has the segments fetched whole that these pieces are in: the owner grants nothing smaller.</summary>
-    private void Fill(int first, int end, Func<int, bool> condition)
+    private void Fill(int first, int end, OriginReference origin, Func<int, bool> condition)
     {
         lock (_lock)
         {
             for (var piece = first / Layout.FramesPerPiece; piece <= (end - 1) / Layout.FramesPerPiece; piece++)
             {
-                if (!Content.HasPiece(piece) && !_fills.Contains(piece) && condition(piece))
+                if (!Content.HasPiece(piece) && !_fills.Exists(fill => fill.Piece == piece && fill.Origin.Equals(origin)) && condition(piece))
                 {
-                    _fills.Insert(0, piece);
+                    _fills.Insert(0, new Filling(piece, origin));
                 }
             }
 
@@ -299,7 +302,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         }
     }
 
-    private void Touched(ByteRange bytes, bool isMissing)
+    private void Touched(ByteRange bytes, OriginReference origin, bool isMissing)
     {
         lock (_lock)
         {
@@ -316,11 +319,18 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 Volatile.Write(ref _touched[piece], true);
             }
 
-            var planned = _plan.Read(bytes);
+            var planned = _plan.Read(bytes, origin);
             isNews |= planned > 0 && _planned != Layout.PieceAt(Math.Min(planned, Size - 1));
             _planned = planned > 0 ? Layout.PieceAt(Math.Min(planned, Size - 1)) : _planned;
             if (isNews)
             {
+                _last = origin;
+                if (!isMissing)
+                {
+                    // Who missed something has joined.
+                    _use?.Download.TryAddClient(origin, isWhole: false);
+                }
+
                 Tell();
             }
         }
@@ -374,45 +384,46 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         }
     }
 
-    private List<Demand> Demands(Download download)
+    private List<BackgroundDemand> Demands(Download download)
     {
-        var demands = new List<Demand>();
+        var demands = new List<BackgroundDemand>();
         if (Content.KeepsInMemory)
         {
-            // Little fits there: what is fetched ahead would push out what is being read.
+            // Little fits there: what is fetched ahead would push out what is being read. What is lost again, its reader asks for.
+            _fills.RemoveAll(fill => Content.HasPiece(fill.Piece));
             _fills.RemoveRange(Math.Min(_fills.Count, MostFillsInMemory), Math.Max(0, _fills.Count - MostFillsInMemory));
-            _fills.ForEach(piece => Add(piece, piece + 1));
+            _fills.ForEach(fill => Add(fill.Piece, fill.Piece + 1, fill.Origin));
             return demands;
         }
 
-        _fills.RemoveAll(piece => IsWhole(piece / Layout.PiecesPerSegment));
-        foreach (var piece in _fills)
+        _fills.RemoveAll(fill => IsWhole(fill.Piece / Layout.PiecesPerSegment));
+        foreach (var (piece, origin) in _fills)
         {
-            Add(piece, piece + 1);
+            Add(piece, piece + 1, origin);
         }
 
-        foreach (var piece in _fills)
+        foreach (var (piece, origin) in _fills)
         {
             var first = piece / Layout.PiecesPerSegment * Layout.PiecesPerSegment;
-            Add(first, Math.Min(Layout.PieceCount, first + Layout.PiecesPerSegment));
+            Add(first, Math.Min(Layout.PieceCount, first + Layout.PiecesPerSegment), origin);
         }
 
-        foreach (var ahead in _plan.Ahead)
+        foreach (var (bytes, origin) in _plan.Ahead)
         {
-            AddWhole(Layout.PieceAt(ahead.Offset), Layout.PieceAt(ahead.End - 1) + 1);
+            AddWhole(Layout.PieceAt(bytes.Offset), Layout.PieceAt(bytes.End - 1) + 1, origin);
         }
 
         if (followsOrder)
         {
             foreach (var piece in _order!.Ahead((int)(readAhead / Layout.PieceSize)))
             {
-                AddWhole(piece, piece + 1);
+                AddWhole(piece, piece + 1, _last);
             }
         }
 
         return demands;
 
-        void AddWhole(int first, int end)
+        void AddWhole(int first, int end, OriginReference origin)
         {
             if (!download.IsHeldByPeer(first))
             {
@@ -420,10 +431,10 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 end = Math.Min(Layout.PieceCount, (((end - 1) / Layout.PiecesPerSegment) + 1) * Layout.PiecesPerSegment);
             }
 
-            Add(first, end);
+            Add(first, end, origin);
         }
 
-        void Add(int first, int end)
+        void Add(int first, int end, OriginReference origin)
         {
             while (first < end && Content.HasPiece(first))
             {
@@ -432,7 +443,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
 
             if (first < end)
             {
-                demands.Add(new Demand(first, end, int.MaxValue));
+                demands.Add(new BackgroundDemand(new Demand(first, end, int.MaxValue), origin));
             }
         }
     }
@@ -451,7 +462,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         return true;
     }
 
-    private async ValueTask<bool> WaitAsync(Download download, int first, int end, CancellationToken cancellationToken)
+    private async ValueTask<bool> WaitAsync(Download download, int first, int end, OriginReference origin, CancellationToken cancellationToken)
     {
         for (var frame = first; frame < end; frame++)
         {
@@ -472,14 +483,14 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 if (!download.IsFetchingUrgently(frame))
                 {
                     // Whoever was asked for it did not have it after all.
-                    Fill(frame, frame + 1, _ => true);
+                    Fill(frame, frame + 1, origin, _ => true);
                     lock (_lock)
                     {
                         Tell();
                     }
                 }
 
-                if (download.GaveUpAsync.IsCompleted || (!Content.HasFrame(frame) && download.IsOutOfReach(frame)))
+                if (download.GaveUpAsync.IsCompleted || (!Content.HasFrame(frame) && download.IsOutOfReach(frame, origin)))
                 {
                     return Content.HasFrame(frame);
                 }
@@ -488,4 +499,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
 
         return true;
     }
+
+    /// <summary>A piece that a read fell into.</summary>
+    /// <param name="Piece">Its number.</param>
+    /// <param name="Origin">Where the client of the read would read it.</param>
+    private readonly record struct Filling(int Piece, OriginReference Origin);
 }

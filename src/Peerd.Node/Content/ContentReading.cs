@@ -21,10 +21,18 @@ internal sealed class ContentReading(
 
     public ByteSource Source { get; private set; }
 
-    public ContentFacts? Failure => _use?.Failure is { } failure ? ContentReader.FactsOf(failure) : null;
+    public ContentFacts? Failure => (_use?.Failure ?? _reader?.Failure) is { } failure ? ContentReader.FactsOf(failure) : null;
 
-    public async Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken) =>
-        lease!.Content.IsVerified || (_use is { } current && await current.Download.FinishedAsync.WaitAsync(cancellationToken));
+    public async Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken)
+    {
+        if (lease!.Content.IsVerified || _use is not { Download.FinishedAsync: var finished })
+        {
+            return lease.Content.IsVerified;
+        }
+
+        await Task.WhenAny(finished, _reader?.RefusedAsync ?? finished).WaitAsync(cancellationToken);
+        return finished.IsCompleted && await finished;
+    }
 
     public Task<CopyOutcome> CopyToAsync(PipeWriter destination, ByteRange range, CancellationToken cancellationToken) =>
         CopyAsync(destination, range, isServed: true, cancellationToken);
@@ -105,7 +113,7 @@ internal sealed class ContentReading(
         if (_reader is { NeedsWhole: true } && _use is { } current)
         {
             // Of one that is not near the end yet nobody hashes what is before it.
-            await current.Download.WaitReadableAsync(frame, cancellationToken);
+            await current.Download.WaitReadableAsync(frame, _reader, cancellationToken);
             readable = current.Download.ReadableFrames;
         }
 
@@ -145,7 +153,7 @@ internal sealed class ContentReading(
 
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var arrived = _use!.Download.WaitForFrameAsync(frame, either.Token).AsTask();
-        await Task.WhenAny(arrived, _use.Download.GaveUpAsync);
+        await Task.WhenAny(arrived, _use.Download.GaveUpAsync, _reader!.RefusedAsync);
         if (!arrived.IsCompletedSuccessfully)
         {
             await either.CancelAsync();

@@ -1,4 +1,5 @@
 using Peerd.Contracts;
+using Peerd.Node.Origin;
 
 namespace Peerd.Node.Content;
 
@@ -27,11 +28,12 @@ internal sealed class ReadAheadPlan(long size, long budget)
 
     private readonly List<Run> _runs = [];
     private ByteRange _lastJump;
+    private OriginReference _lastJumper = OriginReference.None;
     private long _stride;
     private int _jumps;
 
-    /// <summary>Bytes to have ready, the most likely first; may be here already.</summary>
-    public IEnumerable<ByteRange> Ahead
+    /// <summary>Bytes to have ready, the most likely first; may be here already. With where the client would read them that is expected to.</summary>
+    public IEnumerable<(ByteRange Bytes, OriginReference Origin)> Ahead
     {
         get
         {
@@ -43,7 +45,7 @@ internal sealed class ReadAheadPlan(long size, long budget)
                 if (run.Read >= LeastRun && length > 0)
                 {
                     left -= length;
-                    yield return new ByteRange(run.Next, length);
+                    yield return (new ByteRange(run.Next, length), run.Reader);
                 }
             }
 
@@ -57,43 +59,44 @@ internal sealed class ReadAheadPlan(long size, long budget)
                 }
 
                 left -= length;
-                yield return new ByteRange(start, length);
+                yield return (new ByteRange(start, length), _lastJumper);
             }
         }
     }
 
-    /// <summary>The container reads these bytes. Returns the byte up to which <see cref="Ahead"/> has become wider by that; 0 when it has not.</summary>
-    public long Read(ByteRange bytes)
+    /// <summary>The container reads these bytes, and would do so at this origin. Returns the byte up to which <see cref="Ahead"/> has become wider by that; 0 when it has not.</summary>
+    public long Read(ByteRange bytes, OriginReference origin)
     {
         var index = _runs.FindIndex(run => bytes.Offset >= run.Next - Slack && bytes.Offset <= run.Next + Slack);
         if (index >= 0)
         {
             var run = _runs[index];
             _runs.RemoveAt(index);
-            var grown = run with { Next = Math.Max(run.Next, bytes.End), Read = run.Read + bytes.Length };
+            var grown = new Run(Math.Max(run.Next, bytes.End), run.Read + bytes.Length, origin);
             _runs.Insert(0, grown);
             return grown.Read < LeastRun ? 0 : grown.Next + Math.Min(grown.Read, budget);
         }
 
-        Jumped(bytes);
+        Jumped(bytes, origin);
         if (_runs.Count == MostRuns)
         {
             _runs.RemoveAt(MostRuns - 1);
         }
 
-        _runs.Insert(0, new Run(bytes.End, bytes.Length));
+        _runs.Insert(0, new Run(bytes.End, bytes.Length, origin));
         return _jumps >= JumpsOfStride ? bytes.End : 0;
     }
 
-    private void Jumped(ByteRange bytes)
+    private void Jumped(ByteRange bytes, OriginReference origin)
     {
         var jump = bytes.Offset - _lastJump.Offset;
         _jumps = jump == _stride ? _jumps + 1 : 1;
         _stride = jump;
-        _lastJump = bytes;
+        (_lastJump, _lastJumper) = (bytes, origin);
     }
 
     /// <param name="Next">The byte behind the furthest that was read.</param>
     /// <param name="Read">Bytes read so far.</param>
-    private readonly record struct Run(long Next, long Read);
+    /// <param name="Reader">Where the client would read that read last.</param>
+    private readonly record struct Run(long Next, long Read, OriginReference Reader);
 }

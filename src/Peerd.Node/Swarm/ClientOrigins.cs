@@ -5,12 +5,13 @@ namespace Peerd.Node.Swarm;
 
 /// <summary>
 /// The ways to the origin that the clients of one download know, in the order in which they are tried; never empty. A
-/// client's credential goes with the client, and each client is told what came of its own way only. Not thread-safe.
+/// client's credential is used for what that client wants and goes with the client, and each client is told what came of
+/// its own way only. Not thread-safe.
 /// </summary>
 internal sealed class ClientOrigins
 {
-    /// <summary>More push out those that nobody brings any more, then the oldest that are not in use.</summary>
-    public const int Max = 8;
+    /// <summary>More push out those that nobody brings any more, then those that did not work, then the oldest that are not in use.</summary>
+    public const int Max = 32;
 
     private readonly List<Way> _all = [];
 
@@ -20,8 +21,22 @@ internal sealed class ClientOrigins
     /// <summary>The one to be tried now.</summary>
     public OriginReference Current => (_all.Find(static way => !way.IsTried) ?? _all[0]).Reference;
 
-    /// <summary>The one to be tried now for a part of the content: another than those of the clients that want the part only when none of theirs works.</summary>
-    public OriginReference For(Func<OriginReference, bool> isWanted) => _all.Find(way => !way.IsTried && isWanted(way.Reference))?.Reference ?? Current;
+    /// <summary>The one to be tried now for a part of the content; null when only credentials of clients that do not want the part are left.</summary>
+    /// <param name="isWanted">The client that would read it there wants the part.</param>
+    public OriginReference? For(Func<OriginReference, bool> isWanted)
+    {
+        var way = _all.Find(way => !way.IsTried && isWanted(way.Reference))
+            ?? _all.Find(way => !way.IsTried && !IsSecret(way.Reference));
+        if (way is null && _all.TrueForAll(static other => other.IsTried))
+        {
+            way = _all.Find(other => isWanted(other.Reference)) ?? _all.Find(static other => !IsSecret(other.Reference));
+        }
+
+        return way?.Reference;
+    }
+
+    /// <summary>A client may be served by the origin: its own way, or one that is nobody's secret, is not known to fail.</summary>
+    public bool MayServe(OriginReference reference) => For(reference.Equals) is not null;
 
     /// <summary>A client comes; false when its way is among them already.</summary>
     public bool Join(OriginReference reference)
@@ -39,7 +54,7 @@ internal sealed class ClientOrigins
             _all.Add(new Way { Reference = reference });
             if (_all.Count > Max)
             {
-                _all.Remove(_all.Find(static way => way.Clients == 0) ?? _all.First(way => !way.Reference.Equals(Current)));
+                _all.Remove(_all.Find(static way => way.Clients == 0) ?? _all.Find(static way => way.IsTried) ?? _all.First(way => !way.Reference.Equals(Current)));
             }
         }
 
@@ -84,7 +99,9 @@ internal sealed class ClientOrigins
 
         way.IsTried = true;
         way.Failure = failure;
-        if (_all.Exists(static other => !other.IsTried))
+
+        // A pause is the registry's, whoever asks.
+        if (_all.Exists(other => !other.IsTried && (failure.RetryAfter is null || other.Reference.Registry != reference.Registry)))
         {
             return true;
         }
@@ -104,7 +121,7 @@ internal sealed class ClientOrigins
     private static bool IsFinal(SourceFailure? failure) =>
         failure?.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound;
 
-    private static bool IsSecret(OriginReference reference) => reference.Credential?.Authorization is not null;
+    private static bool IsSecret(OriginReference reference) => (reference.Credential?.Authorization ?? reference.Given?.Authorization) is not null;
 
     private Way? Find(OriginReference reference) => _all.Find(way => way.Reference.Equals(reference));
 

@@ -76,7 +76,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     /// <summary>Peers that sent what is here, since it was empty.</summary>
     private readonly HashSet<string> _senders = new(StringComparer.Ordinal);
-    private IReadOnlyList<Demand> _background = [];
+    private IReadOnlyList<BackgroundDemand> _background = [];
+
+    /// <summary>Where nothing can be read in the background, as far as is known.</summary>
+    private readonly HashSet<OriginReference> _barred = [];
     private readonly ClientOrigins _origins;
     private readonly Dictionary<int, ulong[]> _checksums = [];
     private readonly List<int> _arrived = [];
@@ -172,12 +175,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// </summary>
     public int ReadableFrames => Content.KeepsInMemory && !_finished.Task.IsCompleted ? Volatile.Read(ref _verifiedFrames) : int.MaxValue;
 
-    /// <summary>Waits until a frame may be read in order, or nothing more comes.</summary>
-    public async ValueTask WaitReadableAsync(int frame, CancellationToken cancellationToken)
+    /// <summary>Waits until a frame may be read in order, or nothing more comes for this reader.</summary>
+    public async ValueTask WaitReadableAsync(int frame, DownloadReader reader, CancellationToken cancellationToken)
     {
-        for (var moved = Moved; ReadableFrames <= frame && !_gaveUp.Task.IsCompleted; moved = Moved)
+        for (var moved = Moved; ReadableFrames <= frame && !_gaveUp.Task.IsCompleted && !reader.RefusedAsync.IsCompleted; moved = Moved)
         {
-            await Task.WhenAny(moved, _gaveUp.Task).WaitAsync(cancellationToken);
+            await Task.WhenAny(moved, _gaveUp.Task, reader.RefusedAsync).WaitAsync(cancellationToken);
         }
     }
 
@@ -275,6 +278,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             if (origin != OriginReference.None)
             {
                 OriginMayWorkAgain(_origins.Join(origin) ? TimeSpan.Zero : RetryOrigin);
+                Unbar();
             }
 
             return true;
@@ -296,6 +300,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             _origins.Leave(origin);
+            Unbar();
         }
     }
 
@@ -324,11 +329,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     }
 
     /// <summary>What is to be fetched besides what readers need, the most wanted first; replaces what was said before.</summary>
-    public void SetBackground(IReadOnlyList<Demand> demands)
+    public void SetBackground(IReadOnlyList<BackgroundDemand> demands)
     {
         lock (_lock)
         {
             _background = demands;
+            _barred.IntersectWith(demands.Select(static background => background.Origin));
             DemandsChanged();
         }
     }
@@ -372,12 +378,14 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>Nobody but the origin could have the frame, and the origin did not give it.</summary>
-    public bool IsOutOfReach(int frame)
+    /// <summary>Nobody but the origin could have the frame, and the origin did not give it, or not to a client that would read it there.</summary>
+    public bool IsOutOfReach(int frame, OriginReference origin)
     {
         lock (_lock)
         {
-            return _originFailure is not null && !_urgent.Contains(frame) && !(_machine?.IsComing(frame / Content.Layout.FramesPerPiece) ?? false);
+            var piece = frame / Content.Layout.FramesPerPiece;
+            return !_urgent.Contains(frame) && !(_machine?.IsComing(piece) ?? false)
+                && (_originFailure is not null || (!_origins.MayServe(origin) && !(_machine?.IsFetching(piece) ?? false)));
         }
     }
 
@@ -800,13 +808,14 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var content = Content;
         var longest = content.KeepsInMemory ? LongestInMemory : int.MaxValue;
         _longestDemanded = longest;
-        var demands = _readers.Select(reader => new Demand(reader.Position, reader.End, Math.Min(reader.Ahead, longest))).ToList();
-        if (_readers.Exists(reader => reader.NeedsWhole))
+        var demands = _readers.Where(static reader => reader.Position < reader.Barred)
+            .Select(reader => new Demand(reader.Position, Math.Min(reader.End, reader.Barred), Math.Min(reader.Ahead, longest))).ToList();
+        if (_readers.Where(static reader => reader.NeedsWhole).Select(static reader => reader.Barred).DefaultIfEmpty().Max() is > 0 and var barred)
         {
-            demands.Add(new Demand(_verifiedFrames / content.Layout.FramesPerPiece, content.Layout.PieceCount, longest));
+            demands.Add(new Demand(FirstUnverified, Math.Min(content.Layout.PieceCount, barred), longest));
         }
 
-        demands.AddRange(_background);
+        demands.AddRange(_background.Where(background => !_barred.Contains(background.Origin)).Select(static background => background.Demand));
         _machine.DemandsChanged(demands, Now, isAhead: _readers.Count == 0 && !_wantsWhole);
         CarryOut();
     }
@@ -1031,11 +1040,18 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var start = FirstMissing(content, layout.Piece(read.First).Offset, end);
         if (start >= end)
         {
-            Ended(read, CurrentOrigin(), failure: null);
+            Ended(read, origin: null, failure: null);
             return;
         }
 
-        var (origin, stop) = WayFor(layout.PieceAt(start), read.First + read.Count);
+        var piece = layout.PieceAt(start);
+        var (origin, stop) = WayFor(piece, read.First + read.Count);
+        if (origin is null)
+        {
+            Bar(read, piece);
+            return;
+        }
+
         end = layout.Piece(stop - 1).End;
         var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : ByteRange.FromBounds(start, end);
         using var step = _trace.Step("read", ActivityKind.Internal)?.SetTag(Traces.Offset, start).SetTag(Traces.Length, end - start);
@@ -1121,19 +1137,24 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    private void Ended(DownloadAction.FetchFromOrigin read, OriginReference origin, SourceFailure? failure)
+    private void Ended(DownloadAction.FetchFromOrigin read, OriginReference? origin, SourceFailure? failure)
     {
         lock (_lock)
         {
             MarkIncoming(read.First, read.Count, isIncoming: false);
             if (failure is null)
             {
-                _origins.Worked(origin);
+                if (origin is not null)
+                {
+                    _origins.Worked(origin);
+                }
             }
-            else if (_origins.Failed(origin, failure))
+            else if (_origins.Failed(origin!, failure))
             {
                 failure = null;
             }
+
+            Unbar();
 
             if (failure is not null)
             {
@@ -1146,21 +1167,20 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     }
 
     /// <summary>
-    /// The way to the origin for a piece, and the piece before which it ends: what one client brought is for what that client
-    /// wants, as long as that works.
+    /// The way to the origin for a piece, null when those of the clients that want it do not work, and the piece before which
+    /// it ends: what one client brought is for what that client wants.
     /// </summary>
-    private (OriginReference Origin, int Stop) WayFor(int piece, int end)
+    private (OriginReference? Origin, int Stop) WayFor(int piece, int end)
     {
         lock (_lock)
         {
-            var origin = _origins.For(way => IsWanted(piece, way));
-            if (!IsWanted(piece, origin))
+            if (_origins.For(way => IsWanted(piece, way)) is not { } origin)
             {
-                return (origin, end);
+                return (null, end);
             }
 
             var stop = piece + 1;
-            while (stop < end && (IsWanted(stop, origin) || !_readers.Exists(reader => reader.Wants(stop))))
+            while (stop < end && (IsWanted(stop, origin) || !IsWanted(stop)))
             {
                 stop++;
             }
@@ -1169,8 +1189,76 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>A client that would read it there wants the piece.</summary>
-    private bool IsWanted(int piece, OriginReference way) => _readers.Exists(reader => reader.Wants(piece) && reader.Origin.Equals(way));
+    /// <summary>Some client wants the piece, or the client that would read it at this place.</summary>
+    private bool IsWanted(int piece, OriginReference? way = null) =>
+        _readers.Exists(reader => (way is null || reader.Origin.Equals(way)) && IsWantedBy(reader, piece))
+        || _background.Any(background => (way is null || background.Origin.Equals(way)) && background.Demand.Includes(piece));
+
+    private bool IsWantedBy(DownloadReader reader, int piece) => reader.Wants(piece) || (reader.NeedsWhole && piece >= FirstUnverified);
+
+    private int FirstUnverified => Volatile.Read(ref _verifiedFrames) / Content.Layout.FramesPerPiece;
+
+    /// <summary>
+    /// No client that wants this piece can read it at the origin, and others' credentials are not for them: they wait for what
+    /// comes for others.
+    /// </summary>
+    private void Bar(DownloadAction.FetchFromOrigin read, int piece)
+    {
+        lock (_lock)
+        {
+            MarkIncoming(read.First, read.Count, isIncoming: false);
+            foreach (var reader in _readers.Where(reader => IsWantedBy(reader, piece)))
+            {
+                reader.Bar(piece, _origins.FailureOf(reader.Origin));
+            }
+
+            _barred.UnionWith(_background.Where(background => background.Demand.Includes(piece)).Select(static background => background.Origin));
+            DemandsChanged();
+            _machine!.OriginRequestUnmade(read.Id, Now);
+            CarryOut();
+        }
+    }
+
+    /// <summary>Something has become of the ways to the origin.</summary>
+    private void Unbar()
+    {
+        var barred = _readers.FindAll(reader => reader.Barred < int.MaxValue && _origins.MayServe(reader.Origin));
+        barred.ForEach(static reader => reader.Unbar());
+        if (_barred.RemoveWhere(_origins.MayServe) > 0 || barred.Count > 0)
+        {
+            DemandsChanged();
+        }
+    }
+
+    /// <summary>Ends readers that wait for what they may not read and nobody brings.</summary>
+    private void RefuseBarred()
+    {
+        foreach (var reader in _readers)
+        {
+            if (reader.Barred < int.MaxValue && Awaited(reader) is var piece && piece >= reader.Barred && !_machine!.IsFetching(piece) && !_machine.IsDemanded(piece))
+            {
+                reader.Refuse();
+            }
+        }
+    }
+
+    /// <summary>The piece that a reader waits for, itself or for the whole to be found right; -1 for none.</summary>
+    private int Awaited(DownloadReader reader)
+    {
+        var content = Content;
+        if (reader.Position < reader.End && !content.HasPiece(reader.Position))
+        {
+            return reader.Position;
+        }
+
+        var unverified = FirstUnverified;
+        if (!reader.NeedsWhole || unverified >= content.Layout.PieceCount || (content.KeepsInMemory ? unverified > reader.Position : reader.Position < reader.End - 1))
+        {
+            return -1;
+        }
+
+        return content.SnapshotPieces().NextClear(unverified);
+    }
 
     /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>
     private static uint PauseOf(SourceFailure? failure) => failure?.RetryAfter is { } pause ? (uint)Math.Clamp(pause.TotalMilliseconds, 1, int.MaxValue) : 0;
@@ -1561,6 +1649,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             {
                 if (_readers.Count + _background.Count > 0 && _machine is not null)
                 {
+                    RefuseBarred();
                     var (moved, refused) = _machine.Hedges;
                     NoteLosses();
                     _machine.Tick(Now);

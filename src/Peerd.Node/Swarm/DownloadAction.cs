@@ -1,4 +1,5 @@
 using Peerd.Contracts.V1;
+using Peerd.Node.Origin;
 
 namespace Peerd.Node.Swarm;
 
@@ -33,3 +34,8 @@ internal readonly record struct Demand(int Position, int End, int Ahead)
     /// <summary>It needs the piece now.</summary>
     public bool Includes(int piece) => piece >= Position && piece < End && piece - Position < Ahead;
 }
+
+/// <summary>What is to be fetched besides what readers need.</summary>
+/// <param name="Demand">Which pieces.</param>
+/// <param name="Origin">Where the client would read them for whom that is done.</param>
+internal readonly record struct BackgroundDemand(Demand Demand, OriginReference Origin);

@@ -482,6 +482,29 @@ internal sealed class Downloader
         Schedule(now);
     }
 
+    /// <summary>
+    /// A request to the origin was not made: nobody who demanded its pieces may read them there. To be told once they are not
+    /// demanded any more; what was granted for it is given back.
+    /// </summary>
+    public void OriginRequestUnmade(int id, TimeSpan now)
+    {
+        if (_requests.Remove(id, out var request))
+        {
+            Remove(request);
+            var first = request.First / _layout.PiecesPerSegment;
+            // First: who still seems to want what is given back gets it again.
+            _actions.Add(new DownloadAction.AskAgain());
+            GiveBackIdle([new SegmentRun { First = (uint)first, Count = (uint)(((request.First + request.Count - 1) / _layout.PiecesPerSegment) - first + 1) }]);
+            Schedule(now);
+        }
+    }
+
+    /// <summary>The piece was asked for, or is asked for soon.</summary>
+    public bool IsFetching(int piece) => _inFlight.Contains(piece) || _assigned.ContainsKey(piece / _layout.PiecesPerSegment);
+
+    /// <summary>A reader needs the piece now.</summary>
+    public bool IsDemanded(int piece) => _demands.Exists(demand => demand.Includes(piece));
+
     /// <summary>A request has ended without a word. Without effect when its end was told.</summary>
     public void RequestAbandoned(int id, TimeSpan now)
     {
@@ -955,19 +978,6 @@ internal sealed class Downloader
         }
 
         return count;
-    }
-
-    private bool IsDemanded(int piece)
-    {
-        foreach (var demand in _demands)
-        {
-            if (demand.Includes(piece))
-            {
-                return true;
-            }
-        }
-
-        return false;
     }
 
     /// <summary>Nothing is under way: read from the origin without a grant, or give up.</summary>

@@ -217,6 +217,9 @@ internal sealed class DownloadUse(Downloads downloads, Downloads.Entry entry, Or
 
     public Download Download => entry.Download;
 
+    /// <summary>Where the client would read it.</summary>
+    public OriginReference Origin => origin;
+
     /// <summary>Registers a reader of this client; only after <see cref="Download.OpenedAsync"/>. Dispose it to say that it needs nothing more.</summary>
     public DownloadReader AddReader(ByteRange range, int aheadPieces) => Download.AddReader(origin, range, aheadPieces);
 

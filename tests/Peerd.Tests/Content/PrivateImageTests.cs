@@ -1,21 +1,16 @@
 using System.Net;
-using System.Net.Http.Headers;
 using System.Text;
 using Peerd.Contracts;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Origin;
+using static Peerd.Tests.Content.PrivateImage;
 
 namespace Peerd.Tests.Content;
 
 /// <summary>Images that not everybody may have, through whole nodes: what their clients are told, and who gets a byte.</summary>
 public sealed class PrivateImageTests : IAsyncLifetime
 {
-    private const string App = "team/app";
     private const string Other = "team/other";
-
-    private const int MiddleStart = 20 << 20;
-    private const string Begin = "bytes=0-1048575";
-    private const string Middle = "bytes=20971520-22020095";
 
     private static readonly byte[] Manifest = Encoding.UTF8.GetBytes("""{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[]}""");
 
@@ -106,25 +101,6 @@ public sealed class PrivateImageTests : IAsyncLifetime
 
         Assert.Equal(before, _registry.AuthorizationsSeen.Count(authorization => authorization is not null));
         Assert.Equal(HttpStatusCode.OK, (await SendAsync(mesh.Node, "GET", App, $"blobs/{large}", Token("alice", App))).Status);
-    }
-
-    [Fact]
-    public async Task Relay_ClientsReadDifferentPartsAtOnce_EachPartIsReadWithTheTokenOfWhoWantsIt()
-    {
-        await using var mesh = await StartAsync(nodes: 1);
-        var bytes = _registry.AddBlob(App, 40 << 20, out var large);
-        _registry.Allow("carol", App);
-        using var held = _registry.Registry.HoldBodies();
-        using var first = await BeginAsync(mesh.Node, large, Token("alice", App), Begin);
-        var second = BeginAsync(mesh.Node, large, Token("carol", App), Middle);
-        await Wait.UntilAsync(() => RequestsFrom(MiddleStart).Count > 0, "the second part is asked for");
-        held.Dispose();
-
-        Assert.Equal(bytes[..(1 << 20)], await first.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
-        Assert.Equal(bytes[MiddleStart..(MiddleStart + (1 << 20))], await (await second).Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
-        Assert.All(RequestsFrom(MiddleStart), request => Assert.Equal(Token("carol", App), request.Authorization));
-        Assert.All(RequestsFrom(0).Except(RequestsFrom(MiddleStart)), request => Assert.Equal(Token("alice", App), request.Authorization));
-        (await second).Dispose();
     }
 
     [Fact]
@@ -308,37 +284,10 @@ public sealed class PrivateImageTests : IAsyncLifetime
         }
     }
 
-    private static string Token(string user, string repository) => $"Bearer {PrivateRegistry.TokenOf(user, repository)}";
-
     private static (HttpStatusCode, string?) Head((HttpStatusCode Status, string? Challenge, byte[] Body) answer) => (answer.Status, answer.Challenge);
 
     private static void AssertNothingSecret(TestMesh mesh) =>
         OriginSetup.AssertNothingSecret(mesh.Nodes.SelectMany(node => node.Logs.GetSnapshot()).Select(record => record.ToString()));
-
-    private static Task<HttpResponseMessage> BeginAsync(TestNode node, Digest digest, string? authorization, string? range = null)
-    {
-        var request = RequestFor("GET", App, $"blobs/{digest}", authorization);
-        request.Headers.Range = range is null ? null : RangeHeaderValue.Parse(range);
-        return node.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, TestContext.Current.CancellationToken);
-    }
-
-    /// <summary>Requests for a part of a content that begins there or behind.</summary>
-    private List<FakeRequest> RequestsFrom(long start) =>
-        [.. _registry.Registry.Requests.Where(request => request.Range is { } range && RangeHeaderValue.Parse(range).Ranges.Single().From >= start)];
-
-    private static async Task<(HttpStatusCode Status, string? Challenge, byte[] Body)> SendAsync(TestNode node, string method, string repository, string target, string? authorization)
-    {
-        using var response = await node.Client.SendAsync(RequestFor(method, repository, target, authorization), TestContext.Current.CancellationToken);
-        var challenge = response.Headers.NonValidated.TryGetValues("WWW-Authenticate", out var values) ? values.ToString() : null;
-        return (response.StatusCode, challenge, await response.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
-    }
-
-    private static HttpRequestMessage RequestFor(string method, string repository, string target, string? authorization)
-    {
-        var request = new HttpRequestMessage(new HttpMethod(method), $"/v2/{repository}/{target}?ns={TestNode.Registry}");
-        request.Headers.TryAddWithoutValidation("Authorization", authorization);
-        return request;
-    }
 
     private Task<TestMesh> StartAsync(int nodes = 2, params string[] settings) => TestMesh.StartAsync(nodes, registry: _registry.Registry, settings: settings);
 }

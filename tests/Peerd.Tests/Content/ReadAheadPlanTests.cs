@@ -1,5 +1,6 @@
 using Peerd.Contracts;
 using Peerd.Node.Content;
+using Peerd.Node.Origin;
 
 namespace Peerd.Tests.Content;
 
@@ -9,12 +10,27 @@ public sealed class ReadAheadPlanTests
     private const long MiB = 1024 * KiB;
     private const long Size = 300 * MiB;
 
+    private static readonly OriginReference Client = OriginReference.None with { Registry = "one.test" };
+
     private readonly ReadAheadPlan _plan = new(Size, 16 * MiB);
+
+    private IEnumerable<ByteRange> Ahead => _plan.Ahead.Select(ahead => ahead.Bytes);
+
+    [Fact]
+    public void Read_ByAnother_WhatFollowsIsForWhoReadThereLast()
+    {
+        var other = OriginReference.None with { Registry = "other.test" };
+        _plan.Read(new ByteRange(0, MiB), Client);
+        _plan.Read(new ByteRange(10 * MiB, MiB), other);
+        _plan.Read(new ByteRange(MiB, MiB), Client);
+
+        Assert.Equal([(2 * MiB, Client), (11 * MiB, other)], _plan.Ahead.Select(ahead => (ahead.Bytes.Offset, ahead.Origin)));
+    }
 
     [Fact]
     public void Read_Single_NothingIsAhead()
     {
-        Assert.Equal(0, _plan.Read(new ByteRange(5 * MiB, 64 * KiB)));
+        Assert.Equal(0, _plan.Read(new ByteRange(5 * MiB, 64 * KiB), Client));
 
         Assert.Empty(_plan.Ahead);
     }
@@ -24,10 +40,10 @@ public sealed class ReadAheadPlanTests
     {
         for (var i = 0; i < 32; i++)
         {
-            _plan.Read(new ByteRange((5 * MiB) + (i * 64 * KiB), 64 * KiB));
+            _plan.Read(new ByteRange((5 * MiB) + (i * 64 * KiB), 64 * KiB), Client);
         }
 
-        Assert.Equal(new ByteRange(7 * MiB, 2 * MiB), Assert.Single(_plan.Ahead));
+        Assert.Equal(new ByteRange(7 * MiB, 2 * MiB), Assert.Single(Ahead));
     }
 
     [Fact]
@@ -35,10 +51,10 @@ public sealed class ReadAheadPlanTests
     {
         foreach (var i in new[] { 1, 0, 3, 2, 5, 7, 4, 6 })
         {
-            _plan.Read(new ByteRange(i * 64 * KiB, 64 * KiB));
+            _plan.Read(new ByteRange(i * 64 * KiB, 64 * KiB), Client);
         }
 
-        Assert.Equal(new ByteRange(8 * 64 * KiB, 8 * 64 * KiB), Assert.Single(_plan.Ahead));
+        Assert.Equal(new ByteRange(8 * 64 * KiB, 8 * 64 * KiB), Assert.Single(Ahead));
     }
 
     [Fact]
@@ -46,17 +62,17 @@ public sealed class ReadAheadPlanTests
     {
         for (var offset = 0L; offset < 100 * MiB; offset += MiB)
         {
-            _plan.Read(new ByteRange(offset, MiB));
+            _plan.Read(new ByteRange(offset, MiB), Client);
         }
 
-        Assert.Equal(new ByteRange(100 * MiB, 16 * MiB), Assert.Single(_plan.Ahead));
+        Assert.Equal(new ByteRange(100 * MiB, 16 * MiB), Assert.Single(Ahead));
         for (var offset = 100 * MiB; offset < Size - MiB; offset += MiB)
         {
-            _plan.Read(new ByteRange(offset, MiB));
+            _plan.Read(new ByteRange(offset, MiB), Client);
         }
 
-        Assert.Equal(new ByteRange(Size - MiB, MiB), Assert.Single(_plan.Ahead));
-        _plan.Read(new ByteRange(Size - MiB, MiB));
+        Assert.Equal(new ByteRange(Size - MiB, MiB), Assert.Single(Ahead));
+        _plan.Read(new ByteRange(Size - MiB, MiB), Client);
         Assert.Empty(_plan.Ahead);
     }
 
@@ -67,12 +83,12 @@ public sealed class ReadAheadPlanTests
         {
             for (var run = 0; run < 8; run++)
             {
-                _plan.Read(new ByteRange((run * 20 * MiB) + (i * 64 * KiB), 64 * KiB));
+                _plan.Read(new ByteRange((run * 20 * MiB) + (i * 64 * KiB), 64 * KiB), Client);
             }
         }
 
-        Assert.Equal(16 * MiB, _plan.Ahead.Sum(range => range.Length));
-        Assert.Equal(4, _plan.Ahead.Count());
+        Assert.Equal(16 * MiB, Ahead.Sum(range => range.Length));
+        Assert.Equal(4, Ahead.Count());
     }
 
     [Fact]
@@ -80,12 +96,12 @@ public sealed class ReadAheadPlanTests
     {
         for (var i = 0; i < 4; i++)
         {
-            _plan.Read(new ByteRange(i * 10 * MiB, 4 * KiB));
+            _plan.Read(new ByteRange(i * 10 * MiB, 4 * KiB), Client);
         }
 
-        Assert.Equal([40 * MiB, 50 * MiB, 60 * MiB, 70 * MiB], _plan.Ahead.Select(range => range.Offset));
+        Assert.Equal([40 * MiB, 50 * MiB, 60 * MiB, 70 * MiB], Ahead.Select(range => range.Offset));
 
-        _plan.Read(new ByteRange(3 * MiB, 4 * KiB));
+        _plan.Read(new ByteRange(3 * MiB, 4 * KiB), Client);
         Assert.Empty(_plan.Ahead);
     }
 
@@ -94,10 +110,10 @@ public sealed class ReadAheadPlanTests
     {
         for (var i = 6; i > 1; i--)
         {
-            _plan.Read(new ByteRange(i * 10 * MiB, 4 * KiB));
+            _plan.Read(new ByteRange(i * 10 * MiB, 4 * KiB), Client);
         }
 
-        Assert.Equal([10 * MiB, 0], _plan.Ahead.Select(range => range.Offset));
+        Assert.Equal([10 * MiB, 0], Ahead.Select(range => range.Offset));
     }
 
     [Fact]
@@ -106,7 +122,7 @@ public sealed class ReadAheadPlanTests
         var plan = new ReadAheadPlan(Size, 0);
         for (var i = 0; i < 32; i++)
         {
-            plan.Read(new ByteRange(i * 64 * KiB, 64 * KiB));
+            plan.Read(new ByteRange(i * 64 * KiB, 64 * KiB), Client);
         }
 
         Assert.Empty(plan.Ahead);

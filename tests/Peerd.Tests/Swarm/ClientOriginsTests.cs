@@ -23,17 +23,43 @@ public sealed class ClientOriginsTests
     }
 
     [Fact]
-    public void For_PartOfSomeClients_TheirWaysComeFirstAndThoseOfOthersWhenNoneOfThemWorks()
+    public void For_PartOfOneClient_NeverTheSecretOfAnother()
     {
         var origins = new ClientOrigins(Alice);
         origins.Join(Bob);
 
-        Assert.Equal(Bob, origins.For(way => way.Equals(Bob)));
+        Assert.Equal(Bob, origins.For(Bob.Equals));
         Assert.Equal(Alice, origins.For(_ => true));
-        Assert.Equal(Alice, origins.For(_ => false));
+        Assert.Null(origins.For(_ => false));
 
         Assert.True(origins.Failed(Bob, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
-        Assert.Equal(Alice, origins.For(way => way.Equals(Bob)));
+        Assert.Null(origins.For(Bob.Equals));
+        Assert.Equal(Alice, origins.For(_ => true));
+        Assert.Equal((true, false), (origins.MayServe(Alice), origins.MayServe(Bob)));
+    }
+
+    [Fact]
+    public void For_WayThatIsNobodysSecret_IsForAll()
+    {
+        var origins = new ClientOrigins(Alice);
+        origins.Join(Nobody);
+
+        Assert.Equal(Nobody, origins.For(_ => false));
+        Assert.Equal(Alice, origins.For(Alice.Equals));
+        Assert.True(origins.Failed(Alice, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
+        Assert.Equal(Nobody, origins.For(Alice.Equals));
+    }
+
+    [Fact]
+    public void For_AllWaysFailed_EachIsTriedAgainForItsOwn()
+    {
+        var origins = new ClientOrigins(Alice);
+        origins.Join(Bob);
+        origins.Failed(Alice, new SourceFailure(HttpStatusCode.Unauthorized, "no"));
+        Assert.False(origins.Failed(Bob, new SourceFailure(HttpStatusCode.Unauthorized, "no")));
+
+        Assert.Equal(Bob, origins.For(Bob.Equals));
+        Assert.Null(origins.For(_ => false));
     }
 
     [Fact]
@@ -116,7 +142,38 @@ public sealed class ClientOriginsTests
 
         Assert.Equal(Of("0"), origins.Current);
         Assert.True(origins.Join(Of("1")));
-        Assert.False(origins.Join(Of("16")));
+        Assert.False(origins.Join(Of($"{2 * ClientOrigins.Max}")));
+    }
+
+    [Fact]
+    public void Join_MoreThanFit_ThoseThatDoNotWorkGoFirst()
+    {
+        var origins = new ClientOrigins(Of("0"));
+        for (var i = 1; i < ClientOrigins.Max; i++)
+        {
+            origins.Join(Of($"{i}"));
+        }
+
+        origins.Failed(Of("7"), new SourceFailure(HttpStatusCode.Unauthorized, "no"));
+        origins.Join(Of("new"));
+
+        Assert.True(origins.MayServe(Of("1")));
+        Assert.False(origins.MayServe(Of("7")));
+    }
+
+    // All clients of a registry are to wait.
+    [Fact]
+    public void Failed_TheRegistryWantsAPause_OthersOfItAreNotTried()
+    {
+        var pause = new SourceFailure(HttpStatusCode.TooManyRequests, "later", RetryAfter: TimeSpan.FromSeconds(1));
+        var origins = new ClientOrigins(Alice);
+        origins.Join(Bob);
+
+        Assert.False(origins.Failed(Alice, pause));
+        Assert.Equal((true, true), (origins.MayServe(Alice), origins.MayServe(Bob)));
+
+        origins.Join(Bob with { Registry = "other.test" });
+        Assert.True(origins.Failed(Alice, pause));
     }
 
     private static OriginReference Of(string? user) =>

@@ -66,6 +66,28 @@ public sealed class DownloaderTests
         Assert.Equal([(30, 1), (5, 1), (20, 2)], Actions<DownloadAction.FetchFromOrigin>().Select(read => (read.First, read.Count)));
     }
 
+    [Fact]
+    public void OriginRequestUnmade_NobodyDemandsItAnyMore_TheOwnerIsToldThatFirstAndGetsItsGrantBack()
+    {
+        Demand(new Demand(3, 4, int.MaxValue), new Demand(20, 22, int.MaxValue));
+        Granted(3, 1);
+        Granted(20, 2);
+        var unmade = Assert.Single(Actions<DownloadAction.FetchFromOrigin>(), read => read.First == 20);
+        _downloader.TakeWanted();
+        Demand(new Demand(3, 4, int.MaxValue));
+        _downloader.TakeActions();
+        Assert.True(_downloader.IsFetching(20));
+
+        _downloader.OriginRequestUnmade(unmade.Id, TimeSpan.Zero);
+
+        var actions = _downloader.TakeActions();
+        Assert.IsType<DownloadAction.AskAgain>(actions[0]);
+        var givenBack = Assert.IsType<DownloadAction.GiveBack>(actions[1]);
+        Assert.Equal((2, false), (actions.Count, givenBack.OriginFailed));
+        Assert.Equal([new SegmentRun { First = 20, Count = 2 }], givenBack.Segments);
+        Assert.False(_downloader.IsFetching(20));
+    }
+
     // What passes for here is not fetched, whatever the owner says.
     [Fact]
     public void PiecesLost_OwnerAssignsAndGrantsThemAgain_AreFetchedAndRead()
