@@ -492,6 +492,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             _table?.Leave(participant);
             _participants.Remove(participant.Node);
             _everybody.Remove(participant);
+            _askers.ForEach(other => other.Asker!.Avoided.Remove(participant.Node));
         }
     }
 
@@ -711,9 +712,16 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private void ReportedSlow(Participant holder, Participant complainer, TimeSpan now)
     {
         var areFew = policy.AreFew(_askers);
-        if (!areFew && !(_trial.BringsLess(holder, _everybody, _table!) ?? complainer.Grants.Count == 0))
+        var bringsLess = areFew ? null : _trial.BringsLess(holder, _everybody, _table!);
+        if (bringsLess == false)
         {
-            // It is the link of the complainer: what it reads from the origin may have taken that.
+            Avoid(holder, complainer, now);
+            return;
+        }
+
+        if (!areFew && bringsLess is null && complainer.Grants.Count > 0)
+        {
+            // It may be the link of the complainer: what it reads from the origin may have taken that.
             return;
         }
 
@@ -735,6 +743,21 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         {
             // Or what only it holds would come one segment after the other.
             Complain(holder, complainer, now);
+        }
+    }
+
+    /// <summary>
+    /// To others the holder is not slow, as far as is known: it is the path between both. All that the complainer may fetch would
+    /// gather there in the end, because the place that is free is mostly the one that it has just left; and the holder would serve
+    /// nobody else. When another says the same the holder may have become slow, which shows only as long as it serves many.
+    /// </summary>
+    private void Avoid(Participant holder, Participant complainer, TimeSpan now)
+    {
+        var others = _askers.FindAll(other => other != complainer && other.Asker!.Avoids(holder.Node, now));
+        others.ForEach(other => other.Asker!.Avoided.Remove(holder.Node));
+        if (others.Count == 0)
+        {
+            complainer.Asker!.Avoid(holder.Node, now + policy.FirstBan, now);
         }
     }
 

@@ -102,6 +102,29 @@ public sealed class HolderTrialTests
         Assert.Equal(isLeftAlone, _herd.CountFetches(from: "slow") == 0);
     }
 
+    // The place that it leaves is mostly the only one that is free: what it may fetch would gather there, where it comes slowly, and
+    // the holder would serve it alone in the end.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void ManyAskAndTheHolderIsSlowToOneOnly_ThatOneFetchesElsewhereForAWhile(bool isSlowToAnother)
+    {
+        ShareOut(unread: 16, "holder", "a", "b", "c", "d");
+        Repeat(40, () => Bring(fetch => fetch is not { To: "a", From: "holder" }));
+        Assert.NotEqual(0, _herd.CountFetches("a", "holder"));
+        _herd.FailAll("a", "holder", FetchFailure.Slow);
+        if (isSlowToAnother)
+        {
+            _herd.FailAll("b", "holder", FetchFailure.Slow);
+        }
+
+        _herd.Wait(_herd.Policy.FirstBan - TimeSpan.FromTicks(1));
+        Assert.Equal(isSlowToAnother, _herd.CountFetches("a", "holder") > 0);
+
+        _herd.Wait(TimeSpan.FromTicks(1));
+        Assert.NotEqual(0, _herd.CountFetches("a", "holder"));
+    }
+
     [Fact]
     public void ManyAskAndOthersReportAHolderOfWhichNothingIsKnown_ItIsLeftAlone()
     {
