@@ -44,7 +44,7 @@ internal sealed class Participant(string node, string zone)
     /// <summary>How many fetches it may serve at a time: fewer than the policy's credits when it has shown to be slow.</summary>
     public int Tokens { get; set; }
 
-    /// <summary>It was too slow for somebody once.</summary>
+    /// <summary>It was too slow for somebody, and has not served as many as others since.</summary>
     public bool HasBeenSlow { get; set; }
 
     /// <summary>How quickly others get segments from it while it serves many of them: see <see cref="IsServing"/>.</summary>
