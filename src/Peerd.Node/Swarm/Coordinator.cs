@@ -376,6 +376,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             if (participant.IsBanned && participant.BannedUntil <= now)
             {
                 _table?.SetBanned(participant, isBanned: false);
+                participant.Service.Forget();
             }
 
             if (participant.HeardAt is { } heard && now - heard > policy.Hearsay)
@@ -764,6 +765,12 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>One alone may be the one that is cut off: it takes two, or all that there are, to ban a holder.</summary>
     private void Complain(Participant holder, Participant complainer, TimeSpan now)
     {
+        if (holder.IsBanned)
+        {
+            // Of what was under way already: nothing that a ban after this one could be founded on.
+            return;
+        }
+
         holder.Complainers.Add(complainer.Node);
         if (holder.Complainers.Count >= Math.Min(2, _askers.Count(other => other != holder)))
         {
@@ -773,16 +780,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
     private void Ban(Participant participant, TimeSpan now)
     {
-        if (participant.BannedUntil > now)
-        {
-            return;
-        }
-
         participant.LastBan = participant.LastBan == TimeSpan.Zero ? policy.FirstBan : Doubled(participant.LastBan, 1, policy.LongestBan);
         participant.BannedUntil = now + participant.LastBan;
         participant.Complainers.Clear();
-        participant.Service.Forget();
-        _table?.SetBanned(participant, isBanned: true);
+        _table!.SetBanned(participant, isBanned: true);
     }
 
     private static TimeSpan Doubled(TimeSpan first, int times, TimeSpan longest)

@@ -89,7 +89,7 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
 
     private static int LeastExpected(SegmentTable table) => 2 * table.Credits;
 
-    private bool IsMeasured(Participant holder) => holder.Service.Busy >= policy.ShortestTrial && holder.Service.Sent >= LeastSegments;
+    private bool IsMeasured(Participant holder) => !holder.IsBanned && holder.Service.Busy >= policy.ShortestTrial && holder.Service.Sent >= LeastSegments;
 
     /// <summary>Of a time that is not looked at nothing counts, neither the time nor what arrived.</summary>
     private void NoteService(List<Participant> participants, SegmentTable table, TimeSpan? step)

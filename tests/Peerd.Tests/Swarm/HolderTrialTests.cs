@@ -125,6 +125,28 @@ public sealed class HolderTrialTests
         Assert.NotEqual(0, _herd.CountFetches("a", "holder"));
     }
 
+    // It brings nothing because it is asked for nothing; but what is under way is not taken from it.
+    [Fact]
+    public void ManyAskAndTheHolderWasBanned_WhatItBroughtBeforeAndMeanwhileIsForgotten()
+    {
+        var others = ShareOut(unread: 16, "holder", "a", "b", "c", "d").Skip(1).ToArray();
+        Repeat(50, () => Bring(fetch => fetch.From != "holder"));
+        foreach (var node in others[..2])
+        {
+            _herd.Fail(_herd.Fetches.First(fetch => fetch.To == node && fetch.From == "holder"), FetchFailure.Unreachable);
+        }
+
+        var fetches = _herd.CountFetches(from: "holder");
+        Repeat(45, () => Bring(fetch => fetch.From != "holder"));
+        Assert.Equal(fetches, _herd.CountFetches(from: "holder"));
+        _herd.Wait(_herd.Policy.FirstBan - (45 * _step));
+        Report("holder", others);
+
+        _herd.Ask("new");
+        _herd.Push();
+        Assert.NotEqual(0, _herd.CountFetches("new", "holder"));
+    }
+
     [Fact]
     public void ManyAskAndOthersReportAHolderOfWhichNothingIsKnown_ItIsLeftAlone()
     {
