@@ -623,9 +623,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>An owner that was asked before it had heard of the others has granted what they hold: what was not begun is fetched from them.</summary>
     private void ReclaimHeld(SegmentTable table)
     {
-        if (_everybody.Exists(participant => participant.IsFoundSlow))
+        if (policy.AreFew(_everybody) && _everybody.Exists(participant => participant.IsFoundSlow))
         {
-            // What only such a one holds is granted all the same.
+            // What only such a one holds is granted all the same, where a few ask.
             return;
         }
 
