@@ -51,7 +51,7 @@ internal sealed record CoordinatorPolicy
     /// <summary>After so long it is looked at anew.</summary>
     public TimeSpan LongestTrial { get; init; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>What a holder brought while it served many counts half when this time of it has passed, or when it was four times its <see cref="Credits"/>.</summary>
+    /// <summary>What a holder brought while it served many counts half after this time, or when it was four times its <see cref="Credits"/>.</summary>
     public TimeSpan LongestService { get; init; } = TimeSpan.FromSeconds(8);
 
     /// <summary>A holder is slow when another, or the origin to one reader, brought so many times as much.</summary>

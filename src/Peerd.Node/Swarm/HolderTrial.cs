@@ -21,6 +21,7 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
     private static readonly TimeSpan LongestStep = TimeSpan.FromMilliseconds(500);
 
     private TimeSpan? _lastLook;
+    private TimeSpan? _lastFade;
     private TimeSpan _readingTime;
     private int _readers;
 
@@ -38,6 +39,7 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
         }
 
         NoteService(participants, table, _lastLook is not null && step < LongestStep ? step : null);
+        FadeService(participants, table, now);
         (_readers, _lastLook) = (readers, now);
         if (!policy.AreFew(participants))
         {
@@ -104,11 +106,18 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
             }
 
             holder.Brought = 0;
-            if (holder.Service.Busy > policy.LongestService || holder.Service.Sent > 2 * LeastExpected(table))
-            {
-                // Or who becomes slow would be protected for long by what it brought before.
-                holder.Service.Fade();
-            }
+        }
+    }
+
+    /// <summary>Or who becomes slow would be protected for long by what it brought before, and who was slow be so for ever.</summary>
+    private void FadeService(List<Participant> participants, SegmentTable table, TimeSpan now)
+    {
+        // Whether it serves many or not: it may not, for long.
+        var times = (int)Math.Min(64, (now - (_lastFade ?? now)) / policy.LongestService);
+        _lastFade = times > 0 ? now : _lastFade ?? now;
+        foreach (var holder in participants)
+        {
+            holder.Service.Fade(times + (holder.Service.Sent > 2 * LeastExpected(table) ? 1 : 0));
         }
     }
 
