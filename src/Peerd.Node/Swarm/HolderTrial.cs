@@ -32,7 +32,10 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
     public void Look(List<Participant> participants, SegmentTable table, bool isOriginPaused, TimeSpan now)
     {
         var step = now - (_lastLook ?? now);
-        var readers = participants.Count(static participant => participant.Grants.Count > 0);
+        var isAnybodyGranted = participants.Exists(static participant => participant.Grants.Count > 0);
+
+        // Who is alone is granted all at once, and may want none of it for minutes.
+        var readers = participants.Count(static participant => participant.Grants.Exists(participant.Wants));
         if (!isOriginPaused)
         {
             _readingTime += Math.Max(readers, _readers) * (step < LongestStep ? step : LongestStep);
@@ -46,7 +49,7 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
             return;
         }
 
-        var isNothingLeft = readers == 0 && table.Covered.IsFull && step < LongestStep;
+        var isNothingLeft = !isAnybodyGranted && table.Covered.IsFull && step < LongestStep;
         var areSlow = isNothingLeft && BringLittle(participants, table, now);
         foreach (var holder in participants)
         {
