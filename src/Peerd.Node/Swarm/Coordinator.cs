@@ -720,9 +720,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             return;
         }
 
-        if (!areFew && bringsLess is null && complainer.Grants.Count > 0)
+        if (!areFew && bringsLess is null && (complainer.WasReading || complainer.Grants.Count > 0))
         {
-            // It may be the link of the complainer: what it reads from the origin may have taken that.
+            // It may be the link of the complainer: what it reads from the origin, or has read until this report, may have taken that.
             return;
         }
 

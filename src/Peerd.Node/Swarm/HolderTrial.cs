@@ -96,12 +96,13 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
 
     private bool IsMeasured(Participant holder) => !holder.IsBanned && holder.Service.Busy >= policy.ShortestTrial && holder.Service.Sent >= LeastSegments;
 
-    /// <summary>Of a time that is not looked at nothing counts, neither the time nor what arrived.</summary>
+    /// <summary>What everybody did since the last look. Of a time that is not looked at nothing counts, neither the time nor what arrived.</summary>
     private void NoteService(List<Participant> participants, SegmentTable table, TimeSpan? step)
     {
         _measured = null;
         foreach (var holder in participants)
         {
+            holder.WasReading = holder.Grants.Count > 0;
             if (step is { } passed)
             {
                 holder.Service.Passed(holder.IsServing(table.ManyServed) ? passed : TimeSpan.Zero);

@@ -35,6 +35,9 @@ internal sealed class Participant(string node, string zone)
     /// <summary>Segments that it is reading from the origin.</summary>
     public List<Grant> Grants { get; } = [];
 
+    /// <summary>It read something when the <see cref="HolderTrial"/> looked last.</summary>
+    public bool WasReading { get; set; }
+
     /// <summary>What it fetches from others, by segment.</summary>
     public Dictionary<int, Fetch> Fetches { get; } = [];
 

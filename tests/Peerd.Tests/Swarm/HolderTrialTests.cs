@@ -148,6 +148,22 @@ public sealed class HolderTrialTests
     }
 
     [Fact]
+    public void ManyAskAndWhatReadersReadComesWithTheirReport_TheyAreNotBelieved()
+    {
+        var others = ShareOut(unread: 16, "holder", "a", "b", "c", "d").Skip(1).ToArray();
+        _herd.Push();
+        foreach (var node in others)
+        {
+            _herd.Hold(node, _herd.GrantedTo(node));
+            _herd.FailAll(node, "holder", FetchFailure.Slow);
+        }
+
+        _herd.Ask("new");
+        _herd.Push();
+        Assert.NotEqual(0, _herd.CountFetches("new", "holder"));
+    }
+
+    [Fact]
     public void ManyAskAndOthersReportAHolderOfWhichNothingIsKnown_ItIsLeftAlone()
     {
         var others = ShareOut(unread: 0, "slow", "a", "b", "c", "d").Skip(1).ToArray();
