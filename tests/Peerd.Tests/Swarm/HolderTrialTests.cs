@@ -125,6 +125,21 @@ public sealed class HolderTrialTests
         Assert.NotEqual(0, _herd.CountFetches("a", "holder"));
     }
 
+    [Fact]
+    public void ManyAskAndTheHolderThatIsSlowToOneOnlyComesAgain_NothingIsRemembered()
+    {
+        ShareOut(unread: 16, "holder", "a", "b", "c", "d");
+        Repeat(40, () => Bring(fetch => fetch is not { To: "a", From: "holder" }));
+        _herd.FailAll("a", "holder", FetchFailure.Slow);
+        _herd.Leave("holder");
+        _herd.Lose("holder");
+
+        _herd.Hold("holder", _herd.AllSegments);
+        _herd.Push();
+
+        Assert.NotEqual(0, _herd.CountFetches("a", "holder"));
+    }
+
     // It brings nothing because it is asked for nothing; but what is under way is not taken from it.
     [Fact]
     public void ManyAskAndTheHolderWasBanned_WhatItBroughtBeforeAndMeanwhileIsForgotten()
