@@ -46,6 +46,9 @@ internal sealed class Asker
     /// <summary>From whom it could not fetch a segment last.</summary>
     public Dictionary<int, string> LastFailed { get; } = [];
 
+    /// <summary>Who is slow to it and not to others: until when it is assigned something of theirs only when it would have nothing at all.</summary>
+    public Dictionary<string, TimeSpan> Avoided { get; } = new(StringComparer.Ordinal);
+
     public LookupState ToldState { get; set; }
 
     /// <summary>How many of the known checksums it was told.</summary>
@@ -60,6 +63,21 @@ internal sealed class Asker
 
     /// <summary>What it is told with the next push.</summary>
     public LookupResponse Pending => _pending;
+
+    public bool Avoids(string holder, TimeSpan now) => Avoided.Count > 0 && Avoided.TryGetValue(holder, out var until) && now < until;
+
+    public void Avoid(string holder, TimeSpan until, TimeSpan now)
+    {
+        foreach (var (other, end) in Avoided)
+        {
+            if (end <= now)
+            {
+                Avoided.Remove(other);
+            }
+        }
+
+        Avoided[holder] = until;
+    }
 
     public void Assign(string node, int segment)
     {

@@ -376,6 +376,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             if (participant.IsBanned && participant.BannedUntil <= now)
             {
                 _table?.SetBanned(participant, isBanned: false);
+                participant.Service.Forget();
             }
 
             if (participant.HeardAt is { } heard && now - heard > policy.Hearsay)
@@ -492,6 +493,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             _table?.Leave(participant);
             _participants.Remove(participant.Node);
             _everybody.Remove(participant);
+            _askers.ForEach(other => other.Asker!.Avoided.Remove(participant.Node));
         }
     }
 
@@ -621,9 +623,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>An owner that was asked before it had heard of the others has granted what they hold: what was not begun is fetched from them.</summary>
     private void ReclaimHeld(SegmentTable table)
     {
-        if (_everybody.Exists(participant => participant.IsFoundSlow))
+        if (policy.AreFew(_everybody) && _everybody.Exists(participant => participant.IsFoundSlow))
         {
-            // What only such a one holds is granted all the same.
+            // What only such a one holds is granted all the same, where a few ask.
             return;
         }
 
@@ -711,9 +713,16 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private void ReportedSlow(Participant holder, Participant complainer, TimeSpan now)
     {
         var areFew = policy.AreFew(_askers);
-        if (!areFew && !(_trial.BringsLess(holder, _everybody, _table!) ?? complainer.Grants.Count == 0))
+        var bringsLess = areFew ? null : _trial.BringsLess(holder, _everybody, _table!);
+        if (bringsLess == false)
         {
-            // It is the link of the complainer: what it reads from the origin may have taken that.
+            Avoid(holder, complainer, now);
+            return;
+        }
+
+        if (!areFew && bringsLess is null && (complainer.WasReading || complainer.Grants.Count > 0))
+        {
+            // It may be the link of the complainer: what it reads from the origin, or has read until this report, may have taken that.
             return;
         }
 
@@ -738,9 +747,30 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
     }
 
+    /// <summary>
+    /// To others the holder is not slow, as far as is known: it is the path between both. All that the complainer may fetch would
+    /// gather there in the end, because the place that is free is mostly the one that it has just left; and the holder would serve
+    /// nobody else. When another says the same the holder may have become slow, which shows only as long as it serves many.
+    /// </summary>
+    private void Avoid(Participant holder, Participant complainer, TimeSpan now)
+    {
+        var others = _askers.FindAll(other => other != complainer && other.Asker!.Avoids(holder.Node, now));
+        others.ForEach(other => other.Asker!.Avoided.Remove(holder.Node));
+        if (others.Count == 0)
+        {
+            complainer.Asker!.Avoid(holder.Node, now + policy.FirstBan, now);
+        }
+    }
+
     /// <summary>One alone may be the one that is cut off: it takes two, or all that there are, to ban a holder.</summary>
     private void Complain(Participant holder, Participant complainer, TimeSpan now)
     {
+        if (holder.IsBanned)
+        {
+            // Of what was under way already: nothing that a ban after this one could be founded on.
+            return;
+        }
+
         holder.Complainers.Add(complainer.Node);
         if (holder.Complainers.Count >= Math.Min(2, _askers.Count(other => other != holder)))
         {
@@ -750,16 +780,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
     private void Ban(Participant participant, TimeSpan now)
     {
-        if (participant.BannedUntil > now)
-        {
-            return;
-        }
-
         participant.LastBan = participant.LastBan == TimeSpan.Zero ? policy.FirstBan : Doubled(participant.LastBan, 1, policy.LongestBan);
         participant.BannedUntil = now + participant.LastBan;
         participant.Complainers.Clear();
-        participant.Service.Forget();
-        _table?.SetBanned(participant, isBanned: true);
+        _table!.SetBanned(participant, isBanned: true);
     }
 
     private static TimeSpan Doubled(TimeSpan first, int times, TimeSpan longest)

@@ -39,22 +39,26 @@ internal sealed record CoordinatorPolicy
     /// <summary>Askers that are not far behind: while so many read from the origin, those who are read nothing.</summary>
     public int ForemostReaders { get; init; } = 3;
 
-    /// <summary>
-    /// So few want something that what one of them says of a holder is all there is, and no more read than <see cref="ForemostReaders"/>.
-    /// </summary>
-    public bool AreFew(IEnumerable<Participant> participants) =>
-        participants.Count(static participant => participant is { Asker: not null, WantsNothing: false }) <= ForemostReaders;
+    /// <summary>So many, or fewer, that want something are no judges of each other.</summary>
+    public int Few { get; init; } = 3;
 
-    /// <summary>How long it is looked at least at what a holder brings when nothing is left to be read.</summary>
+    /// <summary>So few want something that what one of them says of a holder is all there is.</summary>
+    public bool AreFew(IEnumerable<Participant> participants) =>
+        participants.Count(static participant => participant is { Asker: not null, WantsNothing: false }) <= Few;
+
+    /// <summary>
+    /// How long it is looked at least before what a source brings tells anything: a holder that serves many, or anything when nothing is
+    /// left to be read; or the origin.
+    /// </summary>
     public TimeSpan ShortestTrial { get; init; } = TimeSpan.FromMilliseconds(200);
 
-    /// <summary>After so long it is looked at anew.</summary>
+    /// <summary>After so long it is looked at anew what a holder brings when nothing is left to be read.</summary>
     public TimeSpan LongestTrial { get; init; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>What a holder brought while it served many counts half when this time of it has passed, or when it was four times its <see cref="Credits"/>.</summary>
+    /// <summary>What a holder brought while it served many counts half after this time, or when it was four times its <see cref="Credits"/>.</summary>
     public TimeSpan LongestService { get; init; } = TimeSpan.FromSeconds(8);
 
-    /// <summary>A holder is slow when another, or the origin to one reader, brought so many times as much.</summary>
+    /// <summary>A holder is slow when what is usual among the others (the median), or what the origin brought one reader, is more than so many times as much.</summary>
     public double SlowFactor { get; init; } = 4;
 
     /// <summary>Bytes of a grant at least, where that is more than a segment: requests to the origin have their price.</summary>

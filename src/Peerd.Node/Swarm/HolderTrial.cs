@@ -21,6 +21,7 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
     private static readonly TimeSpan LongestStep = TimeSpan.FromMilliseconds(500);
 
     private TimeSpan? _lastLook;
+    private TimeSpan? _lastFade;
     private TimeSpan _readingTime;
     private int _readers;
 
@@ -31,20 +32,24 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
     public void Look(List<Participant> participants, SegmentTable table, bool isOriginPaused, TimeSpan now)
     {
         var step = now - (_lastLook ?? now);
-        var readers = participants.Count(static participant => participant.Grants.Count > 0);
+        var isAnybodyGranted = participants.Exists(static participant => participant.Grants.Count > 0);
+
+        // Who is alone is granted all at once, and may want none of it for minutes.
+        var readers = participants.Count(static participant => participant.Grants.Exists(participant.Wants));
         if (!isOriginPaused)
         {
             _readingTime += Math.Max(readers, _readers) * (step < LongestStep ? step : LongestStep);
         }
 
         NoteService(participants, table, _lastLook is not null && step < LongestStep ? step : null);
+        FadeService(participants, table, now);
         (_readers, _lastLook) = (readers, now);
         if (!policy.AreFew(participants))
         {
             return;
         }
 
-        var isNothingLeft = readers == 0 && table.Covered.IsFull && step < LongestStep;
+        var isNothingLeft = !isAnybodyGranted && table.Covered.IsFull && step < LongestStep;
         var areSlow = isNothingLeft && BringLittle(participants, table, now);
         foreach (var holder in participants)
         {
@@ -89,14 +94,15 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
 
     private static int LeastExpected(SegmentTable table) => 2 * table.Credits;
 
-    private bool IsMeasured(Participant holder) => holder.Service.Busy >= policy.ShortestTrial && holder.Service.Sent >= LeastSegments;
+    private bool IsMeasured(Participant holder) => !holder.IsBanned && holder.Service.Busy >= policy.ShortestTrial && holder.Service.Sent >= LeastSegments;
 
-    /// <summary>Of a time that is not looked at nothing counts, neither the time nor what arrived.</summary>
+    /// <summary>What everybody did since the last look. Of a time that is not looked at nothing counts, neither the time nor what arrived.</summary>
     private void NoteService(List<Participant> participants, SegmentTable table, TimeSpan? step)
     {
         _measured = null;
         foreach (var holder in participants)
         {
+            holder.WasReading = holder.Grants.Count > 0;
             if (step is { } passed)
             {
                 holder.Service.Passed(holder.IsServing(table.ManyServed) ? passed : TimeSpan.Zero);
@@ -104,11 +110,18 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
             }
 
             holder.Brought = 0;
-            if (holder.Service.Busy > policy.LongestService || holder.Service.Sent > 2 * LeastExpected(table))
-            {
-                // Or who becomes slow would be protected for long by what it brought before.
-                holder.Service.Fade();
-            }
+        }
+    }
+
+    /// <summary>Or who becomes slow would be protected for long by what it brought before, and who was slow be so for ever.</summary>
+    private void FadeService(List<Participant> participants, SegmentTable table, TimeSpan now)
+    {
+        // Whether it serves many or not: it may not, for long.
+        var times = (int)Math.Min(64, (now - (_lastFade ?? now)) / policy.LongestService);
+        _lastFade = times > 0 ? now : _lastFade ?? now;
+        foreach (var holder in participants)
+        {
+            holder.Service.Fade(times + (holder.Service.Sent > 2 * LeastExpected(table) ? 1 : 0));
         }
     }
 

@@ -35,6 +35,9 @@ internal sealed class Participant(string node, string zone)
     /// <summary>Segments that it is reading from the origin.</summary>
     public List<Grant> Grants { get; } = [];
 
+    /// <summary>It read something when the <see cref="HolderTrial"/> looked last.</summary>
+    public bool WasReading { get; set; }
+
     /// <summary>What it fetches from others, by segment.</summary>
     public Dictionary<int, Fetch> Fetches { get; } = [];
 
@@ -44,7 +47,7 @@ internal sealed class Participant(string node, string zone)
     /// <summary>How many fetches it may serve at a time: fewer than the policy's credits when it has shown to be slow.</summary>
     public int Tokens { get; set; }
 
-    /// <summary>It was too slow for somebody once.</summary>
+    /// <summary>It was too slow for somebody, and has not served as many as others since.</summary>
     public bool HasBeenSlow { get; set; }
 
     /// <summary>How quickly others get segments from it while it serves many of them: see <see cref="IsServing"/>.</summary>

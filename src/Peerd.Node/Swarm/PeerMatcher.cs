@@ -95,10 +95,18 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
             table.TryGetAvailable(asker.Zone, out nearby);
         }
 
-        return Find(asker, table, nearby, policy.HoldersLookedAt) ?? (_free.Count > policy.HoldersLookedAt ? Find(asker, table, nearby, policy.HoldersLookedAtLonger) : null);
+        return FindAmong(policy.HoldersLookedAt, now)
+            ?? (_free.Count > policy.HoldersLookedAt ? FindAmong(policy.HoldersLookedAtLonger, now) : null)
+            ?? (asker.Asker.Avoided.Count > 0 && asker.Fetches.Count + asker.Grants.Count == 0 ? FindAmong(policy.HoldersLookedAtLonger, avoidingAt: null) : null);
+
+        Fetch? FindAmong(int lookedAt, TimeSpan? avoidingAt)
+        {
+            Look(asker, lookedAt, avoidingAt);
+            return Find(asker, table, nearby);
+        }
     }
 
-    private Fetch? Find(Participant asker, SegmentTable table, PieceSet? nearby, int lookedAt)
+    private Fetch? Find(Participant asker, SegmentTable table, PieceSet? nearby)
     {
         var inOrder = 0;
         foreach (var fetch in asker.Fetches.Values)
@@ -107,7 +115,6 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         }
 
         var isInOrder = inOrder < (table.Credits + 1) / 2;
-        Look(asker, lookedAt);
         var segment = isInOrder ? FirstOf(asker, nearby) : AnyOf(asker, nearby);
         if (segment < 0)
         {
@@ -117,15 +124,15 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         return Best(asker, table, nearby, segment) is { } holder ? table.Begin(asker, holder, segment, isInOrder) : AnyPair(asker, table, nearby, isInOrder);
     }
 
-    /// <summary>Takes a random sample of those with room.</summary>
-    private void Look(Participant asker, int count)
+    /// <summary>Takes a random sample of those with room; without those that the asker avoids then, if a time is given.</summary>
+    private void Look(Participant asker, int count, TimeSpan? avoidingAt)
     {
         _looked.Clear();
         for (var i = 0; i < _free.Count && _looked.Count < count; i++)
         {
             var j = random.Next(i, _free.Count);
             SwapFree(i, j);
-            if (_free[i] != asker)
+            if (_free[i] != asker && !(avoidingAt is { } now && asker.Asker!.Avoids(_free[i].Node, now)))
             {
                 _looked.Add(_free[i]);
             }

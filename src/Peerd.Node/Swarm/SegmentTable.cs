@@ -87,7 +87,7 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
                     fetch.From.Served++;
                     if (fetch.From.Tokens == Credits)
                     {
-                        (fetch.From.LastBan, fetch.From.IsFoundSlow) = (TimeSpan.Zero, false);
+                        (fetch.From.LastBan, fetch.From.HasBeenSlow, fetch.From.IsFoundSlow) = (TimeSpan.Zero, false, false);
                     }
 
                     fetch.From.Complainers.Clear();

@@ -18,11 +18,12 @@ internal sealed class SourceRate
     /// <summary>Something was asked of it for so long.</summary>
     public void Passed(TimeSpan time) => Busy += time;
 
-    /// <summary>What was until now counts less and less.</summary>
-    public void Fade()
+    /// <summary>What was until now counts half, or half of a half.</summary>
+    public void Fade(int times = 1)
     {
-        Sent /= 2;
-        Busy /= 2;
+        var part = Math.ScaleB(1, -times);
+        Sent *= part;
+        Busy *= part;
     }
 
     /// <summary>What was until now does not count any more.</summary>

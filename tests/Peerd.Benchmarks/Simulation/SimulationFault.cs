@@ -20,6 +20,9 @@ internal enum SimulationFault
     /// <summary>One node sends and receives at 5 % of its rate; the others are what counts.</summary>
     Thin,
 
+    /// <summary>To one node one other sends at 5 % of its rate, and to all others as always.</summary>
+    ThinPath,
+
     /// <summary>A tenth of the nodes is killed.</summary>
     Killed10,
 
@@ -71,6 +74,7 @@ internal static class SimulationFaults
         SimulationFault.SlowLater => scenario with { SlowNodes = 1, SlowFrom = 0.5 },
         SimulationFault.HalfSlow => scenario with { SlowNodes = scenario.Nodes / 2 },
         SimulationFault.Thin => scenario with { SlowNodes = 1, SlowBothWays = true },
+        SimulationFault.ThinPath => scenario with { ThinPaths = 1 },
         SimulationFault.Killed10 => scenario with { Killed = 0.1 },
         SimulationFault.Killed30 => scenario with { Killed = 0.3 },
         SimulationFault.RingChange => scenario with { RingChanges = 1 },

@@ -57,6 +57,9 @@ internal sealed record Scenario
     /// <summary>The slow nodes receive as slowly as they send; nobody waits for them then.</summary>
     public bool SlowBothWays { get; init; }
 
+    /// <summary>Nodes that get what one other sends at <see cref="SlowRate"/>, though that other sends to all others as quickly as any.</summary>
+    public int ThinPaths { get; init; }
+
     /// <summary>Share of the nodes that are killed at <see cref="FaultAt"/>, none of them responsible for the first content as long as there are others.</summary>
     public double Killed { get; init; }
 

@@ -21,6 +21,9 @@ internal sealed class SimulatedMesh
     private readonly Random _random;
     private readonly RingViews _rings;
     private readonly int[,] _trunks;
+
+    /// <summary>Links between two nodes only.</summary>
+    private readonly Dictionary<(int From, int To), int> _thinPaths = [];
     private readonly SimulatedNode[] _nodes;
     private readonly List<OwnerDesk> _desks = [];
     private readonly TimeSpan _bound;
@@ -44,6 +47,7 @@ internal sealed class SimulatedMesh
         Network.AddNode(scenario.OriginUplink * scenario.NodeRate, scenario.NodeRate);
         Network.Greed = scenario.OriginGreed > 0 ? new Greed(Origin, scenario.OriginGreed, scenario.Seed) : null;
         _trunks = AddTrunks();
+        AddThinPaths();
     }
 
     public Scenario Scenario { get; }
@@ -74,6 +78,10 @@ internal sealed class SimulatedMesh
     public int[] Responsible(SimulatedNode node, SimulatedContent content) => _rings.Responsible[node.Ring][content.Number];
 
     public int TrunkBetween(SimulatedNode node, SimulatedNode other) => _trunks[node.Number % Scenario.Zones, other.Number % Scenario.Zones];
+
+    /// <summary>The link that what one node sends to another passes besides their own; <see cref="Flow.None"/> when there is none.</summary>
+    public int PathBetween(SimulatedNode node, SimulatedNode other) =>
+        _thinPaths.TryGetValue((node.Number, other.Number), out var link) ? link : TrunkBetween(node, other);
 
     /// <summary>A time of at least half of the limit, for what has no fixed time.</summary>
     public TimeSpan About(TimeSpan limit) => limit * (0.5 + (0.5 * _random.NextDouble()));
@@ -132,6 +140,19 @@ internal sealed class SimulatedMesh
         }
 
         return trunks;
+    }
+
+    private void AddThinPaths()
+    {
+        // Of its own: what else happens by chance is the same without these.
+        var random = new Random(Scenario.Seed);
+        int[] numbers = [.. Enumerable.Range(0, Scenario.Nodes)];
+        random.Shuffle(numbers);
+        foreach (var to in numbers.Take(Scenario.ThinPaths))
+        {
+            var from = (to + 1 + random.Next(Scenario.Nodes - 1)) % Scenario.Nodes;
+            _thinPaths.Add((from, to), Network.AddLink(Scenario.SlowRate * Scenario.NodeRate));
+        }
     }
 
     private void PlanStarts()

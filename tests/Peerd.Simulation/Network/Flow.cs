@@ -14,7 +14,7 @@ internal struct Flow
     /// <summary>Its receiver's link.</summary>
     public int Downlink;
 
-    /// <summary>The link between the zones of both, or <see cref="None"/>.</summary>
+    /// <summary>The link between the zones of both, or between both alone; or <see cref="None"/>.</summary>
     public int Trunk;
 
     public int NextFrame;

@@ -141,7 +141,7 @@ internal sealed class RangeRead(SimulatedMesh mesh, SimulatedDownload reader, Si
             return;
         }
 
-        _flow = mesh.Network.Open(this, holder.Number, reader.Node.Downlink, mesh.TrunkBetween(holder, reader.Node), reader.Content.Layout, firstFrame, _endFrame);
+        _flow = mesh.Network.Open(this, holder.Number, reader.Node.Downlink, mesh.PathBetween(holder, reader.Node), reader.Content.Layout, firstFrame, _endFrame);
         mesh.Network.Wake(_flow);
         TellWaiting();
     }

@@ -278,6 +278,30 @@ public sealed class CoordinatorAssignmentTests
     }
 
     [Fact]
+    public void Reported_FailsDuringTheBanForTwo_OneIsNotEnoughForTheNext()
+    {
+        var herd = new Herd(Small);
+        herd.Hold("h", herd.AllSegments);
+        herd.Ask("a");
+        herd.Ask("b");
+        herd.Push();
+        Fail("a");
+        Fail("b");
+        herd.FailAll("a", "h", FetchFailure.Unreachable);
+        herd.FailAll("b", "h", FetchFailure.Unreachable);
+        herd.Wait(2 * herd.Policy.LongestFailurePause);
+        var fetches = herd.CountFetches(from: "h");
+        Assert.NotEqual(0, fetches);
+
+        Fail("a");
+        herd.Wait(herd.Policy.LongestFailurePause);
+
+        Assert.Equal(fetches, herd.CountFetches(from: "h"));
+
+        void Fail(string node) => herd.Fail(herd.Fetches.First(fetch => fetch.To == node && fetch.From == "h"), FetchFailure.Unreachable);
+    }
+
+    [Fact]
     public void Reported_UnreachableForTheOnlyAsker_IsBanned()
     {
         var herd = new Herd(Small);

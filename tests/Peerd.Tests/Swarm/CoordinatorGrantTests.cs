@@ -67,7 +67,7 @@ public sealed class CoordinatorGrantTests
 
         public Run(long size, int readers, int zones)
         {
-            _policy = new CoordinatorPolicy { Readers = readers, HolderSample = 3, Credits = 3, CreditsOfShortSegments = 5, Children = 2, LeastOpenGrants = 6, ForemostReaders = 2, Lease = TimeSpan.FromSeconds(2), ShortestTrial = TimeSpan.FromHours(1), LongestTrial = TimeSpan.FromHours(1) };
+            _policy = new CoordinatorPolicy { Readers = readers, HolderSample = 3, Credits = 3, CreditsOfShortSegments = 5, Children = 2, LeastOpenGrants = 6, ForemostReaders = 2, Few = 2, Lease = TimeSpan.FromSeconds(2), ShortestTrial = TimeSpan.FromHours(1), LongestTrial = TimeSpan.FromHours(1) };
             _layout = new ContentLayout(size);
             _credits = _layout.SegmentSize <= _policy.ShortSegment ? _policy.CreditsOfShortSegments : _policy.Credits;
             _zoneOf = node => zones > 1 ? $"{node[0] % zones}" : string.Empty;
@@ -199,7 +199,7 @@ public sealed class CoordinatorGrantTests
             var tokens = _tokens.GetValueOrDefault(fetch.From, _credits);
             switch (reason)
             {
-                case FetchFailure.Slow when _told[fetch.To].Granted.Count > 0 && _asking.Keys.Count(IsWanting) > _policy.ForemostReaders:
+                case FetchFailure.Slow when _told[fetch.To].Granted.Count > 0 && _asking.Keys.Count(IsWanting) > _policy.Few:
                     // Who reads from the origin is no judge where there are others.
                     break;
                 case FetchFailure.Slow when tokens > 3:

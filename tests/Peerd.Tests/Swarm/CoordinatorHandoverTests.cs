@@ -162,6 +162,30 @@ public sealed class CoordinatorHandoverTests
         Assert.Equal(_new.AllSegments, _new.GrantedTo("b"));
     }
 
+    // What only such a one holds is read again where a few ask; where many do two of them can ban it.
+    [Theory]
+    [InlineData(0, false)]
+    [InlineData(3, true)]
+    public void Heard_WhatASlowOneHoldsWasGrantedHere_IsReclaimedOnlyWhereManyAsk(int others, bool isReclaimed)
+    {
+        _new.Hold("slow", _new.AllSegments);
+        _new.Ask("a", canReachOrigin: true);
+        _new.Push();
+        _new.FailAll("a", "slow", FetchFailure.Slow);
+        _new.Wait(TimeSpan.FromMilliseconds(300));
+        Assert.NotEmpty(_new.GrantedTo("a"));
+
+        foreach (var other in Enumerable.Range(0, others))
+        {
+            _new.Ask($"{other}");
+        }
+
+        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Push();
+
+        Assert.Equal(isReclaimed ? _new.GrantedTo("a") : [], _new.Told["a"].Reclaimed);
+    }
+
     // The other one had to connect first, and answered later than this one could wait.
     [Fact]
     public void Heard_WhatWasGrantedHereIsHeldThere_IsReclaimedAndAssigned()

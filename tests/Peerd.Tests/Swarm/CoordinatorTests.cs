@@ -246,6 +246,26 @@ public sealed class CoordinatorTests
         Assert.Empty(herd.GrantedTo("a"));
     }
 
+    // It may serve one then, as slow ones do, and is not slow for that.
+    [Fact]
+    public void Reported_OnlyHolderIsBusyLongAfterItWasSlow_NothingIsRead()
+    {
+        var herd = new Herd(GiB);
+        herd.Hold("h", herd.AllSegments);
+        herd.Ask("a", canReachOrigin: true);
+        herd.Push();
+        herd.Fetches.Take(2).ToList().ForEach(fetch => herd.Fail(fetch, FetchFailure.Slow));
+        herd.Hold("a", herd.Fetches.Select(fetch => fetch.Segment).ToList());
+        herd.Push();
+        Assert.Equal(herd.Policy.Credits, herd.CountFetches(from: "h"));
+
+        herd.FailAll("a", "h", FetchFailure.Busy);
+        herd.Wait(TimeSpan.FromSeconds(2));
+
+        Assert.Equal(1, herd.CountFetches(from: "h"));
+        Assert.Empty(herd.GrantedTo("a"));
+    }
+
     [Fact]
     public void Reported_SlowHolderIsNotTheOnlyOne_NothingIsReadAgain()
     {

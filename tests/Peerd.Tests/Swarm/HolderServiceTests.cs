@@ -75,6 +75,44 @@ public sealed class HolderServiceTests
         Assert.True(BringsLess());
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(2)]
+    public void BringsLess_HolderServesFewForAMinute_WhatItBroughtBeforeIsForgotten(int brought)
+    {
+        Bring(20, brought);
+        Assert.Equal(brought == 0, BringsLess());
+        ServeOnly(3, _askers);
+
+        Bring(600, 0);
+
+        Assert.Null(BringsLess());
+    }
+
+    [Fact]
+    public void BringsLess_NobodyLookedForAMinute_WhatItBroughtBeforeIsForgotten()
+    {
+        Bring(20, 0);
+        _now += TimeSpan.FromMinutes(1);
+        Look();
+
+        Assert.Null(BringsLess());
+    }
+
+    // Fewer, or one alone, may have a link that is slower than the holder's.
+    [Theory]
+    [InlineData(3, 2, null)]
+    [InlineData(4, 2, true)]
+    [InlineData(8, 1, null)]
+    public void BringsLess_HolderServesSoManyToSoManyAskers_IsSureOnlyOfManyToTwo(int served, int askers, bool? isLess)
+    {
+        ServeOnly(served, _askers[..askers]);
+
+        Bring(20, 0);
+
+        Assert.Equal(isLess, BringsLess());
+    }
+
     [Fact]
     public void Look_NobodyLookedForLong_WhatArrivedMeanwhileDoesNotCount()
     {
@@ -85,6 +123,17 @@ public sealed class HolderServiceTests
 
         Assert.True(BringsLess());
         Assert.Equal(20 * Step, Holder.Service.Busy);
+    }
+
+    private void ServeOnly(int count, Participant[] askers)
+    {
+        Holder.Serving.ToList().ForEach(_table.End);
+        for (var segment = 0; segment < count; segment++)
+        {
+            _table.Begin(askers[segment % askers.Length], Holder, segment, isInOrder: false);
+        }
+
+        Look();
     }
 
     private bool? BringsLess() => _trial.BringsLess(Holder, _holders, _table);

@@ -102,6 +102,82 @@ public sealed class HolderTrialTests
         Assert.Equal(isLeftAlone, _herd.CountFetches(from: "slow") == 0);
     }
 
+    // The place that it leaves is mostly the only one that is free: what it may fetch would gather there, where it comes slowly, and
+    // the holder would serve it alone in the end.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void ManyAskAndTheHolderIsSlowToOneOnly_ThatOneFetchesElsewhereForAWhile(bool isSlowToAnother)
+    {
+        ShareOut(unread: 16, "holder", "a", "b", "c", "d");
+        Repeat(40, () => Bring(fetch => fetch is not { To: "a", From: "holder" }));
+        Assert.NotEqual(0, _herd.CountFetches("a", "holder"));
+        _herd.FailAll("a", "holder", FetchFailure.Slow);
+        if (isSlowToAnother)
+        {
+            _herd.FailAll("b", "holder", FetchFailure.Slow);
+        }
+
+        _herd.Wait(_herd.Policy.FirstBan - TimeSpan.FromTicks(1));
+        Assert.Equal(isSlowToAnother, _herd.CountFetches("a", "holder") > 0);
+
+        _herd.Wait(TimeSpan.FromTicks(1));
+        Assert.NotEqual(0, _herd.CountFetches("a", "holder"));
+    }
+
+    [Fact]
+    public void ManyAskAndTheHolderThatIsSlowToOneOnlyComesAgain_NothingIsRemembered()
+    {
+        ShareOut(unread: 16, "holder", "a", "b", "c", "d");
+        Repeat(40, () => Bring(fetch => fetch is not { To: "a", From: "holder" }));
+        _herd.FailAll("a", "holder", FetchFailure.Slow);
+        _herd.Leave("holder");
+        _herd.Lose("holder");
+
+        _herd.Hold("holder", _herd.AllSegments);
+        _herd.Push();
+
+        Assert.NotEqual(0, _herd.CountFetches("a", "holder"));
+    }
+
+    // It brings nothing because it is asked for nothing; but what is under way is not taken from it.
+    [Fact]
+    public void ManyAskAndTheHolderWasBanned_WhatItBroughtBeforeAndMeanwhileIsForgotten()
+    {
+        var others = ShareOut(unread: 16, "holder", "a", "b", "c", "d").Skip(1).ToArray();
+        Repeat(50, () => Bring(fetch => fetch.From != "holder"));
+        foreach (var node in others[..2])
+        {
+            _herd.Fail(_herd.Fetches.First(fetch => fetch.To == node && fetch.From == "holder"), FetchFailure.Unreachable);
+        }
+
+        var fetches = _herd.CountFetches(from: "holder");
+        Repeat(45, () => Bring(fetch => fetch.From != "holder"));
+        Assert.Equal(fetches, _herd.CountFetches(from: "holder"));
+        _herd.Wait(_herd.Policy.FirstBan - (45 * _step));
+        Report("holder", others);
+
+        _herd.Ask("new");
+        _herd.Push();
+        Assert.NotEqual(0, _herd.CountFetches("new", "holder"));
+    }
+
+    [Fact]
+    public void ManyAskAndWhatReadersReadComesWithTheirReport_TheyAreNotBelieved()
+    {
+        var others = ShareOut(unread: 16, "holder", "a", "b", "c", "d").Skip(1).ToArray();
+        _herd.Push();
+        foreach (var node in others)
+        {
+            _herd.Hold(node, _herd.GrantedTo(node));
+            _herd.FailAll(node, "holder", FetchFailure.Slow);
+        }
+
+        _herd.Ask("new");
+        _herd.Push();
+        Assert.NotEqual(0, _herd.CountFetches("new", "holder"));
+    }
+
     [Fact]
     public void ManyAskAndOthersReportAHolderOfWhichNothingIsKnown_ItIsLeftAlone()
     {
