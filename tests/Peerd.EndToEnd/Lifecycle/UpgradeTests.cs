@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
+using Peerd.EndToEnd.Faults;
 using Peerd.EndToEnd.Harness;
 using Peerd.EndToEnd.Streaming;
 
@@ -14,8 +15,8 @@ public sealed class UpgradeTests : LabTest
     /// <summary>Reads before, between and after the restarts.</summary>
     private const int SomeReads = 1500;
 
-    /// <summary>Of the reads by the pace; a machine that has nothing else to do makes all of them.</summary>
-    private const double LeastShare = 0.3;
+    /// <summary>Of the reads by the pace, on a machine that runs other tests, too: a node under reads was upgraded, however slowly.</summary>
+    private const double Some = 0.3;
 
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(30);
 
@@ -36,8 +37,11 @@ public sealed class UpgradeTests : LabTest
         }
     });
 
-    [Fact]
-    public async Task Upgrade_TwiceUnderReads_NoReadFails()
+    // What stalls on the way is found only by a machine that has time for all reads.
+    [Theory]
+    [InlineData(Some)]
+    [InlineData(RangeReaders.Enough, Traits = [FaultTraits.Length, FaultTraits.Long])]
+    public async Task Upgrade_TwiceUnderReads_NoReadFails(double leastShare)
     {
         var blobs = Enumerable.Range(0, 4).Select(i => new GeneratedBlob(24 * MiB + i, seed: 90 + i)).ToArray();
         await using var site = _site = await StreamingSite.StartAsync(Lab, 2, blobs, change: HandOver);
@@ -72,8 +76,7 @@ public sealed class UpgradeTests : LabTest
             $"{rate}; {readers.Reads} over {readers.Connections} connections, and {neighbour.Reads} at another node; origin: {site.Store.Bytes} of {blobs.Sum(blob => blob.Size)} bytes");
         Assert.True(readers.Failures.Count + neighbour.Failures.Count == 0, string.Join('\n', readers.Failures.Concat(neighbour.Failures)));
 
-        // However little time the machine had for them, it was a node under reads that was upgraded.
-        Assert.True(readers.Share >= LeastShare && neighbour.Share >= LeastShare, $"{rate}; at the other node {neighbour.DescribeRate()}");
+        Assert.True(readers.Share >= leastShare && neighbour.Share >= leastShare, $"{rate}; at the other node {neighbour.DescribeRate()}");
     }
 
     [Fact]
