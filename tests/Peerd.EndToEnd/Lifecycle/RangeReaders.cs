@@ -68,7 +68,7 @@ internal sealed class RangeReaders(string authority, int clients, int perSecond)
         var elapsed = Stopwatch.GetElapsedTime(_start);
         var whole = _bySecond[..Math.Clamp((int)elapsed.TotalSeconds, 1, MostSeconds)];
         var rate = Reads / elapsed.TotalSeconds;
-        var verdict = Share >= Enough ? "the pace was kept" : "THE PACE WAS NOT KEPT: this machine had no time for more";
+        var verdict = Share >= Enough ? "the pace was kept" : "THE PACE WAS NOT KEPT: this machine had no time for more, or the node stalled";
         return string.Create(CultureInfo.InvariantCulture, $"{rate:0} reads a second of {perSecond} that were to be ({whole.Min()} in the slowest second, {whole.Max()} in the fastest; the longest took {Longest.TotalMilliseconds:0} ms): {verdict}");
     }
 
