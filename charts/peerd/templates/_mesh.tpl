@@ -4,15 +4,9 @@
 {{- get (dict "generated" "peerd-mesh" "certManager" "peerd-mesh-tls" "secret" $tls.secret) $tls.mode }}
 {{- end }}
 
-{{- define "peerd.meshListen" -}}
-{{- printf "%s:%d" .Values.peerd.listen (int .Values.peerd.ports.mesh) }}
-{{- end }}
-
 {{/* As variables, so that commands that are run in the pod without --config have them, too. */}}
 {{- define "peerd.meshEnvironment" -}}
 {{- $tls := .Values.peerd.mesh.tls }}
-- name: Peerd__Mesh__Listen
-  value: {{ include "peerd.meshListen" . | quote }}
 {{- if ne $tls.mode "none" }}
 - name: Peerd__Mesh__Tls__Certificate
   value: /etc/peerd-mesh/tls.crt

@@ -13,9 +13,9 @@
 {{- if $registries }}{{ $_ := set $origin "Registries" $registries }}{{ end }}
 {{- if $peerd.credentialsSecret }}{{ $_ := set $origin "CredentialsFile" "/etc/peerd-credentials/config.json" }}{{ end }}
 {{- $settings := dict
-  "Facade" (dict "Listen" (printf "127.0.0.1:%d" (int $peerd.ports.facade)))
+  "Facade" (dict "Listen" (include "peerd.facadeListen" .))
   "Mesh" (dict "Listen" (include "peerd.meshListen" .))
-  "Metrics" (dict "Listen" (printf "%s:%d" $peerd.listen (int $peerd.ports.metrics)))
+  "Metrics" (dict "Listen" (include "peerd.metricsListen" .))
   "Membership" (dict "Source" "kubernetes" "StateFile" "/var/lib/peerd/members.json")
   "Cache" (dict "Directory" "/var/lib/peerd" "Capacity" $peerd.cache.capacity)
   "Handover" (dict "Enabled" true "DrainTime" "25s")

@@ -33,8 +33,9 @@ internal sealed class NodeAccessOptions(string name = "--address", string descri
     public Option<FileInfo?> Config { get; } = CommonOptions.Config();
 
     /// <summary>
-    /// Reads the settings of the node as <c>serve</c> does, file, then environment, for the certificate to show and, unless an
-    /// address is given, for where the node of this machine listens.
+    /// Reads the settings of the node from the file of <c>--config</c>, then the environment, for the certificate to show and, unless an
+    /// address is given, for where the node of this machine listens. <c>serve</c> reads <c>appsettings.json</c> before both, which lies beside
+    /// its program and is not read here.
     /// </summary>
     /// <returns>Null when there is no way, which was said in one line.</returns>
     public Task<NodeAccess?> ReadAsync(ParseResult parsed) => ReadAsync(parsed, settings =>

@@ -3,7 +3,10 @@ using Peerd.Node.Ring;
 
 namespace Peerd.Node.Hosting;
 
-/// <summary>True when the node would serve: its members are known and it is not stopping. Behind the probes and gRPC health.</summary>
+/// <summary>
+/// True when the node would serve: it has a ring and is not stopping. Of a cluster that has not been listed yet the ring is the last list
+/// that was saved, or the node alone, which serves all the same. Behind the probes and gRPC health.
+/// </summary>
 internal sealed class Readiness(RingSource rings, StopSignals signals) : IHealthCheck
 {
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>

@@ -11,8 +11,6 @@ public sealed partial class PrometheusTests : LabTest
     private const int Rounds = 6;
     private const int Read = 65_536;
 
-    private static readonly string[] RuntimeCounts = ["dotnet_assembly_count", "dotnet_process_cpu_count", "dotnet_timer_count"];
-
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private static string Dashboard => Path.Combine(Repository.Root, "dashboards/peerd.json");
@@ -126,11 +124,8 @@ public sealed partial class PrometheusTests : LabTest
         Assert.Contains("peerd_ring_members", page, StringComparison.Ordinal);
         Assert.Contains("dotnet_process_cpu_time_seconds_total", page, StringComparison.Ordinal);
         var process = await Lab.RunAsync("promtool", "/bin/sh", ["-c", $"/usr/bin/promtool check metrics < {file}"], Patience);
-        var found = process.Output.Concat(process.Errors).Where(line => line.Length > 0).ToList();
-        Assert.Equal(found.Count == 0, process.ExitCode == 0);
-
-        // What the runtime calls a count is not ours to name.
-        Assert.All(found, line => Assert.Contains(line, RuntimeCounts.Select(name => $"{name} non-histogram and non-summary metrics should not have \"_count\" suffix")));
+        Assert.DoesNotContain(process.Output.Concat(process.Errors), line => line.Length > 0);
+        Assert.Equal(0, process.ExitCode);
     }
 
     [Fact]

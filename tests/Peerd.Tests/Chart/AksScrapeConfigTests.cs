@@ -23,7 +23,41 @@ public sealed class AksScrapeConfigTests
         cluster.AddConfigMap(await MadeAsync(), release, ns);
 
         Assert.Equal(expected, (await RenderedAsync(cluster, On)).Any());
+    }
+
+    [Theory]
+    [InlineData("peerd", "peerd-ns", true)]
+    [InlineData("peerd", "other", false)]
+    [InlineData("other", "peerd-ns", false)]
+    public async Task Template_SwitchedOffAfterARenderThatHadIt_IsRenderedIfItIsOurs(string release, string ns, bool expected)
+    {
+        await using var cluster = await FakeCluster.StartAsync();
+        await AddLastAsync(cluster, On);
+        cluster.AddConfigMap(await MadeAsync(), release, ns);
+
         Assert.Equal(expected, (await RenderedAsync(cluster, Off)).Any());
+    }
+
+    // Who installs peerd may have no rights in kube-system. And when an uninstall has left ours there, an install that takes it over
+    // could not empty it: Helm takes out only what the last revision had.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Template_SwitchedOffAndNeverOn_AsksNothingOfItsNamespace(bool isUpgrade)
+    {
+        await using var cluster = await FakeCluster.StartAsync();
+        if (isUpgrade)
+        {
+            await AddLastAsync(cluster, Off);
+        }
+
+        cluster.AddConfigMap(await MadeAsync(), "peerd", "peerd-ns");
+        cluster.Forbidden = "kube-system";
+
+        Assert.Empty(ScrapeConfigsOf(await ManifestsAsync(cluster, Off, isUpgrade)));
+        Assert.Contains(cluster.Requests, request => request.EndsWith("/namespaces/peerd-ns/configmaps/peerd", StringComparison.Ordinal));
+        Assert.DoesNotContain(cluster.Requests, request => request.Contains("kube-system", StringComparison.Ordinal));
+        Assert.Contains("Forbidden", (await Assert.ThrowsAsync<InvalidOperationException>(() => ManifestsAsync(cluster, On, isUpgrade))).Message, StringComparison.OrdinalIgnoreCase);
     }
 
     [Fact]
@@ -32,6 +66,7 @@ public sealed class AksScrapeConfigTests
         await using var cluster = await FakeCluster.StartAsync();
 
         Assert.Single(await RenderedAsync(cluster, On));
+        await AddLastAsync(cluster, On);
         Assert.Empty(await RenderedAsync(cluster, Off));
     }
 
@@ -43,6 +78,7 @@ public sealed class AksScrapeConfigTests
     public async Task Template_OursWasChangedByOthers_IsKeptAsItIs(string key, string value, string set)
     {
         await using var cluster = await FakeCluster.StartAsync();
+        await AddLastAsync(cluster, On);
         var changed = await MadeAsync();
         changed.Data[key] = value;
         cluster.AddConfigMap(changed, "peerd", "peerd-ns");
@@ -53,13 +89,16 @@ public sealed class AksScrapeConfigTests
         Assert.Equal(changed.Metadata.Annotations, rendered.Metadata.Annotations);
     }
 
-    // Of a chart that wrote neither: Helm would delete what is not rendered, for nothing there says that it is kept.
+    // Of a chart that wrote neither: Helm would delete what is not rendered, for nothing there says that it is kept. Nor did such a chart
+    // say in its own ConfigMap that it had it, without which it is not looked for when it is switched off.
     [Theory]
-    [InlineData(On)]
-    [InlineData(Off)]
-    public async Task Template_OursWithoutHashAndPolicy_IsKeptAsItIs(string set)
+    [InlineData(On, false)]
+    [InlineData(On, true)]
+    [InlineData(Off, true)]
+    public async Task Template_OursWithoutHashAndPolicy_IsKeptAsItIs(string set, bool isMarked)
     {
         await using var cluster = await FakeCluster.StartAsync();
+        await AddLastAsync(cluster, isMarked ? On : Off);
         var former = await MadeAsync();
         former.Metadata.Annotations.Clear();
         cluster.AddConfigMap(former, "peerd", "peerd-ns");
@@ -77,8 +116,7 @@ public sealed class AksScrapeConfigTests
     public async Task Template_OursWasReplacedWhole_IsKeptIfTheReleaseHasIt(bool hasIt)
     {
         await using var cluster = await FakeCluster.StartAsync();
-        var last = await Manifests.OfAsync("--set", hasIt ? On : Off);
-        cluster.AddConfigMap(last.Get<V1ConfigMap>("peerd"), "peerd", "peerd-ns");
+        await AddLastAsync(cluster, hasIt ? On : Off);
         var replaced = await MadeAsync();
         replaced.Metadata.Annotations.Clear();
         replaced.Data["prometheus-config"] = "scrape_configs: [{job_name: mine}]\n";
@@ -95,6 +133,7 @@ public sealed class AksScrapeConfigTests
     public async Task Template_OursAndSwitchedOff_IsEmptied()
     {
         await using var cluster = await FakeCluster.StartAsync();
+        await AddLastAsync(cluster, On);
         cluster.AddConfigMap(await MadeAsync(), "peerd", "peerd-ns");
 
         var off = Assert.Single(await RenderedAsync(cluster, Off));
@@ -140,13 +179,27 @@ public sealed class AksScrapeConfigTests
 
     private static async Task<V1ConfigMap> MadeAsync(string set = On) => (await Manifests.OfAsync("--set", $"{On},{set}")).Get<V1ConfigMap>(Name);
 
+    /// <summary>The release's own ConfigMap, as the last render left it in the cluster.</summary>
+    private static async Task AddLastAsync(FakeCluster cluster, string set) =>
+        cluster.AddConfigMap((await Manifests.OfAsync("--set", set)).Get<V1ConfigMap>("peerd"), "peerd", "peerd-ns");
+
     /// <summary>The ConfigMap that an upgrade would leave in this cluster as part of the release, if there is one.</summary>
     private static async Task<IReadOnlyList<V1ConfigMap>> RenderedAsync(FakeCluster cluster, string set)
     {
-        var manifests = await Manifests.OfAsync("--set", set, "--is-upgrade", "--dry-run=server", "--disable-openapi-validation", "--kubeconfig", cluster.Kubeconfig);
+        var manifests = await ManifestsAsync(cluster, set, isUpgrade: true);
 
         Assert.Contains(cluster.Requests, request => request.EndsWith($"/namespaces/kube-system/configmaps/{Name}", StringComparison.Ordinal));
-        Assert.Equal(set == On, manifests.Node.Spec.Template.Metadata.Annotations.ContainsKey("prometheus.io/scrape"));
-        return [.. manifests.All.OfType<V1ConfigMap>().Where(map => map.Metadata.Name == Name)];
+        return ScrapeConfigsOf(manifests);
     }
+
+    private static async Task<Manifests> ManifestsAsync(FakeCluster cluster, string set, bool isUpgrade)
+    {
+        string[] options = ["--set", set, "--dry-run=server", "--disable-openapi-validation", "--kubeconfig", cluster.Kubeconfig];
+        var manifests = await Manifests.OfAsync(isUpgrade ? [.. options, "--is-upgrade"] : options);
+
+        Assert.Equal(set == On, manifests.Node.Spec.Template.Metadata.Annotations.ContainsKey("prometheus.io/scrape"));
+        return manifests;
+    }
+
+    private static IReadOnlyList<V1ConfigMap> ScrapeConfigsOf(Manifests manifests) => [.. manifests.All.OfType<V1ConfigMap>().Where(map => map.Metadata.Name == Name)];
 }

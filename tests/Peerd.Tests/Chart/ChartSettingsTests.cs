@@ -55,31 +55,34 @@ public sealed class ChartSettingsTests
         Assert.Equal("/etc/peerd-credentials/config.json", manifests.Settings["Peerd:Origin:CredentialsFile"]);
     }
 
+    // Without it are values that an upgrade with --reuse-values has kept from a chart that did not know it.
     [Theory]
-    [InlineData("[::]")]
-    [InlineData("0.0.0.0")]
-    public async Task Settings_Listen_IsWhereMeshAndMetricsListen(string listen)
+    [InlineData("[::]", "[::]")]
+    [InlineData("0.0.0.0", "0.0.0.0")]
+    [InlineData(null, "[::]")]
+    public async Task Settings_Listen_IsWhereMeshAndMetricsListen(string? listen, string expected)
     {
-        var manifests = await Manifests.OfAsync("--set-string", $"peerd.listen={listen}");
+        var manifests = listen is null ? await Manifests.OfAsync("--set", "peerd.listen=null") : await Manifests.OfAsync("--set-string", $"peerd.listen={listen}");
 
         Assert.Equal(
-            ($"{listen}:30001", $"{listen}:30004", "127.0.0.1:30000"),
+            ($"{expected}:30001", $"{expected}:30004", "127.0.0.1:30000"),
             (manifests.Settings["Peerd:Mesh:Listen"], manifests.Settings["Peerd:Metrics:Listen"], manifests.Settings["Peerd:Facade:Listen"]));
-        Assert.Contains(manifests.Server.Env, variable => variable.Name == "Peerd__Mesh__Listen" && variable.Value == $"{listen}:30001");
+        Assert.Contains(manifests.Server.Env, variable => variable.Name == "Peerd__Mesh__Listen" && variable.Value == $"{expected}:30001");
     }
 
     // kubectl exec gives a command the variables of the container; elsewhere it has the file of --config.
     [Theory]
     [InlineData("none", false)]
     [InlineData("generated", true)]
-    public async Task MeshPort_Other_IsKnownToCommandsInThePod(string mode, bool hasCertificates)
+    public async Task Ports_Others_AreKnownToCommandsInThePod(string mode, bool hasCertificates)
     {
-        var manifests = await Manifests.OfAsync("--set", $"peerd.ports.mesh=31001,peerd.mesh.tls.mode={mode}");
+        var manifests = await Manifests.OfAsync("--set", $"peerd.ports.facade=31000,peerd.ports.mesh=31001,peerd.mesh.tls.mode={mode}");
         var variables = manifests.Server.Env.Where(variable => variable.Value is not null).ToDictionary(variable => variable.Name, variable => variable.Value);
+        var settings = JsonNode.Parse(manifests.SettingsJson)!["Peerd"]!;
 
-        Assert.Equal("[::]:31001", variables["Peerd__Mesh__Listen"]);
+        Assert.Equal(("127.0.0.1:31000", "[::]:31001"), (variables["Peerd__Facade__Listen"], variables["Peerd__Mesh__Listen"]));
+        Assert.Equal(("127.0.0.1:31000", "[::]:31001"), (settings["Facade"]!["Listen"]!.GetValue<string>(), settings["Mesh"]!["Listen"]!.GetValue<string>()));
         Assert.Equal(hasCertificates, variables.ContainsKey("Peerd__Mesh__Tls__Certificate"));
-        Assert.Equal("[::]:31001", JsonNode.Parse(manifests.SettingsJson)!["Peerd"]!["Mesh"]!["Listen"]!.GetValue<string>());
     }
 
     // Settings are read at the start only, so pods must be replaced.

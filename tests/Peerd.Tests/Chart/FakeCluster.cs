@@ -32,6 +32,9 @@ internal sealed class FakeCluster : IAsyncDisposable
 
     public IReadOnlyCollection<string> Requests => _requests;
 
+    /// <summary>Whoever asks has no rights in this namespace; empty: he has all.</summary>
+    public string Forbidden { get; set; } = string.Empty;
+
     public static async Task<FakeCluster> StartAsync()
     {
         var cluster = new FakeCluster();
@@ -137,13 +140,23 @@ internal sealed class FakeCluster : IAsyncDisposable
         var path = context.Request.Path.Value!;
         _requests.Enqueue(path);
         context.Response.ContentType = "application/json";
-        if (_answers.TryGetValue(path, out var answer))
+        if (Forbidden.Length > 0 && path.Contains($"/namespaces/{Forbidden}/", StringComparison.Ordinal))
+        {
+            await RefuseAsync(context, StatusCodes.Status403Forbidden, "Forbidden");
+        }
+        else if (_answers.TryGetValue(path, out var answer))
         {
             await context.Response.WriteAsync(answer.ToJsonString());
-            return;
         }
+        else
+        {
+            await RefuseAsync(context, StatusCodes.Status404NotFound, "NotFound");
+        }
+    }
 
-        context.Response.StatusCode = StatusCodes.Status404NotFound;
-        await context.Response.WriteAsync(new JsonObject { ["kind"] = "Status", ["apiVersion"] = "v1", ["status"] = "Failure", ["reason"] = "NotFound", ["code"] = 404 }.ToJsonString());
+    private static Task RefuseAsync(HttpContext context, int code, string reason)
+    {
+        context.Response.StatusCode = code;
+        return context.Response.WriteAsync(new JsonObject { ["kind"] = "Status", ["apiVersion"] = "v1", ["status"] = "Failure", ["reason"] = reason, ["message"] = $"{context.Request.Path} is {reason}", ["code"] = code }.ToJsonString());
     }
 }

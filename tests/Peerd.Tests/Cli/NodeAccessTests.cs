@@ -58,8 +58,11 @@ public sealed class NodeAccessTests
 
     [Theory]
     [InlineData("Mesh", "status", "--address")]
-    [InlineData("Mesh", "doctor --check overlaybd", "--node")]
+    [InlineData("Mesh", "doctor", "--node")]
+    [InlineData("Mesh", "doctor --check overlaybd --check mesh", "--node")]
+    [InlineData("Facade", "doctor", "--facade")]
     [InlineData("Facade", "doctor --check overlaybd", "--facade")]
+    [InlineData("Facade", "doctor --check mesh --check containerd", "--facade")]
     [InlineData("Facade", "fetch reg.test/team/app:v1", "--facade")]
     public async Task AnyQuery_SettingsWithAnyPort_AsksForAnAddress(string section, string verb, string option)
     {
@@ -67,6 +70,21 @@ public sealed class NodeAccessTests
 
         Assert.Equal((2, ""), (run.ExitCode, run.Output));
         Assert.Equal($"peerd: Peerd:{section}:Listen is '127.0.0.1:0', which names no port: give {option}\n", run.Error);
+    }
+
+    // Nobody listens at the other one.
+    [Theory]
+    [InlineData("Facade", "mesh", "error    mesh: ")]
+    [InlineData("Mesh", "overlaybd", "ok       overlaybd: ")]
+    public async Task Doctor_SettingsWithAnyPortThatNoCheckNeeds_Runs(string section, string check, string expected)
+    {
+        var settings = new JsonObject { ["Facade"] = new JsonObject { ["Listen"] = "127.0.0.1:1" }, ["Mesh"] = new JsonObject { ["Listen"] = "127.0.0.1:1" } };
+        settings[section]!["Listen"] = "127.0.0.1:0";
+
+        var run = await WithSettingsAsync(settings, $"doctor --check {check} --overlaybd-file /does/not/exist");
+
+        Assert.Equal("", run.Error);
+        Assert.StartsWith(expected, run.Output, StringComparison.Ordinal);
     }
 
     // Nobody listens there.

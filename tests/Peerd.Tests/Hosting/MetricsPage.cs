@@ -29,7 +29,15 @@ internal static class MetricsPage
         return [.. types.Select(type => $"{type.Key} {type.Value} {string.Join(',', labels.GetValueOrDefault(type.Key) ?? [])}".TrimEnd())];
     }
 
-    /// <summary>The same from the tables of a document.</summary>
+    /// <summary>Names of the metrics on pages that do not say what they mean.</summary>
+    public static IEnumerable<string> WithoutHelp(params IEnumerable<string> pages)
+    {
+        var lines = pages.SelectMany(page => page.Split('\n')).ToList();
+        var helped = lines.Where(line => line.StartsWith("# HELP ", StringComparison.Ordinal)).Select(line => line.Split(' ')).Where(words => words is [_, _, _, { Length: > 0 }, ..]).Select(words => words[2]).ToHashSet(StringComparer.Ordinal);
+        return lines.Where(line => line.StartsWith("# TYPE ", StringComparison.Ordinal)).Select(line => line.Split(' ')[2]).Where(name => !helped.Contains(name)).Distinct(StringComparer.Ordinal);
+    }
+
+    /// <summary>What <see cref="Exported"/> tells, from the tables of a document.</summary>
     public static HashSet<string> Documented(string text) =>
         [.. Rows(text).Select(cells => $"{cells[1].Trim('`')} {cells[2]} {string.Join(',', cells[4].Split(", ").Select(label => label.Trim('`')).Order(StringComparer.Ordinal))}".TrimEnd())];
 

@@ -23,10 +23,12 @@ public sealed class MetricsTests
         (await mesh.Nodes[1].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
 
         // A page tells of all nodes within the process, and those of other tests may have certificates or write events.
-        var exported = MetricsPage.Exported(await ReadAsync(mesh.Nodes[0]), await ReadAsync(mesh.Nodes[1]))
+        string[] pages = [await ReadAsync(mesh.Nodes[0]), await ReadAsync(mesh.Nodes[1])];
+        var exported = MetricsPage.Exported(pages)
             .Where(metric => metric.StartsWith("peerd_", StringComparison.Ordinal) && !Conditional.Contains(metric.Split(' ')[0]));
 
         Assert.Equal(MetricsPage.Documented(await DocumentAsync()).Order(StringComparer.Ordinal), exported.Order(StringComparer.Ordinal));
+        Assert.DoesNotContain(MetricsPage.WithoutHelp(pages), name => name.StartsWith("peerd_", StringComparison.Ordinal));
     }
 
     // The endpoint tells but bytes and seconds, in the name.
@@ -66,6 +68,11 @@ public sealed class MetricsTests
             c 1
             # EOF
             """));
+
+    [Fact]
+    public void WithoutHelp_AnyPages_AreThoseWithoutALineOrAText() => Assert.Equal(
+        ["b", "c"],
+        MetricsPage.WithoutHelp("# TYPE a counter\n# HELP a Of a.\na 1\n# TYPE b gauge\n# HELP b \nb 1", "# TYPE a counter\na 2\n# TYPE c gauge\nc 1"));
 
     [Fact]
     public void Documented_AnyTable_TellsNameTypeAndLabels() => Assert.Equal(
@@ -195,9 +202,11 @@ public sealed class MetricsTests
     {
         await using var mesh = await TestMesh.StartAsync();
 
-        var names = MetricsPage.Exported(await ReadAsync(mesh.Node)).Select(metric => metric.Split(' ')[0]).ToHashSet();
+        var exported = MetricsPage.Exported(await ReadAsync(mesh.Node));
+        var names = exported.Select(metric => metric.Split(' ')[0]).ToHashSet();
 
         Assert.Superset(new HashSet<string> { "dotnet_process_cpu_time_seconds_total", "dotnet_process_memory_working_set_bytes", "dotnet_gc_collections_total", "peerd_open_files" }, names);
+        Assert.DoesNotContain(exported, metric => metric.Contains("_count gauge", StringComparison.Ordinal));
     }
 
     private static Task<string> DocumentAsync() => File.ReadAllTextAsync(Path.Combine(LayoutTests.RepositoryRoot(), "docs/metrics.md"));

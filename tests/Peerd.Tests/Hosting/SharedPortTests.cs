@@ -38,7 +38,7 @@ public sealed class SharedPortTests
         Assert.Equal((0, Connections), (Accepted(third), Accepted(fourth)));
     }
 
-    // As the chart has it. A socket of 0.0.0.0 beside it is preferred for IPv4 by the kernel, whichever is the newest.
+    // As the chart has it.
     [Fact]
     public async Task Listen_TwoSocketsAtEveryAddress_TheNewestGetsAllConnectionsOfBothFamilies()
     {
@@ -60,6 +60,30 @@ public sealed class SharedPortTests
             await ConnectAsync(endPoint);
             Assert.Equal((0, Connections), (Accepted(first), Accepted(second)));
         }
+    }
+
+    // An upgrade from 0.0.0.0 to every address: the kernel prefers a socket of 0.0.0.0 for IPv4, whichever is the newest.
+    [Fact]
+    public async Task Listen_EveryAddressBesideThoseOfIPv4_GetsIPv4OnlyWhenTheOtherIsGone()
+    {
+        using var first = SharedPort.Bind(new IPEndPoint(IPAddress.Any, 0));
+        var port = ((IPEndPoint)first.LocalEndPoint!).Port;
+        first.Listen(2 * Connections);
+        SharedPort.PreferTheNewest(first);
+
+        using var second = SharedPort.Bind(new IPEndPoint(IPAddress.IPv6Any, port));
+        second.Listen(2 * Connections);
+        SharedPort.PreferTheNewest(second);
+        await ConnectAsync(new IPEndPoint(IPAddress.Loopback, port));
+        Assert.Equal((Connections, 0), (Accepted(first), Accepted(second)));
+        await ConnectAsync(new IPEndPoint(IPAddress.IPv6Loopback, port));
+        Assert.Equal((0, Connections), (Accepted(first), Accepted(second)));
+
+        first.Dispose();
+        await ConnectAsync(new IPEndPoint(IPAddress.Loopback, port));
+        Assert.Equal(Connections, Accepted(second));
+        await ConnectAsync(new IPEndPoint(IPAddress.IPv6Loopback, port));
+        Assert.Equal(Connections, Accepted(second));
     }
 
     [Fact]

@@ -1,4 +1,6 @@
+using System.Diagnostics.Metrics;
 using System.Threading.Channels;
+using Peerd.Node.Facade;
 
 namespace Peerd.Node.Hosting.Events;
 
@@ -6,8 +8,10 @@ namespace Peerd.Node.Hosting.Events;
 /// Writes events one after the other, however slow the API server is: what does not fit in the queue is dropped and counted.
 /// While it cannot write, the newest event of each kind waits, and is written when that works again.
 /// </summary>
-internal sealed partial class EventSender(EventApi api, TimeProvider time, ILogger logger)
+internal sealed partial class EventSender
 {
+    public const string DroppedName = "peerd.events.dropped";
+
     /// <summary>Events that wait for the one before.</summary>
     public const int QueueSize = 16;
 
@@ -17,11 +21,26 @@ internal sealed partial class EventSender(EventApi api, TimeProvider time, ILogg
     private static readonly TimeSpan FirstPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMinutes(1);
 
+    private readonly EventApi _api;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
     private readonly Channel<(PodEvent Event, DateTimeOffset At)> _queue = Channel.CreateBounded<(PodEvent, DateTimeOffset)>(QueueSize);
     private readonly Dictionary<PodEventKind, DateTimeOffset> _written = [];
     private readonly List<(PodEvent Event, DateTimeOffset At)> _waiting = [];
     private long _dropped;
     private bool _isFailing;
+
+    /// <param name="api">Where they are written. Not disposed of here.</param>
+    /// <param name="meters">Where the dropped ones are counted.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">Where failures are told.</param>
+    public EventSender(EventApi api, IMeterFactory meters, TimeProvider time, ILogger logger)
+    {
+        _api = api;
+        _time = time;
+        _logger = logger;
+        meters.Create(FacadeMetrics.MeterName).CreateObservableCounter(DroppedName, () => Dropped, "{event}", "Events of the pod that were not written because newer ones came too fast");
+    }
 
     /// <summary>Events that did not fit in the queue, or that a newer one of their kind replaced before they were written.</summary>
     public long Dropped => Interlocked.Read(ref _dropped);
@@ -29,7 +48,7 @@ internal sealed partial class EventSender(EventApi api, TimeProvider time, ILogg
     /// <summary>Hands an event over; never waits.</summary>
     public void Send(PodEvent what)
     {
-        if (!_queue.Writer.TryWrite((what, time.GetUtcNow())))
+        if (!_queue.Writer.TryWrite((what, _time.GetUtcNow())))
         {
             Interlocked.Increment(ref _dropped);
         }
@@ -48,7 +67,7 @@ internal sealed partial class EventSender(EventApi api, TimeProvider time, ILogg
             }
             else
             {
-                await Task.Delay(pause, time, cancellationToken);
+                await Task.Delay(pause, _time, cancellationToken);
                 pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
             }
         }
@@ -61,9 +80,9 @@ internal sealed partial class EventSender(EventApi api, TimeProvider time, ILogg
         {
             await _queue.Reader.WaitToReadAsync(cancellationToken);
         }
-        else if (!_isFailing && _waiting.Min(waiting => DueOf(waiting.Event.Kind)) - time.GetUtcNow() is { Ticks: > 0 } early)
+        else if (!_isFailing && _waiting.Min(waiting => DueOf(waiting.Event.Kind)) - _time.GetUtcNow() is { Ticks: > 0 } early)
         {
-            await Task.Delay(early, time, cancellationToken);
+            await Task.Delay(early, _time, cancellationToken);
         }
 
         while (_queue.Reader.TryRead(out var next))
@@ -75,12 +94,12 @@ internal sealed partial class EventSender(EventApi api, TimeProvider time, ILogg
 
     private async Task<bool> TryWriteAllAsync(CancellationToken cancellationToken)
     {
-        foreach (var (what, at) in _waiting.Where(waiting => DueOf(waiting.Event.Kind) <= time.GetUtcNow()).ToList())
+        foreach (var (what, at) in _waiting.Where(waiting => DueOf(waiting.Event.Kind) <= _time.GetUtcNow()).ToList())
         {
             try
             {
-                await api.WriteAsync(what, at, cancellationToken);
-                _written[what.Kind] = time.GetUtcNow();
+                await _api.WriteAsync(what, at, cancellationToken);
+                _written[what.Kind] = _time.GetUtcNow();
                 _waiting.Remove((what, at));
                 _isFailing = false;
             }
@@ -88,7 +107,7 @@ internal sealed partial class EventSender(EventApi api, TimeProvider time, ILogg
             {
                 if (!_isFailing)
                 {
-                    Log.Unwritten(logger, what.Reason, e.Message);
+                    Log.Unwritten(_logger, what.Reason, e.Message);
                 }
 
                 _isFailing = true;

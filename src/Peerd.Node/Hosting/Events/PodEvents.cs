@@ -25,8 +25,6 @@ internal sealed partial class PodEvents(
     TimeProvider time,
     ILogger<PodEvents> logger) : BackgroundService
 {
-    public const string DroppedName = "peerd.events.dropped";
-
     private static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(1);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -42,8 +40,7 @@ internal sealed partial class PodEvents(
         }
 
         using var connected = api;
-        var sender = new EventSender(api, time, logger);
-        meters.Create(FacadeMetrics.MeterName).CreateObservableCounter(DroppedName, () => sender.Dropped, "{event}", "Events of the pod that were not written because newer ones came too fast");
+        var sender = new EventSender(api, meters, time, logger);
         try
         {
             await Task.WhenAll(sender.RunAsync(stoppingToken), LookAsync(sender, stoppingToken));

@@ -58,7 +58,7 @@ internal sealed class NodeApi : IDisposable
             using var response = await SendAsync($"limit={PartSize}{(rest is null ? string.Empty : $"&continue={Uri.EscapeDataString(rest)}")}", either.Token);
             await using var body = await response.Content.ReadAsStreamAsync(either.Token);
             var part = await JsonSerializer.DeserializeAsync(body, NodeJson.Default.NodeListDocument, either.Token);
-            if (part is not { Metadata.ResourceVersion: { Length: > 0 } version, Items: { } items })
+            if (part is not { Metadata.ResourceVersion: { Length: > 0 } version, Items: { } items } || items.Contains(null!))
             {
                 throw new JsonException("the API server sent no list of nodes");
             }

@@ -1,7 +1,11 @@
+using System.Diagnostics.Metrics;
 using k8s;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Time.Testing;
+using Peerd.Node.Facade;
 using Peerd.Node.Hosting.Events;
 using Peerd.Tests.Chart;
 using Peerd.Tests.Membership.Kubernetes;
@@ -17,16 +21,19 @@ public sealed class PodEventsTests : IAsyncLifetime
     private readonly FakeLogger _log = new();
     private readonly FakeTimeProvider _time = new(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero));
     private readonly CancellationTokenSource _stop = new();
+    private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
     private FakeApiServer _server = null!;
     private EventApi _api = null!;
     private EventSender _sender = null!;
     private Task _running = Task.CompletedTask;
 
+    private IMeterFactory Meters => _services.GetRequiredService<IMeterFactory>();
+
     public async ValueTask InitializeAsync()
     {
         _server = await FakeApiServer.StartAsync();
         _api = new EventApi(new KubernetesClientConfiguration { Host = _server.Url }, new EventOptions { Pod = "peerd-x7k2p", Namespace = "peerd-ns", Uid = "0f5c" }, "node-1", _time);
-        _sender = new EventSender(_api, _time, _log);
+        _sender = new EventSender(_api, Meters, _time, _log);
         _running = _sender.RunAsync(_stop.Token);
     }
 
@@ -36,6 +43,7 @@ public sealed class PodEventsTests : IAsyncLifetime
         await _running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _api.Dispose();
         _stop.Dispose();
+        await _services.DisposeAsync();
         await _server.DisposeAsync();
     }
 
@@ -114,7 +122,7 @@ public sealed class PodEventsTests : IAsyncLifetime
         var gone = await FakeApiServer.StartAsync();
         await gone.DisposeAsync();
         using var api = new EventApi(new KubernetesClientConfiguration { Host = gone.Url }, new EventOptions { Pod = "peerd-x7k2p", Namespace = "peerd-ns" }, "node-1", _time);
-        var sender = new EventSender(api, _time, _log);
+        var sender = new EventSender(api, Meters, _time, _log);
         var running = sender.RunAsync(_stop.Token);
         for (var i = 0; i < 1000; i++)
         {
@@ -133,6 +141,7 @@ public sealed class PodEventsTests : IAsyncLifetime
     [Fact]
     public async Task Send_ServerIsSilent_NobodyWaitsAndTheRestIsDropped()
     {
+        using var dropped = new MetricCollector<long>(Meters, FacadeMetrics.MeterName, EventSender.DroppedName);
         _server.HoldEvents = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _sender.Send(Connected);
         await Wait.UntilAsync(() => _server.Requests.Count == 1, "the first event is on its way");
@@ -144,6 +153,10 @@ public sealed class PodEventsTests : IAsyncLifetime
         }
 
         Assert.True(_sender.Dropped >= 1000 - EventSender.QueueSize);
+        dropped.RecordObservableInstruments();
+        Assert.Equal(_sender.Dropped, Assert.Single(dropped.GetMeasurementSnapshot()).Value);
+        Assert.Equal(("peerd_events_dropped_total", "events"), MetricsPage.Of(dropped.Instrument!));
+        Assert.NotEmpty(dropped.Instrument!.Description!);
         Assert.Empty(_server.PodEvents);
         _server.HoldEvents.SetResult();
         await PassAsync(() => _server.PodEvents.Count == 2);

@@ -75,6 +75,9 @@ internal sealed class FakeApiServer : IAsyncDisposable
     /// <summary>Requests for lists of nodes wait until it is completed; null: they do not.</summary>
     public TaskCompletionSource? HoldLists { get; set; }
 
+    /// <summary>What it answers whoever asks for a list of nodes; null: the nodes.</summary>
+    public string? ListBody { get; set; }
+
     /// <summary>The second half of a part of a list waits until it is completed; null: it does not.</summary>
     public TaskCompletionSource? HoldHalfLists { get; set; }
 
@@ -256,6 +259,12 @@ internal sealed class FakeApiServer : IAsyncDisposable
         if (HoldLists is { } hold)
         {
             await hold.Task.WaitAsync(context.RequestAborted);
+        }
+
+        if (ListBody is { } body)
+        {
+            await context.Response.WriteAsync(body);
+            return;
         }
 
         var query = context.Request.Query;

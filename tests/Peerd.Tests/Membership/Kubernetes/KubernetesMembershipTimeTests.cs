@@ -239,6 +239,33 @@ public sealed class KubernetesMembershipTimeTests : IAsyncLifetime
         Assert.All(await PausesAsync(2), pause => Assert.True(pause < Longest / 6, $"{pause}"));
     }
 
+    [Theory]
+    [InlineData("nonsense")]
+    [InlineData("null")]
+    [InlineData("{}")]
+    [InlineData("{\"metadata\":{},\"items\":[]}")]
+    [InlineData("{\"metadata\":{\"resourceVersion\":\"1\"}}")]
+    [InlineData("{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[null]}")]
+    public async Task List_Malformed_KeepsTheLastOneAndIsAskedForAgain(string body)
+    {
+        await using var source = await WatchedAsync();
+        var hold = _api.HoldWatches = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _api.ListBody = body;
+        await _api.EndWatchesAsync();
+        await Wait.UntilAsync(() => _api.Watches.Count == 2, "a watch is asked for");
+
+        // No watch tells of it.
+        _api.Nodes.Remove("b");
+        _api.Nodes.Compact();
+        (_api.HoldWatches, _) = (null, hold.TrySetResult());
+        await PassUntilAsync(() => _api.Lists >= 4);
+        Assert.Equal(["a", "b"], NamesOf(await source.FirstAsync()));
+        Assert.Contains("cannot be asked", Assert.Single(Warnings()).Message, StringComparison.Ordinal);
+
+        _api.ListBody = null;
+        await PassUntilAsync(() => NamesOf(source.Lists[^1]).SequenceEqual(["a"]));
+    }
+
     [Fact]
     public async Task List_FailsForTwoNodes_TheirPausesDiffer()
     {
