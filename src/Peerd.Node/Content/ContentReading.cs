@@ -23,6 +23,8 @@ internal sealed class ContentReading(
 
     public ContentFacts? Failure => _use?.Failure is { } failure ? ContentReader.FactsOf(failure) : null;
 
+    public bool IsSizeDisputed => _use?.Download.IsSizeDisputed ?? false;
+
     public async Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken) =>
         lease!.Content.IsVerified || (_use is { } current && await current.Download.FinishedAsync.WaitAsync(cancellationToken));
 
