@@ -12,6 +12,18 @@ public static class ProtocolConstants
     /// <summary>How many pieces the order in which a container needs a content at its start has at most.</summary>
     public const int MaxStartupOrder = 4096;
 
+    /// <summary>Characters of a media type at most; what is longer counts as unknown.</summary>
+    public const int MaxMediaType = 255;
+
+    /// <summary>Characters of a node's name at most: as many as a DNS name has.</summary>
+    public const int MaxNodeName = 253;
+
+    /// <summary>
+    /// Bytes of one message to a node at most: 1 MiB. Messages may take many times their size in memory, so what has more to tell
+    /// is told in several.
+    /// </summary>
+    public const int MaxRequestBytes = 1024 * 1024;
+
     /// <summary>How many members are responsible for a content: the owner and one replica.</summary>
     public const int Replicas = 2;
 }

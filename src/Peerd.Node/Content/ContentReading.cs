@@ -23,6 +23,8 @@ internal sealed class ContentReading(
 
     public ContentFacts? Failure => (_use?.Failure ?? _reader?.Failure) is { } failure ? ContentReader.FactsOf(failure) : null;
 
+    public bool IsSizeDisputed => _use?.Download.IsSizeDisputed ?? false;
+
     public async Task<bool> WaitVerifiedAsync(CancellationToken cancellationToken)
     {
         if (lease!.Content.IsVerified || _use is not { Download.FinishedAsync: var finished })

@@ -64,6 +64,9 @@ internal interface IContentReading : IAsyncDisposable
     /// <summary>Why the origin does not give it to this client, when reading ends because no source has it; null when it was not asked on its behalf, or does.</summary>
     ContentFacts? Failure { get; }
 
+    /// <summary>Reading ended because the origin told another size than the mesh had: what is opened again has the origin's.</summary>
+    bool IsSizeDisputed => false;
+
     /// <summary>The furthest of the sources that the bytes copied so far are from.</summary>
     ByteSource Source { get; }
 

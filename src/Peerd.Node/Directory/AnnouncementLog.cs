@@ -25,6 +25,12 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
     /// <summary>Contents in one batch at most.</summary>
     private const int BatchSize = 256;
 
+    /// <summary>Bytes of contents in one batch, if it has more than one of them.</summary>
+    private const int BatchBytes = ProtocolConstants.MaxRequestBytes / 4;
+
+    /// <summary>Runs of pieces that are told at once: 128 KiB, or a little more. Of a content that has more the rest follows.</summary>
+    private const int MostRuns = 16 * 1024;
+
     private readonly Dictionary<Digest, (bool Complete, PieceSet Pieces, int Ordered, int Losses)> _said = [];
 
     /// <summary>
@@ -34,43 +40,59 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
     /// <param name="held">What is held of a content; null when nothing, or when the other side is not responsible for it.</param>
     public IEnumerable<AnnounceRequest> Batches(IEnumerable<Digest> changed, Func<Digest, HeldContent?> held)
     {
-        foreach (var chunk in changed.Chunk(BatchSize))
+        var batch = new AnnounceRequest();
+        var bytes = 0;
+        foreach (var digest in changed)
         {
-            var batch = new AnnounceRequest();
-            foreach (var digest in chunk)
+            IReadOnlyList<Availability> parts = [];
+            if (held(digest) is { } now)
             {
-                Add(batch, digest, held(digest));
+                parts = Describe(digest, now);
+            }
+            else if (_said.Remove(digest))
+            {
+                batch.Withdrawn.Add(digest.ToString());
             }
 
-            if (batch.Contents.Count + batch.Withdrawn.Count > 0)
+            foreach (var part in parts)
+            {
+                var size = part.CalculateSize();
+                if (batch.Contents.Count > 0 && bytes + size > BatchBytes)
+                {
+                    yield return batch;
+                    (batch, bytes) = (new AnnounceRequest(), 0);
+                }
+
+                batch.Contents.Add(part);
+                bytes += size;
+            }
+
+            if (batch.Contents.Count + batch.Withdrawn.Count >= BatchSize)
             {
                 yield return batch;
+                (batch, bytes) = (new AnnounceRequest(), 0);
             }
+        }
+
+        if (batch.Contents.Count + batch.Withdrawn.Count > 0)
+        {
+            yield return batch;
         }
     }
 
     /// <summary>All contents of which something has been said.</summary>
     public IReadOnlyCollection<Digest> Said => _said.Keys;
 
-    private void Add(AnnounceRequest batch, Digest digest, HeldContent? held)
+    /// <summary>What is to be said of a content now; nothing when that was said already.</summary>
+    private List<Availability> Describe(Digest digest, HeldContent held)
     {
         var known = _said.TryGetValue(digest, out var said);
-        if (held is null)
-        {
-            if (known)
-            {
-                _said.Remove(digest);
-                batch.Withdrawn.Add(digest.ToString());
-            }
-
-            return;
-        }
 
         // What came and went between two batches was never said here, but reports of the same download may have told of it.
         var hasLost = said.Losses != held.Losses;
         if (known && !hasLost && said.Complete == held.Complete && (held.Complete || SameSet(said.Pieces, held.Pieces)) && said.Ordered == held.StartupOrder.Count)
         {
-            return;
+            return [];
         }
 
         var grows = known && !hasLost && !said.Complete && (held.Complete || IsSubset(said.Pieces, held.Pieces));
@@ -84,9 +106,15 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
             Complete = held.Complete,
             Replace = replaces,
         };
-        if (!held.Complete)
+        var parts = new List<Availability> { availability };
+        foreach (var runs in held.Complete ? [] : (grows ? Difference(held.Pieces, said.Pieces) : held.Pieces).ToPieceRuns().Chunk(MostRuns))
         {
-            availability.Pieces.AddRange(grows ? Difference(held.Pieces, said.Pieces).ToPieceRuns() : held.Pieces.ToPieceRuns());
+            if (availability.Pieces.Count > 0)
+            {
+                parts.Add(availability = new Availability { Digest = availability.Digest, Size = held.Size, MediaType = availability.MediaType });
+            }
+
+            availability.Pieces.AddRange(runs);
         }
 
         if (held.StartupOrder.Count > said.Ordered)
@@ -95,7 +123,7 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
         }
 
         _said[digest] = (held.Complete, held.Pieces.Clone(), held.StartupOrder.Count, held.Losses);
-        batch.Contents.Add(availability);
+        return parts;
     }
 
     private static bool SameSet(PieceSet a, PieceSet b) => a.Count == b.Count && IsSubset(a, b);

@@ -340,9 +340,10 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             return null;
         }
 
+        mediaType = mediaType.Length <= ProtocolConstants.MaxMediaType ? mediaType : string.Empty;
         if (!_contents.TryGetValue(digest, out var content))
         {
-            content = new Content(new ContentLayout(size), mediaType);
+            content = new Content(new ContentLayout(size));
         }
 
         if (content.Layout.Size != size)
@@ -351,10 +352,12 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             return null;
         }
 
+        // Who tells the type first has it counted, as long as he holds the content.
+        var typeBytes = content.MediaType.Length == 0 ? sizeof(char) * mediaType.Length : 0;
         if (!content.Holders.TryGetValue(lease.Name, out var held))
         {
             var node = _nodes[lease.Name];
-            var bytes = BytesOf(content.Layout);
+            var bytes = EntryBytes + (content.Layout.PieceCount / 8) + typeBytes;
             if (node.IsStranger && !IsStranger(lease.Name))
             {
                 // It is a member by now.
@@ -370,12 +373,15 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
 
             node.Bytes += bytes;
             _strangerBytes += node.IsStranger ? bytes : 0;
-            content.Holders.Add(lease.Name, held = new Held(new PieceSet(content.Layout.PieceCount), lease));
+            content.MediaType = typeBytes > 0 ? mediaType : content.MediaType;
+            content.Holders.Add(lease.Name, held = new Held(new PieceSet(content.Layout.PieceCount), lease, bytes));
             _contents.TryAdd(digest, content);
         }
-
-        if (content.MediaType.Length == 0)
+        else if (typeBytes > 0 && _nodes[lease.Name] is var node && node.Bytes + typeBytes <= MaxNodeBytes)
         {
+            node.Bytes += typeBytes;
+            _strangerBytes += node.IsStranger ? typeBytes : 0;
+            held.Bytes += typeBytes;
             content.MediaType = mediaType;
         }
 
@@ -455,13 +461,13 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
 
     private void RemoveEntry(Digest digest, string node, List<Digest> changed)
     {
-        if (_contents.TryGetValue(digest, out var content) && content.Holders.Remove(node))
+        if (_contents.TryGetValue(digest, out var content) && content.Holders.Remove(node, out var held))
         {
             changed.Add(digest);
             if (_nodes.TryGetValue(node, out var announcer))
             {
-                announcer.Bytes -= BytesOf(content.Layout);
-                _strangerBytes -= announcer.IsStranger ? BytesOf(content.Layout) : 0;
+                announcer.Bytes -= held.Bytes;
+                _strangerBytes -= announcer.IsStranger ? held.Bytes : 0;
             }
 
             if (content.Holders.Count == 0)
@@ -473,8 +479,6 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     }
 
     private bool IsStranger(string node) => isMember is not null && !isMember(node);
-
-    private static long BytesOf(ContentLayout layout) => EntryBytes + (layout.PieceCount / 8);
 
     private void Notify(string node, List<Digest> changed)
     {
@@ -540,19 +544,22 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         public Lease? Announcing { get; set; }
     }
 
-    private sealed class Content(ContentLayout layout, string mediaType)
+    private sealed class Content(ContentLayout layout)
     {
         public ContentLayout Layout { get; } = layout;
 
-        public string MediaType { get; set; } = mediaType;
+        public string MediaType { get; set; } = string.Empty;
 
         public IReadOnlyList<uint> StartupOrder { get; set; } = [];
 
         public Dictionary<string, Held> Holders { get; } = new(StringComparer.Ordinal);
     }
 
-    private sealed class Held(PieceSet pieces, Lease lease)
+    private sealed class Held(PieceSet pieces, Lease lease, long bytes)
     {
+        /// <summary>What it counts for of the node's share of memory.</summary>
+        public long Bytes { get; set; } = bytes;
+
         public PieceSet Pieces { get; } = pieces;
 
         public bool Complete { get; set; }

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
 using Peerd.Contracts;
 using Peerd.Node.Content;
+using Peerd.Node.Limits;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
 
@@ -16,12 +17,15 @@ namespace Peerd.Node.Facade;
 /// with zeros: what cannot be answered exactly is an error, and the given URL is read as long as it answers. Thread-safe.
 /// </summary>
 internal sealed partial class BlobFacade(
-    BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, AccessCheck access, IOptions<BlobOptions> options, FacadeMetrics metrics, ServedBytes served, TimeProvider time, ILogger<BlobFacade> logger)
+    BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, AccessCheck access, IOptions<BlobOptions> options, FacadeMetrics metrics, ServedBytes served, HeldMemory memory, TimeProvider time, ILogger<BlobFacade> logger)
 {
     /// <summary>So much is here before a byte of it is sent. Reads of overlaybd are no larger, and so go out in one write.</summary>
     private const int ChunkSize = 4 * 1024 * 1024;
 
     private const int BlockSize = 64 * 1024;
+
+    /// <summary>So much of it goes out in one write when too much memory is held.</summary>
+    private const int WriteWhenOver = 4 * BlockSize;
 
     private const int MostRefused = 256;
 
@@ -33,7 +37,7 @@ internal sealed partial class BlobFacade(
 
     // Told once each: an image whose registry is not listed fails on every read.
     private readonly ConcurrentDictionary<string, bool> _refused = new(StringComparer.OrdinalIgnoreCase);
-    private readonly DirectBlob _direct = new(origin, metrics, served, time);
+    private readonly DirectBlob _direct = new(origin, metrics, served, memory, time);
 
     /// <summary>Answers a GET or HEAD.</summary>
     /// <param name="context">The exchange.</param>
@@ -210,9 +214,10 @@ internal sealed partial class BlobFacade(
                 var source = offset == bytes.Offset
                     ? await stream.EnsureAsync(chunk, origin, _meshTime - time.GetElapsedTime(started), deadline)
                     : await stream.EnsureAsync(chunk, origin, TimeSpan.MaxValue, context.RequestAborted);
-                var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, chunk, bytes);
+                var part = memory.IsOver ? ByteRange.FromBounds(offset, Math.Min(chunk.End, offset + WriteWhenOver)) : chunk;
+                var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, part, bytes);
                 offset += copied;
-                if (copied < chunk.Length && (source == BlobSource.None || ++losses > MaxLosses))
+                if (copied < part.Length && (source == BlobSource.None || ++losses > MaxLosses))
                 {
                     if (offset == bytes.Offset)
                     {

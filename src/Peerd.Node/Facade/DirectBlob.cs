@@ -3,6 +3,7 @@ using System.Net;
 using Microsoft.Net.Http.Headers;
 using Peerd.Contracts;
 using Peerd.Node.Content;
+using Peerd.Node.Limits;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
 
@@ -12,12 +13,15 @@ namespace Peerd.Node.Facade;
 /// Passes on what a given URL answers: its bytes where it has them, its status where it refuses. Nothing of it is kept or
 /// shared. Bytes of a range are never passed on as anything else than exactly that range.
 /// </summary>
-internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBytes served, TimeProvider time)
+internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBytes served, HeldMemory memory, TimeProvider time)
 {
     private const int BlockSize = 64 * 1024;
 
     /// <summary>How often what is left of a body is asked for when the source breaks off.</summary>
     private const int MaxTries = 3;
+
+    /// <summary>So much of what is here is put into an answer before the client has to take it.</summary>
+    private const int WriteSize = 4 * BlockSize;
 
     /// <summary>Ranges of up to so many bytes are here before their head is sent: overlaybd reads no more at once, and may take a part for the whole.</summary>
     private const int MaxHeld = 4 * 1024 * 1024;
@@ -55,6 +59,8 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             }
         }
 
+        // Before the URL is asked, or those who wait for a place would keep an answer that others wait for.
+        using var place = wanted is null ? null : await memory.EnterAsync(deadline);
         var answer = await origin.ReadAsync(reference, wanted, deadline);
         try
         {
@@ -82,13 +88,11 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
                     return;
                 }
 
-                bytes.Span.CopyTo(context.Response.BodyWriter.GetSpan(bytes.Length));
-                context.Response.BodyWriter.Advance(bytes.Length);
-                Served(context, bytes.Length);
-                await ClientFlush.SendAsync(context, time);
+                await WriteAsync(context, bytes);
                 return;
             }
 
+            place?.Dispose();
             Describe(context.Response, answer, all, isPart: wanted is not null);
             var rest = ByteRange.FromBounds(all.Offset + await CopyAsync(context, answer), all.End);
             await answer.DisposeAsync();
@@ -102,6 +106,28 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         finally
         {
             await answer.DisposeAsync();
+        }
+    }
+
+    private async Task WriteAsync(HttpContext context, ReadOnlyMemory<byte> bytes)
+    {
+        var writer = context.Response.BodyWriter;
+        for (var written = 0; written < bytes.Length;)
+        {
+            // Not all in one span: it would be held twice, and the second time in nobody's account.
+            for (var end = Math.Min(bytes.Length, written + WriteSize); written < end;)
+            {
+                var block = bytes.Span[written..Math.Min(end, written + BlockSize)];
+                block.CopyTo(writer.GetSpan(block.Length));
+                writer.Advance(block.Length);
+                Served(context, block.Length);
+                written += block.Length;
+            }
+
+            if (!await ClientFlush.SendAsync(context, time))
+            {
+                return;
+            }
         }
     }
 

@@ -25,8 +25,8 @@ internal sealed class ManifestEndpoint(IContentReader contents, TagResolver tags
     {
         var isHead = HttpMethods.IsHead(context.Request.Method);
         var reference = new OriginReference(registry, target.Repository, OriginKind.Manifest, target.Reference) { Credential = credential };
-        Digest digest;
-        string? mediaType;
+        var digest = target.Digest;
+        var type = default(KnownType);
         if (target.Digest.IsEmpty)
         {
             var resolved = await tags.ResolveAsync(reference, deadline);
@@ -41,36 +41,25 @@ internal sealed class ManifestEndpoint(IContentReader contents, TagResolver tags
             }
 
             digest = resolved.Digest;
-            mediaType = Specific(resolved.MediaType);
+            var mediaType = Specific(resolved.MediaType);
+            type = resolved.Age is null ? new KnownType(Asked: mediaType, Told: null) : new KnownType(Asked: null, Told: mediaType);
             if (isHead && mediaType is not null && resolved.Size is { } size)
             {
                 return Describe(context.Response, digest, mediaType, size);
             }
         }
-        else
-        {
-            digest = target.Digest;
-            mediaType = null;
-            if (isHead)
-            {
-                var facts = await contents.StatAsync(new ContentRequest(digest, reference), deadline);
-                if (Refusal(facts) is { } refusal)
-                {
-                    return await RefuseAsync(context, refusal);
-                }
-
-                if (Specific(facts.MediaType) is { } known)
-                {
-                    return Describe(context.Response, digest, known, facts.Size);
-                }
-            }
-        }
 
         var request = new ContentRequest(digest, reference with { Reference = digest.ToString() });
-        return await SendAsync(context, request, mediaType, isHead, deadline);
+        return await SendAsync(context, request, type, isHead, deadline)
+            ?? await SendAsync(context, request, type, isHead, deadline, isLast: true)
+            ?? CopyOutcome.Complete;
     }
 
-    private async Task<CopyOutcome> SendAsync(HttpContext context, ContentRequest request, string? mediaType, bool isHead, CancellationToken deadline)
+    /// <summary>
+    /// A HEAD of a digest, too, is answered with nothing that was only told: a wrong size or type makes clients fail, and they do
+    /// not ask anybody else then. Null: the size that was told is wrong, and nothing was sent; it is known now.
+    /// </summary>
+    private async Task<CopyOutcome?> SendAsync(HttpContext context, ContentRequest request, KnownType type, bool isHead, CancellationToken deadline, bool isLast = false)
     {
         await using var reading = await contents.OpenAsync(request, range: null, deadline);
         if (Refusal(reading.Facts) is { } refusal)
@@ -80,13 +69,18 @@ internal sealed class ManifestEndpoint(IContentReader contents, TagResolver tags
 
         if (!await reading.WaitVerifiedAsync(deadline))
         {
+            if (reading.IsSizeDisputed && !isLast)
+            {
+                return null;
+            }
+
             return await RefuseAsync(context, reading.Failure is { } failure
                 ? RegistryError.Of(failure, OriginKind.Manifest)
                 : RegistryError.BadGateway(RegistryError.Unavailable, "no source has the manifest, or what they have does not match the digest"));
         }
 
-        mediaType ??= Specific(reading.Facts.MediaType) ?? await DetectAsync(reading, deadline);
-        if (mediaType is null)
+        // Its bytes match the digest; what others say of it need not.
+        if ((type.Asked ?? await DetectAsync(reading, deadline) ?? type.Told ?? Specific(reading.Facts.MediaType)) is not { } mediaType)
         {
             return await RefuseAsync(context, RegistryError.NotFound(RegistryError.ManifestUnknown, "the content is no manifest"));
         }
@@ -112,6 +106,10 @@ internal sealed class ManifestEndpoint(IContentReader contents, TagResolver tags
         : facts.Size > FacadeOptions.MaxManifestSize
             ? RegistryError.NotFound(RegistryError.ManifestUnknown, $"the content is no manifest: it has {facts.Size} bytes, more than {FacadeOptions.MaxManifestSize}")
             : null;
+
+    /// <param name="Asked">What the registry said to the question for the tag; null when it was not asked.</param>
+    /// <param name="Told">What it said once, maybe to another member.</param>
+    private readonly record struct KnownType(string? Asked, string? Told);
 
     private static string? Specific(string? mediaType) => ManifestMediaType.IsSpecific(mediaType) ? mediaType : null;
 

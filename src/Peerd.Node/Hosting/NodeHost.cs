@@ -229,7 +229,7 @@ internal static partial class NodeHost
         services.AddHostedService<NodeGauges>();
         services.AddHostedService<GarbageLimit>();
 
-        services.AddGrpc();
+        services.AddGrpc(grpc => grpc.MaxReceiveMessageSize = ProtocolConstants.MaxRequestBytes);
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IServiceMethodProvider<PeerServer>, PeerServerMethods>());
         services.AddGrpcHealthChecks().AddCheck<Readiness>("ready");
         // PeerServer has no generated base class from which the service could be found.

@@ -30,9 +30,9 @@ internal sealed class LimitOptions
     /// <summary>
     /// Bytes of contents in the buffers of what is under way, all together, above which nothing new is begun: requests of local
     /// clients go the way of <see cref="Requests"/>, other nodes are told that this one is busy. What the cache keeps in memory has
-    /// its own limit. 0, or 16MiB and more; default 0.
+    /// its own limit. 0, or 16MiB and more; default 192MiB.
     /// </summary>
-    public string Memory { get; set; } = "0";
+    public string Memory { get; set; } = "192MiB";
 
     /// <summary>Connections to the mesh listener at one time, 1 to 65536; more are closed at once. Default 16384.</summary>
     public string MeshConnections { get; set; } = "16384";

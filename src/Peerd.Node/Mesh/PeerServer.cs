@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
@@ -131,9 +132,9 @@ internal sealed partial class PeerServer(
             return;
         }
 
-        if (requests.Current.Want is not { } want || !Digest.TryParse(want.Digest, out _) || string.IsNullOrEmpty(want.Member?.Node) || !IsSize(want.Size))
+        if (requests.Current.Want is not { } want || !Digest.TryParse(want.Digest, out _) || !IsName(want.Member?.Node) || !IsSize(want.Size))
         {
-            throw new RpcException(new Status(StatusCode.InvalidArgument, "the first message must hold 'want' with 'member.node' and a digest such as sha256:<64 lower-case hex digits>"));
+            throw new RpcException(new Status(StatusCode.InvalidArgument, $"the first message must hold 'want' with 'member.node' of at most {ProtocolConstants.MaxNodeName} characters and a digest such as sha256:<64 lower-case hex digits>"));
         }
 
         tls.EnsureCallerIs(context, want.Member.Node);
@@ -177,6 +178,8 @@ internal sealed partial class PeerServer(
         }
     }
 
+    private static bool IsName([NotNullWhen(true)] string? node) => node is { Length: > 0 and <= ProtocolConstants.MaxNodeName };
+
     // Memory for the content's pieces is set aside as soon as its size is known.
     private static bool IsSize(long size) => size is >= 0 and <= HolderDirectory.MaxSize;
 
@@ -206,9 +209,9 @@ internal sealed partial class PeerServer(
 
     private IDisposable EnterAnnounce(AnnounceRequest request, ServerCallContext context)
     {
-        if (string.IsNullOrEmpty(request.Member?.Node))
+        if (!IsName(request.Member?.Node))
         {
-            throw new RpcException(new Status(StatusCode.InvalidArgument, "the first message must hold 'member' with the name of the node"));
+            throw new RpcException(new Status(StatusCode.InvalidArgument, $"the first message must hold 'member' with the name of the node, of at most {ProtocolConstants.MaxNodeName} characters"));
         }
 
         tls.EnsureCallerIs(context, request.Member.Node);

@@ -12,14 +12,17 @@ namespace Peerd.Node.Mesh;
 /// </summary>
 internal static class PeerMethods
 {
+    /// <summary>Bytes of a message that asks for a range. Some of them wait on each stream.</summary>
+    public const int MaxRangeRequest = 1024;
+
     public static readonly Method<AnnounceRequest, AnnounceResponse> Announce =
-        Duplex(nameof(Announce), MarshallerOf(AnnounceRequest.Parser), MarshallerOf(AnnounceResponse.Parser));
+        Duplex(nameof(Announce), MarshallerOf(AnnounceRequest.Parser, ProtocolConstants.MaxRequestBytes), MarshallerOf(AnnounceResponse.Parser));
 
     public static readonly Method<LookupRequest, LookupResponse> Lookup =
-        Duplex(nameof(Lookup), MarshallerOf(LookupRequest.Parser), MarshallerOf(LookupResponse.Parser));
+        Duplex(nameof(Lookup), MarshallerOf(LookupRequest.Parser, ProtocolConstants.MaxRequestBytes), MarshallerOf(LookupResponse.Parser));
 
     public static readonly Method<FetchRangeRequest, RangeAnswer> FetchRange =
-        Duplex(nameof(FetchRange), MarshallerOf(FetchRangeRequest.Parser), RangeAnswerMarshaller.Instance);
+        Duplex(nameof(FetchRange), MarshallerOf(FetchRangeRequest.Parser, MaxRangeRequest), RangeAnswerMarshaller.Instance);
 
     /// <summary>
     /// <see cref="FetchRange"/> for a caller that takes the frames from the buffer of the connection. A channel keeps
@@ -31,16 +34,22 @@ internal static class PeerMethods
     private static Method<TRequest, TResponse> Duplex<TRequest, TResponse>(string name, Marshaller<TRequest> request, Marshaller<TResponse> response) =>
         new(MethodType.DuplexStreaming, PeerService.Descriptor.FullName, name, request, response);
 
-    private static Marshaller<T> MarshallerOf<T>(MessageParser<T> parser)
-        where T : IMessage<T> =>
-        new(
+    private static Marshaller<T> MarshallerOf<T>(MessageParser<T> parser, int most = int.MaxValue)
+        where T : IMessage<T>
+    {
+        // What this program does not know of a message it would only keep in memory.
+        parser = parser.WithDiscardUnknownFields(true);
+        return new(
             (message, context) =>
             {
                 context.SetPayloadLength(message.CalculateSize());
                 message.WriteTo(context.GetBufferWriter());
                 context.Complete();
             },
-            context => parser.ParseFrom(context.PayloadAsReadOnlySequence()));
+            context => context.PayloadLength <= most
+                ? parser.ParseFrom(context.PayloadAsReadOnlySequence())
+                : throw new RpcException(new Status(StatusCode.ResourceExhausted, $"a message of {context.PayloadLength} bytes; at most {most} are taken")));
+    }
 }
 
 /// <summary>Tells the gRPC server the methods of <see cref="PeerServer"/>.</summary>

@@ -6,6 +6,9 @@ namespace Peerd.Node.Swarm;
 /// <summary>The session of a node that asks for the content: what it wants, and what it is to be told next. Not thread-safe.</summary>
 internal sealed class Asker
 {
+    /// <summary>Runs of wanted pieces that are told and kept.</summary>
+    public const int MostRuns = 4096;
+
     private LookupResponse _pending = new();
 
     public bool CanReachOrigin { get; set; }
@@ -13,8 +16,8 @@ internal sealed class Asker
     /// <summary>Its origin asked for a pause: it can reach it again when that is over.</summary>
     public bool IsPaused { get; set; }
 
-    /// <summary>What it said last.</summary>
-    public Want Want { get; set; } = new();
+    /// <summary>Runs of pieces that it said last that it wants, as long as the size is not known: of the rest of a message nothing is kept.</summary>
+    public (uint First, uint Count)[] WantedRuns { get; private set; } = [];
 
     /// <summary>Segments that it wants; null for all.</summary>
     public PieceSet? Wanted { get; set; }
@@ -77,6 +80,36 @@ internal sealed class Asker
         }
 
         Avoided[holder] = until;
+    }
+
+    /// <summary>It says what it wants now.</summary>
+    public void Wants(IEnumerable<PieceRun> runs) => WantedRuns = [.. runs.Take(MostRuns).Select(run => (run.First, run.Count))];
+
+    /// <summary>The size is known, and so what the runs mean.</summary>
+    public void NoteWanted(ContentLayout layout)
+    {
+        var runs = WantedRuns;
+        WantedRuns = [];
+        Wanted = SegmentsOf(runs, layout);
+        WantedFirst = runs is [var (first, count), ..] && count > 0 ? (int)Math.Min(first, (uint)layout.PieceCount) / layout.PiecesPerSegment : -1;
+    }
+
+    private static PieceSet? SegmentsOf((uint First, uint Count)[] runs, ContentLayout layout)
+    {
+        if (runs.Length == 0)
+        {
+            return null;
+        }
+
+        var pieces = new PieceSet(layout.PieceCount);
+        Array.ForEach(runs, run => pieces.AddRun(run.First, run.Count));
+        var segments = new PieceSet(layout.SegmentCount);
+        for (var piece = pieces.NextSet(0); piece >= 0; piece = pieces.NextSet(piece + 1))
+        {
+            segments.Add(piece / layout.PiecesPerSegment);
+        }
+
+        return segments;
     }
 
     public void Assign(string node, int segment)

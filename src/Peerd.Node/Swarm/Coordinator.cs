@@ -98,11 +98,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             _herdComesUntil = now + policy.Settling;
         }
 
-        asker.Want = want;
+        asker.Wants(want.Wanted);
         _hasBeenAsked = true;
         if (_table is { } table)
         {
-            NoteWanted(asker, table.Layout);
+            asker.NoteWanted(table.Layout);
             TakeOver(participant, want, table, now);
         }
     }
@@ -232,7 +232,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>Somebody knows the size. The first word counts.</summary>
     public void SizeKnown(long size, string mediaType, TimeSpan now)
     {
-        if (_mediaType.Length == 0 && mediaType.Length > 0)
+        if (_mediaType.Length == 0 && mediaType.Length is > 0 and <= ProtocolConstants.MaxMediaType)
         {
             _mediaType = mediaType;
             _askers.ForEach(asker => asker.Asker!.Pending.MediaType = mediaType);
@@ -261,7 +261,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         {
             participant.Asker!.StarvingSince = null;
             participant.Asker.Pending.Size = size;
-            NoteWanted(participant.Asker, table.Layout);
+            participant.Asker.NoteWanted(table.Layout);
         }
 
         if (_prober is { } prober)
@@ -495,31 +495,6 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             _everybody.Remove(participant);
             _askers.ForEach(other => other.Asker!.Avoided.Remove(participant.Node));
         }
-    }
-
-    private static void NoteWanted(Asker asker, ContentLayout layout)
-    {
-        var runs = asker.Want.Wanted;
-        asker.Wanted = WantedOf(asker.Want, layout);
-        asker.WantedFirst = runs.Count > 0 && runs[0].Count > 0 ? (int)Math.Min(runs[0].First, (uint)layout.PieceCount) / layout.PiecesPerSegment : -1;
-    }
-
-    private static PieceSet? WantedOf(Want want, ContentLayout layout)
-    {
-        if (want.Wanted.Count == 0)
-        {
-            return null;
-        }
-
-        var pieces = new PieceSet(layout.PieceCount);
-        pieces.AddRuns(want.Wanted);
-        var segments = new PieceSet(layout.SegmentCount);
-        for (var piece = pieces.NextSet(0); piece >= 0; piece = pieces.NextSet(piece + 1))
-        {
-            segments.Add(piece / layout.PiecesPerSegment);
-        }
-
-        return segments;
     }
 
     private static bool Intersects(PieceSet pieces, int segment, ContentLayout layout)

@@ -25,7 +25,10 @@ internal sealed record DownloadServices(
     IntegrityFailures Failures,
     MemoryShare Memory,
     TimeProvider Time,
-    ILogger Logger);
+    ILogger Logger)
+{
+    public OriginSizes Sizes { get; } = new(Time);
+}
 
 /// <summary>
 /// Brings one content into the cache: carries out what the <see cref="Downloader"/> decides, and feeds it with what
@@ -34,6 +37,12 @@ internal sealed record DownloadServices(
 internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 {
     private const int MaxEmptyReads = 3;
+
+    /// <summary>Runs of pieces that a lookup begins with, which is one message; what has more is announced, too.</summary>
+    private const int MostRunsHeld = 32 * 1024;
+
+    /// <summary>What is kept of pushes that come before the size is known.</summary>
+    private const int MostEarlyBytes = 1024 * 1024;
 
     /// <summary>After so long an origin that failed is tried again for a client that comes again.</summary>
     private static readonly TimeSpan RetryOrigin = TimeSpan.FromSeconds(2);
@@ -97,6 +106,10 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private PieceSet? _reading;
     private TimeSpan _lastReading;
     private List<LookupResponse>? _early = [];
+    private long _earlyBytes;
+    private bool _isSizeSure;
+    private bool _isOwnerWrong;
+    private bool _isSizeDisputed;
     private int _verifiedFrames;
     private int _mismatches;
     private bool _isAfresh;
@@ -138,6 +151,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     /// <summary>True once it can serve no new reader: finished, failed or stopped.</summary>
     public bool IsOver => _finished.Task.IsCompleted || _isClosed || _opened.Task is { IsCompletedSuccessfully: true, Result: not null };
+
+    /// <summary>It failed because the origin told another size than the mesh had; the next download of the content knows.</summary>
+    public bool IsSizeDisputed => Volatile.Read(ref _isSizeDisputed);
 
     /// <summary>Completes when the size is known: with null, or with the reason why nothing can be read.</summary>
     public Task<SourceFailure?> OpenedAsync => _opened.Task;
@@ -196,6 +212,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             else if (Digest == Empty)
             {
                 Begin(_services.Cache.Open(Digest, size: 0, mediaType: null));
+            }
+            else if (_originFailure is null && _services.Sizes.Find(Digest) is { } size)
+            {
+                _isSizeSure = true;
+                Begin(_services.Cache.Open(Digest, size, mediaType: null));
             }
 
             _services.Memory.Enter();
@@ -496,8 +517,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             _machine?.SessionStarted();
+            _isOwnerWrong = false;
             var want = NewWant();
-            want.Have.AddRange(_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []);
+            want.Have.AddRange((_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []).Take(MostRunsHeld));
             want.Reading.AddRange(_machine?.Reading() ?? []);
             want.Fetching.AddRange(_machine?.Fetching() ?? []);
             want.Continued = _hadSession;
@@ -524,18 +546,27 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 Log.Revoked(_services.Logger, Digest, push.Revoked.Sum(run => (int)run.Count));
             }
 
-            foreach (var checksums in push.Checksums)
-            {
-                _checksums.TryAdd((int)checksums.Piece, [.. checksums.Frames]);
-            }
-
             if (_machine is null)
             {
                 PushedEarly(push);
                 return;
             }
 
+            if (_isSizeSure && push.Size > 0 && push.Size != Content.Size)
+            {
+                // What it says is of another size than the origin's, and means other bytes. It is not heard any more.
+                _isOwnerWrong = true;
+            }
+
+            if (_isOwnerWrong)
+            {
+                _machine.OwnerLost(Now);
+                CarryOut();
+                return;
+            }
+
             NoteLosses();
+            TakeChecksums(push);
             _machine.Pushed(push, Now);
             CarryOut();
         }
@@ -601,7 +632,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         Digest = Digest.ToString(),
         Size = _lease?.Content.Size ?? 0,
         CanReachOrigin = _originFailure is null or { RetryAfter: not null },
-        Wanted = { _machine?.TakeWanted() ?? (_wantsWhole ? [] : [new PieceRun()]) },
+        Wanted = { (_machine?.TakeWanted() ?? (_wantsWhole ? [] : [new PieceRun()])).Take(Asker.MostRuns) },
     };
 
     private void GiveUp()
@@ -621,15 +652,33 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>Pushes before the size is known.</summary>
+    /// <summary>Only what can belong to the content: an owner could fill the memory otherwise.</summary>
+    private void TakeChecksums(LookupResponse push)
+    {
+        foreach (var checksums in push.Checksums)
+        {
+            if (checksums.Piece < Content.Layout.PieceCount && checksums.Frames.Count == Content.Layout.FramesIn((int)checksums.Piece))
+            {
+                _checksums.TryAdd((int)checksums.Piece, [.. checksums.Frames]);
+            }
+        }
+    }
+
+    /// <summary>Pushes before the size is known. An owner that does not know it has little to say.</summary>
     private void PushedEarly(LookupResponse push)
     {
-        _early!.Add(push);
-        if (push.Size > 0)
+        _earlyBytes += push.CalculateSize();
+        if (push.Size > 0 || _earlyBytes <= MostEarlyBytes)
+        {
+            _early!.Add(push);
+        }
+
+        if (push.Size is > 0 and <= HolderDirectory.MaxSize)
         {
             try
             {
-                Begin(_services.Cache.Open(Digest, push.Size, push.MediaType.Length > 0 ? push.MediaType : null));
+                // What a manifest says of itself goes before the type.
+                Begin(_services.Cache.Open(Digest, push.Size, ManifestMediaType.IsSpecific(push.MediaType) ? push.MediaType : null));
             }
             catch (InvalidDataException e)
             {
@@ -652,9 +701,18 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>Two sources tell different sizes. Neither is believed: what is here of the content is forgotten, and who asks again finds out anew.</summary>
-    private void Disagree(string message)
+    /// <summary>
+    /// Two sources tell different sizes. What is here of the content is forgotten. Who asks again begins with the size that the
+    /// origin told, if it did, and is told nothing by an owner who says otherwise.
+    /// </summary>
+    private void Disagree(string message, long? originSize = null)
     {
+        _isSizeDisputed = originSize is not null;
+        if (originSize is { } size)
+        {
+            _services.Sizes.Told(Digest, size);
+        }
+
         Log.SizesDiffer(_services.Logger, Digest, message);
         _originFailure = new SourceFailure(HttpStatusCode.BadGateway, message);
         _opened.TrySetResult(_originFailure);
@@ -746,7 +804,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
             catch (InvalidDataException e)
             {
-                Disagree(e.Message);
+                Disagree(e.Message, layout.Size);
                 return;
             }
 
@@ -787,6 +845,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         foreach (var push in _early ?? [])
         {
+            TakeChecksums(push);
             _machine.Pushed(push, Now);
         }
 
@@ -1068,20 +1127,22 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         await using (response)
         {
-            if (response.Outcome != OriginOutcome.Ok)
-            {
-                Ended(read, origin, SourceFailure.Of(response));
-                return;
-            }
-
-            if (response.TotalSize is { } size && size != content.Size)
+            // With 416 it tells its size, too.
+            var tellsSize = response.Outcome == OriginOutcome.Ok || response.Status == HttpStatusCode.RequestedRangeNotSatisfiable;
+            if (tellsSize && response.TotalSize is { } size && size != content.Size)
             {
                 lock (_lock)
                 {
-                    Disagree($"the origin's content has {size} bytes instead of {content.Size}");
+                    Disagree($"the origin's content has {size} bytes instead of {content.Size}", size);
                 }
 
                 Ended(read, origin, _originFailure);
+                return;
+            }
+
+            if (response.Outcome != OriginOutcome.Ok)
+            {
+                Ended(read, origin, SourceFailure.Of(response));
                 return;
             }
 

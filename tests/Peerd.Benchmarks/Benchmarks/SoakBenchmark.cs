@@ -22,6 +22,10 @@ internal sealed class SoakBenchmark : IBenchmark
     /// there sooner or later.
     /// </summary>
     private const double FilledMemory = 256;
+
+    /// <summary>What is alive at one moment, garbage that nobody has looked for among it: this much may come and go.</summary>
+    private const double FilledHeap = 96;
+    private const double MostHeapGrowth = 16;
     private const double MostHandleGrowth = 16;
     private const double MostThreadGrowth = 8;
 
@@ -51,7 +55,8 @@ internal sealed class SoakBenchmark : IBenchmark
         end.CancelAfter(length);
         var working = clients.RunAsync(end.Token);
         var restarting = RestartAsync(site.Restless, end.Token);
-        var samples = await WatchAsync(plan, site, clients, working, end.Token);
+        var heaps = site.Steady.ToDictionary(node => node.Name, _ => new List<double>());
+        var samples = await WatchAsync(plan, site, clients, working, heaps, end.Token);
         await end.CancelAsync();
         await working;
         var restarts = await restarting;
@@ -67,6 +72,7 @@ internal sealed class SoakBenchmark : IBenchmark
         {
             var seen = samples[node.Name];
             Add(node, "memory", "MiB", MostMemoryGrowth, seen.ConvertAll(use => use.ResidentBytes / MiB), FilledMemory);
+            Add(node, "managed heap", "MiB", MostHeapGrowth, heaps[node.Name], FilledHeap);
             Add(node, "handles", "", MostHandleGrowth, seen.ConvertAll(use => (double)use.Handles));
             Add(node, "threads", "", MostThreadGrowth, seen.ConvertAll(use => (double)use.Threads));
         }
@@ -91,6 +97,11 @@ internal sealed class SoakBenchmark : IBenchmark
 
         void Add(PeerdNode node, string what, string unit, double most, List<double> values, double filled = 0)
         {
+            if (values.Count == 0)
+            {
+                return;
+            }
+
             table.Add(node.Name, $"{what}, most", unit, Better.Lower, values.Max());
             if (values.Count >= Growth.LeastSamples)
             {
@@ -99,7 +110,7 @@ internal sealed class SoakBenchmark : IBenchmark
         }
     }
 
-    private static async Task<Dictionary<string, List<ProcessUse>>> WatchAsync(BenchmarkPlan plan, SoakSite site, SoakClients clients, Task working, CancellationToken cancellationToken)
+    private static async Task<Dictionary<string, List<ProcessUse>>> WatchAsync(BenchmarkPlan plan, SoakSite site, SoakClients clients, Task working, Dictionary<string, List<double>> heaps, CancellationToken cancellationToken)
     {
         var samples = site.Steady.ToDictionary(node => node.Name, _ => new List<ProcessUse>());
         var (start, printed) = (Stopwatch.GetTimestamp(), TimeSpan.Zero);
@@ -121,6 +132,12 @@ internal sealed class SoakBenchmark : IBenchmark
             if (time - printed >= PrintEvery)
             {
                 printed = time;
+                foreach (var node in site.Steady)
+                {
+                    // Of the last collection: what a node keeps is seen long before its memory has passed what it may fill.
+                    heaps[node.Name].Add(await HeapAsync(node));
+                }
+
                 var uses = site.Steady.Select(node => samples[node.Name][^1]).Select(use => string.Create(CultureInfo.InvariantCulture, $"{use.ResidentBytes / MiB,5:0} MiB {use.Handles,4} handles {use.Threads,3} threads"));
                 plan.Progress($"{time:hh\\:mm\\:ss}  {string.Join(" | ", uses)} | {clients.Done} done, {clients.Failures.Count} failed");
             }
@@ -139,6 +156,12 @@ internal sealed class SoakBenchmark : IBenchmark
                 return false;
             }
         }
+    }
+
+    private static async Task<double> HeapAsync(PeerdNode node)
+    {
+        using var patience = new CancellationTokenSource(PrintEvery);
+        return (await NodeMetrics.ReadAsync(node, host: null, patience.Token)).Sum("dotnet_gc_last_collection_heap_size_bytes") / MiB;
     }
 
     private static async Task<int> RestartAsync(PeerdNode node, CancellationToken cancellationToken)

@@ -31,13 +31,18 @@ public sealed class CacheFaultTests : LabTest
         {
             var blob = mesh.AddBlob(Size);
             await mesh.ReadAsync([mesh.Nodes[0]], blob);
+            var noticed = await FoundInCacheAsync(mesh.Nodes[0]);
             var files = HarmFiles(mesh.Nodes[0].CacheFolder, blob, harm);
             var (start, before) = (Stopwatch.GetTimestamp(), mesh.Origin.Bytes);
 
             // Its own client, and one that gets the bytes from it.
             await mesh.ReadAsync(mesh.Nodes, blob);
 
-            FaultMesh.Print($"{harm} of {files} file(s): both had it in {Stopwatch.GetElapsedTime(start).TotalSeconds:0.00} s, {(double)(mesh.Origin.Bytes - before) / Size:0.00} times from the registry");
+            noticed = await FoundInCacheAsync(mesh.Nodes[0]) - noticed;
+
+            // A file that is deleted while it is open loses nothing.
+            Assert.True(noticed > 0 || harm == Harm.Delete, $"{harm}: nothing was found wrong in the cache, so nothing of it was read");
+            FaultMesh.Print($"{harm} of {files} file(s): {noticed} pieces were found wrong, both had it in {Stopwatch.GetElapsedTime(start).TotalSeconds:0.00} s, {(double)(mesh.Origin.Bytes - before) / Size:0.00} times from the registry");
         }
 
         await mesh.DemandNothingLeftAsync();
@@ -108,6 +113,12 @@ public sealed class CacheFaultTests : LabTest
         faults.FailDisk(false);
         FaultMesh.Print($"recovery: contents are kept {(await UntilKeptAsync(mesh)).TotalSeconds:0.00} s after the disk is well");
         await mesh.DemandNothingLeftAsync();
+    }
+
+    private static async Task<long> FoundInCacheAsync(PeerdNode node)
+    {
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        return (await NodeMetrics.ReadAsync(node, host: null, deadline.Token)).Sum("peerd_integrity_failures_total", "source=\"cache\"");
     }
 
     private Task<FaultMesh> StartOnSmallDiskAsync(int nodes, string size = "6m") => FaultMesh.StartAsync(

@@ -58,6 +58,38 @@ public sealed class AnnouncementLogTests
     }
 
     [Fact]
+    public void Batches_AsManyRunsAsThereCanBe_FitIntoMessagesAndSayAll()
+    {
+        var held = new PieceSet(new ContentLayout(HolderDirectory.MaxSize).PieceCount);
+        for (var piece = 0; piece < held.Capacity; piece += 2)
+        {
+            held.Add(piece);
+        }
+
+        var batches = _log.Batches([Content], _ => new HeldContent(HolderDirectory.MaxSize, "type", Complete: false, held, Losses: 1)).ToList();
+
+        Assert.All(batches, batch => Assert.InRange(batch.CalculateSize(), 1, ProtocolConstants.MaxRequestBytes / 2));
+        var said = new PieceSet(held.Capacity);
+        batches.SelectMany(batch => batch.Contents).ToList().ForEach(part => said.AddRuns(part.Pieces));
+        Assert.True(said.Count == held.Count && Enumerable.Range(0, held.Capacity).All(piece => said.Contains(piece) == held.Contains(piece)));
+
+        // Only the first one takes away what was said before.
+        Assert.Equal([true, .. Enumerable.Repeat(false, batches.Sum(batch => batch.Contents.Count) - 1)], batches.SelectMany(batch => batch.Contents).Select(part => part.Replace));
+    }
+
+    [Fact]
+    public void Batches_ManyContentsWithLongOrders_FitIntoMessages()
+    {
+        var contents = Enumerable.Range(0, 400).Select(i => Digest.OfSha256(BitConverter.GetBytes(i))).ToList();
+        int[] order = [.. Enumerable.Range(0, ProtocolConstants.MaxStartupOrder)];
+
+        var batches = _log.Batches(contents, _ => new HeldContent(1L << 34, "type", Complete: true, new PieceSet(1 << 14)) { StartupOrder = order }).ToList();
+
+        Assert.All(batches, batch => Assert.InRange(batch.CalculateSize(), 1, ProtocolConstants.MaxRequestBytes / 2));
+        Assert.Equal(contents.Select(content => content.ToString()), batches.SelectMany(batch => batch.Contents).Select(content => content.Digest));
+    }
+
+    [Fact]
     public void Batches_OtherPieces_ReplacesAll()
     {
         Say(Held(1, 2));

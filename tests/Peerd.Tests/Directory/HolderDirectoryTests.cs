@@ -50,6 +50,36 @@ public sealed class HolderDirectoryTests : IHolderObserver
     }
 
     [Fact]
+    public void Apply_MediaTypes_CountAndAreNotKeptWhenTooLong()
+    {
+        var lease = Open("greedy");
+        lease.Apply(Announce(complete: true));
+        var before = _directory.Bytes;
+        var (longest, tooLong) = (Digest.OfSha256([2]), Digest.OfSha256([3]));
+
+        lease.Apply(new AnnounceRequest
+        {
+            Contents =
+            {
+                new Availability { Digest = longest.ToString(), Size = 1, Complete = true, MediaType = new string('x', 255) },
+                new Availability { Digest = tooLong.ToString(), Size = 1, Complete = true, MediaType = new string('x', 4 << 20) },
+            },
+        });
+
+        Assert.True(_directory.TryFind(longest, out var entry));
+        Assert.Equal(255, entry.MediaType.Length);
+        Assert.True(_directory.TryFind(tooLong, out entry));
+        Assert.Equal(string.Empty, entry.MediaType);
+        Assert.InRange(_directory.Bytes - before, (2 * 512) + (2 * 255), (2 * 640) + (2 * 255));
+
+        // It may be told later, by the same or another one, and all of it goes with its holders.
+        Open("other").Apply(new AnnounceRequest { Contents = { new Availability { Digest = tooLong.ToString(), Size = 1, Complete = true, MediaType = "late" } } });
+        lease.Apply(new AnnounceRequest { Contents = { new Availability { Digest = Content.ToString(), Size = Size, Complete = true, MediaType = "late" } } });
+        lease.Apply(new AnnounceRequest { Withdrawn = { Content.ToString(), longest.ToString(), tooLong.ToString() } });
+        Assert.InRange(_directory.Bytes, 512 + 8, 640);
+    }
+
+    [Fact]
     public void Apply_ManyNamesThatAreNoMembers_ShareTheMemoryOfOne()
     {
         var directory = new HolderDirectory(_time, name => name == "member");

@@ -11,8 +11,8 @@ namespace Peerd.Tests.Facade;
 
 public sealed class AccessCheckTests : IDisposable
 {
-    private static readonly OriginReference Alice = new("reg.test", "team/app", OriginKind.Blob, "sha256:x") { Credential = new CallerCredential("Bearer alice") };
-    private static readonly OriginReference Mallory = Alice with { Credential = new CallerCredential("Bearer mallory") };
+    private static readonly OriginReference Alice = new("reg.test", "team/app", OriginKind.Blob, "sha256:x") { Credential = new CallerCredential("Bearer S3cret-alice") };
+    private static readonly OriginReference Mallory = Alice with { Credential = new CallerCredential("Bearer S3cret-mallory") };
 
     private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
     private readonly FakeTimeProvider _time = new();

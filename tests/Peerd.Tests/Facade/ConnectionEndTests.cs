@@ -63,7 +63,7 @@ public sealed class ConnectionEndTests
         var digest = host.Contents.Add(new FakeContent(Bytes, null) { FailsAt = 0 });
         await using var connection = await host.ConnectAsync();
 
-        await connection.WriteRequestAsync("GET", $"/v2/team/app/blobs/{digest}?ns=reg.test&token=secret");
+        await connection.WriteRequestAsync("GET", $"/v2/team/app/blobs/{digest}?ns=reg.test&token=S3cret");
         var head = await connection.ReadHeadAsync();
         await Wait.UntilAsync(() => failed.GetMeasurementSnapshot().EvaluateAsCounter() > 0, "the request is over");
 
@@ -80,7 +80,7 @@ public sealed class ConnectionEndTests
         var digest = host.Contents.Add(new FakeContent(Bytes, null) { FailsAt = 100_000 });
         await using var connection = await host.ConnectAsync();
 
-        await connection.WriteRequestAsync("GET", $"/v2/team/app/blobs/{digest}?ns=reg.test&token=secret");
+        await connection.WriteRequestAsync("GET", $"/v2/team/app/blobs/{digest}?ns=reg.test&token=S3cret");
         await connection.ReadHeadAsync();
         await connection.ReadToEndAsync();
 

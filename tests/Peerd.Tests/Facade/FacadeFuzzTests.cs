@@ -4,6 +4,7 @@ using System.Numerics;
 using System.Text.RegularExpressions;
 using CsCheck;
 using Microsoft.Extensions.Logging;
+using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Facade;
 
@@ -90,6 +91,33 @@ public sealed partial class FacadeFuzzTests
                 }
             },
             iter: 200,
+            threads: 1);
+    }
+
+    // Where overlaybd reads: there the whole is never sent for what is no range.
+    [Fact]
+    public async Task BlobRange_AnyHeader_IsExactlyThatRangeOrRefused()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var bytes = Bytes();
+        var url = $"{mesh.Registry.Url}/v2/r/blobs/{mesh.Registry.AddBlob(bytes)}";
+
+        await Gen.Select(Range, Gen.OneOf("", "?sig=1", "?d=sha256:" + new string('0', 64))).SampleAsync(
+            async (range, query) =>
+            {
+                var (status, offset, length) = Expect(range);
+                await using var connection = await RawConnection.ConnectAsync(mesh.Node.Client.BaseAddress!.Port);
+
+                var answer = await connection.SendAsync("GET", $"/blobs/{url}{query}", "Range: " + range);
+
+                Assert.Equal(status == 206 ? 206 : 416, answer.Status);
+                if (status == 206)
+                {
+                    Assert.True(bytes.AsSpan(offset, length).SequenceEqual(answer.Body));
+                    Assert.Equal($"bytes {offset}-{offset + length - 1}/{Size}", answer.Header("Content-Range"));
+                }
+            },
+            iter: 100,
             threads: 1);
     }
 

@@ -258,10 +258,10 @@ public sealed class MirrorTests(MirrorFixture image) : IClassFixture<MirrorFixtu
         await using var host = await FacadeHost.StartAsync();
         var digest = host.Contents.Add(image.Config);
 
-        await host.GetAsync($"/v2/team/app/blobs/{digest}?ns=reg.test&token=t0psecret", "Authorization: Bearer t0psecret");
+        await host.GetAsync($"/v2/team/app/blobs/{digest}?ns=reg.test&token=S3cretToken", "Authorization: Bearer S3cretToken");
 
         var records = host.Logs.GetSnapshot().Where(r => r.Category?.StartsWith("Peerd.", StringComparison.Ordinal) == true).ToList();
         Assert.Contains(records, r => r.Message.Contains(digest.ToString(), StringComparison.Ordinal));
-        Assert.DoesNotContain(records, r => r.Level > LogLevel.Information || r.Message.Contains("t0psecret", StringComparison.Ordinal));
+        Assert.DoesNotContain(records, r => r.Level > LogLevel.Information || r.Message.Contains("S3cretToken", StringComparison.Ordinal));
     }
 }

@@ -17,6 +17,9 @@ namespace Peerd.Tests.Hosting;
 /// <summary>Answers one range.</summary>
 internal delegate Task AnswerRange(FetchRange range, IServerStreamWriter<FetchRangeResponse> answers, ServerCallContext call);
 
+/// <summary>Answers one lookup.</summary>
+internal delegate Task AnswerLookup(Want want, IServerStreamWriter<LookupResponse> answers, ServerCallContext call);
+
 /// <summary>A member of the mesh that speaks the protocol through the generated code and does what the test tells it.</summary>
 internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
 {
@@ -46,13 +49,16 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     /// <summary>How ranges are answered; NOT_HELD at first.</summary>
     public AnswerRange Answer { get; set; } = (range, answers, _) => answers.WriteAsync(End(range, RangeStatus.NotHeld));
 
+    /// <summary>How lookups are answered; never at first.</summary>
+    public AnswerLookup? AnswerLookup { get; set; }
+
     /// <summary>Ranges that were asked for.</summary>
     public int RangesAsked => _offsets.Count;
 
     /// <summary>Where the ranges began that were asked for, in order.</summary>
     public IReadOnlyList<long> OffsetsAsked => [.. _offsets];
 
-    /// <summary>Lookups that were begun and never get an answer.</summary>
+    /// <summary>Lookups that were begun.</summary>
     public int LookupsAsked => Volatile.Read(ref _lookups);
 
     public static async Task<FakePeer> StartAsync(string name)
@@ -88,7 +94,11 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
         new() { Id = range.Id, Frame = new Frame { Offset = offset, Checksum = FrameChecksum.Compute(data), Data = ByteString.CopyFrom(data) } };
 
     /// <summary>Tells an owner that this peer holds the whole content, and returns when it has heard; the stream stays open.</summary>
-    public async Task<AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse>> AnnounceAsync(TestNode owner, SampleContent content)
+    public Task<AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse>> AnnounceAsync(TestNode owner, SampleContent content) =>
+        AnnounceAsync(owner, new Availability { Digest = content.Digest.ToString(), Size = content.Bytes.Length, Complete = true });
+
+    /// <summary>Tells an owner this, true or not, and returns when it has heard; the stream stays open.</summary>
+    public async Task<AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse>> AnnounceAsync(TestNode owner, params Availability[] contents)
     {
         var call = ClientOf(owner).Announce();
         Keep(call);
@@ -96,7 +106,7 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
         {
             Sequence = 1,
             Member = Member(),
-            Contents = { new Availability { Digest = content.Digest.ToString(), Size = content.Bytes.Length, Complete = true } },
+            Contents = { contents },
             Synchronized = true,
         });
         Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None));
@@ -143,6 +153,11 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     public override async Task Lookup(IAsyncStreamReader<LookupRequest> requestStream, IServerStreamWriter<LookupResponse> responseStream, ServerCallContext context)
     {
         Interlocked.Increment(ref _lookups);
+        if (AnswerLookup is { } answer && await requestStream.MoveNext(context.CancellationToken) && requestStream.Current.Want is { } want)
+        {
+            await answer(want, responseStream, context);
+        }
+
         await NeverAsync(context);
     }
 

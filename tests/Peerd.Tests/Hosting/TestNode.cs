@@ -93,6 +93,9 @@ internal sealed class TestNode : IAsyncDisposable
                 "--Peerd:Facade:Listen=127.0.0.1:0",
                 "--Peerd:Mesh:Listen=127.0.0.1:0",
                 "--Peerd:Metrics:Listen=127.0.0.1:0",
+
+                // Counted by process, and all tests are one.
+                "--Peerd:Limits:Memory=0",
                 $"--Peerd:Origin:Registries:0:Name={Registry}",
                 "--Peerd:Origin:RetryDelay=5ms",
                 "--Peerd:Log:Level=Debug",

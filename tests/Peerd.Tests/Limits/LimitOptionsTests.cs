@@ -10,7 +10,7 @@ public sealed class LimitOptionsTests
         var options = new LimitOptions();
 
         Assert.True(new LimitOptionsValidator().Validate(null, options).Succeeded);
-        Assert.Equal((0L, 0L, 0L, 0L), (options.UploadValue, options.DownloadValue, options.OriginValue, options.MemoryValue));
+        Assert.Equal((0L, 0L, 0L, 192L << 20), (options.UploadValue, options.DownloadValue, options.OriginValue, options.MemoryValue));
     }
 
     [Fact]

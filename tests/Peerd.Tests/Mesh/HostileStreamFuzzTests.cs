@@ -43,7 +43,8 @@ public sealed class HostileStreamFuzzTests
         from replace in Gen.Bool
         from pieces in Pieces
         from order in Number.Array[0, 4]
-        select new Availability { Digest = digest, Size = size, Complete = complete, Replace = replace, Pieces = { pieces }, StartupOrder = { order } };
+        from type in Name
+        select new Availability { Digest = digest, Size = size, MediaType = type, Complete = complete, Replace = replace, Pieces = { pieces }, StartupOrder = { order } };
 
     private static readonly Gen<TagPointer> Tag =
         from name in Name
@@ -101,6 +102,42 @@ public sealed class HostileStreamFuzzTests
         select new LookupRequest
         {
             Report = new GrantReport { Size = size, Arrived = { arrived }, GivenBack = { back }, Reading = { reading }, Checksums = { checksums }, Failed = { failed }, OriginFailed = originFailed, OriginPauseMs = pause },
+        };
+
+    private static readonly Gen<Holder[]> Holders =
+        (from node in Name
+         from complete in Gen.Bool
+         from replace in Gen.Bool
+         from pieces in Pieces
+         from receiving in Pieces
+         select new Holder { Node = node, Complete = complete, Replace = replace, Pieces = { pieces }, Receiving = { receiving } }).Array[0, 3];
+
+    private static readonly Gen<LookupResponse> Push =
+        from size in Gen.OneOf(Gen.OneOf(0L, 0, Size, Size, Size, 1, Size - 1, Size + 1, 2 * Size, -1, long.MaxValue, long.MinValue, 1L << 32), Gen.Long[0, Size])
+        from type in Name
+        from holders in Holders
+        from gone in Name.Array[0, 2]
+        from granted in Segments
+        from taken in Gen.Select(Segments, Segments)
+        from state in Gen.Int[0, 4]
+        from checksums in Checksums
+        from assigned in Gen.Select(Name, Segments, (node, segments) => new Assignment { Node = node, Segments = { segments } }).Array[0, 2]
+        from rest in Gen.Select(Gen.OneOf(0u, 0u, 0u, 1u, 50u), Number.Array[0, 4], Gen.Int[0, 20])
+        select new LookupResponse
+        {
+            Size = size,
+            MediaType = type,
+            Holders = { holders },
+            Gone = { gone },
+            Granted = { granted },
+            Revoked = { taken.Item1 },
+            Reclaimed = { taken.Item2 },
+            State = (LookupState)state,
+            Checksums = { checksums },
+            Assigned = { assigned },
+            OriginPauseMs = rest.Item1,
+            StartupOrder = { rest.Item2 },
+            Leaving = rest.Item3 == 0,
         };
 
     private static readonly Gen<FetchRangeRequest> Fetch =
@@ -191,6 +228,53 @@ public sealed class HostileStreamFuzzTests
             Assert.True(asked > 0, "the peer was not asked at all");
         },
         iter: 6,
+        threads: 1);
+
+    // The owner of a content, whom the ring has made one.
+    [Fact]
+    public async Task Owner_AnyPushes_NoWrongByteAndContentsOfOthersCome() => await Push.Array[0, 5].SampleAsync(
+        async pushes =>
+        {
+            await using var mesh = await TestMesh.StartAsync(peers: 1, settings: ["--Peerd:Facade:AnswerTimeout=2s", "--Peerd:Mesh:IdleTimeout=200ms"]);
+            var sample = mesh.BlobOwnedBy(Size, mesh.Peer.Name);
+            mesh.Peer.Answer = async (range, answers, _) =>
+            {
+                foreach (var answer in FakePeer.Honest(range, sample))
+                {
+                    await answers.WriteAsync(answer);
+                }
+            };
+            mesh.Peer.AnswerLookup = async (_, answers, _) =>
+            {
+                foreach (var push in pushes)
+                {
+                    await answers.WriteAsync(push);
+                }
+            };
+
+            for (var tries = 0; tries < 2; tries++)
+            {
+                using var patience = new CancellationTokenSource(Patience);
+                using var request = new HttpRequestMessage(HttpMethod.Get, $"/v2/library/test/blobs/{sample.Digest}?ns={TestNode.Registry}");
+                try
+                {
+                    using var answer = await mesh.Node.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, patience.Token);
+                    var bytes = await answer.Content.ReadAsByteArrayAsync(patience.Token);
+                    Assert.True(answer.StatusCode != HttpStatusCode.OK || sample.Bytes.AsSpan().SequenceEqual(bytes), "a wrong answer was complete");
+                }
+                catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
+                {
+                    // Cut, or it waits: an owner can slow down what it owns.
+                }
+            }
+
+            // As its replica it may have told the owner a wrong size, which the registry has contradicted by then.
+            var other = mesh.BlobOwnedBy(Size, mesh.Node.Name);
+            _ = await mesh.Node.GetAsync(other.Digest);
+            (await mesh.Node.GetAsync(other.Digest)).ShouldBe(other.Bytes);
+            Assert.DoesNotContain(mesh.Node.Logs.GetSnapshot(), record => record.Level >= LogLevel.Error && record.Category?.StartsWith("Grpc", StringComparison.Ordinal) != true);
+        },
+        iter: 10,
         threads: 1);
 
     private static IEnumerable<FetchRangeResponse> Change(FetchRangeResponse answer, Lie lie, FetchRange range)

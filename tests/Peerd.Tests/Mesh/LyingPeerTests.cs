@@ -136,7 +136,7 @@ public sealed class LyingPeerTests
     [Fact]
     public async Task Caller_FloodsAnnouncements_IsHeldBackAndAPullGoesOn()
     {
-        const int Contents = 20_000;
+        const int Contents = 5_000;
         await using var mesh = await TestMesh.StartAsync();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         using var call = new PeerService.PeerServiceClient(mesh.Node.Channel).Announce(cancellationToken: stop.Token);

@@ -1,4 +1,5 @@
 using Grpc.Core;
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Tests.Hosting;
 
@@ -17,6 +18,35 @@ public sealed class MalformedStreamTests
         {
             Assert.Equal(StatusCode.InvalidArgument, await AnnounceAsync(mesh.Node, first));
         }
+    }
+
+    [Fact]
+    public async Task Call_NameLongerThanNamesAre_IsInvalidArgument()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var member = new Member { Node = new string('n', 254), Incarnation = 1 };
+
+        Assert.Equal(StatusCode.InvalidArgument, await AnnounceAsync(mesh.Node, new AnnounceRequest { Sequence = 1, Member = member }));
+        using var lookup = new PeerService.PeerServiceClient(mesh.Node.Channel).Lookup();
+        Assert.Equal(StatusCode.InvalidArgument, await StatusOfAsync(lookup, new LookupRequest { Want = new Want { Member = member, Digest = SomeDigest } }));
+    }
+
+    // A message takes many times its size in memory.
+    [Fact]
+    public async Task Call_MessageLargerThanAnyNodeSends_IsResourceExhausted()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var client = new PeerService.PeerServiceClient(mesh.Node.Channel);
+        var member = new Member { Node = "x", Incarnation = 1 };
+        var type = new string('x', ProtocolConstants.MaxRequestBytes);
+
+        using var announce = client.Announce();
+        Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(announce, new AnnounceRequest { Sequence = 1, Member = member, Contents = { new Availability { Digest = SomeDigest, Size = 1, MediaType = type } } }));
+        using var lookup = client.Lookup();
+        Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(lookup, new LookupRequest { Want = new Want { Member = member, Digest = SomeDigest, Have = { Enumerable.Repeat(new PieceRun(), ProtocolConstants.MaxRequestBytes / 2) } } }));
+        using var fetch = client.FetchRange();
+        Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(fetch, new FetchRangeRequest { Range = new FetchRange { Id = 1, Digest = new string('x', 1024) } }));
+        Assert.Equal(0, mesh.Node.Directory.Count);
     }
 
     [Fact]
@@ -121,6 +151,21 @@ public sealed class MalformedStreamTests
             },
         });
         await Wait.UntilAsync(() => mesh.Node.Directory.Find(sample.Digest, "x")?.Pieces.Count == 1, "the piece that exists is in the directory");
+    }
+
+    private static async Task<StatusCode> StatusOfAsync<TRequest, TResponse>(AsyncDuplexStreamingCall<TRequest, TResponse> call, TRequest first)
+    {
+        try
+        {
+            await call.RequestStream.WriteAsync(first);
+            await call.ResponseStream.MoveNext(CancellationToken.None);
+            return StatusCode.OK;
+        }
+        catch (RpcException)
+        {
+            // Writing may have failed before, with less to say.
+            return call.GetStatus().StatusCode;
+        }
     }
 
     private static async Task<StatusCode> AnnounceAsync(TestNode node, AnnounceRequest first)

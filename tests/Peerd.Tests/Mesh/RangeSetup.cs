@@ -23,9 +23,12 @@ internal sealed class RangeSetup : IDisposable
     private readonly RangeServer _server;
     private readonly Bandwidth _bandwidth;
 
-    public RangeSetup(int uploads = 64, LimitOptions? limits = null)
+    /// <param name="uploads">Places.</param>
+    /// <param name="limits">Limits; none by default.</param>
+    /// <param name="held">Bytes that are held; what is really held by default.</param>
+    public RangeSetup(int uploads = 64, LimitOptions? limits = null, Func<long>? held = null)
     {
-        var limitOptions = Options.Create(limits ?? new LimitOptions());
+        var limitOptions = Options.Create(limits ?? new LimitOptions { Memory = "0" });
         Cache = _folder.Open();
         _drain = new MeshDrain(Time);
         _bandwidth = new Bandwidth(limitOptions, Time);
@@ -37,7 +40,7 @@ internal sealed class RangeSetup : IDisposable
             new MeshMetrics(_services.GetRequiredService<IMeterFactory>()),
             _drain,
             _bandwidth,
-            new HeldMemory(limitOptions),
+            new HeldMemory(limitOptions, () => held is null ? 0 : held() - PooledBuffer.HeldBytes),
             Time);
     }
 

@@ -17,12 +17,12 @@ public sealed class BlobStoresTests
         await using var setup = Setup(store, store);
         var url = $"{store.Url}/v2/r//x/../y/blobs/{digest}?se=%3a%2F&sig=a%2Bb%2fc%3D&d=~!*'()";
 
-        await using var response = await setup.ReadAsync(Given(url, "Bearer of the client"), new ByteRange(10, 90));
+        await using var response = await setup.ReadAsync(Given(url, "Bearer S3cret-of-the-client"), new ByteRange(10, 90));
 
         Assert.Equal(Bytes[10..100], await OriginSetup.ReadAllAsync(response));
         Assert.Equal(Bytes.Length, response.TotalSize);
         var request = Assert.Single(store.Requests);
-        Assert.Equal((url[store.Url.Length..], "bytes=10-99", "Bearer of the client", null), (request.Target, request.Range, request.Authorization, request.AcceptEncoding));
+        Assert.Equal((url[store.Url.Length..], "bytes=10-99", "Bearer S3cret-of-the-client", null), (request.Target, request.Range, request.Authorization, request.AcceptEncoding));
     }
 
     [Fact]

@@ -77,6 +77,52 @@ public sealed partial class UrlPolicyFuzzTests
         iter: 20_000,
         print: bytes => new IPAddress(bytes).ToString());
 
+    [Fact]
+    public void TryFollow_AnyTarget_OnlyWhatTheOracleFollows() => Gen.Select(Gen.OneOf("https://reg.test", "http://reg.test", "https://10.0.0.1:5000", "http://127.0.0.1:5000"), Gen.OneOf("https", "http"), Address, Gen.Int[0, 3]).Sample(
+        (endpoint, scheme, bytes, form) =>
+        {
+            // A name, whose addresses are checked when they are known; or an address, which is checked now.
+            var address = new IPAddress(bytes);
+            var host = form == 0 ? "cdn.test" : address.AddressFamily == AddressFamily.InterNetworkV6 ? $"[{address}]" : $"{address}";
+            Assert.True(RegistryEndpoint.TryCreate("reg.test", endpoint, out var registry));
+
+            var isFollowed = RedirectPolicy.TryFollow(registry, new Uri($"{endpoint}/v2/a/blobs/b"), $"{scheme}://{host}/x?sig=S3cret", out var target, out var reason);
+
+            // Who is on this machine leads to where this machine may go.
+            var isHere = endpoint.Contains("127.0.0.1", StringComparison.Ordinal);
+            var isClear = endpoint.StartsWith("http:", StringComparison.Ordinal);
+            Assert.Equal((scheme == "https" || isClear) && (form == 0 || isHere || !IsForbidden(bytes)), isFollowed);
+            Assert.Equal(isFollowed ? $"{scheme}://{host}" : null, target?.GetLeftPart(UriPartial.Authority));
+            Assert.DoesNotContain("S3cret", reason ?? string.Empty, StringComparison.Ordinal);
+        },
+        iter: 20_000);
+
+    [Fact]
+    public void IsAllowed_AnyNetworks_IsWhatTheirBitsSay() => Gen.Select(Gen.Select(Address, Gen.Int[0, 128]).Array[0, 3], Address, Gen.Int[0, 3]).Sample(
+        (networks, bytes, near) =>
+        {
+            if (networks.Length > 0 && near > 0)
+            {
+                // Within the first network, or just beside it.
+                bytes = [.. networks[0].Item1];
+                bytes[^1] ^= (byte)(near - 1);
+            }
+
+            var list = networks.Select(network => (Bytes: Masked(network.Item1, network.Item2), Length: Math.Min(network.Item2, network.Item1.Length * 8))).ToList();
+            var hosts = BlobHosts.From(
+                new BlobOptions { Hosts = ["https://store.example"], AllowedNetworks = [.. list.Select(network => $"{new IPAddress(network.Bytes)}/{network.Length}")] },
+                OriginSettings.From(new OriginOptions()));
+
+            // What is written as IPv6 and means an IPv4 address is in that one's networks.
+            var plain = Convert.ToHexString(bytes).StartsWith("00000000000000000000FFFF", StringComparison.Ordinal) && bytes.Length == 16 ? bytes[12..] : bytes;
+            var isWithin = list.Any(network => network.Bytes.Length == plain.Length && Masked(plain, network.Length).AsSpan().SequenceEqual(network.Bytes));
+            Assert.Equal(isWithin || !IsForbidden(bytes), hosts.IsAllowed(new IPAddress(bytes)));
+        },
+        iter: 20_000);
+
+    private static byte[] Masked(byte[] address, int length) =>
+        [.. address.Select((value, i) => (byte)(value & ~(0xff >> Math.Clamp(length - (i * 8), 0, 8))))];
+
     // Scheme, host and port of a URL that may be read; null for all others.
     private static (string Scheme, string Host, int Port)? Find(string text)
     {

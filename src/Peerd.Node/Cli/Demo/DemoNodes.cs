@@ -88,6 +88,9 @@ internal static class DemoNodes
                     "--Peerd:Facade:Listen=127.0.0.1:0",
                     "--Peerd:Mesh:Listen=127.0.0.1:0",
                     "--Peerd:Metrics:Listen=127.0.0.1:0",
+
+                    // All nodes are one process, and what is held is counted by process.
+                    "--Peerd:Limits:Memory=0",
                     $"--Peerd:Cache:Directory={Path.Combine(request.RootFolder, name)}",
                     $"--Peerd:Origin:Registries:0:Name={request.Registry}",
                     $"--Peerd:Origin:Registries:0:Endpoint={request.RegistryEndpoint}",

@@ -7,6 +7,9 @@ namespace Peerd.Node.Mesh.Tls;
 /// <summary>The certificate that this node shows, and the authorities that it trusts. Immutable.</summary>
 internal sealed class MeshIdentity
 {
+    /// <summary>Members call each other, so one certificate is shown on both sides of connections.</summary>
+    private static readonly Oid[] Usages = [new("1.3.6.1.5.5.7.3.1", "TLS server authentication"), new("1.3.6.1.5.5.7.3.2", "TLS client authentication")];
+
     private readonly X509Certificate2Collection _authorities;
 
     private MeshIdentity(SslStreamCertificateContext certificate, X509Certificate2Collection authorities, string hash)
@@ -56,7 +59,13 @@ internal sealed class MeshIdentity
 
         using var chain = new X509Chain { ChainPolicy = PolicyOf(authorities) };
         chain.ChainPolicy.ExtraStore.AddRange(others);
+        Array.ForEach(Usages, usage => chain.ChainPolicy.ApplicationPolicy.Add(usage));
         var isTrusted = chain.Build(certificate);
+        if (chain.ChainStatus.Any(status => status.Status == X509ChainStatusFlags.NotValidForUsage))
+        {
+            throw new MeshTlsException(nameof(options.Certificate), options.Certificate, $"other members would refuse it, for it, or an authority that signed it, is not for both {Usages[0].FriendlyName} and {Usages[1].FriendlyName} (extended key usage)");
+        }
+
         if (chain.ChainStatus.FirstOrDefault(status => status.Status is not (X509ChainStatusFlags.NoError or X509ChainStatusFlags.NotTimeValid)) is { Status: not X509ChainStatusFlags.NoError } fault)
         {
             throw new MeshTlsException(nameof(options.Certificate), options.Certificate, $"other members would refuse it, for it does not lead to the authority of the mesh ({fault.StatusInformation.Trim()})");

@@ -13,7 +13,7 @@ public sealed class ConfigureCommandTests : IDisposable
     [Fact]
     public async Task Configure_Overlaybd_SaysWhatChangedAndWhatToRestart()
     {
-        await File.WriteAllTextAsync(Settings, """{"p2pConfig": {"enable": true, "address": "http://other:1/x?sig=secret"}}""");
+        await File.WriteAllTextAsync(Settings, """{"p2pConfig": {"enable": true, "address": "http://other:1/x?sig=S3cret"}}""");
 
         var first = await RunAsync();
         var second = await RunAsync();

@@ -47,6 +47,7 @@ public sealed class MeshTlsAccessTests
     [InlineData("foreign", null)]
     [InlineData("expired", null)]
     [InlineData("not yet", null)]
+    [InlineData("of servers only", null)]
     [InlineData("other mesh", null)]
     [InlineData("wildcard", null)]
     [InlineData("no name", null)]
@@ -63,6 +64,7 @@ public sealed class MeshTlsAccessTests
             "foreign" => foreign.Issue("node-1.peerd.mesh"),
             "expired" => mesh.Authority.Issue(TimeSpan.FromDays(-2), TimeSpan.FromMinutes(-1), "node-1.peerd.mesh"),
             "not yet" => mesh.Authority.Issue(TimeSpan.FromMinutes(10), TimeSpan.FromDays(2), "node-1.peerd.mesh"),
+            "of servers only" => mesh.Authority.Issue([MeshAuthority.ServerAuthentication], "node-1.peerd.mesh"),
             "other mesh" => mesh.Authority.Issue("node-1.other.mesh", "node-1.peerd.mesh.evil", "xpeerd.mesh"),
             "wildcard" => mesh.Authority.Issue("*.peerd.mesh"),
             "no name" => mesh.Authority.Issue(),
@@ -77,6 +79,24 @@ public sealed class MeshTlsAccessTests
         {
             Assert.Equal((method.FullName, expected), (method.FullName, await StatusAsync(client, kind == "clear text" ? "http" : "https", mesh.Node, method)));
         }
+    }
+
+    // The certificate is good for another hour.
+    [Fact]
+    public async Task AnyMethod_OfACallerWhoseAuthorityHasExpired_IsRefused()
+    {
+        using var expired = new MeshAuthority(until: TimeSpan.FromMinutes(-1));
+        await using var mesh = await TlsMesh.StartAsync(settings: ["--Peerd:Mesh:Tls:Reload=100ms"]);
+        MeshAuthority.Write(mesh.FolderOf("node-1"), mesh.Authority.Issue("node-1.peerd.mesh"), mesh.Authority.Pem + expired.Pem);
+        mesh.Node.Get<Peerd.Node.Mesh.Tls.MeshTls>().Refresh();
+        var method = NodeService.Descriptor.FindMethodByName("GetStatus");
+        using var good = mesh.Authority.Issue("node-1.peerd.mesh");
+        using var bad = expired.Issue("node-1.peerd.mesh");
+        using var member = TlsMesh.Stranger(good);
+        using var caller = TlsMesh.Stranger(bad);
+
+        Assert.Equal(HttpStatusCode.OK, await StatusAsync(member, "https", mesh.Node, method));
+        Assert.Null(await StatusAsync(caller, "https", mesh.Node, method));
     }
 
     [Theory]

@@ -67,6 +67,20 @@ public sealed class MeshTlsTests : IDisposable
         Assert.Contains(expected, Assert.Single(thrown.Failures), StringComparison.Ordinal);
     }
 
+    // Each of them would be refused by every other member: as a client, or as a server.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Start_CertificateForOneUseOnly_SaysThatOthersWouldRefuseIt(bool isServer)
+    {
+        using var certificate = _authority.Issue([isServer ? MeshAuthority.ServerAuthentication : MeshAuthority.ClientAuthentication], "node-1.peerd.mesh");
+        MeshAuthority.Write(_folder.FullName, certificate, _authority.Pem);
+
+        var thrown = Assert.Throws<OptionsValidationException>(() => Create(TlsMesh.Options(_folder.FullName)));
+
+        Assert.Contains("is not for both TLS server authentication and TLS client authentication", Assert.Single(thrown.Failures), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Start_NoTextOfTheKey_IsInTheError()
     {

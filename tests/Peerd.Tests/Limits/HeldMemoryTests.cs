@@ -1,0 +1,71 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using Peerd.Node.Limits;
+using Peerd.Tests.Hosting;
+using Peerd.Tests.Storage;
+
+namespace Peerd.Tests.Limits;
+
+/// <summary>What a node holds in all, with real requests whose clients take nothing.</summary>
+public sealed class HeldMemoryTests
+{
+    private const int MiB = 1 << 20;
+    private const int Limit = 48 * MiB;
+    private const int Clients = 40;
+
+    /// <summary>As much as overlaybd reads at once.</summary>
+    private const int Range = 4 * MiB;
+
+    // What connections and the rest of the tests hold meanwhile, which are in this process.
+    private const int Others = 32 * MiB;
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Blobs_ClientsThatTakeNothing_HoldBoundedMemoryAndGetAllOfItLater(bool isShared)
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: [$"--Peerd:Limits:Memory={Limit}", "--Peerd:Blobs:AnswerTimeout=1m"]);
+        var memory = mesh.Node.Get<HeldMemory>();
+        var sample = mesh.Blob(2 * Range);
+
+        // With two digests nobody can tell which one it is, and the URL itself is read.
+        var path = $"/v2/r/blobs/{sample.Digest}{(isShared ? string.Empty : $"?d=sha256:{new string('0', 64)}")}";
+        var clients = new List<Socket>();
+        try
+        {
+            for (var i = 0; i < Clients; i++)
+            {
+                var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
+                clients.Add(client);
+                await client.ConnectAsync(IPAddress.Loopback, mesh.Node.Client.BaseAddress!.Port);
+                await client.SendAsync(Encoding.ASCII.GetBytes($"GET /blobs/{mesh.Registry.Url}{path} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-{Range - 1}\r\nConnection: close\r\n\r\n"));
+                await Wait.UntilAsync(() => client.Available > 0 || memory.IsOver, "the answer begins, or waits for a place");
+            }
+
+            Assert.True(memory.IsOver, $"{memory.Bytes} bytes are held: the test has tested nothing");
+            Assert.InRange(memory.Bytes, Limit, Limit + (4 * Range) + Others);
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, (await mesh.Node.GetAsync(sample.Digest)).Status);
+
+            // They read on: those that had a place, and those that wait for one.
+            var answers = await Task.WhenAll(clients.Select(ReadAsync));
+            Assert.All(answers, answer => Assert.True(answer.AsSpan()[^Range..].SequenceEqual(sample.Bytes.AsSpan(0, Range)), "not all of it, or something else"));
+        }
+        finally
+        {
+            clients.ForEach(client => client.Dispose());
+        }
+
+        await Wait.UntilAsync(async () => (await mesh.Node.GetAsync(sample.Digest)).Status == HttpStatusCode.OK, "requests are answered again");
+    }
+
+    private static async Task<byte[]> ReadAsync(Socket client)
+    {
+        using var patience = new CancellationTokenSource(Wait.Longest);
+        await using var stream = new NetworkStream(client, ownsSocket: false);
+        using var all = new MemoryStream();
+        await stream.CopyToAsync(all, patience.Token);
+        Assert.True(all.Length >= Range, Encoding.ASCII.GetString(all.ToArray().AsSpan(0, Math.Min(200, (int)all.Length))));
+        return all.ToArray();
+    }
+}
