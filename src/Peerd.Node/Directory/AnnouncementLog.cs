@@ -25,6 +25,9 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
     /// <summary>Contents in one batch at most.</summary>
     private const int BatchSize = 256;
 
+    /// <summary>No number of losses: whatever is held differs from what was said.</summary>
+    private const int NeverLost = -1;
+
     private readonly Dictionary<Digest, (bool Complete, PieceSet Pieces, int Ordered, int Losses)> _said = [];
 
     /// <summary>
@@ -46,6 +49,15 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
             {
                 yield return batch;
             }
+        }
+    }
+
+    /// <summary>The other side has forgotten what it was told of this content in part: what is held still has to be said again.</summary>
+    public void Repeat(Digest digest)
+    {
+        if (_said.TryGetValue(digest, out var said) && !said.Complete)
+        {
+            _said[digest] = said with { Ordered = 0, Losses = NeverLost };
         }
     }
 

@@ -97,6 +97,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private int _verifiedFrames;
     private int _mismatches;
     private bool _isAfresh;
+    private bool _hasStartedAfresh;
     private int _drops;
     private int _stored;
     private int _losses;
@@ -1401,6 +1402,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 return _machine is not null && Content.IsVerified;
             }
 
+            if (_hasStartedAfresh && (_wantsWhole || _readers.Exists(reader => reader.NeedsWhole)))
+            {
+                // What comes from now on is compared with the digest here. Who says so again and again would keep it from ever being whole.
+                return true;
+            }
+
+            _hasStartedAfresh = true;
             Log.Discarded(_services.Logger, Digest);
             _isAfresh = true;
             Drop();
