@@ -107,6 +107,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private bool _hadSession;
     private bool _isProbing;
     private bool _isOwnerLost;
+    private bool _isImpatient;
+    private TimeSpan _sizeDueAt;
     private bool _wantsWhole;
     private bool _reportScheduled;
     private bool _isClosed;
@@ -196,6 +198,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 Begin(_services.Cache.Open(Digest, size: 0, mediaType: null));
             }
 
+            _sizeDueAt = Now + _services.Policy.SizePatience + (_services.Policy.SizeSpread * new Random(StableSeed.Of(Digest, _services.SelfName)).NextDouble());
             _services.Memory.Enter();
             _trace.Join();
             _link = _services.OpenLink(Digest, this);
@@ -668,6 +671,16 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
+    /// <summary>An owner that answers, and then tells no size and grants nothing, must not hold up who could read the origin.</summary>
+    private void ProbeWhenSizeIsOverdue()
+    {
+        if (_machine is null && Now >= _sizeDueAt)
+        {
+            _isImpatient = true;
+            Probe();
+        }
+    }
+
     private async Task ProbeAsync(CancellationToken cancellationToken)
     {
         try
@@ -709,7 +722,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     return;
                 }
 
-                if (_isOwnerLost || failure.Challenge is not null)
+                if (_isOwnerLost || _isImpatient || failure.Challenge is not null)
                 {
                     // Others may have better luck, but this client can do something about it.
                     _opened.TrySetResult(_originFailure);
@@ -1567,6 +1580,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             lock (_lock)
             {
+                ProbeWhenSizeIsOverdue();
                 if (_readers.Count + _background.Count > 0 && _machine is not null)
                 {
                     var (moved, refused) = _machine.Hedges;
