@@ -76,6 +76,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     /// <summary>Peers that sent what is here, since it was empty.</summary>
     private readonly HashSet<string> _senders = new(StringComparer.Ordinal);
+
+    /// <summary>What peers sent first that did not agree with what is known from others: a frame, and its checksum.</summary>
+    private readonly Dictionary<string, (int Frame, ulong Checksum)> _refused = new(StringComparer.Ordinal);
     private IReadOnlyList<Demand> _background = [];
     private readonly ClientOrigins _origins;
     private readonly Dictionary<int, ulong[]> _checksums = [];
@@ -674,7 +677,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>An owner that answers, and then tells no size and grants nothing, must not hold up who could read the origin.</summary>
     private void ProbeWhenSizeIsOverdue()
     {
-        if (_machine is null && Now >= _sizeDueAt)
+        if (_machine is null && !_opened.Task.IsCompleted && Now >= _sizeDueAt)
         {
             _isImpatient = true;
             Probe();
@@ -1262,6 +1265,29 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         return true;
     }
 
+    private void RefusedFrom(string node, int frame, ulong checksum)
+    {
+        lock (_lock)
+        {
+            _refused.TryAdd(node, (frame, checksum));
+        }
+    }
+
+    /// <summary>The whole is right, so that it can be told who was: an owner, or who read from the origin first, may have told wrong checksums.</summary>
+    private void PardonThoseWhoWereRight(ulong[] right)
+    {
+        lock (_lock)
+        {
+            foreach (var (node, (frame, checksum)) in _refused)
+            {
+                if (right[frame] == checksum)
+                {
+                    _services.Peers.Find(node)?.Pardon(Digest);
+                }
+            }
+        }
+    }
+
     private void SentBy(string node, int drops)
     {
         lock (_lock)
@@ -1403,8 +1429,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     }
 
     /// <summary>
-    /// Another node has found wrong bytes of the content: what is here is forgotten and fetched again. False when nothing is
-    /// here yet, or all of it is known to be right.
+    /// Another node has found wrong bytes of the content: what is here is forgotten and fetched again, once. False when nothing is
+    /// here yet.
     /// </summary>
     public bool TryStartAfresh()
     {
@@ -1487,6 +1513,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     if (Digest.Matches(hash))
                     {
                         content.MarkVerified();
+                        PardonThoseWhoWereRight(hashed);
                         break;
                     }
                 }
@@ -1639,7 +1666,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 download.SentBy(node, _drops);
             }
 
-            return download.AcceptFromPeer(frame, data, checksum, _drops);
+            if (download.AcceptFromPeer(frame, data, checksum, _drops))
+            {
+                return true;
+            }
+
+            download.RefusedFrom(node, frame, checksum);
+            return false;
         }
 
         public void Waiting() => download.PeerWaits(id);
