@@ -707,6 +707,12 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 break;
             case FetchFailure.NotHeld:
                 table.Lose(holder, fetch.Segment);
+                if (holder.Complete && ++holder.Denials >= policy.DenialsToComplain)
+                {
+                    // Lost just now it would have told so by the next.
+                    Complain(holder, participant, now);
+                }
+
                 break;
             case FetchFailure.Slow:
                 ReportedSlow(holder, participant, now);
