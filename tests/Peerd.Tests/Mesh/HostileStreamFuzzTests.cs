@@ -19,21 +19,21 @@ public sealed class HostileStreamFuzzTests
 
     private static readonly SampleContent Known = new(seed: 77, Size);
 
-    private static readonly Gen<uint> Number = Gen.OneOf(Gen.UInt[0, 6], Gen.OneOf(uint.MaxValue, uint.MaxValue - 1, 1u << 31, 1u << 20), Gen.UInt);
+    internal static readonly Gen<uint> Number = Gen.OneOf(Gen.UInt[0, 6], Gen.OneOf(uint.MaxValue, uint.MaxValue - 1, 1u << 31, 1u << 20), Gen.UInt);
 
-    private static readonly Gen<long> Long = Gen.OneOf(Gen.OneOf(0, 1, Size, -1, long.MaxValue, long.MinValue, 1L << 40), Gen.Long[0, Size]);
+    internal static readonly Gen<long> Long = Gen.OneOf(Gen.OneOf(0, 1, Size, -1, long.MaxValue, long.MinValue, 1L << 40), Gen.Long[0, Size]);
 
-    private static readonly Gen<string> Digest = Gen.OneOf(Known.Digest.ToString(), Known.Digest.ToString(), "sha256:" + new string('a', 64), "", "nonsense", "sha256:", new string('x', 5000));
+    internal static readonly Gen<string> Digest = Gen.OneOf(Known.Digest.ToString(), Known.Digest.ToString(), "sha256:" + new string('a', 64), "", "nonsense", "sha256:", new string('x', 5000));
 
-    private static readonly Gen<string> Name = Gen.OneOf("x", "y", "node-1", "fake-1", "", new string('n', 5000), "a/../b\n");
+    internal static readonly Gen<string> Name = Gen.OneOf("x", "y", "node-1", "fake-1", "", new string('n', 5000), "a/../b\n");
 
     private static readonly Gen<Member?> Members = Gen.Select(Name, Gen.ULong[0, 3], (node, incarnation) => new Member { Node = node, Incarnation = incarnation }).Null();
 
-    private static readonly Gen<PieceRun[]> Pieces = Gen.Select(Number, Number, (first, count) => new PieceRun { First = first, Count = count }).Array[0, 4];
+    internal static readonly Gen<PieceRun[]> Pieces = Gen.Select(Number, Number, (first, count) => new PieceRun { First = first, Count = count }).Array[0, 4];
 
-    private static readonly Gen<SegmentRun[]> Segments = Gen.Select(Number, Number, (first, count) => new SegmentRun { First = first, Count = count }).Array[0, 4];
+    internal static readonly Gen<SegmentRun[]> Segments = Gen.Select(Number, Number, (first, count) => new SegmentRun { First = first, Count = count }).Array[0, 4];
 
-    private static readonly Gen<PieceChecksums[]> Checksums =
+    internal static readonly Gen<PieceChecksums[]> Checksums =
         Gen.Select(Number, Gen.ULong.Array[0, 5], (piece, frames) => new PieceChecksums { Piece = piece, Frames = { frames } }).Array[0, 3];
 
     private static readonly Gen<Availability> Available =
