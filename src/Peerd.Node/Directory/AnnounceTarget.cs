@@ -35,6 +35,7 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     private readonly HashSet<Digest> _all = [];
     private readonly HashSet<Digest> _mismatched = [];
     private readonly HashSet<TagKey> _tags = [];
+    private readonly HashSet<Digest> _repeated = [];
     private HashSet<Digest> _changed = [];
     private bool _hasSpoken;
 
@@ -173,8 +174,27 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     {
         while (true)
         {
-            _discard(await lease.NextDiscardAsync(cancellationToken));
+            Discard(await lease.NextDiscardAsync(cancellationToken));
         }
+    }
+
+    /// <summary>The member says that some of what is here of a content is wrong.</summary>
+    private void Discard(Digest digest)
+    {
+        if (_held(_name, digest) is null)
+        {
+            // It is not responsible for it, so that nobody can have told it, or nothing is here.
+            return;
+        }
+
+        _discard(digest);
+        lock (_lock)
+        {
+            // It has forgotten who holds a part. Not all of those drop that.
+            _repeated.Add(digest);
+        }
+
+        Changed([digest]);
     }
 
     private async Task AnnounceAsync(Mesh.Peer peer, Action connected, CancellationToken cancellationToken)
@@ -207,7 +227,7 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
                 {
                     if (Digest.TryParse(discarded, out var digest))
                     {
-                        _discard(digest);
+                        Discard(digest);
                     }
                 }
 
@@ -281,6 +301,12 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
             {
                 changed = _changed;
                 _changed = [];
+                foreach (var digest in _repeated)
+                {
+                    log.Repeat(digest);
+                }
+
+                _repeated.Clear();
             }
 
             foreach (var batch in log.Batches(changed, digest => _held(_name, digest)))

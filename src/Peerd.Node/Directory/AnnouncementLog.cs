@@ -31,6 +31,9 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
     /// <summary>Runs of pieces that are told at once: 128 KiB, or a little more. Of a content that has more the rest follows.</summary>
     private const int MostRuns = 16 * 1024;
 
+    /// <summary>No number of losses: whatever is held differs from what was said.</summary>
+    private const int NeverLost = -1;
+
     private readonly Dictionary<Digest, (bool Complete, PieceSet Pieces, int Ordered, int Losses)> _said = [];
 
     /// <summary>
@@ -77,6 +80,15 @@ internal sealed class AnnouncementLog(IReadOnlySet<Digest> saidBefore)
         if (batch.Contents.Count + batch.Withdrawn.Count > 0)
         {
             yield return batch;
+        }
+    }
+
+    /// <summary>The other side has forgotten what it was told of this content in part: what is held still has to be said again.</summary>
+    public void Repeat(Digest digest)
+    {
+        if (_said.TryGetValue(digest, out var said) && !said.Complete)
+        {
+            _said[digest] = said with { Ordered = 0, Losses = NeverLost };
         }
     }
 

@@ -27,8 +27,12 @@ internal sealed class Announcer(
     /// <summary>Changes of this long go into one batch.</summary>
     public static readonly TimeSpan Coalesce = TimeSpan.FromMilliseconds(10);
 
+    /// <summary>A content is not dropped again sooner on the word of others. Shorter than theirs, which news of it may take longer or less long to follow.</summary>
+    public static readonly TimeSpan DiscardPause = HolderDirectory.DiscardPause / 2;
+
     // Lazy: two loops may want the same target at once, and each target opens a stream.
     private readonly ConcurrentDictionary<string, Lazy<AnnounceTarget>> _targets = new(StringComparer.Ordinal);
+    private readonly DiscardPauses _pauses = new(time, DiscardPause);
     private volatile HashRing _ring = HashRing.Empty;
 
     /// <summary>Withdraws everything at once by ending all streams: for a node that leaves.</summary>
@@ -170,7 +174,16 @@ internal sealed class Announcer(
         return byTarget;
     }
 
-    private AnnounceTarget CreateTarget(string name) => new(name, self, peers, directory, Held, TagsOf, tags.DescribeOwn, discards.Discard, time, loggers.CreateLogger<AnnounceTarget>());
+    private AnnounceTarget CreateTarget(string name) => new(name, self, peers, directory, Held, TagsOf, tags.DescribeOwn, Discard, time, loggers.CreateLogger<AnnounceTarget>());
+
+    /// <summary>Owner and replica both say so, and any member may be one of the two.</summary>
+    private void Discard(Digest digest)
+    {
+        if (_pauses.TryBegin(digest))
+        {
+            discards.Discard(digest);
+        }
+    }
 
     /// <summary>What this node holds of a content, if this member is responsible for it.</summary>
     private HeldContent? Held(string target, Digest digest)

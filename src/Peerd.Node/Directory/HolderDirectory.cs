@@ -48,9 +48,10 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     /// <summary>Nodes of which it is not known that they are members.</summary>
     private const int MaxStrangers = 1024;
 
-    /// <summary>A content is not discarded again sooner.</summary>
-    private static readonly TimeSpan DiscardInterval = TimeSpan.FromSeconds(10);
+    /// <summary>A content is not discarded again sooner, and each time the pause doubles.</summary>
+    public static readonly TimeSpan DiscardPause = TimeSpan.FromSeconds(10);
 
+    /// <summary>Contents that one stream has to be told to discard.</summary>
     private const int MostDiscarded = 1024;
 
     /// <summary>Contents whose order of pieces is remembered: 64 MiB at most.</summary>
@@ -64,7 +65,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     private readonly Dictionary<string, Node> _nodes = new(StringComparer.Ordinal);
     private readonly List<(Lease Lease, long BrokenAt)> _broken = [];
     private IHolderObserver[] _observers = [];
-    private readonly Dictionary<Digest, long> _discarded = [];
+    private readonly DiscardPauses _pauses = new(time, DiscardPause);
     private int _ordered;
     private int _strangers;
     private long _strangerBytes;
@@ -279,19 +280,17 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         var suspects = new List<string>();
         lock (_lock)
         {
-            // Nobody can make the others fetch a content again and again.
-            var isNews = !_discarded.TryGetValue(digest, out var before) || time.GetElapsedTime(before) > DiscardInterval;
-            if (!isNews || !_contents.TryGetValue(digest, out var content))
+            if (!_contents.TryGetValue(digest, out var content))
             {
                 return;
             }
 
-            if (_discarded.Count >= MostDiscarded)
+            // Nobody can make the others fetch a content again and again. What only the finder holds is nothing to the others.
+            if (content.Holders.Keys.Any(node => node != finder.Name) && !_pauses.TryBegin(digest))
             {
-                _discarded.Clear();
+                return;
             }
 
-            _discarded[digest] = time.GetTimestamp();
             foreach (var (node, held) in content.Holders.ToList())
             {
                 if (!held.Complete)

@@ -109,6 +109,9 @@ internal sealed class Peer : IDisposable
         }
     }
 
+    /// <summary>It was right where it contradicted what others said of the content.</summary>
+    public void Pardon(Digest content) => _ejection.Pardon(content);
+
     /// <summary>It sent wrong bytes a short time ago, and is not asked for any.</summary>
     public bool IsEjected => _ejection.IsEjected;
 

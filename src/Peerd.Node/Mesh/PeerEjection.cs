@@ -5,7 +5,7 @@ namespace Peerd.Node.Mesh;
 /// <summary>
 /// Leaves a peer alone that sent wrong bytes, whatever content is wanted: one liar would otherwise spoil each content anew.
 /// What the peer's own checksums prove counts at once. That it contradicts what others say of a content counts when it does
-/// so with several contents, for it may be the others who lie. Thread-safe.
+/// so with several contents, for it may be the others who lie; where that turns out it never counted. Thread-safe.
 /// </summary>
 internal sealed class PeerEjection(TimeProvider time)
 {
@@ -20,6 +20,9 @@ internal sealed class PeerEjection(TimeProvider time)
 
     private readonly Lock _lock = new();
     private readonly HashSet<Digest> _contradicted = [];
+
+    /// <summary>Those for which it is left alone now.</summary>
+    private readonly HashSet<Digest> _ejectedFor = [];
     private TimeSpan _contradictedSince;
     private TimeSpan _until = TimeSpan.MinValue;
     private int _ejections;
@@ -66,10 +69,29 @@ internal sealed class PeerEjection(TimeProvider time)
                 return false;
             }
 
+            _ejectedFor.Clear();
+            _ejectedFor.UnionWith(isProven ? [] : _contradicted);
             _contradicted.Clear();
             var pause = First * Math.Pow(2, Math.Min(10, _ejections++));
             _until = Now + (pause < Longest ? pause : Longest);
             return true;
+        }
+    }
+
+    /// <summary>The content is here, checked, and the peer was right about it where it contradicted others.</summary>
+    public void Pardon(Digest content)
+    {
+        lock (_lock)
+        {
+            _contradicted.Remove(content);
+            if (_ejectedFor.Remove(content))
+            {
+                // Too few are left.
+                _contradicted.UnionWith(_ejectedFor);
+                _ejectedFor.Clear();
+                _ejections--;
+                _until = Now < _until ? Now : _until;
+            }
         }
     }
 

@@ -203,6 +203,29 @@ internal sealed class PieceCache : IDisposable
         }
     }
 
+    /// <summary>Deletes the content as if room were needed; one that is read from another's file takes none. False while somebody has it open.</summary>
+    public bool TryEvict(Digest digest)
+    {
+        CachedContent? content;
+        lock (_lock)
+        {
+            if (!_contents.TryGetValue(digest, out content) || content.IsExternal)
+            {
+                return true;
+            }
+
+            if (content.Entry.Pins > 0)
+            {
+                return false;
+            }
+
+            Unlist(content);
+        }
+
+        Evicted(content, content.DiskBytes);
+        return true;
+    }
+
     /// <summary>
     /// Another's file on this node has the whole content: it is served from there, takes no room here, and what the cache
     /// has of it goes before all others.
@@ -417,10 +440,15 @@ internal sealed class PieceCache : IDisposable
             return released > 0 ? released : EvictOne();
         }
 
+        Evicted(victim, bytes);
+        return bytes;
+    }
+
+    private void Evicted(CachedContent victim, long bytes)
+    {
         Log.Evicted(_parts.Log, victim.Digest.ToString(), bytes);
         Interlocked.Increment(ref _evictions);
         Discard(victim);
-        return bytes;
     }
 
     private void OnShrunk(CachedContent content)

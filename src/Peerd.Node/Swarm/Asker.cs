@@ -31,8 +31,11 @@ internal sealed class Asker
     /// <summary>It is granted nothing before, while others can read.</summary>
     public TimeSpan NoGrantsUntil { get; set; } = TimeSpan.MinValue;
 
-    /// <summary>Segments that it was ever granted.</summary>
+    /// <summary>How many segments it was ever granted.</summary>
     public int GrantedEver { get; set; }
+
+    /// <summary>The segments that it was ever granted; null when none. Of these it may know the checksums.</summary>
+    public PieceSet? Granted { get; set; }
 
     /// <summary>How many segments it had open when it was last asked to give some back: once is enough for each state.</summary>
     public int AskedBackAt { get; set; }

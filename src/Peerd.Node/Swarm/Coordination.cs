@@ -289,7 +289,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
                 foreach (var checksums in report.Checksums)
                 {
-                    _coordinator.ChecksumsKnown((int)checksums.Piece, [.. checksums.Frames]);
+                    _coordinator.ChecksumsKnown(session.Node, (int)checksums.Piece, [.. checksums.Frames]);
                 }
 
                 size = _coordinator.Size ?? 0;

@@ -313,10 +313,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         early.Complete = complete;
     }
 
-    /// <summary>Checksums as the first reader of a piece told them; later words do not count.</summary>
-    public void ChecksumsKnown(int piece, ulong[] checksums)
+    /// <summary>Checksums as the first reader of a piece told them. Later words do not count, nor those of who was not granted the piece.</summary>
+    public void ChecksumsKnown(string node, int piece, ulong[] checksums)
     {
-        if (_table is { Layout: var layout } && piece >= 0 && piece < layout.PieceCount && checksums.Length == layout.FramesIn(piece) && _piecesWithChecksums.Add(piece))
+        if (_table is { Layout: var layout } && piece >= 0 && piece < layout.PieceCount && checksums.Length == layout.FramesIn(piece)
+            && TryGetAsker(node, out _, out var reader) && reader.Granted?.Contains(piece / layout.PiecesPerSegment) == true && _piecesWithChecksums.Add(piece))
         {
             _checksums.Add(new PieceChecksums { Piece = (uint)piece, Frames = { checksums } });
         }
@@ -569,7 +570,14 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     {
         _table!.AddGrant(reader, segments, now).Arrived = reader.Pieces is { } pieces ? segments.Sum(segment => _table.CountHeld(pieces, segment)) : 0;
         reader.Asker!.GrantedEver += segments.Count;
+        NoteGranted(reader.Asker, _table, segments);
         reader.Asker.Pending.Granted.AddRange(SegmentRuns.Of(segments));
+    }
+
+    private static void NoteGranted(Asker reader, SegmentTable table, List<int> segments)
+    {
+        reader.Granted ??= new PieceSet(table.Layout.SegmentCount);
+        segments.ForEach(segment => reader.Granted.Add(segment));
     }
 
     /// <summary>The one who asked for the size reads on to <see cref="ProtocolConstants.ProbeBytes"/> in the same request.</summary>
@@ -587,6 +595,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         if (segments.Count > 0)
         {
             table.AddGrant(prober, segments, now);
+            NoteGranted(prober.Asker!, table, segments);
             if (prober.Asker!.CanReachOrigin)
             {
                 // Told, too: when its probe breaks or is not needed any more it reads them all the same.
@@ -675,6 +684,12 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 break;
             case FetchFailure.NotHeld:
                 table.Lose(holder, fetch.Segment);
+                if (holder.Complete && ++holder.Denials >= policy.DenialsToComplain)
+                {
+                    // Lost just now it would have told so by the next.
+                    Complain(holder, participant, now);
+                }
+
                 break;
             case FetchFailure.Slow:
                 ReportedSlow(holder, participant, now);

@@ -112,6 +112,9 @@ internal sealed record CoordinatorPolicy
     /// <summary>The longest of these times; who let a lease expire is granted nothing for as long while others can read.</summary>
     public TimeSpan LongestBan { get; init; } = TimeSpan.FromSeconds(8);
 
+    /// <summary>Segments that a holder of the whole may turn out not to hold, one after the other, before that is a complaint.</summary>
+    public int DenialsToComplain { get; init; } = 3;
+
     /// <summary>A holder that said it is busy, and serves nobody here, is asked again after this long.</summary>
     public TimeSpan BusyPause { get; init; } = TimeSpan.FromMilliseconds(50);
 

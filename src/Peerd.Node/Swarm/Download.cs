@@ -85,6 +85,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     /// <summary>Peers that sent what is here, since it was empty.</summary>
     private readonly HashSet<string> _senders = new(StringComparer.Ordinal);
+
+    /// <summary>What peers sent first that did not agree with what is known from others: a frame, and its checksum.</summary>
+    private readonly Dictionary<string, (int Frame, ulong Checksum)> _refused = new(StringComparer.Ordinal);
     private IReadOnlyList<BackgroundDemand> _background = [];
 
     /// <summary>Where nothing can be read in the background, as far as is known.</summary>
@@ -113,6 +116,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private int _verifiedFrames;
     private int _mismatches;
     private bool _isAfresh;
+    private bool _hasStartedAfresh;
     private int _drops;
     private int _stored;
     private int _losses;
@@ -122,6 +126,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private bool _hadSession;
     private bool _isProbing;
     private bool _isOwnerLost;
+    private bool _isImpatient;
+    private TimeSpan _sizeDueAt;
     private bool _wantsWhole;
     private bool _reportScheduled;
     private bool _isClosed;
@@ -219,6 +225,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 Begin(_services.Cache.Open(Digest, size, mediaType: null));
             }
 
+            _sizeDueAt = Now + _services.Policy.SizePatience + (_services.Policy.SizeSpread * new Random(StableSeed.Of(Digest, _services.SelfName)).NextDouble());
             _services.Memory.Enter();
             _trace.Join();
             _link = _services.OpenLink(Digest, this);
@@ -733,6 +740,16 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
+    /// <summary>An owner that answers, and then tells no size and grants nothing, must not hold up who could read the origin.</summary>
+    private void ProbeWhenSizeIsOverdue()
+    {
+        if (_machine is null && !_opened.Task.IsCompleted && Now >= _sizeDueAt)
+        {
+            _isImpatient = true;
+            Probe();
+        }
+    }
+
     private async Task ProbeAsync(CancellationToken cancellationToken)
     {
         try
@@ -774,7 +791,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     return;
                 }
 
-                if (_isOwnerLost || failure.Challenge is not null)
+                if (_isOwnerLost || _isImpatient || failure.Challenge is not null)
                 {
                     // Others may have better luck, but this client can do something about it.
                     _opened.TrySetResult(_originFailure);
@@ -1397,6 +1414,29 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         return true;
     }
 
+    private void RefusedFrom(string node, int frame, ulong checksum)
+    {
+        lock (_lock)
+        {
+            _refused.TryAdd(node, (frame, checksum));
+        }
+    }
+
+    /// <summary>The whole is right, so that it can be told who was: an owner, or who read from the origin first, may have told wrong checksums.</summary>
+    private void PardonThoseWhoWereRight(ulong[] right)
+    {
+        lock (_lock)
+        {
+            foreach (var (node, (frame, checksum)) in _refused)
+            {
+                if (right[frame] == checksum)
+                {
+                    _services.Peers.Find(node)?.Pardon(Digest);
+                }
+            }
+        }
+    }
+
     private void SentBy(string node, int drops)
     {
         lock (_lock)
@@ -1538,8 +1578,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     }
 
     /// <summary>
-    /// Another node has found wrong bytes of the content: what is here is forgotten and fetched again. False when nothing is
-    /// here yet, or all of it is known to be right.
+    /// Another node has found wrong bytes of the content: what is here is forgotten and fetched again, once. False when nothing is
+    /// here yet.
     /// </summary>
     public bool TryStartAfresh()
     {
@@ -1550,6 +1590,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 return _machine is not null && Content.IsVerified;
             }
 
+            if (_hasStartedAfresh && (_wantsWhole || _readers.Exists(reader => reader.NeedsWhole)))
+            {
+                // What comes from now on is compared with the digest here. Who says so again and again would keep it from ever being whole.
+                return true;
+            }
+
+            _hasStartedAfresh = true;
             Log.Discarded(_services.Logger, Digest);
             _isAfresh = true;
             Drop();
@@ -1615,6 +1662,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     if (Digest.Matches(hash))
                     {
                         content.MarkVerified();
+                        PardonThoseWhoWereRight(hashed);
                         break;
                     }
                 }
@@ -1708,6 +1756,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             lock (_lock)
             {
+                ProbeWhenSizeIsOverdue();
                 if (_readers.Count + _background.Count > 0 && _machine is not null)
                 {
                     RefuseBarred();
@@ -1767,7 +1816,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 download.SentBy(node, _drops);
             }
 
-            return download.AcceptFromPeer(frame, data, checksum, _drops);
+            if (download.AcceptFromPeer(frame, data, checksum, _drops))
+            {
+                return true;
+            }
+
+            download.RefusedFrom(node, frame, checksum);
+            return false;
         }
 
         public void Waiting() => download.PeerWaits(id);

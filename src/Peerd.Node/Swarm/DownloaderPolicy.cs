@@ -84,6 +84,15 @@ internal sealed record DownloaderPolicy
     /// <summary>Without an owner, and without anybody known to have what is missing: how often a peer is asked what it has.</summary>
     public TimeSpan InquiryInterval { get; init; } = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>
+    /// With an owner that answers and does not tell the size, this long leads to the origin. Longer than an owner waits for who was to
+    /// find it out before it lets another try.
+    /// </summary>
+    public TimeSpan SizePatience { get; init; } = TimeSpan.FromSeconds(8);
+
+    /// <summary>And up to so much longer, by chance: an origin that is slow to answer one need not be asked by all at once.</summary>
+    public TimeSpan SizeSpread { get; init; } = TimeSpan.FromSeconds(4);
+
     /// <summary>With an owner, this long without anything arriving leads straight to the origin: the last resort.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
 }

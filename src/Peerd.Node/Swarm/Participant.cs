@@ -83,6 +83,9 @@ internal sealed class Participant(string node, string zone)
     /// <summary>Who could not fetch from it since it last served anybody.</summary>
     public HashSet<string> Complainers { get; } = new(StringComparer.Ordinal);
 
+    /// <summary>Segments that it turned out not to hold, though it had told that it holds the whole, since it last served anybody.</summary>
+    public int Denials { get; set; }
+
     /// <summary>Where it stands in the matcher's list of those with room; -1 when it does not.</summary>
     public int FreeIndex { get; set; } = -1;
 

@@ -91,6 +91,7 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
                     }
 
                     fetch.From.Complainers.Clear();
+                    fetch.From.Denials = 0;
                     if (participant.Asker is { } asker)
                     {
                         asker.Failures = 0;

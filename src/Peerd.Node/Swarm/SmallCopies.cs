@@ -11,7 +11,8 @@ namespace Peerd.Node.Swarm;
 
 /// <summary>
 /// Keeps a copy of each small content that this node is responsible for: manifests and configs are a few bytes on which
-/// a whole pull depends, and must not go with the one node that had them. Copies come from other nodes only. Thread-safe.
+/// a whole pull depends, and must not go with the one node that had them. Copies come from other nodes only, and take a
+/// small part of the cache: whoever makes up contents does not turn it over. Thread-safe.
 /// </summary>
 internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 {
@@ -23,6 +24,12 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 
     /// <summary>How often a content is tried, each time when another holder announces it.</summary>
     public const int MaxTries = 2;
+
+    /// <summary>The oldest copies go when all together take more than this part of the cache.</summary>
+    public const int ShareOfCache = 16;
+
+    /// <summary>Or when they are more.</summary>
+    private const int MaxCopies = 16 * 1024;
 
     private const int Workers = 2;
     private const int MaxQueued = 1024;
@@ -39,8 +46,13 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
     private readonly ILogger<SmallCopies> _logger;
     private readonly Lock _lock = new();
     private readonly HashSet<Digest> _pending = [];
+    private readonly Dictionary<Digest, long> _copies = [];
+
+    /// <summary>The copies from the oldest on. Those that were made before this process began count as what clients have read.</summary>
+    private readonly Queue<Digest> _oldest = new();
     private readonly ConcurrentLru<Digest, int> _failures = new(MaxRemembered);
     private readonly Channel<Digest> _queue = Channel.CreateBounded<Digest>(MaxQueued);
+    private long _copiedBytes;
 
     public SmallCopies(HolderDirectory directory, Downloads downloads, PieceCache cache, RingSource rings, NodeIdentity self, TimeProvider time, ILogger<SmallCopies> logger)
     {
@@ -117,7 +129,40 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
         using var late = new CancellationTokenSource(Deadline, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, late.Token);
         using var use = _downloads.Join(content, OriginReference.None, isWhole: true);
-        return await use.Download.OpenedAsync.WaitAsync(either.Token) is null && await use.Download.FinishedAsync.WaitAsync(either.Token);
+        if (await use.Download.OpenedAsync.WaitAsync(either.Token) is not null || !await use.Download.FinishedAsync.WaitAsync(either.Token))
+        {
+            return false;
+        }
+
+        MakeRoomFor(content, use.Download.Content.Size);
+        return true;
+    }
+
+    private void MakeRoomFor(Digest copy, long size)
+    {
+        lock (_lock)
+        {
+            if (_copies.TryAdd(copy, size))
+            {
+                _oldest.Enqueue(copy);
+                _copiedBytes += size;
+            }
+
+            for (var left = _oldest.Count; left > 0 && (_copiedBytes > _cache.CapacityBytes / ShareOfCache || _copies.Count > MaxCopies); left--)
+            {
+                var oldest = _oldest.Dequeue();
+                if (_cache.TryEvict(oldest))
+                {
+                    _copies.Remove(oldest, out var bytes);
+                    _copiedBytes -= bytes;
+                }
+                else
+                {
+                    // Its turn comes again: who keeps it open does not keep it for ever.
+                    _oldest.Enqueue(oldest);
+                }
+            }
+        }
     }
 
     private void Failed(Digest content, string reason)

@@ -88,7 +88,7 @@ internal sealed class OwnerDesk
 
         foreach (var checksums in report.Checksums)
         {
-            _machine!.ChecksumsKnown((int)checksums.Piece, [.. checksums.Frames]);
+            _machine!.ChecksumsKnown(session.Requester.Name, (int)checksums.Piece, [.. checksums.Frames]);
         }
 
         Enter(session.Requester, SetOf(report.Arrived), isComplete: false);

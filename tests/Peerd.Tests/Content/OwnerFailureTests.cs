@@ -1,4 +1,5 @@
 using System.Net;
+using Peerd.Contracts.V1;
 using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Content;
@@ -38,6 +39,47 @@ public sealed class OwnerFailureTests(OwnerFailureTests.Mesh fixture) : IClassFi
 
         Assert.Equal(HttpStatusCode.NotFound, (await fixture.Value.Node.GetAsync(unknown.Digest)).Status);
         (await fixture.Value.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+    }
+
+    // It answers, so that nobody takes it for dead.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Pull_OwnerAnswersAndTellsNothing_GoesToTheRegistry(bool isChattering)
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1, time: new QuickTime(6));
+        var sample = mesh.BlobOwnedBy(200_001, mesh.Peer.Name);
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            do
+            {
+                await answers.WriteAsync(new LookupResponse { State = LookupState.Available }, call.CancellationToken);
+                await Task.Delay(50, call.CancellationToken);
+            }
+            while (isChattering);
+
+            await mesh.Peer.NeverAsync(call);
+        };
+
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        Assert.Equal(HttpStatusCode.NotFound, (await mesh.Node.GetAsync(mesh.UnknownOwnedBy(mesh.Peer.Name).Digest)).Status);
+
+        Assert.Equal(2, mesh.Peer.LookupsAsked);
+        Assert.Equal(sample.Bytes.Length, mesh.Registry.BytesOf(sample.Digest));
+    }
+
+    // The others wait for the one that asks a slow registry for the size.
+    [Fact]
+    public async Task Pull_RegistryTakesItsTimeToAnswer_IsReadOnce()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, time: new QuickTime(4));
+        var sample = mesh.Blob(200_001);
+        mesh.Registry.Before = _ => Task.Delay(1400, TestContext.Current.CancellationToken);
+
+        var answers = await Task.WhenAll(mesh.Nodes.Select(node => node.GetAsync(sample.Digest)));
+
+        Assert.All(answers, answer => answer.ShouldBe(sample.Bytes));
+        Assert.Equal(sample.Bytes.Length, mesh.Registry.BytesOf(sample.Digest));
     }
 
     /// <summary>Two nodes among members that are of no use.</summary>

@@ -170,6 +170,29 @@ public sealed class AnnouncementLogTests
         Assert.Single(Say(held));
     }
 
+    [Fact]
+    public void Repeat_HeldInPart_IsSaidAllOverAgainThoughNothingHasChanged()
+    {
+        Say(Held(1, 2) with { StartupOrder = [2] });
+        _log.Repeat(Content);
+
+        var again = Assert.Single(Assert.Single(Say(Held(1, 2) with { StartupOrder = [2] })).Contents);
+        Assert.True(again.Replace);
+        Assert.Equal([new PieceRun { First = 1, Count = 2 }], again.Pieces);
+        Assert.Equal([2u], again.StartupOrder);
+        Assert.Empty(Say(Held(1, 2) with { StartupOrder = [2] }));
+    }
+
+    [Fact]
+    public void Repeat_HeldWholeOrNotAtAll_NothingIsSaid()
+    {
+        Say(Complete());
+        _log.Repeat(Content);
+        _log.Repeat(Digest.OfSha256([9]));
+
+        Assert.Empty(Say(Complete()));
+    }
+
     private static HeldContent Complete() => new(Size, "type", Complete: true, Held(Enumerable.Range(0, 10).ToArray()).Pieces);
 
     private static HeldContent Held(params int[] pieces)

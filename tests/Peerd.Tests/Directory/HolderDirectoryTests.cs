@@ -138,6 +138,31 @@ public sealed class HolderDirectoryTests : IHolderObserver
         await none.CancelAsync();
     }
 
+    // A pull that takes longer than each pause would else never come to its end.
+    [Fact]
+    public void Apply_MismatchedAllTheTime_IsBelievedMoreAndMoreSeldom()
+    {
+        var (liar, part) = (Open("liar"), Open("part"));
+        liar.Apply(Announce(pieces: [new PieceRun { First = 0, Count = 1 }]));
+        for (var second = 0; second < 3600; second++)
+        {
+            // Whatever else it makes up.
+            for (var i = 0; i < 3; i++)
+            {
+                var junk = Digest.OfSha256(BitConverter.GetBytes((3 * second) + i));
+                liar.Apply(Announce(junk, complete: true));
+                liar.Apply(new AnnounceRequest { Mismatched = { junk.ToString() }, Withdrawn = { junk.ToString() } });
+            }
+
+            part.Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
+            liar.Apply(new AnnounceRequest { Mismatched = { Content.ToString() } });
+            _time.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        // After 0, 10, 30, 70, … seconds.
+        Assert.InRange(_mismatched.Count(digest => digest == Content), 1, 9);
+    }
+
     [Fact]
     public void Apply_StartupOrder_TheLongestIsKeptAsLongAsSomebodyHoldsTheContent()
     {

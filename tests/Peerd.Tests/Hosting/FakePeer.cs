@@ -17,8 +17,8 @@ namespace Peerd.Tests.Hosting;
 /// <summary>Answers one range.</summary>
 internal delegate Task AnswerRange(FetchRange range, IServerStreamWriter<FetchRangeResponse> answers, ServerCallContext call);
 
-/// <summary>Answers one lookup.</summary>
-internal delegate Task AnswerLookup(Want want, IServerStreamWriter<LookupResponse> answers, ServerCallContext call);
+/// <summary>Answers one lookup; the stream ends with the task.</summary>
+internal delegate Task AnswerLookup(IAsyncStreamReader<LookupRequest> asked, IServerStreamWriter<LookupResponse> answers, ServerCallContext call);
 
 /// <summary>A member of the mesh that speaks the protocol through the generated code and does what the test tells it.</summary>
 internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
@@ -27,6 +27,7 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<IDisposable> _calls = [];
     private readonly ConcurrentQueue<long> _offsets = [];
+    private readonly ConcurrentQueue<AnnounceRequest> _announced = [];
     private int _lookups;
 
     private FakePeer(string name)
@@ -52,11 +53,17 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     /// <summary>How lookups are answered; never at first.</summary>
     public AnswerLookup? AnswerLookup { get; set; }
 
+    /// <summary>What it says unasked, again and again, to who announces something; nothing at first.</summary>
+    public Func<AnnounceResponse?> Unasked { get; set; } = static () => null;
+
     /// <summary>Ranges that were asked for.</summary>
     public int RangesAsked => _offsets.Count;
 
     /// <summary>Where the ranges began that were asked for, in order.</summary>
     public IReadOnlyList<long> OffsetsAsked => [.. _offsets];
+
+    /// <summary>All that was announced to it, in order.</summary>
+    public IReadOnlyList<AnnounceRequest> Announced => [.. _announced];
 
     /// <summary>Lookups that were begun.</summary>
     public int LookupsAsked => Volatile.Read(ref _lookups);
@@ -93,12 +100,12 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     public static FetchRangeResponse FrameOf(FetchRange range, long offset, byte[] data) =>
         new() { Id = range.Id, Frame = new Frame { Offset = offset, Checksum = FrameChecksum.Compute(data), Data = ByteString.CopyFrom(data) } };
 
-    /// <summary>Tells an owner that this peer holds the whole content, and returns when it has heard; the stream stays open.</summary>
-    public Task<AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse>> AnnounceAsync(TestNode owner, SampleContent content) =>
-        AnnounceAsync(owner, new Availability { Digest = content.Digest.ToString(), Size = content.Bytes.Length, Complete = true });
+    /// <summary>Tells an owner that this peer holds the whole of these contents, and no others, and returns when it has heard; the stream stays open.</summary>
+    public Task<AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse>> AnnounceAsync(TestNode owner, params SampleContent[] contents) =>
+        AnnounceAsync(owner, [.. contents.Select(content => new Availability { Digest = content.Digest.ToString(), Size = content.Bytes.Length, Complete = true })]);
 
     /// <summary>Tells an owner this, true or not, and returns when it has heard; the stream stays open.</summary>
-    public async Task<AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse>> AnnounceAsync(TestNode owner, params Availability[] contents)
+    public async Task<AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse>> AnnounceAsync(TestNode owner, IReadOnlyList<Availability> contents)
     {
         var call = ClientOf(owner).Announce();
         Keep(call);
@@ -114,10 +121,10 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     }
 
     /// <summary>
-    /// Asks the owner for the content and reports all that it is granted as read, with the right checksums. The lookup
-    /// stays open, so that the owner keeps them.
+    /// Asks the owner for the content and reports all that it is granted as read, with the right checksums, unless it lies.
+    /// The lookup stays open, so that the owner keeps them.
     /// </summary>
-    public async Task ReadFromOriginAsync(TestNode owner, SampleContent content)
+    public async Task ReadFromOriginAsync(TestNode owner, SampleContent content, bool isLying = false)
     {
         var call = ClientOf(owner).Lookup();
         Keep(call);
@@ -131,34 +138,65 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
             var checksums = new PieceChecksums { Piece = (uint)piece };
             for (var frame = content.Layout.FirstFrameOf(piece); frame < content.Layout.FirstFrameOf(piece) + content.Layout.FramesIn(piece); frame++)
             {
-                checksums.Frames.Add(FrameChecksum.Compute(content.Frame(frame)));
+                checksums.Frames.Add(FrameChecksum.Compute(content.Frame(frame)) + (isLying ? 1UL : 0));
             }
 
             report.Checksums.Add(checksums);
         }
 
-        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None));
+        do
+        {
+            Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None));
+        }
+        while (call.ResponseStream.Current.Granted.Count == 0);
         await call.RequestStream.WriteAsync(new LookupRequest { Report = report });
         await Wait.UntilAsync(() => owner.Directory.Find(content.Digest, Name) is { } held && held.Pieces.IsFull, "the owner has heard of the pieces");
     }
 
     public override async Task Announce(IAsyncStreamReader<AnnounceRequest> requestStream, IServerStreamWriter<AnnounceResponse> responseStream, ServerCallContext context)
     {
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, _stopping.Token);
+        using var writing = new SemaphoreSlim(1);
+        var saying = SayAsync();
         await foreach (var request in requestStream.ReadAllAsync(context.CancellationToken))
         {
-            await responseStream.WriteAsync(new AnnounceResponse { Acknowledged = request.Sequence });
+            _announced.Enqueue(request);
+            await WriteAsync(new AnnounceResponse { Acknowledged = request.Sequence });
+        }
+
+        await ended.CancelAsync();
+        await saying.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        async Task SayAsync()
+        {
+            while (true)
+            {
+                await Task.Delay(10, ended.Token);
+                if (Unasked() is { } said)
+                {
+                    await WriteAsync(said);
+                }
+            }
+        }
+
+        async Task WriteAsync(AnnounceResponse response)
+        {
+            await writing.WaitAsync(ended.Token);
+            try
+            {
+                await responseStream.WriteAsync(response, ended.Token);
+            }
+            finally
+            {
+                writing.Release();
+            }
         }
     }
 
     public override async Task Lookup(IAsyncStreamReader<LookupRequest> requestStream, IServerStreamWriter<LookupResponse> responseStream, ServerCallContext context)
     {
         Interlocked.Increment(ref _lookups);
-        if (AnswerLookup is { } answer && await requestStream.MoveNext(context.CancellationToken) && requestStream.Current.Want is { } want)
-        {
-            await answer(want, responseStream, context);
-        }
-
-        await NeverAsync(context);
+        await (AnswerLookup is { } answer ? answer(requestStream, responseStream, context) : NeverAsync(context));
     }
 
     public override async Task FetchRange(IAsyncStreamReader<FetchRangeRequest> requestStream, IServerStreamWriter<FetchRangeResponse> responseStream, ServerCallContext context)

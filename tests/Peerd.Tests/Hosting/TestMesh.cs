@@ -23,10 +23,12 @@ internal sealed class TestMesh : IAsyncDisposable
     private readonly List<Socket> _sockets = [];
     private readonly Func<string, string[]> _settings;
     private readonly bool _ownsRegistry;
+    private readonly TimeProvider _time;
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("peerd-mesh-");
 
-    private TestMesh(FakeRegistry registry, bool ownsRegistry, Func<string, string[]> settings)
+    private TestMesh(FakeRegistry registry, bool ownsRegistry, Func<string, string[]> settings, TimeProvider time)
     {
+        _time = time;
         Registry = registry;
         _ownsRegistry = ownsRegistry;
         _settings = settings;
@@ -54,6 +56,7 @@ internal sealed class TestMesh : IAsyncDisposable
     /// <param name="cache">Cache folder of the nodes; none: folders of their own.</param>
     /// <param name="settingsOf">Further settings of the node with this name.</param>
     /// <param name="reachedAt">Address in the list of members, of nodes that listen at all; none: where they listen.</param>
+    /// <param name="time">Clock of the nodes; none: the system's.</param>
     public static async Task<TestMesh> StartAsync(
         int nodes = 1,
         int peers = 0,
@@ -63,9 +66,10 @@ internal sealed class TestMesh : IAsyncDisposable
         FakeRegistry? registry = null,
         string? cache = null,
         Func<string, string[]>? settingsOf = null,
-        IPAddress? reachedAt = null)
+        IPAddress? reachedAt = null,
+        TimeProvider? time = null)
     {
-        var mesh = new TestMesh(registry ?? await FakeRegistry.StartAsync(), registry is null, name => [.. settings ?? [], .. settingsOf?.Invoke(name) ?? []]);
+        var mesh = new TestMesh(registry ?? await FakeRegistry.StartAsync(), registry is null, name => [.. settings ?? [], .. settingsOf?.Invoke(name) ?? []], time ?? TimeProvider.System);
         try
         {
             for (var i = 1; i <= nodes; i++)
@@ -175,7 +179,7 @@ internal sealed class TestMesh : IAsyncDisposable
             name,
             [$"--Peerd:Cache:Directory={cache ?? Path.Combine(_folder.FullName, name)}", $"--Peerd:Origin:Registries:0:Endpoint={Registry.Url}", .. _settings(name)],
             config: null,
-            services => services.AddSingleton<IMembershipSource>(_membership));
+            services => services.AddSingleton<IMembershipSource>(_membership).AddSingleton(_time));
         Nodes.Add(node);
         Add(name, reachedAt is null ? node.MeshEndPoint : new IPEndPoint(reachedAt, node.MeshEndPoint.Port));
     }

@@ -4,6 +4,7 @@ using Grpc.Net.Client;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Peerd.Contracts.V1;
 using Peerd.Node.Mesh;
+using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Mesh;
@@ -14,19 +15,111 @@ public sealed class LyingPeerTests
     private const int Size = 700_000;
 
     [Fact]
-    public async Task Peer_AnnouncesWhatItLacks_EveryPullIsRightAndItIsNotAskedForEver()
+    public async Task Peer_AnnouncesWhatItLacks_EveryPullIsRightAndItIsAskedAFewTimesOnly()
     {
         await using var mesh = await TestMesh.StartAsync(nodes: 2, peers: 1);
         foreach (var node in mesh.Nodes)
         {
-            var sample = mesh.BlobOwnedBy(Size, mesh.Node.Name);
+            var sample = mesh.BlobOwnedBy(16 * Size, mesh.Node.Name);
             await mesh.Peer.AnnounceAsync(mesh.Node, sample);
             var before = mesh.Peer.RangesAsked;
 
             (await node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
 
-            Assert.InRange(mesh.Peer.RangesAsked - before, 0, 2 * sample.Layout.PieceCount);
+            // What may be under way at once, and a few more after each ban.
+            Assert.True(sample.Layout.SegmentCount > 150);
+            Assert.InRange(mesh.Peer.RangesAsked - before, 1, 60);
         }
+    }
+
+    // As one of the two who are responsible for the content it is believed that another has found wrong bytes: once.
+    [Fact]
+    public async Task Peer_HasTheContentDiscardedAllTheTime_ThePullEnds()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(16 * Size, mesh.Node.Name, mesh.Peer.Name);
+        mesh.Peer.Unasked = () => new AnnounceResponse { Discarded = { sample.Digest.ToString() } };
+        mesh.Registry.Before = _ => Task.Delay(20, TestContext.Current.CancellationToken);
+
+        // A body that had begun is cut, and containerd comes back.
+        var first = await mesh.Node.GetAsync(sample.Digest);
+        Assert.True(sample.Bytes.AsSpan().StartsWith(first.Bytes));
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+
+        Assert.InRange(mesh.Registry.BytesOf(sample.Digest), sample.Bytes.Length, 3 * sample.Bytes.Length);
+    }
+
+    [Fact]
+    public async Task Peer_HasContentsDiscardedForWhichItIsNotResponsible_TheyStay()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, peers: 1);
+        var others = mesh.BlobOwnedBy(Size, mesh.Nodes[0].Name, mesh.Nodes[1].Name);
+        var own = mesh.BlobOwnedBy(Size, mesh.Peer.Name, mesh.Nodes[1].Name);
+        using var lease = others.OpenIn(mesh.Node.Cache);
+        using var ownLease = own.OpenIn(mesh.Node.Cache);
+        others.WritePiece(lease.Content, 0);
+        own.WritePiece(ownLease.Content, 0);
+        mesh.Peer.Unasked = () => new AnnounceResponse { Discarded = { others.Digest.ToString(), own.Digest.ToString() } };
+
+        await Wait.UntilAsync(() => !ownLease.Content.HasPiece(0), "what the member is responsible for is dropped");
+
+        Assert.True(lease.Content.HasPiece(0));
+    }
+
+    // Who passes that on has forgotten who holds a part.
+    [Fact]
+    public async Task Peer_HasAContentDiscardedTooSoonAgain_WhatIsKeptIsAnnouncedAnew()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(Size, mesh.Peer.Name);
+        using var lease = sample.OpenIn(mesh.Node.Cache);
+        await AnnouncedAsync();
+
+        await DiscardAsync();
+        await Wait.UntilAsync(() => !lease.Content.HasPiece(3), "the piece is dropped");
+        await AnnouncedAsync();
+        var before = mesh.Peer.Announced.Count;
+        await DiscardAsync();
+        await Wait.UntilAsync(() => mesh.Peer.Announced.Skip(before).Any(IsAnew), "what is kept is announced");
+
+        Assert.True(lease.Content.HasPiece(3));
+
+        async Task AnnouncedAsync()
+        {
+            var heard = mesh.Peer.Announced.Count;
+            sample.WritePiece(lease.Content, 3);
+            await Wait.UntilAsync(() => mesh.Peer.Announced.Skip(heard).Any(IsTold), "the piece is announced");
+        }
+
+        async Task DiscardAsync()
+        {
+            var left = 1;
+            mesh.Peer.Unasked = () => Interlocked.Decrement(ref left) == 0 ? new AnnounceResponse { Discarded = { sample.Digest.ToString() } } : null;
+            await Wait.UntilAsync(() => Volatile.Read(ref left) <= 0, "it is said");
+        }
+
+        bool IsTold(AnnounceRequest request) => request.Contents.Any(content => content.Digest == sample.Digest.ToString() && content.Pieces.Contains(new PieceRun { First = 3, Count = 1 }));
+
+        bool IsAnew(AnnounceRequest request) => IsTold(request) && request.Contents.Any(content => content.Replace);
+    }
+
+    [Fact]
+    public async Task Peer_AnnouncesManySmallContentsOfItsOwn_CopiesTakeASmallPartOfTheCache()
+    {
+        const int Capacity = 16 * 1024 * 1024;
+        const int Copied = Capacity / SmallCopies.ShareOfCache;
+        await using var mesh = await TestMesh.StartAsync(peers: 1, settings: [$"--Peerd:Cache:Capacity={Capacity}"]);
+        var image = mesh.Blob(Capacity * 3 / 4);
+        (await mesh.Node.GetAsync(image.Digest)).ShouldBe(image.Bytes);
+        var junk = Enumerable.Range(0, 32).Select(_ => TestMesh.NewSample(256 * 1024)).ToArray();
+        mesh.Peer.Answer = (range, answers, _) => SendAsync(FakePeer.Honest(range, junk.Single(content => content.Digest.ToString() == range.Digest)), answers);
+
+        await mesh.Peer.AnnounceAsync(mesh.Node, junk);
+        await Wait.UntilAsync(() => mesh.Peer.RangesAsked >= junk.Length && mesh.Node.Downloads.Count == 0, "all were copied");
+
+        // The last ones are still open when they are looked at.
+        Assert.InRange(junk.Count(content => mesh.Node.Cache.TryPeek(content.Digest, out _)), 1, (Copied / (256 * 1024)) + 3);
+        Assert.True(mesh.Node.Cache.TryPeek(image.Digest, out var kept) && kept.IsVerified, "the copies have pushed out what the node has pulled");
     }
 
     [Fact]
@@ -87,6 +180,29 @@ public sealed class LyingPeerTests
 
         Assert.True(mesh.Node.Get<PeerConnections>().Find(mesh.Peer.Name)!.IsEjected);
         Assert.Equal(asked, mesh.Peer.RangesAsked);
+    }
+
+    // Who asks first is granted everything, and tells the checksums.
+    [Fact]
+    public async Task Caller_TellsWrongChecksumsOfManyContents_HonestPeersAreNotLeftAlone()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 2, time: new QuickTime(10), settings: ["--Peerd:Facade:AnswerTimeout=100s"]);
+        var (honest, liar) = (mesh.Peers[0], mesh.Peers[1]);
+        using var ejections = Ejections(mesh.Node);
+        for (var i = 0; i <= PeerEjection.ContradictedContents; i++)
+        {
+            var sample = mesh.BlobOwnedBy(Size, mesh.Node.Name);
+            honest.Answer = (range, answers, _) => SendAsync(FakePeer.Honest(range, sample), answers);
+            await liar.ReadFromOriginAsync(mesh.Node, sample, isLying: true);
+            await honest.AnnounceAsync(mesh.Node, sample);
+            var before = mesh.Node.IntegrityFailures;
+
+            (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+
+            Assert.True(mesh.Node.IntegrityFailures > before, "nothing contradicted what the liar has told");
+        }
+
+        Assert.Equal(0, ejections.GetMeasurementSnapshot().EvaluateAsCounter());
     }
 
     [Fact]

@@ -65,6 +65,39 @@ public sealed class PeerEjectionTests
     }
 
     [Fact]
+    public void Pardon_ItWasRightAboutOneOfThem_IsAskedAgainAtOnce()
+    {
+        Contradict(1, 2, 3);
+        Assert.True(_ejection.IsEjected);
+        _ejection.Pardon(Digest.OfSha256([2]));
+        Assert.False(_ejection.IsEjected);
+
+        // The others count still, and it begins with the shortest time.
+        Contradict(4);
+        Assert.True(_ejection.IsEjected);
+        _time.Advance(PeerEjection.First);
+        Assert.False(_ejection.IsEjected);
+    }
+
+    [Fact]
+    public void Pardon_WhatDoesNotCount_ChangesNothing()
+    {
+        Contradict(1, 2);
+        _ejection.Pardon(Digest.OfSha256([9]));
+        _ejection.Pardon(Digest.OfSha256([1]));
+        Contradict(3);
+        Assert.False(_ejection.IsEjected);
+        Contradict(4);
+        Assert.True(_ejection.IsEjected);
+
+        // What its own checksums prove nobody takes back.
+        _time.Advance(PeerEjection.First);
+        Assert.True(_ejection.Corrupt(Content, isProven: true));
+        _ejection.Pardon(Content);
+        Assert.True(_ejection.IsEjected);
+    }
+
+    [Fact]
     public void Corrupt_ContradictsOthersNowAndThen_IsStillAsked()
     {
         for (byte i = 1; i < 20; i++)
@@ -73,4 +106,6 @@ public sealed class PeerEjectionTests
             _time.Advance(TimeSpan.FromMinutes(16));
         }
     }
+
+    private void Contradict(params byte[] contents) => Array.ForEach(contents, content => _ejection.Corrupt(Digest.OfSha256([content]), isProven: false));
 }

@@ -27,7 +27,7 @@ public sealed class WrongFactsTests
     {
         await using var mesh = await TestMesh.StartAsync(peers: 1);
         var (manifest, digest) = ManifestOwnedBy(mesh);
-        await mesh.Peer.AnnounceAsync(mesh.Node, new Availability { Digest = digest.ToString(), Size = manifest.Length + more, MediaType = Index, Complete = true });
+        await mesh.Peer.AnnounceAsync(mesh.Node, [new Availability { Digest = digest.ToString(), Size = manifest.Length + more, MediaType = Index, Complete = true }]);
 
         using var request = new HttpRequestMessage(new HttpMethod(method), $"/v2/library/test/manifests/{digest}?ns={TestNode.Registry}");
         using var answer = await mesh.Node.Client.SendAsync(request);
@@ -47,7 +47,7 @@ public sealed class WrongFactsTests
     {
         await using var mesh = await TestMesh.StartAsync(nodes: 2, peers: 1);
         var sample = mesh.BlobOwnedBy(700_000, mesh.Node.Name);
-        await mesh.Peer.AnnounceAsync(mesh.Node, new Availability { Digest = sample.Digest.ToString(), Size = told, Complete = true });
+        await mesh.Peer.AnnounceAsync(mesh.Node, [new Availability { Digest = sample.Digest.ToString(), Size = told, Complete = true }]);
 
         foreach (var node in mesh.Nodes)
         {
@@ -64,7 +64,11 @@ public sealed class WrongFactsTests
     {
         await using var mesh = await TestMesh.StartAsync(peers: 1);
         var sample = mesh.BlobOwnedBy(700_000, mesh.Peer.Name);
-        mesh.Peer.AnswerLookup = (_, answers, _) => answers.WriteAsync(new LookupResponse { Size = 900_000, State = LookupState.Available, Granted = { new SegmentRun { First = 0, Count = 1000 } } });
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            await answers.WriteAsync(new LookupResponse { Size = 900_000, State = LookupState.Available, Granted = { new SegmentRun { First = 0, Count = 1000 } } });
+            await mesh.Peer.NeverAsync(call);
+        };
 
         _ = await mesh.Node.GetAsync(sample.Digest);
 
@@ -77,7 +81,7 @@ public sealed class WrongFactsTests
     {
         await using var mesh = await TestMesh.StartAsync(peers: 1);
         var sample = mesh.BlobOwnedBy(700_000, mesh.Peer.Name);
-        mesh.Peer.AnswerLookup = async (_, answers, _) =>
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
         {
             var lies = new LookupResponse
             {
@@ -90,12 +94,28 @@ public sealed class WrongFactsTests
             };
 
             // Before the size is known, and after.
+            var all = new SegmentRun { First = 0, Count = (uint)sample.Layout.SegmentCount };
             await answers.WriteAsync(lies);
-            await answers.WriteAsync(new LookupResponse { Size = sample.Bytes.Length, State = LookupState.Available, Granted = { new SegmentRun { First = 0, Count = 1000 } } });
-            await answers.WriteAsync(lies);
+            await answers.WriteAsync(new LookupResponse
+            {
+                Size = sample.Bytes.Length,
+                State = LookupState.Available,
+                Holders = { new Holder { Node = mesh.Peer.Name, Complete = true } },
+                Assigned = { new Assignment { Node = mesh.Peer.Name, Segments = { all } } },
+                Checksums = { lies.Checksums },
+            });
+            await mesh.Peer.NeverAsync(call);
+        };
+        mesh.Peer.Answer = async (range, answers, _) =>
+        {
+            foreach (var answer in FakePeer.Honest(range, sample))
+            {
+                await answers.WriteAsync(answer);
+            }
         };
 
         (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        Assert.True(mesh.Peer.RangesAsked > 0, "nothing was read from the peer, so nothing was compared");
         Assert.Equal(0, mesh.Node.IntegrityFailures);
     }
 

@@ -194,6 +194,26 @@ public sealed class CoordinationTests : IDisposable
     }
 
     [Fact]
+    public async Task Apply_ChecksumsOfAMemberThatReadsNothing_AreToldNobody()
+    {
+        using var reader = Open("reader");
+        await NextAsync(reader);
+        using var liar = Open("liar", canReachOrigin: false);
+        using var other = Open("other", canReachOrigin: false);
+        Report(liar, new GrantReport { Arrived = { new PieceRun { Count = 40 } }, Checksums = { Enumerable.Range(0, 40).Select(piece => new PieceChecksums { Piece = (uint)piece, Frames = { 66 } }) } });
+        Report(reader, new GrantReport { Arrived = { new PieceRun { First = 7, Count = 1 } }, Checksums = { new PieceChecksums { Piece = 7, Frames = { 77 } } } });
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        var told = new ToldNode();
+        while (told.Checksums.Count == 0)
+        {
+            told.Apply(await NextAsync(other));
+        }
+
+        Assert.Equal((7, 77UL), (Assert.Single(told.Checksums).Key, Assert.Single(told.Checksums[7])));
+    }
+
+    [Fact]
     public async Task Apply_ReportOfAMediaTypeOnly_TellsNoSize()
     {
         using var a = Open("a", size: 0);

@@ -439,6 +439,45 @@ public sealed class CoordinatorAssignmentTests
         Assert.Equal([fetch.Segment], herd.GrantedTo("a"));
     }
 
+    // A member that announces what it lacks would be asked for each segment once.
+    [Fact]
+    public void Reported_AHolderOfTheWholeHasNothing_IsBannedAndReadByWhoCan()
+    {
+        var herd = new Herd(Large);
+        herd.Hold("liar", herd.AllSegments);
+        herd.Ask("a", canReachOrigin: true);
+        herd.Push();
+        Assert.Empty(herd.GrantedTo("a"));
+        var asked = 0;
+        while (herd.Now < TimeSpan.FromSeconds(60))
+        {
+            asked += herd.CountFetches(from: "liar");
+            herd.FailAll("a", "liar", FetchFailure.NotHeld);
+            herd.Hold("a", herd.GrantedTo("a").Take(1));
+            herd.Wait(TimeSpan.FromMilliseconds(50));
+        }
+
+        Assert.InRange(asked, herd.Policy.DenialsToComplain, 100);
+        Assert.True(herd.AllSegments.All(segment => herd.Holds("a", segment)), "not all was read");
+    }
+
+    [Fact]
+    public void Reported_AHolderOfTheWholeHasLostAFew_ServesOn()
+    {
+        var herd = new Herd(Large);
+        herd.Hold("h", herd.AllSegments);
+        herd.Ask("a");
+        herd.Push();
+        for (var round = 0; round < 20; round++)
+        {
+            herd.Fail(herd.Fetches[0], FetchFailure.NotHeld);
+            herd.Push();
+            herd.Hold("a", herd.Fetches[0].Segment);
+            herd.Wait(herd.Policy.FirstFailurePause);
+            Assert.NotEmpty(herd.Fetches);
+        }
+    }
+
     [Fact]
     public void Reported_OfAFetchThatWasTakenBack_IsWithoutEffect()
     {

@@ -210,6 +210,7 @@ public sealed class CoordinatorGrantTests
                     break;
                 case FetchFailure.NotHeld:
                     _denied.Add((fetch.From, fetch.Segment));
+                    _suspects.Add(fetch.From);
                     break;
                 case FetchFailure.Slow or FetchFailure.Unreachable or FetchFailure.Corrupt:
                     _tokens[fetch.From] = reason == FetchFailure.Slow ? 1 : tokens;

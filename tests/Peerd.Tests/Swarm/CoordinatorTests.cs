@@ -496,13 +496,17 @@ public sealed class CoordinatorTests
     {
         var layout = new ContentLayout(100 * GiB);
         _coordinator.SizeKnown(layout.Size, string.Empty, Seconds(0));
+        Ask("reader");
+        _ = _coordinator.TakePushes(Seconds(0)).Count();
         for (var piece = 0; piece < layout.PieceCount; piece++)
         {
-            _coordinator.ChecksumsKnown(piece, [.. Enumerable.Repeat(ulong.MaxValue, layout.FramesIn(piece))]);
+            _coordinator.ChecksumsKnown("reader", piece, [.. Enumerable.Repeat(ulong.MaxValue, layout.FramesIn(piece))]);
         }
 
         Ask("a");
-        Assert.All(_coordinator.TakePushes(Seconds(0)), push => Assert.InRange(push.Push.CalculateSize(), 1, 4 << 20));
+        var pushes = _coordinator.TakePushes(Seconds(1)).ToList();
+        Assert.All(["a", "reader"], node => Assert.NotEmpty(pushes.Single(push => push.Node == node).Push.Checksums));
+        Assert.All(pushes, push => Assert.InRange(push.Push.CalculateSize(), 1, 4 << 20));
     }
 
     [Fact]
@@ -961,15 +965,17 @@ public sealed class CoordinatorTests
     public void ChecksumsKnown_AllAskersAreTold_LaterOnesToo()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        AskAll("a", "b");
-        _coordinator.ChecksumsKnown(3, [33]);
-        _coordinator.ChecksumsKnown(3, [44]);
-        _coordinator.ChecksumsKnown(4, [1, 2]);
-        _coordinator.ChecksumsKnown(40, [1]);
-        _coordinator.ChecksumsKnown(-1, [1]);
+        Ask("a");
         Take();
+        Ask("b");
+        _coordinator.ChecksumsKnown("a", 3, [33]);
+        _coordinator.ChecksumsKnown("a", 3, [44]);
+        _coordinator.ChecksumsKnown("a", 4, [1, 2]);
+        _coordinator.ChecksumsKnown("a", 40, [1]);
+        _coordinator.ChecksumsKnown("a", -1, [1]);
+        Take(1);
         Ask("c", canReachOrigin: false);
-        Take();
+        Take(1);
 
         foreach (var node in new[] { "a", "b", "c" })
         {
@@ -979,15 +985,39 @@ public sealed class CoordinatorTests
         }
     }
 
+    // Who was to read nothing knows none: it could only spoil what others read.
+    [Fact]
+    public void ChecksumsKnown_FromWhoWasNotGrantedThePiece_DoNotCount()
+    {
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
+        AskAll("a", "b");
+        Ask("poor", canReachOrigin: false);
+        Take();
+        var (mine, others) = (_told["a"].Granted.First(), _told["b"].Granted.First());
+        _coordinator.ChecksumsKnown("poor", mine, [1]);
+        _coordinator.ChecksumsKnown("stranger", mine, [1]);
+        _coordinator.ChecksumsKnown("a", others, [1]);
+        _coordinator.ChecksumsKnown("a", mine, [2]);
+
+        // Late, but it has read it.
+        Arrived("b", [others]);
+        _coordinator.ChecksumsKnown("b", others, [3]);
+        Take(1);
+
+        Assert.Equal([(mine, 2UL), (others, 3UL)], _told["poor"].Checksums.Select(pair => (pair.Key, Assert.Single(pair.Value))));
+    }
+
     [Fact]
     public void ChecksumsKnown_NothingElseToTell_AllAreToldNowAndThen()
     {
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        AskAll("a", "b");
+        Ask("a");
+        Take();
+        Ask("b");
         Take();
         for (var piece = 0; piece < 40; piece++)
         {
-            _coordinator.ChecksumsKnown(piece, [1]);
+            _coordinator.ChecksumsKnown("a", piece, [1]);
             Assert.Empty(Take(0.2));
         }
 
