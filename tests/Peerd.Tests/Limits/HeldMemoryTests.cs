@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using System.Text;
 using Peerd.Node.Limits;
 using Peerd.Tests.Hosting;
-using Peerd.Tests.Storage;
 
 namespace Peerd.Tests.Limits;
 
