@@ -609,6 +609,10 @@ internal sealed class Downloader
                 // The owner knows better now.
                 CancelAssigned(segment);
             }
+            else if (_assigned.Count >= _policy.MostAssigned)
+            {
+                return;
+            }
 
             _assigned[segment] = new Assigned(assignment.Node);
             var (first, end) = SegmentRuns.PiecesOf(segment, _layout);

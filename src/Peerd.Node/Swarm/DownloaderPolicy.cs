@@ -15,6 +15,9 @@ internal sealed record DownloaderPolicy
     /// </summary>
     public int RequestsAheadPerPeer { get; init; } = 2;
 
+    /// <summary>Segments that an owner may have assigned at the same moment. An honest one stays far below.</summary>
+    public int MostAssigned { get; init; } = 128;
+
     /// <summary>Requests to the origin at the same moment.</summary>
     public int OriginRequests { get; init; } = 2;
 

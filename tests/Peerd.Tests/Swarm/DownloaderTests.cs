@@ -67,6 +67,18 @@ public sealed class DownloaderTests
     }
 
     [Fact]
+    public void Pushed_MoreIsAssignedThanAnyOwnerShould_TheRestIsNotAskedFor()
+    {
+        var layout = new ContentLayout(1L << 40);
+        var downloader = Create(layout);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+
+        downloader.Pushed(new LookupResponse { Assigned = { new Assignment { Node = "p", Segments = { new SegmentRun { Count = uint.MaxValue } } } } }, TimeSpan.Zero);
+
+        Assert.Equal(Policy.MostAssigned, downloader.TakeActions().OfType<DownloadAction.FetchFromPeer>().Count());
+    }
+
+    [Fact]
     public void OriginRequestUnmade_NobodyDemandsItAnyMore_TheOwnerIsToldThatFirstAndGetsItsGrantBack()
     {
         Demand(new Demand(3, 4, int.MaxValue), new Demand(20, 22, int.MaxValue));
