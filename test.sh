@@ -5,7 +5,7 @@
 #   ./test.sh checks           formatting and protocol checks only
 #   ./test.sh unit [options]   unit tests only
 #   ./test.sh e2e  [options]   end-to-end tests on real processes only
-#   ./test.sh faults [options] end-to-end tests of all faults, also those that are too long for every run
+#   ./test.sh faults [options] end-to-end tests of all faults, also those that are too long for every run, and an upgrade at its full pace
 #   ./test.sh native [options] the image, and the end-to-end tests with the native program that is in it
 #   ./test.sh arm64            the image for arm64 and a mesh of both kinds of processors, on amd64 with an emulator
 #
@@ -189,6 +189,8 @@ if [ "$part" = e2e ]; then
 fi
 if [ "$part" = faults ]; then
   suite 'faults' Peerd.EndToEnd -namespace Peerd.EndToEnd.Faults -showLiveOutput "$@"
+  # With the machine to itself. Unless somebody asks for particular faults.
+  [ $# -gt 0 ] || suite 'upgrade at its full pace' Peerd.EndToEnd -class Peerd.EndToEnd.Lifecycle.UpgradeTests -trait Length=long -showLiveOutput
 fi
 if [ "$part" = all ] || [ "$part" = native ]; then
   check 'image' image

@@ -20,12 +20,12 @@ internal sealed record ReadBlob(string Target, byte[] Bytes);
 /// <param name="perSecond">Reads per second of all of them together.</param>
 internal sealed class RangeReaders(string authority, int clients, int perSecond)
 {
+    /// <summary>So much of the pace counts as all of it: the last reads are under way.</summary>
+    public const double Enough = 0.98;
+
     private const int RangeSize = 64 * 1024;
     private const int KeptFailures = 20;
     private const int MostSeconds = 600;
-
-    /// <summary>So much of the pace counts as all of it: the last reads are under way.</summary>
-    private const double Enough = 0.98;
 
     private readonly TimeSpan _pace = TimeSpan.FromSeconds(clients / (double)perSecond);
     private readonly int[] _bySecond = new int[MostSeconds];
@@ -34,6 +34,7 @@ internal sealed class RangeReaders(string authority, int clients, int perSecond)
     private volatile ReadBlob[] _blobs = [];
     private int _reads;
     private int _connections;
+    private long _longest;
     private long _start;
 
     /// <summary>Reads whose bytes were right.</summary>
@@ -41,6 +42,9 @@ internal sealed class RangeReaders(string authority, int clients, int perSecond)
 
     /// <summary>Reads of each second so far, on average, as a share of those that were to be.</summary>
     public double Share => Reads / Stopwatch.GetElapsedTime(_start).TotalSeconds / perSecond;
+
+    /// <summary>How long the slowest read took, its connection included: what is made up for afterwards is missing from no share.</summary>
+    public TimeSpan Longest => new(Volatile.Read(ref _longest));
 
     /// <summary>Connections that were opened.</summary>
     public int Connections => Volatile.Read(ref _connections);
@@ -64,8 +68,8 @@ internal sealed class RangeReaders(string authority, int clients, int perSecond)
         var elapsed = Stopwatch.GetElapsedTime(_start);
         var whole = _bySecond[..Math.Clamp((int)elapsed.TotalSeconds, 1, MostSeconds)];
         var rate = Reads / elapsed.TotalSeconds;
-        var verdict = Share >= Enough ? "the pace was kept" : "THE PACE WAS NOT KEPT: this machine had no time for more";
-        return string.Create(CultureInfo.InvariantCulture, $"{rate:0} reads a second of {perSecond} that were to be ({whole.Min()} in the slowest second, {whole.Max()} in the fastest): {verdict}");
+        var verdict = Share >= Enough ? "the pace was kept" : "THE PACE WAS NOT KEPT: this machine had no time for more, or the node stalled";
+        return string.Create(CultureInfo.InvariantCulture, $"{rate:0} reads a second of {perSecond} that were to be ({whole.Min()} in the slowest second, {whole.Max()} in the fastest; the longest took {Longest.TotalMilliseconds:0} ms): {verdict}");
     }
 
     private async Task RunAsync(int client, CancellationToken cancellationToken)
@@ -88,10 +92,12 @@ internal sealed class RangeReaders(string authority, int clients, int perSecond)
 
                 var blob = _blobs[random.Next(_blobs.Length)];
                 var offset = random.Next(blob.Bytes.Length - RangeSize);
+                var begun = Stopwatch.GetTimestamp();
                 try
                 {
                     connection ??= await ConnectAsync();
                     await ReadAsync(connection, blob, offset);
+                    Slowest(Stopwatch.GetElapsedTime(begun));
                     Interlocked.Increment(ref _reads);
                     Interlocked.Increment(ref _bySecond[Math.Min((int)Stopwatch.GetElapsedTime(_start).TotalSeconds, MostSeconds - 1)]);
                 }
@@ -113,6 +119,14 @@ internal sealed class RangeReaders(string authority, int clients, int perSecond)
         finally
         {
             connection?.Dispose();
+        }
+    }
+
+    private void Slowest(TimeSpan elapsed)
+    {
+        for (var before = Volatile.Read(ref _longest); before < elapsed.Ticks; before = Volatile.Read(ref _longest))
+        {
+            Interlocked.CompareExchange(ref _longest, elapsed.Ticks, before);
         }
     }
 
