@@ -49,6 +49,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     // Read without the lock, by reads that are served at once: whether their pieces were touched before.
     private readonly bool[] _touched = new bool[lease.Content.Layout.PieceCount];
     private StartupOrder? _order;
+    private readonly HashSet<OriginReference> _clients = [];
     private List<BackgroundDemand> _told = [];
     private DownloadUse? _use = use;
 
@@ -217,9 +218,36 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             download.SetBackground([]);
         }
 
-        _use?.Dispose();
+        Leave(_use);
         _use = null;
         _told = [];
+    }
+
+    private void Leave(DownloadUse? use)
+    {
+        foreach (var client in _clients)
+        {
+            use?.Download.RemoveClient(client);
+        }
+
+        _clients.Clear();
+        use?.Dispose();
+    }
+
+    /// <summary>A client comes, again or for the first time; false when the download is over. Each counts once, besides the one that the use is of.</summary>
+    private bool TryAdd(Download download, OriginReference origin)
+    {
+        if (!download.TryAddClient(origin, isWhole: false))
+        {
+            return false;
+        }
+
+        if (!_clients.Add(origin))
+        {
+            download.RemoveClient(origin);
+        }
+
+        return true;
     }
 
     /// <summary>What was here before and is gone must be fetched again.</summary>
@@ -258,9 +286,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 return null;
             }
 
-            if (_use is null || !_use.Download.TryAddClient(origin, isWhole: false))
+            if (_use is null || !TryAdd(_use.Download, origin))
             {
-                _use?.Dispose();
+                Leave(_use);
                 _use = downloads.Join(digest, origin, isWhole: false);
                 _told = [];
             }
@@ -328,7 +356,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 if (!isMissing)
                 {
                     // Who missed something has joined.
-                    _use?.Download.TryAddClient(origin, isWhole: false);
+                    _ = _use is { } use && TryAdd(use.Download, origin);
                 }
 
                 Tell();
@@ -492,6 +520,11 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
 
                 if (download.GaveUpAsync.IsCompleted || (!Content.HasFrame(frame) && download.IsOutOfReach(frame, origin)))
                 {
+                    lock (_lock)
+                    {
+                        _fills.RemoveAll(fill => fill.Piece == frame / Layout.FramesPerPiece && fill.Origin.Equals(origin));
+                    }
+
                     return Content.HasFrame(frame);
                 }
             }

@@ -72,7 +72,8 @@ internal sealed class ReadAheadPlan(long size, long budget)
         {
             var run = _runs[index];
             _runs.RemoveAt(index);
-            var grown = new Run(Math.Max(run.Next, bytes.End), run.Read + bytes.Length, origin);
+            // What another has read says nothing of this one.
+            var grown = new Run(Math.Max(run.Next, bytes.End), (run.Reader.Equals(origin) ? run.Read : 0) + bytes.Length, origin);
             _runs.Insert(0, grown);
             return grown.Read < LeastRun ? 0 : grown.Next + Math.Min(grown.Read, budget);
         }
@@ -90,7 +91,7 @@ internal sealed class ReadAheadPlan(long size, long budget)
     private void Jumped(ByteRange bytes, OriginReference origin)
     {
         var jump = bytes.Offset - _lastJump.Offset;
-        _jumps = jump == _stride ? _jumps + 1 : 1;
+        _jumps = jump == _stride && _lastJumper.Equals(origin) ? _jumps + 1 : 1;
         _stride = jump;
         (_lastJump, _lastJumper) = (bytes, origin);
     }

@@ -55,6 +55,12 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             wanted = asked.IsSuffix ? await SuffixAsync(context, reference, asked, deadline) : asked.Resolve(long.MaxValue);
             if (wanted is null)
             {
+                // Of a suffix that is answered already; else no content is so long.
+                if (!asked.IsSuffix)
+                {
+                    await RefuseAsync(context, new OriginResponse { Outcome = OriginOutcome.Refused, Status = HttpStatusCode.RequestedRangeNotSatisfiable });
+                }
+
                 return;
             }
         }

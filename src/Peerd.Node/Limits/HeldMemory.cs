@@ -19,6 +19,9 @@ internal sealed class HeldMemory(IOptions<LimitOptions> options, params Func<lon
     /// <summary>So many may hold much for a client when the limit is reached, see <see cref="EnterAsync"/>.</summary>
     private const int PlacesWhenOver = 4;
 
+    /// <summary>How often who waits for a place looks whether the limit is reached still.</summary>
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(50);
+
     private readonly SemaphoreSlim _places = new(PlacesWhenOver);
 
     /// <summary>
@@ -27,13 +30,15 @@ internal sealed class HeldMemory(IOptions<LimitOptions> options, params Func<lon
     /// </summary>
     public async ValueTask<IDisposable?> EnterAsync(CancellationToken cancellationToken)
     {
-        if (!IsOver)
+        while (IsOver)
         {
-            return null;
+            if (await _places.WaitAsync(Look, cancellationToken))
+            {
+                return new Place(_places);
+            }
         }
 
-        await _places.WaitAsync(cancellationToken);
-        return new Place(_places);
+        return null;
     }
 
     /// <summary>Bytes of this moment.</summary>

@@ -20,6 +20,9 @@ internal sealed partial class PeerServer(
     /// </summary>
     private const int ContentsPerSecond = 20_000;
     private const int ContentsAtOnce = 100_000;
+
+    /// <summary>In one message. Honest ones have some hundreds; a message of many empty ones would take much more memory than its size.</summary>
+    private const int MostAnnounced = 16 * 1024;
     private const int MessagesPerSecond = 1000;
     private const int MessagesAtOnce = 10_000;
 
@@ -68,6 +71,11 @@ internal sealed partial class PeerServer(
         {
             do
             {
+                if (CountOf(requests.Current) > MostAnnounced)
+                {
+                    throw new RpcException(new Status(StatusCode.ResourceExhausted, $"a message may have {MostAnnounced} contents and tags"));
+                }
+
                 // Until then the next message stays where it is, and the flow control of the connection holds the caller back.
                 await pace.TakeAsync(1 + CountOf(requests.Current), Urgency.Pull, default, reading.Token);
                 session.Apply(requests.Current);

@@ -40,6 +40,8 @@ internal readonly record struct RangeOutcome(RangeOutcomeKind Kind, IReadOnlyLis
 
     public static RangeOutcome Failed(string error) => new(RangeOutcomeKind.Failed, [], error);
 
+    public static RangeOutcome NotHeld { get; } = new(RangeOutcomeKind.NotHeld, []);
+
     public static RangeOutcome Corrupt(string error) => new(RangeOutcomeKind.Corrupt, [], error);
 
     /// <summary>

@@ -117,7 +117,8 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
 
                 if (answer.Control?.Head is { } head && head.Size != layout.Size)
                 {
-                    return Broken(RangeOutcome.Corrupt($"the peer's content has {head.Size} bytes instead of {layout.Size}") with { IsContradicted = true });
+                    // Who is right is not known, and no byte was wrong.
+                    return Broken(RangeOutcome.NotHeld);
                 }
             }
 

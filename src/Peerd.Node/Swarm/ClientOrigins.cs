@@ -100,8 +100,8 @@ internal sealed class ClientOrigins
         way.IsTried = true;
         way.Failure = failure;
 
-        // A pause is the registry's, whoever asks.
-        if (_all.Exists(other => !other.IsTried && (failure.RetryAfter is null || other.Reference.Registry != reference.Registry)))
+        // A pause is waited for by its client, whose turn does not come by others' credentials.
+        if (_all.Exists(other => !other.IsTried && (failure.RetryAfter is null || !IsSecret(other.Reference))))
         {
             return true;
         }

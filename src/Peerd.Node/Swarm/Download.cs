@@ -1232,14 +1232,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 failure = null;
             }
 
-            Unbar();
-
             if (failure is not null)
             {
                 (_originFailure, _originFailedAt) = (failure, Now);
             }
 
             _machine!.OriginRequestEnded(read.Id, failure is null, TimeSpan.FromMilliseconds(PauseOf(failure)), Now);
+            Unbar();
             CarryOut();
         }
     }
@@ -1311,11 +1310,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>Ends readers that wait for what they may not read and nobody brings.</summary>
     private void RefuseBarred()
     {
-        foreach (var reader in _readers)
+        foreach (var reader in _readers.Where(static reader => reader.Barred < int.MaxValue))
         {
-            if (reader.Barred < int.MaxValue && Awaited(reader) is var piece && piece >= reader.Barred && !_machine!.IsFetching(piece) && !_machine.IsDemanded(piece))
+            if (Awaited(reader) is var piece && piece >= reader.Barred && !_machine!.IsFetching(piece) && !_machine.IsDemanded(piece))
             {
                 reader.Refuse();
+            }
+            else
+            {
+                reader.GoOn();
             }
         }
     }
@@ -1335,7 +1338,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             return -1;
         }
 
-        return content.SnapshotPieces().NextClear(unverified);
+        var missing = content.SnapshotPieces().NextClear(unverified);
+        return content.KeepsInMemory && missing != unverified ? -1 : missing;
     }
 
     /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>
@@ -1514,6 +1518,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>Now and then, for pieces that take long: a lease must not expire while bytes arrive.</summary>
     private void ReportReading(int piece)
     {
+        if (_isOwnerWrong)
+        {
+            return;
+        }
+
         var layout = Content.Layout;
         (_reading ??= new PieceSet(layout.SegmentCount)).Add(piece / layout.PiecesPerSegment);
         if (Now - _lastReading >= ReadingInterval)
@@ -1538,6 +1547,14 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         if (failed is null)
         {
             _reportScheduled = false;
+        }
+
+        if (_isOwnerWrong)
+        {
+            // It would count these for pieces of a content of another size, and send others here for them.
+            _arrived.Clear();
+            _read.Clear();
+            return;
         }
 
         if (_arrived.Count == 0 && failed is null)

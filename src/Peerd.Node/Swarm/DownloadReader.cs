@@ -42,7 +42,13 @@ internal sealed class DownloadReader(Download download, ContentLayout layout, Or
     /// <summary>It may be able to, again.</summary>
     public void Unbar()
     {
-        Barred = int.MaxValue;
+        (Barred, Failure) = (int.MaxValue, null);
+        GoOn();
+    }
+
+    /// <summary>Somebody brings what it needs next.</summary>
+    public void GoOn()
+    {
         if (_refused.Task.IsCompleted)
         {
             Volatile.Write(ref _refused, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));

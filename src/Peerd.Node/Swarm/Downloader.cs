@@ -189,7 +189,8 @@ internal sealed class Downloader
 
         if (push.OriginPauseMs > 0)
         {
-            _originPausedUntil = now + TimeSpan.FromMilliseconds(push.OriginPauseMs);
+            var pause = TimeSpan.FromMilliseconds(push.OriginPauseMs);
+            _originPausedUntil = now + (pause < _policy.LongestOriginPause ? pause : _policy.LongestOriginPause);
             GiveBackIdle([new SegmentRun { Count = (uint)_layout.SegmentCount }]);
         }
 

@@ -94,7 +94,10 @@ internal sealed record DownloaderPolicy
     public TimeSpan SizePatience { get; init; } = TimeSpan.FromSeconds(8);
 
     /// <summary>And up to so much longer, by chance: an origin that is slow to answer one need not be asked by all at once.</summary>
-    public TimeSpan SizeSpread { get; init; } = TimeSpan.FromSeconds(4);
+    public TimeSpan SizeSpread { get; init; } = TimeSpan.FromSeconds(12);
+
+    /// <summary>No owner may have this node leave the origin alone for longer.</summary>
+    public TimeSpan LongestOriginPause { get; init; } = TimeSpan.FromMinutes(5);
 
     /// <summary>With an owner, this long without anything arriving leads straight to the origin: the last resort.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);

@@ -17,7 +17,33 @@ public sealed class ReadAheadPlanTests
     private IEnumerable<ByteRange> Ahead => _plan.Ahead.Select(ahead => ahead.Bytes);
 
     [Fact]
-    public void Read_ByAnother_WhatFollowsIsForWhoReadThereLast()
+    public void Read_ByAnotherGoingOn_BeginsAnew()
+    {
+        var other = OriginReference.None with { Registry = "other.test" };
+        for (var start = 0; start < 10; start++)
+        {
+            _plan.Read(new ByteRange(start * MiB, MiB), other);
+        }
+
+        _plan.Read(new ByteRange(10 * MiB, 64 * KiB), Client);
+
+        Assert.Empty(_plan.Ahead);
+    }
+
+    [Fact]
+    public void Read_EqualJumpsOfTwo_AreNoStride()
+    {
+        var other = OriginReference.None with { Registry = "other.test" };
+        for (var step = 0; step < 4; step++)
+        {
+            _plan.Read(new ByteRange(step * 10 * MiB, 4 * KiB), step == 3 ? Client : other);
+        }
+
+        Assert.Empty(_plan.Ahead);
+    }
+
+    [Fact]
+    public void Read_ByTwo_WhatFollowsIsForWhoReadThere()
     {
         var other = OriginReference.None with { Registry = "other.test" };
         _plan.Read(new ByteRange(0, MiB), Client);

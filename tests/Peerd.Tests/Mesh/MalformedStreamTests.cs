@@ -42,6 +42,8 @@ public sealed class MalformedStreamTests
 
         using var announce = client.Announce();
         Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(announce, new AnnounceRequest { Sequence = 1, Member = member, Contents = { new Availability { Digest = SomeDigest, Size = 1, MediaType = type } } }));
+        using var many = client.Announce();
+        Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(many, new AnnounceRequest { Sequence = 1, Member = member, Contents = { Enumerable.Repeat(new Availability(), 20_000) } }));
         using var lookup = client.Lookup();
         Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(lookup, new LookupRequest { Want = new Want { Member = member, Digest = SomeDigest, Have = { Enumerable.Repeat(new PieceRun(), ProtocolConstants.MaxRequestBytes / 2) } } }));
         using var fetch = client.FetchRange();
@@ -158,13 +160,20 @@ public sealed class MalformedStreamTests
         try
         {
             await call.RequestStream.WriteAsync(first);
-            await call.ResponseStream.MoveNext(CancellationToken.None);
-            return StatusCode.OK;
         }
         catch (RpcException)
         {
-            // Writing may have failed before, with less to say.
-            return call.GetStatus().StatusCode;
+            // Refused while it is being sent: what is read says more.
+        }
+
+        try
+        {
+            await call.ResponseStream.MoveNext(CancellationToken.None);
+            return StatusCode.OK;
+        }
+        catch (RpcException e)
+        {
+            return e.StatusCode;
         }
     }
 

@@ -139,6 +139,20 @@ public sealed class RangeStreamTests : IAsyncLifetime
         Assert.Equal(0, _sink.Waits);
     }
 
+    // Somebody has told a wrong size, and nobody knows who.
+    [Fact]
+    public async Task Fetch_PeerHasAContentOfAnotherSize_IsNotBlamed()
+    {
+        _fake!.Answer = (range, answers, _) =>
+        {
+            var head = FakePeer.Honest(range, _sample).First();
+            head.Head.Size++;
+            return answers.WriteAsync(head);
+        };
+
+        Assert.Equal(RangeOutcomeKind.NotHeld, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+    }
+
     [Theory]
     [InlineData(RangeStatus.Complete, nameof(RangeOutcomeKind.Complete))]
     [InlineData(RangeStatus.NotHeld, nameof(RangeOutcomeKind.NotHeld))]
