@@ -38,7 +38,9 @@ internal sealed class FacadeHost : IAsyncDisposable
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Configuration.AddInMemoryCollection(settings.Select(s => KeyValuePair.Create("Peerd:Facade:" + s.Key, (string?)s.Value)));
-        builder.Logging.ClearProviders().AddFakeLogging().SetMinimumLevel(LogLevel.Debug);
+
+        // The category that a node never writes: whole targets are in it.
+        builder.Logging.ClearProviders().AddFakeLogging().SetMinimumLevel(LogLevel.Debug).AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         builder.Services.AddFacade(builder.Configuration);
         FacadeHost? host = null;
         builder.Services.AddSingleton<IContentReader>(_ => host!.Contents);
