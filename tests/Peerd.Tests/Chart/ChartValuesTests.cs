@@ -82,6 +82,7 @@ public sealed class ChartValuesTests
     [InlineData("peerd.listen=10.0.0.1", "listen")]
     [InlineData("peerd.ports.facade=0", "facade")]
     [InlineData("peerd.ports.mesh=70000", "mesh")]
+    [InlineData("peerd.ports.metrics=null", "metrics")]
     [InlineData("peerd.cache.capacity=lots", "capacity")]
     [InlineData("peerd.cache.folder=var/lib", "folder")]
     [InlineData("peerd.maxSurge=0", "maxSurge")]
