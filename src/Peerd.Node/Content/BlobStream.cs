@@ -53,8 +53,8 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     private List<BackgroundDemand> _told = [];
     private DownloadUse? _use = use;
 
-    // Where the last client would read that needed something for the first time: the known order is followed for it.
-    private OriginReference _last = use?.Origin ?? OriginReference.None;
+    // Where the client would read that was the last to need a piece of the known order, which is followed for it.
+    private OriginReference _follower = use?.Origin ?? OriginReference.None;
     private TimeSpan _patience = LongestPatience;
     private int _published;
     private int _planned;
@@ -201,7 +201,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         lock (_lock)
         {
             // What is being fetched ahead is not missed, and needed all the same.
-            var isIdle = _told.TrueForAll(told => IsHere(told.Demand.Position * Layout.FramesPerPiece, Math.Min(Layout.FrameCount, told.Demand.End * Layout.FramesPerPiece)))
+            var isIdle = _told.TrueForAll(told => (_use?.Download.IsBarred(told.Origin) ?? false) || IsHere(told.Demand.Position * Layout.FramesPerPiece, Math.Min(Layout.FrameCount, told.Demand.End * Layout.FramesPerPiece)))
                 && time.GetElapsedTime(Volatile.Read(ref _lastMissed)) > RestAfter;
             if (_use is { } use && (use.Download.IsOver || Content.IsVerified || isIdle) && Users == 0)
             {
@@ -237,17 +237,8 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     /// <summary>A client comes, again or for the first time; false when the download is over. Each counts once, besides the one that the use is of.</summary>
     private bool TryAdd(Download download, OriginReference origin)
     {
-        if (!download.TryAddClient(origin, isWhole: false))
-        {
-            return false;
-        }
-
-        if (!_clients.Add(origin))
-        {
-            download.RemoveClient(origin);
-        }
-
-        return true;
+        var isFirst = !_clients.Contains(origin);
+        return download.TryAddClient(origin, isWhole: false, isCounted: isFirst) && (!isFirst || _clients.Add(origin));
     }
 
     /// <summary>What was here before and is gone must be fetched again.</summary>
@@ -343,7 +334,12 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             var isNews = isMissing;
             for (var piece = Layout.PieceAt(bytes.Offset); piece <= Layout.PieceAt(bytes.End - 1); piece++)
             {
-                isNews |= _order!.Touch(piece);
+                if (_order!.Touch(piece))
+                {
+                    isNews = true;
+                    _follower = _order.Knows(piece) ? origin : _follower;
+                }
+
                 Volatile.Write(ref _touched[piece], true);
             }
 
@@ -352,7 +348,6 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             _planned = planned > 0 ? Layout.PieceAt(Math.Min(planned, Size - 1)) : _planned;
             if (isNews)
             {
-                _last = origin;
                 if (!isMissing)
                 {
                     // Who missed something has joined.
@@ -445,7 +440,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         {
             foreach (var piece in _order!.Ahead((int)(readAhead / Layout.PieceSize)))
             {
-                AddWhole(piece, piece + 1, _last);
+                AddWhole(piece, piece + 1, _follower);
             }
         }
 
@@ -522,7 +517,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 {
                     lock (_lock)
                     {
-                        _fills.RemoveAll(fill => fill.Piece == frame / Layout.FramesPerPiece && fill.Origin.Equals(origin));
+                        _fills.RemoveAll(fill => fill.Piece >= first / Layout.FramesPerPiece && fill.Piece <= (end - 1) / Layout.FramesPerPiece && fill.Origin.Equals(origin));
                     }
 
                     return Content.HasFrame(frame);

@@ -67,13 +67,13 @@ internal sealed class ReadAheadPlan(long size, long budget)
     /// <summary>The container reads these bytes, and would do so at this origin. Returns the byte up to which <see cref="Ahead"/> has become wider by that; 0 when it has not.</summary>
     public long Read(ByteRange bytes, OriginReference origin)
     {
-        var index = _runs.FindIndex(run => bytes.Offset >= run.Next - Slack && bytes.Offset <= run.Next + Slack);
+        // What another has read says nothing of this one, unless both may be served alike.
+        var index = _runs.FindIndex(run => run.Reader.Serves(origin) && bytes.Offset >= run.Next - Slack && bytes.Offset <= run.Next + Slack);
         if (index >= 0)
         {
             var run = _runs[index];
             _runs.RemoveAt(index);
-            // What another has read says nothing of this one.
-            var grown = new Run(Math.Max(run.Next, bytes.End), (run.Reader.Equals(origin) ? run.Read : 0) + bytes.Length, origin);
+            var grown = new Run(Math.Max(run.Next, bytes.End), run.Read + bytes.Length, origin);
             _runs.Insert(0, grown);
             return grown.Read < LeastRun ? 0 : grown.Next + Math.Min(grown.Read, budget);
         }
@@ -91,7 +91,7 @@ internal sealed class ReadAheadPlan(long size, long budget)
     private void Jumped(ByteRange bytes, OriginReference origin)
     {
         var jump = bytes.Offset - _lastJump.Offset;
-        _jumps = jump == _stride && _lastJumper.Equals(origin) ? _jumps + 1 : 1;
+        _jumps = jump == _stride && _lastJumper.Serves(origin) ? _jumps + 1 : 1;
         _stride = jump;
         (_lastJump, _lastJumper) = (bytes, origin);
     }

@@ -34,6 +34,9 @@ internal sealed class StartupOrder
     /// <summary>Pieces of the order that was known before.</summary>
     public int Known => _known.Count;
 
+    /// <summary>The known order has this piece.</summary>
+    public bool Knows(int piece) => _places.ContainsKey(piece);
+
     /// <summary>Pieces in the order of their first touch here.</summary>
     public IReadOnlyList<int> Seen => _seen;
 

@@ -34,6 +34,12 @@ internal sealed record OriginReference(string Registry, string Repository, Origi
     /// </summary>
     public CallerCredential? Credential { get; init; }
 
+    /// <summary>It has something that is a secret of its client alone. A signature in a URL serves whoever wants the content.</summary>
+    public bool IsPrivate => (Credential?.Authorization ?? Given?.Authorization) is not null;
+
+    /// <summary>What is fetched for the client of the one may be fetched for that of the other.</summary>
+    public bool Serves(OriginReference other) => Equals(other) || !(IsPrivate || other.IsPrivate);
+
     /// <summary>The same for memories that outlive the client's request: they hold none of its secrets.</summary>
     public OriginReference WithoutSecrets() =>
         Credential is null && Urgency == Urgency.Pull ? this : this with { Credential = Credential?.Forgotten, Urgency = Urgency.Pull };

@@ -26,10 +26,10 @@ internal sealed class ClientOrigins
     public OriginReference? For(Func<OriginReference, bool> isWanted)
     {
         var way = _all.Find(way => !way.IsTried && isWanted(way.Reference))
-            ?? _all.Find(way => !way.IsTried && !IsSecret(way.Reference));
+            ?? _all.Find(way => !way.IsTried && !way.Reference.IsPrivate);
         if (way is null && _all.TrueForAll(static other => other.IsTried))
         {
-            way = _all.Find(other => isWanted(other.Reference)) ?? _all.Find(static other => !IsSecret(other.Reference));
+            way = _all.Find(other => isWanted(other.Reference)) ?? _all.Find(static other => !other.Reference.IsPrivate);
         }
 
         return way?.Reference;
@@ -39,12 +39,14 @@ internal sealed class ClientOrigins
     public bool MayServe(OriginReference reference) => For(reference.Equals) is not null;
 
     /// <summary>A client comes; false when its way is among them already.</summary>
-    public bool Join(OriginReference reference)
+    /// <param name="reference">Its way.</param>
+    /// <param name="isCounted">It is one more, and leaves on its own.</param>
+    public bool Join(OriginReference reference, bool isCounted = true)
     {
         var known = Find(reference);
         if (known is not null)
         {
-            known.Clients++;
+            known.Clients += isCounted ? 1 : 0;
             known.IsTried = false;
             known.Failure = null;
         }
@@ -59,7 +61,7 @@ internal sealed class ClientOrigins
         }
 
         // What was begun for no client has a way to the origin now.
-        _all.RemoveAll(static way => way.Reference == OriginReference.None || (way.Clients == 0 && IsSecret(way.Reference)));
+        _all.RemoveAll(static way => way.Reference == OriginReference.None || (way.Clients == 0 && way.Reference.IsPrivate));
         return known is null;
     }
 
@@ -72,7 +74,7 @@ internal sealed class ClientOrigins
         if (Find(reference) is { Clients: > 0 } way)
         {
             way.Clients--;
-            if (way.Clients == 0 && IsSecret(reference) && _all.Exists(static other => other.Clients > 0))
+            if (way.Clients == 0 && reference.IsPrivate && _all.Exists(static other => other.Clients > 0))
             {
                 _all.Remove(way);
             }
@@ -101,7 +103,7 @@ internal sealed class ClientOrigins
         way.Failure = failure;
 
         // A pause is waited for by its client, whose turn does not come by others' credentials.
-        if (_all.Exists(other => !other.IsTried && (failure.RetryAfter is null || !IsSecret(other.Reference))))
+        if (_all.Exists(other => !other.IsTried && (failure.RetryAfter is null || !other.Reference.IsPrivate)))
         {
             return true;
         }
@@ -120,8 +122,6 @@ internal sealed class ClientOrigins
 
     private static bool IsFinal(SourceFailure? failure) =>
         failure?.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound;
-
-    private static bool IsSecret(OriginReference reference) => (reference.Credential?.Authorization ?? reference.Given?.Authorization) is not null;
 
     private Way? Find(OriginReference reference) => _all.Find(way => way.Reference.Equals(reference));
 

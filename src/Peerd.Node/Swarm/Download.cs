@@ -284,7 +284,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     }
 
     /// <summary>Another client wants the content and may know another way to the origin. False: it comes too late, and would be told what became of others.</summary>
-    public bool TryAddClient(OriginReference origin, bool isWhole)
+    public bool TryAddClient(OriginReference origin, bool isWhole, bool isCounted = true)
     {
         lock (_lock)
         {
@@ -305,7 +305,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
             if (origin != OriginReference.None)
             {
-                OriginMayWorkAgain(_origins.Join(origin) ? TimeSpan.Zero : RetryOrigin);
+                OriginMayWorkAgain(_origins.Join(origin, isCounted) ? TimeSpan.Zero : RetryOrigin);
                 Unbar();
             }
 
@@ -414,6 +414,15 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             var piece = frame / Content.Layout.FramesPerPiece;
             return !_urgent.Contains(frame) && !(_machine?.IsComing(piece) ?? false)
                 && (_originFailure is not null || (!_origins.MayServe(origin) && !(_machine?.IsFetching(piece) ?? false)));
+        }
+    }
+
+    /// <summary>Nothing is fetched in the background for this client at the moment: no way of it works.</summary>
+    public bool IsBarred(OriginReference origin)
+    {
+        lock (_lock)
+        {
+            return _barred.Contains(origin);
         }
     }
 
@@ -1284,12 +1293,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             MarkIncoming(read.First, read.Count, isIncoming: false);
-            foreach (var reader in _readers.Where(reader => IsWantedBy(reader, piece)))
+            foreach (var reader in _readers.Where(reader => IsWantedBy(reader, piece) && !_origins.MayServe(reader.Origin)))
             {
                 reader.Bar(piece, _origins.FailureOf(reader.Origin));
             }
 
-            _barred.UnionWith(_background.Where(background => background.Demand.Includes(piece)).Select(static background => background.Origin));
+            _barred.UnionWith(_background.Where(background => background.Demand.Includes(piece) && !_origins.MayServe(background.Origin)).Select(static background => background.Origin));
             DemandsChanged();
             _machine!.OriginRequestUnmade(read.Id, Now);
             CarryOut();

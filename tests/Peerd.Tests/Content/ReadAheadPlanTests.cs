@@ -10,7 +10,8 @@ public sealed class ReadAheadPlanTests
     private const long MiB = 1024 * KiB;
     private const long Size = 300 * MiB;
 
-    private static readonly OriginReference Client = OriginReference.None with { Registry = "one.test" };
+    private static readonly OriginReference Client = OriginReference.None with { Credential = new CallerCredential("Bearer one") };
+    private static readonly OriginReference Other = OriginReference.None with { Credential = new CallerCredential("Bearer other") };
 
     private readonly ReadAheadPlan _plan = new(Size, 16 * MiB);
 
@@ -19,10 +20,9 @@ public sealed class ReadAheadPlanTests
     [Fact]
     public void Read_ByAnotherGoingOn_BeginsAnew()
     {
-        var other = OriginReference.None with { Registry = "other.test" };
         for (var start = 0; start < 10; start++)
         {
-            _plan.Read(new ByteRange(start * MiB, MiB), other);
+            _plan.Read(new ByteRange(start * MiB, MiB), Other);
         }
 
         _plan.Read(new ByteRange(10 * MiB, 64 * KiB), Client);
@@ -30,13 +30,37 @@ public sealed class ReadAheadPlanTests
         Assert.Empty(_plan.Ahead);
     }
 
+    // A signature is renewed now and then.
+    [Fact]
+    public void Read_ByAnotherWithoutASecretGoingOn_GoesOn()
+    {
+        for (var start = 0; start < 10; start++)
+        {
+            _plan.Read(new ByteRange(start * MiB, MiB), OriginReference.None with { Registry = start < 9 ? "one.test" : "other.test" });
+        }
+
+        Assert.Equal(new ByteRange(10 * MiB, 10 * MiB), Assert.Single(Ahead));
+    }
+
+    // Each has a run of its own, and none disturbs the other.
+    [Fact]
+    public void Read_ByTwoSideBySide_BothAreAhead()
+    {
+        for (var start = 0; start < 10; start++)
+        {
+            _plan.Read(new ByteRange(start * 64 * KiB, 64 * KiB), Client);
+            _plan.Read(new ByteRange(start * 64 * KiB, 64 * KiB), Other);
+        }
+
+        Assert.Equal([Other, Client], _plan.Ahead.Select(ahead => ahead.Origin));
+    }
+
     [Fact]
     public void Read_EqualJumpsOfTwo_AreNoStride()
     {
-        var other = OriginReference.None with { Registry = "other.test" };
         for (var step = 0; step < 4; step++)
         {
-            _plan.Read(new ByteRange(step * 10 * MiB, 4 * KiB), step == 3 ? Client : other);
+            _plan.Read(new ByteRange(step * 10 * MiB, 4 * KiB), step == 3 ? Client : Other);
         }
 
         Assert.Empty(_plan.Ahead);
@@ -45,12 +69,11 @@ public sealed class ReadAheadPlanTests
     [Fact]
     public void Read_ByTwo_WhatFollowsIsForWhoReadThere()
     {
-        var other = OriginReference.None with { Registry = "other.test" };
         _plan.Read(new ByteRange(0, MiB), Client);
-        _plan.Read(new ByteRange(10 * MiB, MiB), other);
+        _plan.Read(new ByteRange(10 * MiB, MiB), Other);
         _plan.Read(new ByteRange(MiB, MiB), Client);
 
-        Assert.Equal([(2 * MiB, Client), (11 * MiB, other)], _plan.Ahead.Select(ahead => (ahead.Bytes.Offset, ahead.Origin)));
+        Assert.Equal([(2 * MiB, Client), (11 * MiB, Other)], _plan.Ahead.Select(ahead => (ahead.Bytes.Offset, ahead.Origin)));
     }
 
     [Fact]
