@@ -111,11 +111,11 @@ public sealed class LyingPeerTests
         await using var mesh = await TestMesh.StartAsync(peers: 1, settings: [$"--Peerd:Cache:Capacity={Capacity}"]);
         var image = mesh.Blob(Capacity * 3 / 4);
         (await mesh.Node.GetAsync(image.Digest)).ShouldBe(image.Bytes);
-        var junk = Enumerable.Range(0, 32).Select(_ => TestMesh.NewSample(256 * 1024)).ToArray();
+        var junk = Enumerable.Range(0, 12).Select(_ => TestMesh.NewSample(256 * 1024)).ToArray();
         mesh.Peer.Answer = (range, answers, _) => SendAsync(FakePeer.Honest(range, junk.Single(content => content.Digest.ToString() == range.Digest)), answers);
 
         await mesh.Peer.AnnounceAsync(mesh.Node, junk);
-        await Wait.UntilAsync(() => mesh.Peer.RangesAsked >= junk.Length / 2 && mesh.Node.Downloads.Count == 0, "many were copied");
+        await Wait.UntilAsync(() => mesh.Peer.RangesAsked >= junk.Length && mesh.Node.Downloads.Count == 0, "all were copied");
 
         // The last ones are still open when they are looked at.
         Assert.InRange(junk.Count(content => mesh.Node.Cache.TryPeek(content.Digest, out _)), 1, (Copied / (256 * 1024)) + 3);
