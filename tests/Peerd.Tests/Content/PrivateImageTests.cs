@@ -91,6 +91,7 @@ public sealed class PrivateImageTests : IAsyncLifetime
         using var first = await BeginAsync(mesh.Node, large, Token("alice", App));
         using var second = await BeginAsync(mesh.Node, large, authorization: null);
         Assert.Equal((HttpStatusCode.OK, HttpStatusCode.OK), (first.StatusCode, second.StatusCode));
+        await Wait.UntilAsync(() => _registry.AuthorizationsSeen.Count(authorization => authorization is not null) == 3, "as much is asked for as may be at once");
         first.Dispose();
         await Wait.UntilAsync(() => mesh.Node.Logs.GetSnapshot().Any(record => record.Message.Contains("Answered 200", StringComparison.Ordinal)), "the first client's request is over");
         var before = _registry.AuthorizationsSeen.Count(authorization => authorization is not null);
