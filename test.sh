@@ -78,13 +78,24 @@ check() {
 
 # suite NAME PROJECT [runner options]: a test project, counted from the runner's report.
 suite() {
-  local name=$1 project=$2 report status=0 total counts
-  shift 2
-  report=$(mktemp -p "$results" "$project-XXXXXX.xml")
+  local name=$1 report status=0
+  report=$(mktemp -p "$results" XXXXXX.xml)
   printf '\n== %s\n' "$name"
-  timeout --kill-after=30s 20m dotnet "tests/$project/bin/Release/net10.0/$project.dll" \
-    -noLogo -noColor -result-xml "$report" "$@" 2>&1 | tee -a "$results/output/$project.txt" || status=$?
+  run_suite "$report" "${@:2}" || status=$?
+  count_suite "$name" "$report" "$status"
+}
 
+# run_suite REPORT PROJECT [runner options]
+run_suite() {
+  local report=$1 project=$2
+  shift 2
+  timeout --kill-after=30s 20m dotnet "tests/$project/bin/Release/net10.0/$project.dll" \
+    -noLogo -noColor -result-xml "$report" "$@" 2>&1 | tee -a "$results/output/$project.txt"
+}
+
+# count_suite NAME REPORT STATUS
+count_suite() {
+  local name=$1 report=$2 status=$3 total counts
   counts=(0 0 0)
   if [ -s "$report" ]; then
     read -r -a counts < <(assembly_counts "$report")
@@ -97,6 +108,32 @@ suite() {
     failed=$((failed + 1))
     printf 'FAILED: %s: the runner ended with code %d after %d tests\n' "$name" "$status" "$total"
   fi
+}
+
+# end_to_end NAME [runner options]: particular end-to-end tests, or all but the long ones: in two parts at the same time, for they wait more
+# than they compute.
+end_to_end() {
+  local name=$1 namespace status background
+  shift
+  if [ $# -gt 0 ]; then
+    suite "$name" Peerd.EndToEnd "$@"
+    return
+  fi
+  local busy=(Pulls Herd Lifecycle Harness) run=() rest=()
+  for namespace in "${busy[@]}"; do
+    run+=(-namespace "Peerd.EndToEnd.$namespace")
+    rest+=(-namespace- "Peerd.EndToEnd.$namespace")
+  done
+  printf '\n== %s\n' "$name"
+  run_suite "$results/rest.xml" Peerd.EndToEnd -trait- Length=long "${rest[@]}" >"$results/rest.txt" &
+  background=$!
+  status=0
+  run_suite "$results/busy.xml" Peerd.EndToEnd -trait- Length=long "${run[@]}" || status=$?
+  count_suite "$name" "$results/busy.xml" "$status"
+  status=0
+  wait "$background" || status=$?
+  cat "$results/rest.txt"
+  count_suite "$name, the rest" "$results/rest.xml" "$status"
 }
 
 # Prints "passed failed skipped" of a report; errors outside of tests (clean-up, fixtures) are failures.
@@ -181,11 +218,8 @@ if [ "$part" = all ] || [ "$part" = unit ]; then
   # They wait more than they compute.
   suite 'unit tests' Peerd.Tests -maxThreads 1.5x "$@"
 fi
-# Unless somebody asks for particular ones.
-e2e=("$@")
-[ $# -gt 0 ] || e2e=(-trait- Length=long)
 if [ "$part" = e2e ]; then
-  suite 'end-to-end tests' Peerd.EndToEnd "${e2e[@]}"
+  end_to_end 'end-to-end tests' "$@"
 fi
 if [ "$part" = faults ]; then
   suite 'faults' Peerd.EndToEnd -namespace Peerd.EndToEnd.Faults -showLiveOutput "$@"
@@ -195,7 +229,9 @@ fi
 if [ "$part" = all ] || [ "$part" = native ]; then
   check 'image' image
   # What the image runs is what is tested as a whole; ./test.sh e2e does the same with the build for developers.
-  PEERD_PROGRAM=artifacts/image/peerd suite 'end-to-end tests, native program' Peerd.EndToEnd "${e2e[@]}"
+  export PEERD_PROGRAM=artifacts/image/peerd
+  end_to_end 'end-to-end tests, native program' "$@"
+  unset PEERD_PROGRAM
 fi
 if [ "$part" = arm64 ]; then
   check 'image for arm64' image arm64

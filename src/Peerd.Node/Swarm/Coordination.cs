@@ -252,6 +252,12 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 if (_sessions.TryGetValue(session.Node, out var current) && ReferenceEquals(current, session))
                 {
                     _sessions.Remove(session.Node);
+                    if (owner._mesh.HasMovedLately(Digest))
+                    {
+                        // It has gone to the new owner, who deals now.
+                        _coordinator.Yield(owner.Now);
+                    }
+
                     _coordinator.Left(session.Node, owner.Now);
                     ScheduleFlush();
                 }

@@ -19,6 +19,9 @@ internal interface ICoordinationMesh
     /// <summary>The node comes before this one in the order of those responsible for the content, whatever ring they see.</summary>
     bool IsNearer(Digest content, string node);
 
+    /// <summary>The ring has changed a short time ago, and since then another member is the content's owner and is not known to be silent.</summary>
+    bool HasMovedLately(Digest content);
+
     /// <summary>Asks the other member that is responsible for the content what it knows; null when it does not answer in time.</summary>
     Task<OtherOwner?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken);
 }
@@ -44,6 +47,18 @@ internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity se
         var ring = rings.Current;
         var index = ring.IndexOf(node);
         return index < 0 ? string.Empty : ring[index].Zone;
+    }
+
+    public bool HasMovedLately(Digest content)
+    {
+        if (!HasChangedLately)
+        {
+            return false;
+        }
+
+        var ring = rings.Current;
+        Span<int> owner = stackalloc int[1];
+        return ring.FindResponsible(content, owner) == 1 && ring[owner[0]].Name != self.Name && peers.Find(ring[owner[0]].Name) is { IsSilent: false };
     }
 
     public async Task<OtherOwner?> AskOtherOwnerAsync(Digest content, CancellationToken cancellationToken)

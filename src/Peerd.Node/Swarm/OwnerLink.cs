@@ -40,6 +40,9 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private static readonly TimeSpan SlowFailure = TimeSpan.FromSeconds(1);
 
     private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
+    /// <summary>For so long after a ring change the former owner hears all the same: it should know of the change before somebody leaves who reads.</summary>
+    private static readonly TimeSpan Lingering = TimeSpan.FromMilliseconds(100);
+
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
 
     private readonly Digest _digest;
@@ -220,6 +223,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         {
             if (Responsible(ring).FirstOrDefault() != owner)
             {
+                await Task.Delay(Lingering, _time, ended.Token);
                 await ended.CancelAsync();
                 return;
             }

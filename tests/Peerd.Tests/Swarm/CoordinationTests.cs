@@ -379,6 +379,26 @@ public sealed class CoordinationTests : IDisposable
         Assert.Equal(isNearer ? 0 : 1, Math.Min(1, (await NextAsync(a)).Granted.Count));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Leave_OwnerIsAnotherNow_WhatTheLeaverReadsIsNotGrantedAtOnce(bool hasMoved)
+    {
+        using var a = Open("a");
+        Assert.Equal(new SegmentRun { Count = 40 }, Assert.Single((await NextAsync(a)).Granted));
+        using var b = Open("b");
+        var told = new ToldNode();
+        told.Apply(await NextAsync(b));
+        var before = told.Granted.ToList();
+
+        _mesh.HasMoved = hasMoved;
+        a.Dispose();
+        _time.Advance(TimeSpan.FromMilliseconds(499));
+        await TakeAllAsync(b, told);
+
+        Assert.Equal(hasMoved ? before : Enumerable.Range(0, 40), told.Granted.Order());
+    }
+
     [Fact]
     public async Task Open_OtherOwnerIsSilent_IsGrantedAfter300Milliseconds()
     {
@@ -627,6 +647,9 @@ public sealed class CoordinationTests : IDisposable
     {
         public bool HasChangedLately { get; set; }
 
+        /// <summary>Another member is the owner now.</summary>
+        public bool HasMoved { get; set; }
+
         public Func<CancellationToken, Task<OtherOwner?>> Answer { get; set; } = _ => Task.FromResult<OtherOwner?>(null);
 
         /// <summary>How often the other owner was asked.</summary>
@@ -636,6 +659,8 @@ public sealed class CoordinationTests : IDisposable
         public HashSet<string> Nearer { get; } = new(StringComparer.Ordinal);
 
         public string ZoneOf(string node) => string.Empty;
+
+        public bool HasMovedLately(Digest content) => HasMoved;
 
         public bool IsNearer(Digest content, string node) => Nearer.Contains(node);
 
