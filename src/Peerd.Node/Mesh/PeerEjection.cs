@@ -89,7 +89,8 @@ internal sealed class PeerEjection(TimeProvider time)
                 // Too few are left.
                 _contradicted.UnionWith(_ejectedFor);
                 _ejectedFor.Clear();
-                _ejections--;
+                // Forgiven meanwhile, it does not count any more.
+                _ejections = Math.Max(0, _ejections - 1);
                 _until = Now < _until ? Now : _until;
             }
         }

@@ -229,6 +229,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     _coordinator.SizeKnown(want.Size, string.Empty, now);
                 }
 
+                want = OfThisSize(want);
                 AskOtherOwner(want, now);
             }
 
@@ -272,7 +273,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 if (IsCurrent(session))
                 {
-                    _coordinator.Asked(session.Node, want, owner.Now);
+                    _coordinator.Asked(session.Node, OfThisSize(want), owner.Now);
                     ScheduleFlush();
                 }
             }
@@ -362,6 +363,21 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 session.Push(new LookupResponse { StartupOrder = { order.Skip(session.ToldOrder) } });
                 session.ToldOrder = order.Count;
             }
+        }
+
+        /// <summary>Without what it says of pieces when it is of another size than the content is here: they are other bytes.</summary>
+        private Want OfThisSize(Want want)
+        {
+            if (want.Size <= 0 || _coordinator.Size is not { } size || size == want.Size)
+            {
+                return want;
+            }
+
+            var rest = want.Clone();
+            rest.Have.Clear();
+            rest.Reading.Clear();
+            rest.Fetching.Clear();
+            return rest;
         }
 
         private bool IsCurrent(LookupSession session) => _sessions.TryGetValue(session.Node, out var current) && ReferenceEquals(current, session);

@@ -11,11 +11,19 @@ internal static class Growth
     /// just started fills its pools.
     /// </summary>
     /// <param name="samples">In order of time, at the same distance.</param>
-    public static double Of(IReadOnlyList<double> samples)
+    public static double Of(IReadOnlyList<double> samples) => Compare(samples, Median);
+
+    /// <summary>
+    /// The same of the lowest sample of each third: for what grows until somebody tidies up, and falls then to what is kept.
+    /// </summary>
+    /// <param name="samples">In order of time, at the same distance.</param>
+    public static double OfLowest(IReadOnlyList<double> samples) => Compare(samples, Enumerable.Min);
+
+    private static double Compare(IReadOnlyList<double> samples, Func<IEnumerable<double>, double> summary)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(samples.Count, LeastSamples);
         var third = samples.Count / 3;
-        return Median(samples.Skip(samples.Count - third)) - Median(samples.Skip(samples.Count - (2 * third)).Take(third));
+        return summary(samples.Skip(samples.Count - third)) - summary(samples.Skip(samples.Count - (2 * third)).Take(third));
     }
 
     private static double Median(IEnumerable<double> values)

@@ -15,6 +15,11 @@ public sealed class WatchTests : LabTest
 
         // What is filled once does not grow.
         Assert.InRange(Growth.Of([.. noise.Select((value, i) => value + Math.Min(i * 10, 150))]), -1, 1);
+
+        // Garbage is tidied up late, and is left lying at the end; beneath it something is kept each time.
+        double[] garbage = [.. Enumerable.Range(0, 60).Select(i => 100.0 + (3 * (i % 17)))];
+        Assert.InRange(Growth.OfLowest(garbage), -1, 1);
+        Assert.InRange(Growth.OfLowest([.. garbage.Select((value, i) => value + i)]), 10, 30);
     }
 
     [Fact]

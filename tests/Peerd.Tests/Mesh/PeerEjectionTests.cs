@@ -80,6 +80,20 @@ public sealed class PeerEjectionTests
     }
 
     [Fact]
+    public void Pardon_ForgivenMeanwhile_TheNextTimeIsNotShorterThanTheFirst()
+    {
+        Contradict(1, 2, 3);
+        _time.Advance(TimeSpan.FromHours(1));
+        Contradict(4);
+        _ejection.Pardon(Digest.OfSha256([1]));
+        Assert.True(_ejection.Corrupt(Content, isProven: true));
+
+        _time.Advance(PeerEjection.First - TimeSpan.FromSeconds(1));
+
+        Assert.True(_ejection.IsEjected);
+    }
+
+    [Fact]
     public void Pardon_WhatDoesNotCount_ChangesNothing()
     {
         Contradict(1, 2);

@@ -380,6 +380,27 @@ public sealed class CoordinationTests : IDisposable
     }
 
     [Theory]
+    [InlineData(Size)]
+    [InlineData(Size + KiB64)]
+    public async Task Open_WantOfAnotherSize_WhatItHoldsAndReadsDoesNotCount(long size)
+    {
+        using var a = Open("a", canReachOrigin: false);
+        var told = new ToldNode();
+        told.Apply(await NextAsync(a));
+        var want = Want("b", size);
+        want.Have.Add(new PieceRun { First = 0, Count = 10 });
+        want.Reading.Add(new SegmentRun { First = 10, Count = 1 });
+
+        using var b = _coordination.Open(want);
+        var pushB = await NextAsync(b);
+        await TakeAllAsync(a, told);
+
+        Assert.Equal(Size, pushB.Size);
+        Assert.Equal(size == Size, _directory.TryFind(Content, out var entry) && entry.Holders.Any(holder => holder.Node == "b"));
+        Assert.Equal(size == Size ? "b" : null, told.Assigned.GetValueOrDefault(0));
+    }
+
+    [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public async Task Leave_OwnerIsAnotherNow_WhatTheLeaverReadsIsNotGrantedAtOnce(bool hasMoved)
