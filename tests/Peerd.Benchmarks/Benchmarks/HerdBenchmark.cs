@@ -20,7 +20,9 @@ internal sealed class HerdBenchmark : IBenchmark
     private const double SlowRatio = 1.3;
     private const double AloneRatio = 1.05;
     private const double CrossedRatio = 1.1;
-    private const int FewNodes = 3;
+
+    /// <summary>Headers of packets and answers, beside what an amplification of bodies may be.</summary>
+    private const double Headers = 1.05;
     private const double BusyMachine = 0.9;
     private const string NeighbourLimit = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
 
@@ -109,13 +111,7 @@ internal sealed class HerdBenchmark : IBenchmark
                 HerdMode.Killed or HerdMode.OwnerKilled => KilledAmplification,
                 _ => null,
             },
-            herd.Mode switch
-            {
-                HerdMode.Cold => herd.Uplink == 1 ? 80 : 85,
-                HerdMode.Staggered when site.Settings.Nodes <= FewNodes => 65,
-                HerdMode.Staggered => herd.Uplink == 1 ? 75 : 80,
-                _ => null,
-            });
+            HerdTargets.OfBound(herd.Mode, site.Settings.Nodes, site.ImageSize(herd.Layers), herd.Uplink));
         if (direct is not null)
         {
             table.Add(herd.Name, "/ direct", "x", Better.Lower, outcome.Last / direct.Last, AloneRatio);
@@ -133,7 +129,12 @@ internal sealed class HerdBenchmark : IBenchmark
         table.Add(name, "of bound", "%", Better.Higher, Percent * bound / outcome.Last, boundTarget);
         table.Add(name, "failed", "pulls", Better.Lower, outcome.Failed, 0);
         table.Add(name, "amplification", "x", Better.Lower, outcome.Amplification, amplificationTarget);
-        table.Add(name, "on the wire", "x", Better.Lower, outcome.WireAmplification);
+        table.Add(name, "on the wire", "x", Better.Lower, outcome.WireAmplification, outcome.ImageSize > HerdTargets.SmallSize ? amplificationTarget * Headers : null);
+        if (outcome.ImageSize <= HerdTargets.SmallSize)
+        {
+            table.Add(name, "/ one link", "x", Better.Lower, outcome.Last / bound, boundTarget is null && amplificationTarget is not null ? HerdTargets.SmallRatio : null);
+        }
+
         table.Add(name, "requests", "", Better.Lower, outcome.OriginRequests);
         if (outcome.BusiestUpload > 0)
         {

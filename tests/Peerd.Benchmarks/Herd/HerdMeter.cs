@@ -12,6 +12,7 @@ internal sealed class HerdMeter
     // What is seen within one pause at rest.
     private const long QuietBytes = 20_000;
     private const double QuietProcessorSeconds = 0.05;
+    private const double QuietProcessorSecondsOfANode = 0.004;
 
     private readonly HerdSite _site;
     private readonly IReadOnlyList<LabHost> _uploaders;
@@ -86,13 +87,14 @@ internal sealed class HerdMeter
 
     private async Task RestAsync(CancellationToken cancellationToken)
     {
+        var quiet = QuietProcessorSeconds + (QuietProcessorSecondsOfANode * _processes.Count);
         using var patience = new CancellationTokenSource(Patience);
         var (bytes, processor) = await ReadActivityAsync();
         while (!patience.IsCancellationRequested)
         {
             await Task.Delay(Pause, cancellationToken);
             var (bytesNow, processorNow) = await ReadActivityAsync();
-            if (bytesNow - bytes < QuietBytes && processorNow - processor < QuietProcessorSeconds)
+            if (bytesNow - bytes < QuietBytes && processorNow - processor < quiet)
             {
                 return;
             }

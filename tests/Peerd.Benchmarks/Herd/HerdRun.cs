@@ -14,11 +14,12 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
     private const double StaggeredPart = 0.5;
     private const long WarmUpRate = 10_000_000_000;
     private const int PatienceFactor = 4;
+    private const int MostWithoutHelp = 8;
 
     private readonly long _imageSize = site.ImageSize(herd.Layers);
 
-    // A herd without any help takes this long; four times that is no progress.
-    private TimeSpan Patience => TimeSpan.FromSeconds(60 + (PatienceFactor * _imageSize * 8.0 * site.Settings.Nodes / site.Settings.Rate));
+    // A herd without any help takes this long; four times that is no progress. A large one without help is not waited for.
+    private TimeSpan Patience => TimeSpan.FromSeconds(60 + (PatienceFactor * _imageSize * 8.0 * Math.Min(site.Settings.Nodes, MostWithoutHelp) / site.Settings.Rate));
 
     /// <summary>Runs the herd of the case; of <see cref="HerdMode.Alone"/> the node's part.</summary>
     /// <param name="expectedSeconds">How long the herd takes when nothing happens to it.</param>

@@ -17,8 +17,12 @@ public sealed class HerdTests : LabTest
     private const long RegistryRate = 2 * Rate;
     private const double HealthyAmplification = 1.05;
 
+    /// <summary>The headers of all packets beside that.</summary>
+    private const double HealthyAmplificationOnWire = 1.12;
+
     private TestImage _image = null!;
     private DockerRegistry _registry = null!;
+    private LabHost _registryHost = null!;
     private LabHost[] _hosts = null!;
     private PeerdNode[] _nodes = null!;
     private ImagePuller[] _pullers = null!;
@@ -29,7 +33,8 @@ public sealed class HerdTests : LabTest
         await base.InitializeAsync();
         _image = TestImage.Generate(Lab.CreateFolder("image"), seed: 51, 11 * MiB, 4 * MiB, MiB);
         var network = await LabNetwork.CreateAsync(Lab);
-        _registry = await DockerRegistry.StartAsync(Lab, await network.AddHostAsync("registry", RegistryRate));
+        _registryHost = await network.AddHostAsync("registry", RegistryRate);
+        _registry = await DockerRegistry.StartAsync(Lab, _registryHost);
         await _registry.PushAsync(_image, Repository, Tag);
         _hosts = new LabHost[Nodes];
         for (var i = 0; i < Nodes; i++)
@@ -46,10 +51,13 @@ public sealed class HerdTests : LabTest
     public async Task Pull_AllAtOnce_EachByteLeavesTheRegistryAboutOnce()
     {
         using var deadline = new CancellationTokenSource(PullTimeout);
+        var before = await _registryHost.ReadSentOnWireAsync();
 
         await DemandAsync(StartPulls(deadline.Token));
 
-        Assert.InRange(_registry.BytesSoFar / (double)_image.All.Sum(part => part.Size), 1, HealthyAmplification);
+        var size = (double)_image.All.Sum(part => part.Size);
+        Assert.InRange(_registry.BytesSoFar / size, 1, HealthyAmplification);
+        Assert.InRange((await _registryHost.ReadSentOnWireAsync() - before) / size, 1, HealthyAmplificationOnWire);
     }
 
     [Theory]
