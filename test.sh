@@ -5,7 +5,7 @@
 #   ./test.sh checks           formatting and protocol checks only
 #   ./test.sh unit [options]   unit tests only
 #   ./test.sh e2e  [options]   end-to-end tests on real processes only
-#   ./test.sh faults [options] end-to-end tests of all faults, also those that are too long for every run, and an upgrade at its full pace
+#   ./test.sh faults [options] end-to-end tests of all faults, also those that are too long for every run, and other long tests
 #   ./test.sh native [options] the image, and the end-to-end tests with the native program that is in it
 #   ./test.sh arm64            the image for arm64 and a mesh of both kinds of processors, on amd64 with an emulator
 #
@@ -119,7 +119,7 @@ end_to_end() {
     suite "$name" Peerd.EndToEnd "$@"
     return
   fi
-  local busy=(Pulls Herd Lifecycle Harness) run=() rest=()
+  local busy=(Pulls Herd Harness Protocol) run=() rest=()
   for namespace in "${busy[@]}"; do
     run+=(-namespace "Peerd.EndToEnd.$namespace")
     rest+=(-namespace- "Peerd.EndToEnd.$namespace")
@@ -224,7 +224,7 @@ fi
 if [ "$part" = faults ]; then
   suite 'faults' Peerd.EndToEnd -namespace Peerd.EndToEnd.Faults -showLiveOutput "$@"
   # With the machine to itself. Unless somebody asks for particular faults.
-  [ $# -gt 0 ] || suite 'upgrade at its full pace' Peerd.EndToEnd -class Peerd.EndToEnd.Lifecycle.UpgradeTests -trait Length=long -showLiveOutput
+  [ $# -gt 0 ] || suite 'an upgrade at its full pace, and other long tests' Peerd.EndToEnd -namespace- Peerd.EndToEnd.Faults -trait Length=long -showLiveOutput
 fi
 if [ "$part" = all ] || [ "$part" = native ]; then
   check 'image' image

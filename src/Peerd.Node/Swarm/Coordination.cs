@@ -253,13 +253,13 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 if (_sessions.TryGetValue(session.Node, out var current) && ReferenceEquals(current, session))
                 {
                     _sessions.Remove(session.Node);
-                    if (owner._mesh.HasMovedLately(Digest))
+                    if (session.IsMoving && owner._mesh.HasMovedLately(Digest))
                     {
-                        // It has gone to the new owner, who deals now.
+                        // To the one who deals now.
                         _coordinator.Yield(owner.Now);
                     }
 
-                    _coordinator.Left(session.Node, owner.Now);
+                    _coordinator.Left(session.Node, owner.Now, session.IsMoving);
                     ScheduleFlush();
                 }
             }
@@ -310,6 +310,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     return;
                 }
 
+                session.IsMoving = report.Moving;
                 _coordinator.Reported(session.Node, report, owner.Now);
                 ScheduleFlush();
             }
@@ -535,8 +536,11 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         /// <summary>Another process of the node has taken the place of the one that asks.</summary>
         public bool IsOutdated => _lease?.IsOutdated != false;
 
-        /// <summary>It reads bit by bit. The lock of the content protects this and the next.</summary>
+        /// <summary>It reads bit by bit. The lock of the content protects this and the next two.</summary>
         public bool WantsOrder { get; set; }
+
+        /// <summary>It has told that it goes to another owner.</summary>
+        public bool IsMoving { get; set; }
 
         /// <summary>Pieces of the order that it was told.</summary>
         public int ToldOrder { get; set; }

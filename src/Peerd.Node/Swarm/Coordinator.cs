@@ -65,6 +65,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>How many grants a node has open.</summary>
     public int CountGrants(string node) => _participants.TryGetValue(node, out var participant) ? participant.Grants.Count : 0;
 
+    /// <summary>Others of its zone do without what can be fetched from it elsewhere: it is neither slow nor banned.</summary>
+    public bool CountsInZone(string node) => _participants.TryGetValue(node, out var participant) && participant.CountsInZone;
+
     /// <summary>Who fetches which segment from whom right now.</summary>
     public IEnumerable<(string To, string From, int Segment)> Fetches =>
         _participants.Values.SelectMany(participant => participant.Fetches.Values).Select(fetch => (fetch.To.Node, fetch.From.Node, fetch.Segment));
@@ -202,8 +205,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         return told;
     }
 
-    /// <summary>A node does not ask any more: it reads and fetches nothing from now on.</summary>
-    public void Left(string node, TimeSpan now)
+    /// <summary>A node does not ask any more: it reads and fetches nothing from now on, or goes on with another owner.</summary>
+    /// <param name="node">Name of the node.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="isMoving">It reads on what it was granted, as another owner's: granted to somebody else it would be read twice.</param>
+    public void Left(string node, TimeSpan now, bool isMoving = false)
     {
         if (!_participants.TryGetValue(node, out var participant) || participant.Asker is null)
         {
@@ -219,7 +225,16 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
         if (_table is { } table)
         {
-            table.ReleaseAll(participant);
+            if (isMoving)
+            {
+                // Nobody tells of its progress here: what has not come to anybody's knowledge by the end of the lease is dealt again.
+                participant.Grants.ForEach(grant => (grant.IsHeard, grant.LastProgress) = (true, now));
+            }
+            else
+            {
+                table.ReleaseAll(participant);
+            }
+
             foreach (var fetch in participant.Fetches.Values.ToList())
             {
                 table.End(fetch);
@@ -718,6 +733,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
         holder.HasBeenSlow = true;
         holder.Tokens = Math.Max(1, holder.Tokens / 2);
+        _table!.Judged(holder);
         if (areFew || holder.Tokens > 1)
         {
             // A few are no judges of each other: see HolderTrial.

@@ -29,6 +29,7 @@ internal sealed class Downloader
     private TimeSpan _lastProgress;
     private TimeSpan _originPausedUntil = TimeSpan.MinValue;
     private TimeSpan _ownerlessSpread;
+    private TimeSpan? _patience;
     private TimeSpan _lastInquiry;
     private int _lastId;
     private bool _isAhead;
@@ -1009,8 +1010,7 @@ internal sealed class Downloader
         // reads it from the origin.
         var isStuck = isIdle || (_ownerLost && _requests.Values.All(request => request.IsWaiting && (request.Segment >= 0 || waited >= _policy.StarvedPatience)));
         var isAlone = _ownerLost || _unavailable || !_peersAllowed || _peers.IsHeldByFailingOnly(missing);
-        var patience = isAlone ? _policy.OwnerlessPatience + _ownerlessSpread : _policy.Patience;
-        if (waited < patience || (!isStuck && waited < _policy.Patience))
+        if (waited < (isAlone ? _policy.OwnerlessPatience + _ownerlessSpread : _policy.Patience) || (!isStuck && waited < _policy.Patience))
         {
             return;
         }
@@ -1027,7 +1027,7 @@ internal sealed class Downloader
 
         if (!_originFailed)
         {
-            if (OpenOriginRequests() == 0)
+            if (OpenOriginRequests() == 0 && (isAlone || waited >= (_patience ??= _policy.Patience + (_policy.PatienceSpread * _random.NextDouble()))))
             {
                 ReadWithoutGrant(missing, now);
             }

@@ -101,4 +101,7 @@ internal sealed record DownloaderPolicy
 
     /// <summary>With an owner, this long without anything arriving leads straight to the origin: the last resort.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>By chance up to so much longer, or an origin that stalls would be asked by all of a herd at the same moment.</summary>
+    public TimeSpan PatienceSpread { get; init; } = TimeSpan.FromSeconds(10);
 }

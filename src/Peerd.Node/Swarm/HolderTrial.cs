@@ -65,6 +65,7 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
             {
                 // Until it has served as many as others again.
                 (holder.IsFoundSlow, holder.Tokens) = (true, 1);
+                table.Judged(holder);
             }
         }
     }

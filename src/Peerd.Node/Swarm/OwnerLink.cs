@@ -40,10 +40,14 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private static readonly TimeSpan SlowFailure = TimeSpan.FromSeconds(1);
 
     private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
+
     /// <summary>For so long after a ring change the former owner hears all the same: it should know of the change before somebody leaves who reads.</summary>
     private static readonly TimeSpan Lingering = TimeSpan.FromMilliseconds(100);
 
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
+
+    /// <summary>A former owner that does not take leave for so long is left without.</summary>
+    private static readonly TimeSpan MoveTimeout = TimeSpan.FromMilliseconds(300);
 
     private readonly Digest _digest;
     private readonly IOwnerLinkUser _user;
@@ -167,16 +171,17 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         var isAnswered = false;
         var asking = _user.BeginAsking()?.SetTag(Traces.Peer, node);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _drain.Current.Leaving);
-        var watching = WatchRingAsync(owner, ended);
+        using var moving = CancellationTokenSource.CreateLinkedTokenSource(ended.Token);
+        var watching = WatchRingAsync(owner, moving, ended);
         try
         {
             if (node == _self.Name)
             {
-                await TalkLocallyAsync(Answered, ended.Token);
+                await TalkLocallyAsync(Answered, moving.Token, ended.Token);
             }
             else if (_peers.Find(node) is { } peer)
             {
-                await TalkRemotelyAsync(peer, asking, Answered, ended.Token);
+                await TalkRemotelyAsync(peer, asking, Answered, moving.Token, ended.Token);
             }
         }
         catch (Exception e)
@@ -217,20 +222,27 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         }
     }
 
-    private async Task WatchRingAsync(string owner, CancellationTokenSource ended)
+    private async Task WatchRingAsync(string owner, CancellationTokenSource moving, CancellationTokenSource ended)
     {
         await foreach (var ring in _rings.WatchAsync(ended.Token))
         {
-            if (Responsible(ring).FirstOrDefault() != owner)
+            if (Responsible(ring).FirstOrDefault() == owner)
             {
-                await Task.Delay(Lingering, _time, ended.Token);
+                continue;
+            }
+
+            await Task.Delay(Lingering, _time, ended.Token);
+            if (Responsible(_rings.Current).FirstOrDefault() != owner)
+            {
+                await moving.CancelAsync();
+                await Task.Delay(MoveTimeout, _time, ended.Token);
                 await ended.CancelAsync();
                 return;
             }
         }
     }
 
-    private async Task TalkLocallyAsync(Action<LookupResponse> pushed, CancellationToken cancellationToken)
+    private async Task TalkLocallyAsync(Action<LookupResponse> pushed, CancellationToken moving, CancellationToken cancellationToken)
     {
         using var session = _local.Open(_user.CreateWant());
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -242,6 +254,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                 return Task.CompletedTask;
             },
             ended.CancelAsync,
+            moving,
             ended.Token);
         try
         {
@@ -257,7 +270,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         }
     }
 
-    private async Task TalkRemotelyAsync(Mesh.Peer peer, Activity? asking, Action<LookupResponse> pushed, CancellationToken cancellationToken)
+    private async Task TalkRemotelyAsync(Mesh.Peer peer, Activity? asking, Action<LookupResponse> pushed, CancellationToken moving, CancellationToken cancellationToken)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var call = peer.Lookup(ended.Token);
@@ -275,7 +288,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             throw;
         }
 
-        var reporting = ReportAsync(report => call.RequestStream.WriteAsync(report, ended.Token), call.RequestStream.CompleteAsync, ended.Token);
+        var reporting = ReportAsync(report => call.RequestStream.WriteAsync(report, ended.Token), call.RequestStream.CompleteAsync, moving, ended.Token);
         try
         {
             while (await call.ResponseStream.MoveNext(ended.Token))
@@ -298,11 +311,18 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         }
     }
 
-    private async Task ReportAsync(Func<LookupRequest, Task> send, Func<Task> complete, CancellationToken cancellationToken)
+    private async Task ReportAsync(Func<LookupRequest, Task> send, Func<Task> complete, CancellationToken moving, CancellationToken cancellationToken)
     {
-        await foreach (var report in _reports.Reader.ReadAllAsync(cancellationToken))
+        try
         {
-            await send(report);
+            await foreach (var report in _reports.Reader.ReadAllAsync(moving))
+            {
+                await send(report);
+            }
+        }
+        catch (OperationCanceledException) when (moving.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            await send(new LookupRequest { Report = new GrantReport { Moving = true } });
         }
 
         await complete();

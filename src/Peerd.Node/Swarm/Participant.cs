@@ -68,6 +68,12 @@ internal sealed class Participant(string node, string zone)
     /// <summary>It was found to be slow where a few ask, and has not served as many as others since: what only it holds is read from the origin again.</summary>
     public bool IsFoundSlow { get; set; }
 
+    /// <summary>
+    /// Others of its zone do without what can be fetched from it elsewhere: not while it is banned or slow. Changed by the
+    /// <see cref="SegmentTable"/> only.
+    /// </summary>
+    public bool CountsInZone { get; set; } = true;
+
     /// <summary>It serves nobody until then.</summary>
     public TimeSpan BannedUntil { get; set; } = TimeSpan.MinValue;
 

@@ -90,6 +90,8 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
                         (fetch.From.LastBan, fetch.From.HasBeenSlow, fetch.From.IsFoundSlow) = (TimeSpan.Zero, false, false);
                     }
 
+                    Judged(fetch.From);
+
                     fetch.From.Complainers.Clear();
                     fetch.From.Denials = 0;
                     if (participant.Asker is { } asker)
@@ -199,6 +201,24 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
             _holders[segment] += isBanned ? -1 : 1;
             RefreshCover(segment);
         }
+
+        Judged(participant);
+    }
+
+    /// <summary>Something is known anew of how the participant serves: its zone counts on it or does not.</summary>
+    public void Judged(Participant participant)
+    {
+        var counts = !participant.IsBanned && !participant.IsFoundSlow && !(participant.HasBeenSlow && participant.Tokens <= policy.TokensOfSlow);
+        if (participant.CountsInZone == counts)
+        {
+            return;
+        }
+
+        participant.CountsInZone = counts;
+        for (var segment = participant.Available.NextSet(0); segment >= 0; segment = participant.Available.NextSet(segment + 1))
+        {
+            ZoneOf(participant).Count(segment, counts ? 1 : -1);
+        }
     }
 
     /// <summary>The participant is gone: whoever fetched from it needs another.</summary>
@@ -273,12 +293,21 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
             return;
         }
 
+        var zone = ZoneOf(participant);
+        if (participant.CountsInZone)
+        {
+            zone.Count(segment, isAvailable ? 1 : -1);
+        }
+    }
+
+    private Zone ZoneOf(Participant participant)
+    {
         if (!_zones.TryGetValue(participant.Zone, out var zone))
         {
             _zones.Add(participant.Zone, zone = new Zone(layout.SegmentCount));
         }
 
-        zone.Count(segment, isAvailable ? 1 : -1);
+        return zone;
     }
 
     private static int CreditsOf(CoordinatorPolicy policy, ContentLayout layout) =>

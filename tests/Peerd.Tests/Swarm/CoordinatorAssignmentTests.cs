@@ -217,7 +217,7 @@ public sealed class CoordinatorAssignmentTests
     }
 
     [Fact]
-    public void Push_NobodyOfTheZoneServes_CrossesWhenPatienceIsOver()
+    public void Push_WhoServesTheZoneIsBanned_Crosses()
     {
         var policy = new CoordinatorPolicy { FirstBan = TimeSpan.FromMinutes(1), LongestBan = TimeSpan.FromMinutes(1) };
         var herd = new Herd(Small, policy, Zone);
@@ -228,11 +228,30 @@ public sealed class CoordinatorAssignmentTests
         Assert.Equal(16, herd.CountFetches("1a", "1h"));
 
         herd.FailAll("1a", "1h", FetchFailure.Unreachable);
-        herd.Wait(policy.ZonePatience);
-        Assert.Empty(herd.Fetches);
-        herd.Wait(policy.LongestFailurePause + policy.ZonePatience);
+        herd.Wait(policy.LongestFailurePause);
 
-        Assert.NotEqual(0, herd.CountFetches("1a", "0h"));
+        Assert.Equal(16, herd.CountFetches("1a", "0h"));
+    }
+
+    [Fact]
+    public void Reported_OnlyHolderOfTheZoneIsSlow_WhatItHasCrosses()
+    {
+        var herd = new Herd(Small, zoneOf: Zone);
+        herd.Hold("0h", herd.AllSegments);
+        herd.Hold("1h", herd.AllSegments);
+        herd.Ask("1a");
+        herd.Push();
+        Assert.Equal(16, herd.CountFetches("1a", "1h"));
+
+        for (var i = 0; i < 4; i++)
+        {
+            herd.FailAll("1a", "1h", FetchFailure.Slow);
+            herd.Wait(herd.Policy.LongestFailurePause);
+            herd.Push();
+        }
+
+        Assert.InRange(herd.CountFetches("1a", "1h"), 0, herd.Policy.TokensOfSlow);
+        Assert.InRange(herd.CountFetches("1a", "0h"), 1, 16);
     }
 
     [Fact]

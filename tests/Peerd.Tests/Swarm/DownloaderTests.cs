@@ -873,7 +873,7 @@ public sealed class DownloaderTests
         Assert.Empty(Take());
         Assert.False(_downloader.HasFailed);
 
-        Tick(pause + Policy.Patience);
+        Tick(pause + Policy.Patience + Policy.PatienceSpread);
         Assert.False(Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).IsGranted);
     }
 
@@ -1097,9 +1097,30 @@ public sealed class DownloaderTests
         Tick(Policy.Patience - TimeSpan.FromTicks(1));
         Assert.Empty(Take());
 
-        Tick(Policy.Patience);
+        Tick(Policy.Patience + Policy.PatienceSpread);
 
         Assert.False(Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).IsGranted);
+    }
+
+    [Fact]
+    public void Tick_OwnerThereAndNothingArrives_AHerdDoesNotReadTheOriginAtTheSameMoment()
+    {
+        var moments = new HashSet<TimeSpan>();
+        for (var seed = 0; seed < 20; seed++)
+        {
+            var downloader = new Downloader(Layout, new PieceSet(40), Policy, seed, TimeSpan.Zero);
+            downloader.DemandsChanged([new Demand(0, 40, int.MaxValue)], TimeSpan.Zero);
+            var now = Policy.Patience;
+            for (; !downloader.TakeActions().OfType<DownloadAction.FetchFromOrigin>().Any(); now += TimeSpan.FromMilliseconds(10))
+            {
+                Assert.True(now <= Policy.Patience + Policy.PatienceSpread + TimeSpan.FromMilliseconds(20));
+                downloader.Tick(now);
+            }
+
+            moments.Add(now);
+        }
+
+        Assert.InRange(moments.Count, 15, 20);
     }
 
     [Fact]
