@@ -56,6 +56,15 @@ internal enum SimulationFault
     /// <summary>Two zones with a link between them that is not faster than a node's.</summary>
     Zones,
 
+    /// <summary>Three zones, the same between each two of them.</summary>
+    Zones3,
+
+    /// <summary>Nodes send at different rates, from half of their links to the whole.</summary>
+    HalfUnequal,
+
+    /// <summary>Nodes send at different rates, from a fifth of their links to the whole.</summary>
+    Unequal,
+
     /// <summary>Four contents at once, each a quarter of the size.</summary>
     Contents,
 }
@@ -86,6 +95,9 @@ internal static class SimulationFaults
         SimulationFault.OwnerLost => scenario with { OwnerFate = OwnerFate.OwnerDies },
         SimulationFault.OwnersLost => scenario with { OwnerFate = OwnerFate.BothDie },
         SimulationFault.Zones => scenario with { Zones = 2, ZoneUplink = 1 },
+        SimulationFault.Zones3 => scenario with { Zones = 3, ZoneUplink = 1 },
+        SimulationFault.HalfUnequal => scenario with { LeastUplink = 0.5 },
+        SimulationFault.Unequal => scenario with { LeastUplink = 0.2 },
         SimulationFault.Contents => scenario with { Contents = Contents, Size = scenario.Size / Contents },
         _ => throw new ArgumentOutOfRangeException(nameof(fault), fault, "unknown"),
     };

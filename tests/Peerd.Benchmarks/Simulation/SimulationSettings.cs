@@ -27,7 +27,7 @@ internal sealed class SimulationSettings
 
     public static IReadOnlyList<Option> Options { get; } = [NodesOption, SizesOption, UplinksOption, ScenariosOption, SeedsOption, FullOption];
 
-    /// <summary>What is promised, unless something else is asked for.</summary>
+    /// <summary>The usual ones, unless something else is asked for.</summary>
     public static IReadOnlyList<SimulationCase> CasesOf(ParseResult parsed)
     {
         var isFull = parsed.GetValue(FullOption);
@@ -36,7 +36,7 @@ internal sealed class SimulationSettings
         var areSeedsTold = parsed.GetResult(SeedsOption) is { Implicit: false };
         if (!isFull && !isChosen)
         {
-            return [.. SimulationCase.Promised(seeds)];
+            return [.. SimulationCase.Usual(seeds)];
         }
 
         return
@@ -45,7 +45,7 @@ internal sealed class SimulationSettings
                from size in ListOption.Items(Value(SizesOption, AllSizes)).Select(SizeOf)
                from uplink in ListOption.Items(Value(UplinksOption, AllUplinks)).Select(int.Parse)
                from fault in ListOption.Items(Value(ScenariosOption, AllScenarios)).Select(item => Enum.Parse<SimulationFault>(item, ignoreCase: true))
-               select new SimulationCase(fault, nodes, size, uplink, nodes < LargeHerd || areSeedsTold ? seeds : 1, new SimulationTargets()),
+               select new SimulationCase(fault, nodes, size, uplink, nodes < LargeHerd || areSeedsTold ? seeds : 1),
         ];
 
         string? Value(Option<string> option, string all) => isFull && parsed.GetResult(option) is not { Implicit: false } ? all : parsed.GetValue(option);

@@ -34,6 +34,9 @@ internal sealed record Scenario
     /// <summary>Bytes per second of a node's link, each way.</summary>
     public double NodeRate { get; init; } = Gigabit;
 
+    /// <summary>What nodes send lies, by chance, between this share of their links and the whole.</summary>
+    public double LeastUplink { get; init; } = 1;
+
     /// <summary>What the origin sends, in links of a node.</summary>
     public double OriginUplink { get; init; } = 4;
 
@@ -92,4 +95,7 @@ internal sealed record Scenario
 
     /// <summary>Constants of the requesters.</summary>
     public DownloaderPolicy Downloading { get; init; } = new();
+
+    /// <summary>What a node sends that is not slow, in bytes per second.</summary>
+    public double UplinkOf(int node) => NodeRate * (LeastUplink + ((1 - LeastUplink) * Chance.Of(Seed, node, node)));
 }

@@ -115,12 +115,13 @@ internal sealed class SimulatedMesh
 
     private SimulatedNode AddNode(string name, int number, bool isSlow)
     {
-        var slowRate = Scenario.NodeRate * (isSlow ? Scenario.SlowRate : 1);
+        var rate = Scenario.UplinkOf(number);
+        var slowRate = rate * (isSlow ? Scenario.SlowRate : 1);
         var isThin = isSlow && Scenario.SlowBothWays;
-        var downlink = Network.AddNode(slowRate, isThin ? slowRate : Scenario.NodeRate);
+        var downlink = Network.AddNode(slowRate, Scenario.NodeRate * (isThin ? Scenario.SlowRate : 1));
         if (isSlow && Scenario.SlowFrom > 0)
         {
-            Network.SetUplink(number, Scenario.NodeRate);
+            Network.SetUplink(number, rate);
             Timeline.At(Scenario.SlowFrom * _bound, () => Network.SetUplink(number, slowRate));
         }
 

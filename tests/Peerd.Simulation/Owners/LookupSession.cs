@@ -11,6 +11,9 @@ internal sealed class LookupSession(SimulatedOwnerLink link, SimulatedNode reque
 
     public OwnerDesk Desk { get; } = desk;
 
+    /// <summary>The requester goes to another owner.</summary>
+    public bool IsMoving { get; set; }
+
     public void Pushed(LookupResponse push) => link.Pushed(this, push);
 
     public void Broken() => link.Broken(this);

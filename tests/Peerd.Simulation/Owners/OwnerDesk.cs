@@ -8,10 +8,13 @@ namespace Peerd.Simulation.Owners;
 
 /// <summary>
 /// What a node knows of one content that it is, or was, responsible for, and how it coordinates it, as the node's own
-/// Coordination does: a coordinator lives as long as it has sessions, the directory longer.
+/// Coordination does: a coordinator lives as long as it has sessions or yields, the directory longer.
 /// </summary>
 internal sealed class OwnerDesk
 {
+    /// <summary>So many times without an answer another owner is asked again soon.</summary>
+    private const int SilencesAtFirst = 4;
+
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
 
@@ -23,7 +26,7 @@ internal sealed class OwnerDesk
     private Coordinator? _machine;
     private bool _hasAskedOther;
     private bool _isAsking;
-    private TimeSpan? _yieldedAt;
+    private int _silences;
     private int _ticking;
 
     public OwnerDesk(SimulatedMesh mesh, SimulatedNode node, SimulatedContent content)
@@ -36,6 +39,10 @@ internal sealed class OwnerDesk
     }
 
     public SimulatedNode Node { get; }
+
+    /// <summary>The ring has changed a short time ago, and since then another member, which lives, is the owner.</summary>
+    private bool HasMovedLately =>
+        Node.HasRingChangedLately(_mesh.Now) && _mesh.Nodes[_mesh.Responsible(Node, _content)[0]] is { IsAlive: true } owner && owner != Node;
 
     public void Opened(LookupSession session, Want want)
     {
@@ -106,12 +113,15 @@ internal sealed class OwnerDesk
 
         var begun = _mesh.Counts.Begin();
         _sessions.Remove(session.Requester.Name);
-        _machine!.Left(session.Requester.Name, _mesh.Now);
-        End(begun);
-        if (_sessions.Count == 0)
+        if (session.IsMoving && HasMovedLately)
         {
-            _machine = null;
+            // To the one who deals now.
+            _machine!.Yield(_mesh.Now);
         }
+
+        _machine!.Left(session.Requester.Name, _mesh.Now, session.IsMoving);
+        End(begun);
+        CloseIfIdle();
     }
 
     public void Announced(SimulatedNode holder, PieceSet pieces, bool isComplete)
@@ -150,53 +160,66 @@ internal sealed class OwnerDesk
         }
 
         _hasAskedOther = true;
-        var machine = _machine!;
-        machine.Settle(_mesh.Now + OtherOwnerPatience);
-        _mesh.Timeline.After(OtherOwnerPatience, () =>
+        _machine!.Settle(_mesh.Now + OtherOwnerPatience);
+        BeginAsking();
+    }
+
+    private void BeginAsking()
+    {
+        if (_machine is { } machine && _sessions.Count > 0 && !_isAsking)
         {
-            machine.Settled();
-            _pushes.Request();
-        });
-        Ask(machine);
+            _silences = 0;
+            Ask(machine);
+        }
     }
 
     private void Ask(Coordinator machine)
     {
         _isAsking = true;
-        foreach (var number in _mesh.Responsible(Node, _content).Where(number => number != Node.Number).Take(1))
+        if (_mesh.Responsible(Node, _content).Where(number => number != Node.Number).Select(number => _mesh.Nodes[number]).FirstOrDefault() is not { } other)
         {
-            var other = _mesh.Nodes[number];
-            _mesh.Send(Node, other, () =>
-            {
-                if (other.IsAlive)
-                {
-                    var known = _mesh.DeskOf(other, _content).Tell(Node);
-                    _mesh.Send(other, Node, () => Heard(machine, new OtherOwner(known, IsNearer(other))));
-                }
-            });
+            _mesh.Timeline.After(TimeSpan.Zero, () => Heard(machine, null));
+            return;
         }
+
+        _mesh.Send(Node, other, () =>
+        {
+            if (other.IsAlive)
+            {
+                var known = _mesh.DeskOf(other, _content).Tell(Node);
+                _mesh.Send(other, Node, () => Heard(machine, new OtherOwner(known, IsNearer(other))));
+            }
+            else
+            {
+                var noticed = _mesh.About(_mesh.Scenario.DeathNoticed);
+                _mesh.Timeline.After(noticed < OtherOwnerPatience ? noticed : OtherOwnerPatience, () => Heard(machine, null));
+            }
+        });
     }
 
     private bool IsNearer(SimulatedNode other) => HashRing.IsNearer(_content.Digest, other.Name, Node.Name);
 
     private LookupResponse Tell(SimulatedNode other)
     {
-        var known = (_machine ?? NewMachine()).Tell();
-        if (IsNearer(other))
+        var isNearer = IsNearer(other);
+        if (_machine is null && isNearer)
         {
-            _yieldedAt = _mesh.Now;
-            _machine?.Yield(_mesh.Now);
-            if (_machine is { } machine && _sessions.Count > 0 && !_isAsking)
-            {
-                Ask(machine);
-            }
+            OpenMachine();
+        }
+
+        var known = (_machine ?? NewMachine()).Tell();
+        if (isNearer)
+        {
+            _machine!.Yield(_mesh.Now);
+            BeginAsking();
         }
 
         _mesh.Counts.CoordinatorMessages++;
         return known;
     }
 
-    private void Heard(Coordinator machine, OtherOwner other)
+    /// <summary>The other owner has answered; null: it has not.</summary>
+    private void Heard(Coordinator machine, OtherOwner? other)
     {
         if (machine != _machine || !Node.IsAlive)
         {
@@ -204,19 +227,23 @@ internal sealed class OwnerDesk
         }
 
         var begun = _mesh.Counts.Begin();
-        _isAsking = false;
-        var isAsked = other.Known.State == LookupState.Available;
-        machine.Heard(other.Known, _mesh.Now);
-        if (isAsked && other.IsNearer)
+        var isAsked = false;
+        if (other is not null)
         {
-            machine.Yield(_mesh.Now);
+            isAsked = other.Known.State == LookupState.Available;
+            machine.Heard(other.Known, _mesh.Now);
+            if (isAsked && other.IsNearer)
+            {
+                machine.Yield(_mesh.Now);
+            }
         }
 
-        if (_sessions.Count > 0 && (isAsked || Node.HasRingChangedLately(_mesh.Now)))
+        // Again while others ask there, or may do so because they see an older ring.
+        _isAsking = _sessions.Count > 0 && (isAsked || Node.HasRingChangedLately(_mesh.Now));
+        if (_isAsking)
         {
-            // Others ask there, or may do so because they see an older ring.
-            _isAsking = true;
-            _mesh.Timeline.After(isAsked ? _mesh.Scenario.Coordination.HandOverInterval : _mesh.Scenario.Coordination.HandOver, () =>
+            var isSoon = other is null ? ++_silences <= SilencesAtFirst : isAsked;
+            _mesh.Timeline.After(isSoon ? _mesh.Scenario.Coordination.HandOverInterval : _mesh.Scenario.Coordination.HandOver, () =>
             {
                 if (machine == _machine && Node.IsAlive)
                 {
@@ -232,11 +259,6 @@ internal sealed class OwnerDesk
     private void OpenMachine()
     {
         _machine = NewMachine();
-        if (_yieldedAt is { } yieldedAt)
-        {
-            _machine.Yield(yieldedAt);
-        }
-
         (_hasAskedOther, _isAsking) = (false, false);
         var number = ++_ticking;
         _mesh.Timeline.After(TickInterval, () => Tick(number));
@@ -282,7 +304,17 @@ internal sealed class OwnerDesk
         _machine.Tick(_mesh.Now);
         _mesh.Counts.End(begun);
         _pushes.Request();
+        CloseIfIdle();
         _mesh.Timeline.After(TickInterval, () => Tick(number));
+    }
+
+    /// <summary>Those who come soon must not find a coordinator that does not know that another one deals.</summary>
+    private void CloseIfIdle()
+    {
+        if (_sessions.Count == 0 && _machine?.Yields(_mesh.Now) == false)
+        {
+            _machine = null;
+        }
     }
 
     private bool IsCurrent(LookupSession session) => _sessions.TryGetValue(session.Requester.Name, out var current) && current == session;

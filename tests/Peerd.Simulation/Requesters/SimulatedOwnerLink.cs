@@ -1,4 +1,5 @@
 using Peerd.Contracts.V1;
+using Peerd.Node.Swarm;
 using Peerd.Simulation.Mesh;
 using Peerd.Simulation.Owners;
 
@@ -17,6 +18,8 @@ internal sealed class SimulatedOwnerLink(SimulatedMesh mesh, SimulatedDownload d
     private int _attempt;
     private LookupSession? _session;
     private bool _isClosed;
+
+    private bool HasOwnerChanged => mesh.Responsible(download.Node, download.Content)[0] != _responsible[0];
 
     public void Start()
     {
@@ -45,12 +48,20 @@ internal sealed class SimulatedOwnerLink(SimulatedMesh mesh, SimulatedDownload d
         }
     }
 
+    /// <summary>Goes to the new owner a moment later. Between two attempts the ring is not looked at.</summary>
     public void RingChanged()
     {
-        if (!_isClosed && mesh.Responsible(download.Node, download.Content)[0] != _responsible[0])
+        if (_session is { } former && HasOwnerChanged)
         {
-            Leave();
-            Start();
+            mesh.Timeline.After(OwnerLink.Lingering, () =>
+            {
+                if (former == _session && HasOwnerChanged)
+                {
+                    former.IsMoving = true;
+                    Leave();
+                    Start();
+                }
+            });
         }
     }
 
@@ -87,6 +98,12 @@ internal sealed class SimulatedOwnerLink(SimulatedMesh mesh, SimulatedDownload d
         if (session == _session)
         {
             _session = null;
+            if (HasOwnerChanged)
+            {
+                Start();
+                return;
+            }
+
             _attempt++;
             Talk();
         }

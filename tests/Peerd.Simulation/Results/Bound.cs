@@ -9,7 +9,10 @@ internal static class Bound
     {
         var size = (double)scenario.Contents * scenario.Size;
         var origin = scenario.OriginUplink * scenario.NodeRate;
-        var uplinks = scenario.NodeRate * (scenario.Nodes - scenario.SlowNodes + (scenario.SlowNodes * scenario.SlowRate));
+
+        // Which nodes are slow is not known here: with unequal uplinks, too, each counts as the average.
+        var uplink = Enumerable.Range(0, scenario.Nodes).Sum(scenario.UplinkOf) / scenario.Nodes;
+        var uplinks = uplink * (scenario.Nodes - scenario.SlowNodes + (scenario.SlowNodes * scenario.SlowRate));
         var receivers = scenario.Nodes - (scenario.SlowBothWays ? scenario.SlowNodes : 0);
         return TimeSpan.FromSeconds(Math.Max(Math.Max(size / origin, size / scenario.NodeRate), receivers * size / (origin + uplinks)));
     }
