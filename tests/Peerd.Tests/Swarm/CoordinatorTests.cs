@@ -76,6 +76,44 @@ public sealed class CoordinatorTests
     }
 
     [Theory]
+    [InlineData(1)]
+    [InlineData(4)]
+    public void Asked_ManyShortSegments_NoMoreGrantsInASecond(int askers)
+    {
+        // Each grant one segment; a lone reader gets only what others do not hold, which is every other one.
+        var herd = new Herd(64L << 20, new CoordinatorPolicy { GrantsPerSecond = 20, LeastGrant = 1, Readers = 100, GrantsPerAsker = 100, ReadingPatience = TimeSpan.FromHours(1) });
+        herd.Hold("holder", herd.AllSegments.Where(segment => segment % 2 == 1));
+        var nodes = Enumerable.Range(0, askers).Select(asker => $"{asker}").ToList();
+        nodes.ForEach(node => herd.Ask(node, canReachOrigin: true));
+        var granted = 0;
+        for (var end = TimeSpan.FromSeconds(2); herd.Now < end; herd.Wait(TimeSpan.FromMilliseconds(10)))
+        {
+            foreach (var node in nodes)
+            {
+                // All that is granted is there at once.
+                var segments = herd.GrantedTo(node).ToList();
+                granted += segments.Count;
+                herd.Hold(node, segments);
+            }
+
+            Assert.InRange(granted, 0, 20 + (20 * herd.Now.TotalSeconds));
+        }
+
+        Assert.InRange(granted, 50, 60);
+    }
+
+    [Fact]
+    public void Asked_LoneAsker_OneGrantOfTheWholeIsOneRequest()
+    {
+        var herd = new Herd(64L << 20, new CoordinatorPolicy { GrantsPerSecond = 1 });
+        herd.Ask("a", canReachOrigin: true);
+
+        herd.Push();
+
+        Assert.Equal(herd.AllSegments, herd.GrantedTo("a"));
+    }
+
+    [Theory]
     [InlineData(2, 8)]
     [InlineData(3, 6)]
     [InlineData(8, 2)]
