@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
-using System.Threading.RateLimiting;
+using BitFaster.Caching;
+using BitFaster.Caching.Lru;
 using Peerd.Contracts;
 using Peerd.Node.Limits;
 
@@ -8,77 +9,80 @@ namespace Peerd.Node.Origin;
 
 /// <summary>
 /// Reads blobs at the URLs that clients give, as these would read them themselves: once, with what came with the URL, and
-/// what the host answers is the answer. Only hosts of the list are asked, redirects included. Thread-safe.
+/// what the host answers is the answer. Only hosts of the list are asked, redirects included, each of them as gently as a
+/// registry: so many reads at a time, so many requests a second, and none while it asks for a pause. Thread-safe.
 /// </summary>
+/// <remarks>
+/// No 404 is remembered. It may be the answer to this URL only, whose signature is of another client or too old, and the
+/// next URL of the same blob may be good.
+/// </remarks>
 internal sealed partial class BlobStores(OriginTransport transport, BlobHosts hosts, OriginSettings settings, OriginMetrics metrics, Bandwidth bandwidth, TimeProvider time, ILogger<BlobStores> logger) : IDisposable
 {
-    /// <summary>Reads at a time, from all hosts together; as many again of those that containers wait for.</summary>
-    private const int MaxReads = 64;
-
-    private const int MaxWaiting = 1024;
+    /// <summary>More push out those that were not asked lately.</summary>
+    private const int MaxStores = 1024;
 
     /// <summary>Signed URLs live for minutes; the ones that live shorter are refused, and then resolved anew.</summary>
     private static readonly TimeSpan RedirectLifetime = TimeSpan.FromSeconds(60);
 
-    private static ConcurrencyLimiterOptions Slots => new() { PermitLimit = MaxReads, QueueLimit = MaxWaiting, QueueProcessingOrder = QueueProcessingOrder.OldestFirst };
-
     private readonly OriginAnswer _answer = new(settings, metrics, bandwidth, time);
-    private readonly ConcurrencyLimiter _slots = new(Slots);
-    private readonly ConcurrencyLimiter _urgentSlots = new(Slots);
+    private readonly ScopedCache<(string Host, int Port), BlobStore> _stores = new(new ConcurrentLru<(string, int), Scoped<BlobStore>>(MaxStores));
 
     /// <inheritdoc cref="IOrigin.ReadAsync"/>
-    public async Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, CancellationToken cancellationToken)
-    {
-        var slot = await (reference.IsUrgent ? _urgentSlots : _slots).AcquireAsync(1, cancellationToken);
-        OriginResponse? handedOver = null;
-        try
-        {
-            if (!slot.IsAcquired)
-            {
-                metrics.Unasked(UnaskedReason.QueueFull);
-                return OriginAnswer.Unreachable($"too many reads wait, {reference.Given} was not asked");
-            }
-
-            var reply = await SendAsync(reference.Given!, range, cancellationToken);
-            var response = reply.Message is { } message
-                ? await _answer.ReadAsync(reference, range, HttpMethod.Get, message, challenge: null, cancellationToken)
-                : OriginAnswer.Of(reply.Failure!);
-            handedOver = response.Outcome == OriginOutcome.Ok ? response.Holding(slot) : null;
-            return handedOver ?? response;
-        }
-        finally
-        {
-            if (handedOver is null)
-            {
-                slot.Dispose();
-            }
-        }
-    }
+    public Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, CancellationToken cancellationToken) =>
+        ReadAsync(reference, range, isSize: false, cancellationToken);
 
     /// <inheritdoc cref="IOrigin.StatAsync"/>
     /// <remarks>By a GET of one byte: signed URLs are good for GET only.</remarks>
     public async Task<OriginResponse> StatAsync(OriginReference reference, CancellationToken cancellationToken)
     {
-        await using var first = await ReadAsync(reference, new ByteRange(0, 1), cancellationToken);
+        await using var first = await ReadAsync(reference, new ByteRange(0, 1), isSize: true, cancellationToken);
         var isEmpty = first is { Status: HttpStatusCode.RequestedRangeNotSatisfiable, TotalSize: 0 };
         return first.Outcome != OriginOutcome.Ok && !isEmpty
             ? first
             : new OriginResponse { Outcome = OriginOutcome.Ok, Status = HttpStatusCode.OK, TotalSize = first.TotalSize, MediaType = first.MediaType };
     }
 
-    public void Dispose()
+    public void Dispose() => _stores.Clear();
+
+    private async Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, bool isSize, CancellationToken cancellationToken)
     {
-        _slots.Dispose();
-        _urgentSlots.Dispose();
+        var place = new BlobStorePlace();
+        OriginResponse? handedOver = null;
+        try
+        {
+            var reply = await SendAsync(new Read(reference.Given!, range, reference.IsUrgent, isSize, place), cancellationToken);
+            if (reply.Message is not { } message)
+            {
+                if (reply.Failure!.Unasked is { } reason)
+                {
+                    metrics.Unasked(reason);
+                }
+
+                return OriginAnswer.Of(reply.Failure);
+            }
+
+            var response = await _answer.ReadAsync(reference, range, HttpMethod.Get, message, challenge: null, cancellationToken);
+            handedOver = response.Outcome == OriginOutcome.Ok ? response.Holding(place) : null;
+            return handedOver ?? response;
+        }
+        finally
+        {
+            if (handedOver is null)
+            {
+                place.Dispose();
+            }
+        }
     }
 
-    private async Task<OriginReply> SendAsync(GivenUrl given, ByteRange? range, CancellationToken cancellationToken)
+    private async Task<OriginReply> SendAsync(Read read, CancellationToken cancellationToken)
     {
+        var given = read.Given;
         if (given.Redirected is { } known && time.GetElapsedTime(known.Since) < RedirectLifetime)
         {
-            var again = await FollowAsync(given, known.Target, range, cancellationToken);
-            if (again.Message is { StatusCode: HttpStatusCode.OK or HttpStatusCode.PartialContent })
+            var again = await FollowAsync(read, known.Target, cancellationToken);
+            if (again.Message is { StatusCode: HttpStatusCode.OK or HttpStatusCode.PartialContent } || again.Failure is { Unasked: not null } || read.Place.IsPaused)
             {
+                // Who led there would lead there again.
                 return again;
             }
 
@@ -86,10 +90,10 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
             given.Redirected = null;
         }
 
-        return await FollowAsync(given, given.Url, range, cancellationToken);
+        return await FollowAsync(read, given.Url, cancellationToken);
     }
 
-    private async Task<OriginReply> FollowAsync(GivenUrl given, Uri url, ByteRange? range, CancellationToken cancellationToken)
+    private async Task<OriginReply> FollowAsync(Read read, Uri url, CancellationToken cancellationToken)
     {
         for (var redirects = 0; ;)
         {
@@ -98,12 +102,12 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
                 return new OriginFailure($"the redirect to {OriginUrl.Redact(url)} is not followed: its host is not on the list of hosts of blobs");
             }
 
-            var reply = await SendOnceAsync(given, url, range, cancellationToken);
+            var reply = await SendOnceAsync(read, url, cancellationToken);
             if (reply.Message is not { } message || !RedirectPolicy.IsRedirect(message.StatusCode))
             {
                 if (redirects > 0 && reply.Message is { StatusCode: HttpStatusCode.OK or HttpStatusCode.PartialContent })
                 {
-                    given.Redirected = new GivenUrl.Redirect(url, time.GetTimestamp());
+                    read.Given.Redirected = new GivenUrl.Redirect(url, time.GetTimestamp());
                 }
 
                 return reply;
@@ -113,7 +117,7 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
             message.Dispose();
             if (++redirects > settings.MaxRedirects)
             {
-                return new OriginFailure($"{given} redirects more than {settings.MaxRedirects} times");
+                return new OriginFailure($"{read.Given} redirects more than {settings.MaxRedirects} times");
             }
 
             if (!RedirectPolicy.TryResolve(url, location, out var target) || (url.Scheme == Uri.UriSchemeHttps && target.Scheme != Uri.UriSchemeHttps))
@@ -125,8 +129,15 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
         }
     }
 
-    private async Task<OriginReply> SendOnceAsync(GivenUrl given, Uri url, ByteRange? range, CancellationToken cancellationToken)
+    private async Task<OriginReply> SendOnceAsync(Read read, Uri url, CancellationToken cancellationToken)
     {
+        var (given, range) = (read.Given, read.Range);
+        var store = _stores.ScopedGetOrAdd((url.IdnHost, url.Port), key => new Scoped<BlobStore>(new BlobStore($"{key.Host}:{key.Port}", settings, time, logger)));
+        if (await read.Place.MoveAsync(store, read.IsUrgent, read.IsSize, cancellationToken) is { } refusal)
+        {
+            return refusal;
+        }
+
         using var request = new HttpRequestMessage(HttpMethod.Get, url);
         request.Headers.TryAddWithoutValidation("Accept", "*/*");
         request.Headers.TryAddWithoutValidation("User-Agent", OriginExchange.UserAgent);
@@ -145,6 +156,7 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
         if (reply.Message is { } message)
         {
             metrics.Answered(message.StatusCode, time.GetElapsedTime(started));
+            store.Value.Pause.Heed(message.StatusCode, RetryAfter.Of(message, time));
             Log.Answered(logger, given, range?.Offset ?? 0, range?.Length ?? -1, (int)message.StatusCode, time.GetElapsedTime(started).TotalMilliseconds);
         }
         else
@@ -155,6 +167,13 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
 
         return reply;
     }
+
+    /// <param name="Given">The URL.</param>
+    /// <param name="Range">Bytes to read; null for all.</param>
+    /// <param name="IsUrgent">A container waits for it.</param>
+    /// <param name="IsSize">Only the size is asked for.</param>
+    /// <param name="Place">Where it is.</param>
+    private sealed record Read(GivenUrl Given, ByteRange? Range, bool IsUrgent, bool IsSize, BlobStorePlace Place);
 
     private static partial class Log
     {

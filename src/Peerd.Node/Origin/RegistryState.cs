@@ -6,8 +6,8 @@ namespace Peerd.Node.Origin;
 internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings settings, TimeProvider time, ILogger logger) : IDisposable
 {
     // Apart, because a blob keeps its slot until it is read: a tag must not wait for gigabytes.
-    private readonly RegistryLane _blobs = new(settings, time);
-    private readonly RegistryLane _others = new(settings, time);
+    private readonly OriginLane _blobs = new(settings, time);
+    private readonly OriginLane _others = new(settings, time);
 
     // For the whole registry, as its limits are for an account or an address, not for a repository. Apart, because one
     // counts manifests only (Docker Hub), and its blobs must still be readable when there are no more manifests today.
@@ -35,7 +35,7 @@ internal sealed class RegistryState(RegistryEndpoint endpoint, OriginSettings se
     /// <summary>The answer when a lane takes no more.</summary>
     public OriginFailure QueueFull { get; } = new($"too many requests wait for {endpoint.Name}", Unasked: UnaskedReason.QueueFull);
 
-    public RegistryLane LaneOf(OriginQuestion question) =>
+    public OriginLane LaneOf(OriginQuestion question) =>
         question is { Kind: OriginKind.Blob, IsCheck: false } && question.Method == HttpMethod.Get ? _blobs : _others;
 
     /// <summary>The pause of the registry itself.</summary>

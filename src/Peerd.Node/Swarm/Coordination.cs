@@ -291,7 +291,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
                 if (report.Size > 0 || (report.MediaType.Length > 0 && _coordinator.Size is not null))
                 {
-                    _coordinator.SizeKnown(report.Size, report.MediaType, owner.Now);
+                    _coordinator.SizeKnown(report.Size, report.MediaType, owner.Now, session.Node);
                 }
 
                 foreach (var checksums in report.Checksums)

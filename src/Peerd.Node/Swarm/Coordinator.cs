@@ -36,8 +36,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private readonly HolderTrial _trial = new(policy);
     private readonly PeerMatcher _matcher = new(policy, new Random(seed));
     private SegmentTable? _table;
-    private Participant? _prober;
-    private TimeSpan _proberSince;
+
+    /// <summary>Who finds out the size, and since when: one, or several when one has failed, which may be all that the others would tell, too.</summary>
+    private readonly Dictionary<Participant, TimeSpan> _probers = [];
+    private bool _hasProbeFailed;
     private string _mediaType = string.Empty;
     private bool _hasBeenAsked;
     private TimeSpan _herdComesUntil = TimeSpan.MinValue;
@@ -60,7 +62,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>Who reads which segment from the origin right now.</summary>
     public IEnumerable<KeyValuePair<int, string>> Grants =>
         _table?.Granted.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.Reader.Node))
-        ?? (_prober is null ? [] : [KeyValuePair.Create(Probe, _prober.Node)]);
+        ?? _probers.Keys.Select(prober => KeyValuePair.Create(Probe, prober.Node));
 
     /// <summary>How many grants a node has open.</summary>
     public int CountGrants(string node) => _participants.TryGetValue(node, out var participant) ? participant.Grants.Count : 0;
@@ -92,6 +94,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             }
         }
 
+        // Who comes now may know another way: what it is told, one finds out first.
+        _hasProbeFailed &= asker.CanReachOrigin || !want.CanReachOrigin;
         asker.CanReachOrigin = want.CanReachOrigin;
         asker.IsPaused &= want.CanReachOrigin;
         asker.ToldState = LookupState.Unspecified;
@@ -218,11 +222,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
         participant.Asker = null;
         _askers.Remove(participant);
-        if (_prober == participant)
-        {
-            _prober = null;
-        }
-
+        _probers.Remove(participant);
         if (_table is { } table)
         {
             if (isMoving)
@@ -245,7 +245,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     }
 
     /// <summary>Somebody knows the size. The first word counts.</summary>
-    public void SizeKnown(long size, string mediaType, TimeSpan now)
+    /// <param name="size">Bytes of the content; negative when only the type is known.</param>
+    /// <param name="mediaType">Its type; empty when unknown.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="teller">The node that found it out; null when it came from elsewhere.</param>
+    public void SizeKnown(long size, string mediaType, TimeSpan now, string? teller = null)
     {
         if (_mediaType.Length == 0 && mediaType.Length is > 0 and <= ProtocolConstants.MaxMediaType)
         {
@@ -279,11 +283,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             participant.Asker.NoteWanted(table.Layout);
         }
 
-        if (_prober is { } prober)
-        {
-            _prober = null;
-            ExtendProbe(prober, table, now);
-        }
+        EndProbes(table, teller, now);
     }
 
     /// <summary>What a node holds now, as the directory has it; null when it holds nothing any more.</summary>
@@ -417,10 +417,13 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         _lease = _hasLeaseExpired ? Doubled(_lease, 1, policy.LongestLease) : _lease;
         _hasLeaseExpired = false;
 
-        if (_prober is { } prober && now - _proberSince > 2 * policy.Lease && _askers.Count > 1)
+        if (_askers.Count > 1)
         {
-            Revoke(prober, [Probe], now);
-            _prober = null;
+            foreach (var (silent, _) in _probers.Where(prober => now - prober.Value > 2 * policy.Lease).ToList())
+            {
+                Revoke(silent, [Probe], now);
+                _probers.Remove(silent);
+            }
         }
 
         if (_pausedUntil <= now)
@@ -452,7 +455,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
         else
         {
-            _askers.ForEach(asker => asker.Asker!.StarvingSince = asker == _prober ? null : asker.Asker.StarvingSince ?? now);
+            _askers.ForEach(asker => asker.Asker!.StarvingSince = _probers.ContainsKey(asker) ? null : asker.Asker.StarvingSince ?? now);
         }
 
         var state = StateOf();
@@ -572,12 +575,37 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 richest.Asker.Pending.Reclaimed.AddRange(SegmentRuns.Of(richest.Grants.SelectMany(grant => grant.Segments)));
             }
         }
-        else if (_prober is null && _dealer.ChooseProber(askers, now) is { } prober)
+        else
         {
-            _prober = prober;
-            _proberSince = now;
+            DealProbes(askers, now);
+        }
+    }
+
+    /// <summary>One is enough when all is well. What nobody has all must have asked for: one after the other would take too long.</summary>
+    private void DealProbes(List<Participant> askers, TimeSpan now)
+    {
+        var most = _hasProbeFailed ? policy.Readers : 1;
+        while (_probers.Count < most && _dealer.ChooseProber(askers.FindAll(asker => !_probers.ContainsKey(asker)), now) is { } prober)
+        {
+            _probers.Add(prober, now);
             prober.Asker!.GrantedEver++;
             prober.Asker.Pending.Granted.Add(new SegmentRun { First = Probe, Count = 1 });
+        }
+    }
+
+    /// <summary>The size is known: one of those who asked for it reads on.</summary>
+    private void EndProbes(SegmentTable table, string? teller, TimeSpan now)
+    {
+        var reader = _probers.Keys.FirstOrDefault(prober => prober.Node == teller) ?? _probers.Keys.FirstOrDefault();
+        foreach (var prober in _probers.Keys.Where(prober => prober != reader))
+        {
+            prober.Asker!.Pending.Revoked.Add(new SegmentRun { First = Probe, Count = 1 });
+        }
+
+        _probers.Clear();
+        if (reader is not null)
+        {
+            ExtendProbe(reader, table, now);
         }
     }
 
@@ -642,9 +670,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     {
         if (_table is not { } table)
         {
-            if (_prober == participant && report.GivenBack.Any(run => run.First == Probe))
+            if (report.GivenBack.Any(run => run.First == Probe) && _probers.Remove(participant))
             {
-                _prober = null;
+                // Who is told to pause is not told that there is nothing.
+                _hasProbeFailed |= report.OriginFailed && report.OriginPauseMs == 0;
             }
 
             return;
@@ -891,7 +920,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private LookupState StateOf()
     {
         // Who waits for the end of a pause will be granted something by then.
-        if (_askers.Exists(asker => asker.Asker!.CanReachOrigin || asker.Asker.IsPaused) || _prober is not null)
+        if (_askers.Exists(asker => asker.Asker!.CanReachOrigin || asker.Asker.IsPaused) || _probers.Count > 0)
         {
             return LookupState.Available;
         }

@@ -28,6 +28,8 @@ internal sealed record DownloadServices(
     ILogger Logger)
 {
     public OriginSizes Sizes { get; } = new(Time);
+
+    public OpenRepositories OpenRepositories { get; } = new(Time);
 }
 
 /// <summary>
@@ -257,17 +259,14 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private async Task AskForChallengeAsync(OriginReference origin, CancellationToken cancellationToken)
     {
         await Task.Delay(ChallengePatience, _services.Time, cancellationToken);
-        lock (_lock)
+        if (IsServed())
         {
-            if (_machine is not null || _isProbing || IsOver)
-            {
-                return;
-            }
+            return;
         }
 
-        using var step = _trace.Step("read", ActivityKind.Internal);
-        await using var answer = await _services.Origin.StatAsync(origin, cancellationToken);
-        if (answer.Challenge is null)
+        // Once for all contents of a repository: what each node asks for each layer is outside of what owners grant.
+        await using var answer = await _services.OpenRepositories.AskAsync(origin, StatAsync, cancellationToken);
+        if (answer?.Challenge is null)
         {
             return;
         }
@@ -280,6 +279,25 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 (_originFailure, _originFailedAt) = (failure, Now);
                 _opened.TrySetResult(failure);
             }
+        }
+
+        bool IsServed()
+        {
+            lock (_lock)
+            {
+                return _machine is not null || _isProbing || IsOver;
+            }
+        }
+
+        async Task<OriginResponse?> StatAsync()
+        {
+            if (IsServed())
+            {
+                return null;
+            }
+
+            using var step = _trace.Step("read", ActivityKind.Internal);
+            return await _services.Origin.StatAsync(origin, cancellationToken);
         }
     }
 
@@ -778,6 +796,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : new ByteRange(0, ProtocolConstants.ProbeBytes);
         using var step = _trace.Step("read", ActivityKind.Internal);
         await using var answer = await _services.Origin.ReadAsync(origin, range, cancellationToken);
+        _services.OpenRepositories.Note(origin, answer);
         var response = answer is { Outcome: OriginOutcome.Ok, TotalSize: null } && origin.Kind == OriginKind.Manifest ? await OriginRun.MeasureAsync(answer, cancellationToken) : answer;
         if (response.Outcome != OriginOutcome.Ok || response.TotalSize is null)
         {

@@ -4,12 +4,23 @@ namespace Peerd.Node.Swarm;
 
 /// <summary>
 /// Deals the segments that nobody holds to those who can read them from the origin: in order, a few readers at a time,
-/// each segment to one of them. Not thread-safe.
+/// each segment to one of them, and so many grants in a second. Not thread-safe.
 /// </summary>
 internal sealed class OriginDealer(CoordinatorPolicy policy)
 {
-    /// <summary>Who is to find out the size: null when nobody can.</summary>
-    public Participant? ChooseProber(IReadOnlyCollection<Participant> askers, TimeSpan now) => Choose(askers, null, null, isAlone: false, now);
+    private readonly GrantPace _pace = new(policy.GrantsPerSecond);
+
+    /// <summary>Who is to find out the size, which counts as a grant: null when nobody can.</summary>
+    public Participant? ChooseProber(IReadOnlyCollection<Participant> askers, TimeSpan now)
+    {
+        var prober = _pace.HasToken(now) ? Choose(askers, null, null, isAlone: false, now) : null;
+        if (prober is not null)
+        {
+            _pace.Take(now);
+        }
+
+        return prober;
+    }
 
     /// <summary>Grants what can be granted now.</summary>
     /// <param name="askers">To whom.</param>
@@ -29,8 +40,9 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         // What is read only because its holder is in doubt is read bit by bit: the holder may come to itself.
         isAlone &= !table.Covered.IsFull;
         var length = isAlone ? table.Layout.SegmentCount : GrantLength(table.Layout);
-        while (Choose(askers, table, covered, isAlone, now) is { } reader)
+        while (_pace.HasToken(now) && Choose(askers, table, covered, isAlone, now) is { } reader)
         {
+            _pace.Take(now);
             var segments = new List<int> { NextFor(reader, table, covered, isAlone) };
             while (segments.Count < length && segments[^1] + 1 < table.Layout.SegmentCount && IsFor(reader, covered, segments[^1] + 1, isAlone))
             {

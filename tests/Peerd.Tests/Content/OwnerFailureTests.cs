@@ -82,6 +82,28 @@ public sealed class OwnerFailureTests(OwnerFailureTests.Mesh fixture) : IClassFi
         Assert.Equal(sample.Bytes.Length, mesh.Registry.BytesOf(sample.Digest));
     }
 
+    // Those who wait for their turn find out whether their clients have to bring something, and that is the same for all contents.
+    [Fact]
+    public async Task Pull_SlowRegistryAndSeveralContentsOfOneRepository_EachNodeAsksOnceWhatTheClientHasToBring()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 3);
+        mesh.Registry.Before = _ => Task.Delay(700, TestContext.Current.CancellationToken);
+        var heads = 0;
+        for (var pull = 0; pull < 2; pull++)
+        {
+            var samples = Enumerable.Range(0, 4).Select(_ => mesh.Blob(200_001)).ToList();
+
+            await Task.WhenAll(mesh.Nodes.SelectMany(node => samples.Select(async sample => (await node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes))));
+
+            Assert.All(samples, sample => Assert.Equal(1, mesh.Registry.RequestsFor(sample.Digest)));
+            var all = mesh.Registry.Requests.Count(static request => request.Method == "HEAD");
+            Assert.Equal(mesh.Registry.Requests.Count, all + ((pull + 1) * samples.Count));
+            Assert.InRange(all, 1, mesh.Nodes.Count);
+            Assert.True(pull == 0 || all == heads, "what is known was asked again");
+            heads = all;
+        }
+    }
+
     /// <summary>Two nodes among members that are of no use.</summary>
     public sealed class Mesh : IAsyncLifetime
     {

@@ -1,4 +1,6 @@
 using System.Net;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Node.Origin;
 
@@ -8,6 +10,8 @@ namespace Peerd.Tests.Origin;
 public sealed class BlobStoresTests
 {
     private static readonly byte[] Bytes = OriginSetup.Bytes(100_000);
+
+    private readonly FakeTimeProvider _time = new(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero));
 
     [Fact]
     public async Task Read_AnyUrl_ArrivesByteByByteAndWithWhatCameWithIt()
@@ -84,13 +88,146 @@ public sealed class BlobStoresTests
         await using var store = await FakeRegistry.StartAsync();
         var digest = store.AddBlob(Bytes);
         await using var setup = Setup(store, store);
-        store.AnswerWith(status, times: 2, retryAfter: "7");
+        store.AnswerWith(status, times: 2, retryAfter: status is HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable ? null : "7");
         var reference = Given($"{store.Url}/v2/r/blobs/{digest}");
 
         Assert.Equal((OriginOutcome.Refused, status), await setup.TryAsync(reference));
         Assert.Equal((OriginOutcome.Refused, status), await setup.TryAsync(reference));
         Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(reference));
         Assert.Equal(3, store.Requests.Count);
+    }
+
+    [Theory]
+    [InlineData(HttpStatusCode.TooManyRequests)]
+    [InlineData(HttpStatusCode.ServiceUnavailable)]
+    public async Task Read_RetryAfter_PausesThatHostAloneAndIsToldToAll(HttpStatusCode status)
+    {
+        await using var busy = await FakeRegistry.StartAsync();
+        await using var other = await FakeRegistry.StartAsync();
+        var digest = busy.AddBlob(Bytes);
+        other.AddBlob(Bytes);
+        busy.AnswerWith(status, times: 1, retryAfter: "7");
+        await using var setup = SetupOfTwo(busy, other);
+        var reference = Given($"{busy.Url}/v2/r/blobs/{digest}");
+        await using (var first = await setup.ReadAsync(reference))
+        {
+            Assert.Equal((OriginOutcome.Refused, status, TimeSpan.FromSeconds(7)), (first.Outcome, first.Status, first.RetryAfter));
+        }
+
+        // Whatever is read there and whoever waits for it, and its size, too.
+        _time.Advance(TimeSpan.FromSeconds(2));
+        foreach (var again in new[] { reference, reference with { IsUrgent = true }, Given($"{busy.Url}/v2/another/blobs/{digest}?sig=x", "Bearer y") })
+        {
+            await using var read = await setup.ReadAsync(again, new ByteRange(0, 10));
+            await using var stat = await setup.StatAsync(again);
+            Assert.Equal((OriginOutcome.Refused, status, TimeSpan.FromSeconds(5)), (read.Outcome, read.Status, read.RetryAfter));
+            Assert.Equal((OriginOutcome.Refused, status, TimeSpan.FromSeconds(5)), (stat.Outcome, stat.Status, stat.RetryAfter));
+        }
+
+        Assert.Single(busy.Requests);
+        Assert.Equal(Enumerable.Repeat("paused", 6), ResultsOf(setup));
+        Assert.Single(setup.Logs.GetSnapshot(), record => record.Level == LogLevel.Warning);
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(Given($"{other.Url}/v2/r/blobs/{digest}")));
+
+        _time.Advance(TimeSpan.FromSeconds(5));
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(reference));
+    }
+
+    [Fact]
+    public async Task Read_WhereTheRedirectLedIsPaused_TheFirstHostIsNotAskedAgain()
+    {
+        await using var registry = await FakeRegistry.StartAsync();
+        await using var store = await FakeRegistry.StartAsync();
+        var digest = registry.AddBlob(Bytes);
+        registry.RedirectBlobsTo(store);
+        await using var setup = SetupOfTwo(registry, store);
+        var reference = Given($"{registry.Url}/v2/r/blobs/{digest}");
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(reference));
+        store.AnswerWith(HttpStatusCode.ServiceUnavailable, times: 1, retryAfter: "7");
+
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.Equal((OriginOutcome.Refused, HttpStatusCode.ServiceUnavailable), await setup.TryAsync(reference));
+        }
+
+        Assert.Equal((1, 2), (registry.Requests.Count, store.Requests.Count));
+        _time.Advance(TimeSpan.FromSeconds(7));
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(reference));
+        Assert.Single(registry.Requests);
+    }
+
+    [Fact]
+    public async Task Read_AsManyAsMayBeReadOfOneHost_OthersAndWhatIsUrgentAndSizesPass()
+    {
+        await using var busy = await FakeRegistry.StartAsync();
+        await using var other = await FakeRegistry.StartAsync();
+        var digest = busy.AddBlob(Bytes);
+        other.AddBlob(Bytes);
+        await using var setup = SetupOfTwo(busy, other, ("MaxConcurrentRequests", "1"));
+        var reference = Given($"{busy.Url}/v2/r/blobs/{digest}");
+        var first = await setup.ReadAsync(reference);
+        using var cancel = new CancellationTokenSource();
+        var cancelled = setup.Origin.ReadAsync(reference, null, cancel.Token);
+        var waiting = setup.TryAsync(reference);
+
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(Given($"{other.Url}/v2/r/blobs/{digest}")).WaitAsync(Wait.Longest));
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(reference with { IsUrgent = true }).WaitAsync(Wait.Longest));
+        await using (var stat = await setup.StatAsync(reference).WaitAsync(Wait.Longest))
+        {
+            Assert.Equal((OriginOutcome.Ok, (long?)Bytes.Length), (stat.Outcome, stat.TotalSize));
+        }
+
+        Assert.False(waiting.IsCompleted || cancelled.IsCompleted);
+        Assert.Equal(3, busy.Requests.Count);
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cancelled);
+        await first.DisposeAsync();
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await waiting.WaitAsync(Wait.Longest));
+    }
+
+    [Fact]
+    public async Task Read_FasterThanThePaceOfOneHost_WaitsWhileOthersPass()
+    {
+        await using var busy = await FakeRegistry.StartAsync();
+        await using var other = await FakeRegistry.StartAsync();
+        var digest = busy.AddBlob(Bytes);
+        other.AddBlob(Bytes);
+        await using var setup = SetupOfTwo(busy, other, ("RequestsPerSecond", "1"));
+        var reference = Given($"{busy.Url}/v2/r/blobs/{digest}");
+        for (var i = 0; i < OriginLane.BurstSeconds; i++)
+        {
+            Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(reference));
+        }
+
+        var waiting = setup.TryAsync(reference);
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(Given($"{other.Url}/v2/r/blobs/{digest}")).WaitAsync(Wait.Longest));
+        Assert.False(waiting.IsCompleted);
+        Assert.Equal(OriginLane.BurstSeconds, busy.RequestsFor(digest));
+
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await waiting.WaitAsync(Wait.Longest));
+    }
+
+    [Fact]
+    public async Task Read_TooManyWaitForAHost_IsUnreachableAtOnce()
+    {
+        await using var busy = await FakeRegistry.StartAsync();
+        await using var other = await FakeRegistry.StartAsync();
+        var digest = busy.AddBlob(Bytes);
+        await using var setup = SetupOfTwo(busy, other, ("MaxConcurrentRequests", "1"));
+        var reference = Given($"{busy.Url}/v2/r/blobs/{digest}");
+        await using var first = await setup.ReadAsync(reference);
+        using var cancel = new CancellationTokenSource();
+        var waiting = Enumerable.Range(0, OriginLane.MaxWaiting).Select(_ => setup.Origin.ReadAsync(reference, null, cancel.Token)).ToList();
+
+        var tooMany = setup.TryAsync(reference);
+        Assert.True(tooMany.IsCompleted);
+        Assert.Equal((OriginOutcome.Unreachable, default), await tooMany);
+
+        Assert.Equal(["queue_full"], ResultsOf(setup));
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Task.WhenAll(waiting));
+        Assert.Single(busy.Requests);
     }
 
     [Fact]
@@ -136,6 +273,11 @@ public sealed class BlobStoresTests
 
     private static OriginSetup Setup(FakeRegistry registry, FakeRegistry store) => new(
         [("reg.test", registry.Url)], null, null, [("Blobs:Hosts:0", store.Url), ("Blobs:AllowedNetworks:0", "127.0.0.0/8")]);
+
+    private OriginSetup SetupOfTwo(FakeRegistry one, FakeRegistry two, params ReadOnlySpan<(string Key, string Value)> settings) => new(
+        [("reg.test", "http://127.0.0.1:1")], null, _time, [("Blobs:Hosts:0", one.Url), ("Blobs:Hosts:1", two.Url), ("Blobs:AllowedNetworks:0", "127.0.0.0/8"), .. settings]);
+
+    private static List<object?> ResultsOf(OriginSetup setup) => [.. setup.Unasked.GetMeasurementSnapshot().Select(measurement => measurement.Tags["result"])];
 
     private static OriginReference Given(string url, string? authorization = null)
     {

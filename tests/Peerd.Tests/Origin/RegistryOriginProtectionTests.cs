@@ -312,7 +312,7 @@ public sealed class RegistryOriginProtectionTests
         var digest = registry.AddBlob(_bytes);
         registry.AddManifest(Bytes(100), tags: "v1");
         await using var setup = NewSetup(registry, ("RequestsPerSecond", "1"));
-        for (var i = 0; i < RegistryLane.BurstSeconds; i++)
+        for (var i = 0; i < OriginLane.BurstSeconds; i++)
         {
             Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(Blob(digest)));
         }
@@ -321,14 +321,14 @@ public sealed class RegistryOriginProtectionTests
         var cancelled = setup.Origin.ReadAsync(Blob(digest), null, cancel.Token);
         var waiting = setup.TryAsync(Blob(digest));
         Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(Manifest("v1")));
-        Assert.Equal(RegistryLane.BurstSeconds, registry.RequestsFor(digest));
+        Assert.Equal(OriginLane.BurstSeconds, registry.RequestsFor(digest));
         Assert.False(waiting.IsCompleted || cancelled.IsCompleted);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cancelled);
 
         _time.Advance(TimeSpan.FromSeconds(1));
         Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await waiting.WaitAsync(Wait.Longest));
-        Assert.Equal(RegistryLane.BurstSeconds + 1, registry.RequestsFor(digest));
+        Assert.Equal(OriginLane.BurstSeconds + 1, registry.RequestsFor(digest));
     }
 
     [Fact]
@@ -338,7 +338,7 @@ public sealed class RegistryOriginProtectionTests
         var digest = registry.AddBlob(_bytes);
         registry.AddManifest(_bytes, tags: "v1");
         await using var setup = NewSetup(registry, ("RequestsPerSecond", "1"));
-        for (var i = 0; i < RegistryLane.BurstSeconds; i++)
+        for (var i = 0; i < OriginLane.BurstSeconds; i++)
         {
             await using var stat = await setup.StatAsync(Manifest("v1"));
             Assert.Equal(OriginOutcome.Ok, stat.Outcome);
@@ -359,7 +359,7 @@ public sealed class RegistryOriginProtectionTests
         await using var registry = await FakeRegistry.StartAsync();
         var digest = registry.AddBlob(_bytes);
         await using var setup = NewSetup(registry, ("RequestsPerSecond", "1"));
-        for (var i = 0; i < RegistryLane.BurstSeconds; i++)
+        for (var i = 0; i < OriginLane.BurstSeconds; i++)
         {
             Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(Blob(digest)));
         }
@@ -374,7 +374,7 @@ public sealed class RegistryOriginProtectionTests
         _time.Advance(TimeSpan.FromSeconds(1));
 
         Assert.Equal((OriginOutcome.Refused, HttpStatusCode.ServiceUnavailable), await waiting.WaitAsync(Wait.Longest));
-        Assert.Equal(RegistryLane.BurstSeconds + 1, registry.Requests.Count);
+        Assert.Equal(OriginLane.BurstSeconds + 1, registry.Requests.Count);
         Assert.Equal(["paused"], ResultsOf(setup));
     }
 
@@ -387,7 +387,7 @@ public sealed class RegistryOriginProtectionTests
         registry.RedirectBlobsTo(store);
         await using var setup = NewSetup(registry, ("RequestsPerSecond", "1"));
 
-        for (var i = 0; i < RegistryLane.BurstSeconds * 4; i++)
+        for (var i = 0; i < OriginLane.BurstSeconds * 4; i++)
         {
             Assert.Equal((OriginOutcome.Ok, HttpStatusCode.PartialContent), await setup.TryAsync(Blob(digest), new ByteRange(i, 10)).WaitAsync(Wait.Longest));
         }
@@ -401,19 +401,19 @@ public sealed class RegistryOriginProtectionTests
         await using var registry = await FakeRegistry.StartAsync();
         var digest = registry.AddBlob(_bytes);
         await using var setup = NewSetup(registry, ("RequestsPerSecond", "1"), ("Retries", "1"), ("HeaderTimeout", "10m"));
-        for (var i = 0; i < RegistryLane.BurstSeconds - 1; i++)
+        for (var i = 0; i < OriginLane.BurstSeconds - 1; i++)
         {
             Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(Blob(digest)));
         }
 
         registry.AnswerWith(HttpStatusCode.BadGateway, times: 1);
         var repeated = setup.TryAsync(Blob(digest));
-        await Wait.UntilAsync(() => setup.RequestsSent.GetMeasurementSnapshot().Count == RegistryLane.BurstSeconds, "the first attempt has failed");
+        await Wait.UntilAsync(() => setup.RequestsSent.GetMeasurementSnapshot().Count == OriginLane.BurstSeconds, "the first attempt has failed");
         await Wait.UntilAsync(
             () =>
             {
                 // Far less in all than the time-outs of a request, as the clock of the network is another.
-                if (registry.Requests.Count == RegistryLane.BurstSeconds)
+                if (registry.Requests.Count == OriginLane.BurstSeconds)
                 {
                     _time.Advance(TimeSpan.FromMilliseconds(10));
                 }
@@ -434,7 +434,7 @@ public sealed class RegistryOriginProtectionTests
         await using var setup = NewSetup(registry, ("MaxConcurrentRequests", "1"));
         await using var first = await setup.ReadAsync(Blob(digest));
         using var cancel = new CancellationTokenSource();
-        var waiting = Enumerable.Range(0, RegistryLane.MaxWaiting).Select(_ => setup.Origin.ReadAsync(Blob(digest), null, cancel.Token)).ToList();
+        var waiting = Enumerable.Range(0, OriginLane.MaxWaiting).Select(_ => setup.Origin.ReadAsync(Blob(digest), null, cancel.Token)).ToList();
 
         var tooMany = setup.TryAsync(Blob(digest));
         Assert.True(tooMany.IsCompleted);

@@ -76,6 +76,44 @@ public sealed class CoordinatorTests
     }
 
     [Theory]
+    [InlineData(1)]
+    [InlineData(4)]
+    public void Asked_ManyShortSegments_NoMoreGrantsInASecond(int askers)
+    {
+        // Each grant one segment; a lone reader gets only what others do not hold, which is every other one.
+        var herd = new Herd(64L << 20, new CoordinatorPolicy { GrantsPerSecond = 20, LeastGrant = 1, Readers = 100, GrantsPerAsker = 100, ReadingPatience = TimeSpan.FromHours(1) });
+        herd.Hold("holder", herd.AllSegments.Where(segment => segment % 2 == 1));
+        var nodes = Enumerable.Range(0, askers).Select(asker => $"{asker}").ToList();
+        nodes.ForEach(node => herd.Ask(node, canReachOrigin: true));
+        var granted = 0;
+        for (var end = TimeSpan.FromSeconds(2); herd.Now < end; herd.Wait(TimeSpan.FromMilliseconds(10)))
+        {
+            foreach (var node in nodes)
+            {
+                // All that is granted is there at once.
+                var segments = herd.GrantedTo(node).ToList();
+                granted += segments.Count;
+                herd.Hold(node, segments);
+            }
+
+            Assert.InRange(granted, 0, 20 + (20 * herd.Now.TotalSeconds));
+        }
+
+        Assert.InRange(granted, 50, 60);
+    }
+
+    [Fact]
+    public void Asked_LoneAsker_OneGrantOfTheWholeIsOneRequest()
+    {
+        var herd = new Herd(64L << 20, new CoordinatorPolicy { GrantsPerSecond = 1 });
+        herd.Ask("a", canReachOrigin: true);
+
+        herd.Push();
+
+        Assert.Equal(herd.AllSegments, herd.GrantedTo("a"));
+    }
+
+    [Theory]
     [InlineData(2, 8)]
     [InlineData(3, 6)]
     [InlineData(8, 2)]
@@ -700,21 +738,97 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
-    public void Reported_ProbeFailsEverywhere_AllAreToldThatItIsUnavailable()
+    public void Reported_ProbeFailsEverywhere_AllAreToldThatItIsUnavailableAfterAFewRounds()
     {
-        AskAll("a", "b", "c");
+        var nodes = Enumerable.Range(0, 8).Select(node => $"{node}").ToArray();
+        AskAll(nodes);
         Take();
         var probed = new HashSet<string>(StringComparer.Ordinal);
-        while (_coordinator.Grants.Any())
+        var rounds = new List<int>();
+        for (; _coordinator.Grants.Any(); Take())
         {
-            var prober = Assert.Single(_coordinator.Grants).Value;
-            Assert.True(probed.Add(prober));
-            GiveBack(prober, [0], originFailed: true);
-            Take();
+            var probers = _coordinator.Grants.Select(static grant => grant.Value).ToList();
+            Assert.Equal(probers.Order(), _told.All.Where(pair => pair.Value.Granted.Count > 0).Select(static pair => pair.Key).Order());
+            rounds.Add(probers.Count);
+            foreach (var prober in probers)
+            {
+                Assert.True(probed.Add(prober));
+                _told[prober].Granted.Clear();
+                GiveBack(prober, [0], originFailed: true);
+            }
         }
 
-        Assert.Equal(3, probed.Count);
-        Assert.All(["a", "b", "c"], node => Assert.Equal(LookupState.Unavailable, _told[node].State));
+        // One, and when that has failed as many as may read.
+        Assert.Equal([1, 3, 3, 1], rounds);
+        Assert.All(nodes, node => Assert.Equal(LookupState.Unavailable, _told[node].State));
+    }
+
+    [Fact]
+    public void Reported_ProbeIsPausedOrGivenBack_OneProbesAsBefore()
+    {
+        AskAll("a", "b", "c", "d");
+        Take();
+        GiveBack(Assert.Single(_coordinator.Grants).Value, [0], originFailed: false);
+        Take();
+        Pause(Assert.Single(_coordinator.Grants).Value, 1000);
+        Take();
+        Assert.Empty(_coordinator.Grants);
+
+        _coordinator.Tick(Seconds(1));
+        Take(1);
+
+        Assert.Single(_coordinator.Grants);
+    }
+
+    [Fact]
+    public void Asked_ProbeHasFailedAndOneComesWhoMayKnowAnotherWay_OneProbes()
+    {
+        AskAll("a");
+        Take();
+        GiveBack("a", [0], originFailed: true);
+        Take();
+        AskAll("a", "b", "c");
+        Take();
+
+        Assert.Single(_coordinator.Grants);
+    }
+
+    [Fact]
+    public void SizeKnown_SeveralProbe_WhoFoundItOutReadsOnAndTheOthersNeedNot()
+    {
+        AskAll("a", "b", "c", "d");
+        Take();
+        GiveBack(Assert.Single(_coordinator.Grants).Value, [0], originFailed: true);
+        Take();
+        var probers = Grantees();
+        Assert.Equal(3, probers.Count);
+
+        _coordinator.SizeKnown(Size, string.Empty, Seconds(0), probers[1]);
+
+        Assert.Equal(Enumerable.Range(0, 16).Select(segment => KeyValuePair.Create(segment, probers[1])), _coordinator.Grants.OrderBy(pair => pair.Key));
+        Take();
+        Assert.Equal(Enumerable.Range(0, 16), _told[probers[1]].Granted.Where(segment => segment < 16));
+        Assert.All([probers[0], probers[2]], node => Assert.DoesNotContain(0, _told[node].Granted));
+    }
+
+    [Fact]
+    public void Tick_SomeOfSeveralProbersLeaveOrAreSilent_OthersProbe()
+    {
+        AskAll("a", "b", "c", "d", "e", "f");
+        Take();
+        GiveBack(Assert.Single(_coordinator.Grants).Value, [0], originFailed: true);
+        Take();
+        var probers = Grantees();
+
+        _coordinator.Left(probers[0], Seconds(1));
+        Take(1);
+        Assert.Equal(3, Grantees().Count);
+        Assert.DoesNotContain(probers[0], Grantees());
+        _coordinator.Tick((2 * Policy.Lease) + TimeSpan.FromTicks(1));
+        Take(5);
+
+        Assert.Equal(3, Grantees().Count);
+        Assert.Contains(0, _told[probers[1]].Revoked);
     }
 
     [Fact]

@@ -235,7 +235,7 @@ internal sealed class MiniMesh
             if (_downloader is null)
             {
                 var layout = mesh.Layout;
-                ToOwner(() => mesh._coordinator.SizeKnown(layout.Size, string.Empty, mesh.Now));
+                ToOwner(() => mesh._coordinator.SizeKnown(layout.Size, string.Empty, mesh.Now, Name));
                 Begin(layout.Size <= ProtocolConstants.ProbeBytes ? layout.PieceCount : layout.PieceAt(ProtocolConstants.ProbeBytes));
             }
         });

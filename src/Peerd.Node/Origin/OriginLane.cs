@@ -2,8 +2,8 @@ using System.Threading.RateLimiting;
 
 namespace Peerd.Node.Origin;
 
-/// <summary>Requests of one sort to one registry: how many at a time, and how many a second. Thread-safe.</summary>
-internal sealed class RegistryLane(OriginSettings settings, TimeProvider time) : IDisposable
+/// <summary>Requests of one sort to one registry, or one host of blobs: how many at a time, and how many a second. Thread-safe.</summary>
+internal sealed class OriginLane(OriginSettings settings, TimeProvider time) : IDisposable
 {
     /// <summary>A burst is what the bucket gains in this many seconds.</summary>
     public const int BurstSeconds = 5;

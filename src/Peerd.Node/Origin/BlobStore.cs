@@ -1,0 +1,30 @@
+namespace Peerd.Node.Origin;
+
+/// <summary>
+/// What goes on at one host that blobs are read from by URLs of clients: reads under way, and the pause that it asked for.
+/// It is treated as a registry is. Thread-safe.
+/// </summary>
+internal sealed class BlobStore(string host, OriginSettings settings, TimeProvider time, ILogger logger) : IDisposable
+{
+    // Apart: what a container waits for must not queue behind what is fetched for later, nor a size behind gigabytes.
+    private readonly OriginLane _urgent = new(settings, time);
+    private readonly OriginLane _others = new(settings, time);
+    private readonly OriginLane _sizes = new(settings, time);
+
+    /// <summary>For all that is read there, as the limits of a host are for an account or an address.</summary>
+    public OriginPause Pause { get; } = new($"blobs at {host}", time, logger);
+
+    /// <summary>The answer when a lane takes no more.</summary>
+    public OriginFailure QueueFull { get; } = new($"too many reads wait for {host}", Unasked: UnaskedReason.QueueFull);
+
+    /// <param name="isUrgent">A container waits for it.</param>
+    /// <param name="isSize">Only the size is asked for.</param>
+    public OriginLane LaneOf(bool isUrgent, bool isSize) => isSize ? _sizes : isUrgent ? _urgent : _others;
+
+    public void Dispose()
+    {
+        _urgent.Dispose();
+        _others.Dispose();
+        _sizes.Dispose();
+    }
+}
