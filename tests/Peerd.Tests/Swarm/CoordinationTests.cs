@@ -424,7 +424,14 @@ public sealed class CoordinationTests : IDisposable
 
         a.Dispose();
         _time.Advance(TimeSpan.FromMilliseconds(milliseconds));
-        await TakeAsync();
+        do
+        {
+            // What is late is pushed by a task of its own.
+            await Task.Yield();
+            await TakeAsync();
+        }
+        while (!isMoving && told.Granted.Count < 40);
+
         Assert.Equal(isMoving ? [] : Enumerable.Range(0, 40), told.Granted.Order());
 
         // The ticking task runs on its own: time goes on until it has noticed.
