@@ -23,13 +23,12 @@ internal sealed record MeshPlan(int Seed, int Nodes, long Size, int DelayMs, int
 /// </summary>
 internal sealed class MiniMesh
 {
-    /// <summary>News of this long go into one push, and into one report.</summary>
-    private const int CoalesceMs = 5;
-
     /// <summary>Until the directory forgets a dead node: well before requesters lose patience.</summary>
     private const int GraceMs = 1000;
 
     private static readonly CoordinatorPolicy Policy = new();
+
+    private static readonly DownloaderPolicy RequesterPolicy = new();
 
     private readonly MeshPlan _plan;
     private readonly Random _random;
@@ -96,7 +95,7 @@ internal sealed class MiniMesh
         if (!_isFlushScheduled)
         {
             _isFlushScheduled = true;
-            After(CoalesceMs, Flush);
+            After(Policy.PushInterval(_plan.Nodes).TotalMilliseconds, Flush);
         }
     });
 
@@ -242,7 +241,7 @@ internal sealed class MiniMesh
 
         private void Begin(int probed)
         {
-            _downloader = new Downloader(mesh.Layout, _have, new DownloaderPolicy(), seed, mesh.Now);
+            _downloader = new Downloader(mesh.Layout, _have, RequesterPolicy, seed, mesh.Now);
             if (probed > 0)
             {
                 Read(_downloader.OriginRequestStarted(0, probed, mesh.Now), 0, probed, 0);
@@ -325,7 +324,7 @@ internal sealed class MiniMesh
             if (!_isReportScheduled)
             {
                 _isReportScheduled = true;
-                mesh.After(CoalesceMs, () => Do(() => Report()));
+                mesh.After(RequesterPolicy.ReportInterval.TotalMilliseconds, () => Do(() => Report()));
             }
         }
 
