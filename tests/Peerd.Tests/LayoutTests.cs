@@ -5,7 +5,7 @@ using Peerd.Contracts;
 
 namespace Peerd.Tests;
 
-/// <summary>Holds the directions between the folders of the node, and keeps I/O out of the contracts.</summary>
+/// <summary>Holds the directions between the folders of the node, and keeps I/O out of the contracts and out of what decides who fetches what.</summary>
 public sealed partial class LayoutTests
 {
     private const int MatchTimeout = 60_000;
@@ -33,6 +33,9 @@ public sealed partial class LayoutTests
         "Grpc.Net.", "Grpc.AspNetCore.",
     ];
 
+    // They are told of events and of the time, and say what to do: a simulator runs the very same.
+    private static readonly string[] PureMachines = ["Swarm/Coordinator.cs", "Swarm/Downloader.cs"];
+
     [Fact]
     public void Node_EachFolder_KnowsOnlyThoseToItsRight() =>
         Assert.Empty(Violations([.. SourceFiles("src/Peerd.Node")]));
@@ -40,6 +43,72 @@ public sealed partial class LayoutTests
     [Fact]
     public void Contracts_TypesUsed_DoNoInputOrOutput() =>
         Assert.DoesNotContain(TypesUsedBy(typeof(Digest).Assembly.Location), IsNotInContracts);
+
+    [Fact]
+    public void PureMachines_AllThatTheyAreMadeOf_NeedsNoClockNoChanceAndNoInputOrOutput() =>
+        Assert.Empty(Impurities(SwarmFiles()));
+
+    [Theory]
+    [InlineData("Swarm/OriginDealer.cs")]
+    [InlineData("Swarm/PeerMatcher.cs")]
+    [InlineData("Swarm/HolderTrial.cs")]
+    [InlineData("Swarm/SegmentTable.cs")]
+    [InlineData("Swarm/SegmentRuns.cs")]
+    [InlineData("Swarm/Participant.cs")]
+    [InlineData("Swarm/Asker.cs")]
+    [InlineData("Swarm/SlownessJudge.cs")]
+    [InlineData("Swarm/SourceRate.cs")]
+    [InlineData("Swarm/KnownPeers.cs")]
+    [InlineData("Swarm/PieceRequest.cs")]
+    [InlineData("Swarm/CoordinatorPolicy.cs")]
+    [InlineData("Swarm/DownloaderPolicy.cs")]
+    public void PartsOf_PureMachines_AreFound(string path) =>
+        Assert.Contains(path, PartsOf(PureMachines, Codes(SwarmFiles())).Keys);
+
+    // What runs the machines does all of that, and is no part of them.
+    [Theory]
+    [InlineData("Swarm/Coordination.cs")]
+    [InlineData("Swarm/Download.cs")]
+    [InlineData("Swarm/OwnerLink.cs")]
+    public void PartsOf_PureMachines_AreNotWhatRunsThem(string path) =>
+        Assert.DoesNotContain(path, PartsOf(PureMachines, Codes(SwarmFiles())).Keys);
+
+    // The checker is able to fail.
+    [Theory]
+    [InlineData("TimeSpan Now => time.Elapsed; TimeProvider time;", "TimeProvider")]
+    [InlineData("long At => DateTimeOffset.UtcNow.Ticks;", "DateTimeOffset")]
+    [InlineData("long At => System.DateTime.UtcNow.Ticks;", "DateTime")]
+    [InlineData("long At => Stopwatch.GetTimestamp();", "Stopwatch")]
+    [InlineData("int Any => Random.Shared.Next();", "Random.Shared")]
+    [InlineData("Random _random = new Random();", "new Random()")]
+    [InlineData("Random _random = new();", "Random _random = new()")]
+    [InlineData("Guid Id => Guid.NewGuid();", "Guid")]
+    [InlineData("Task Run() => Task.CompletedTask;", "Task")]
+    [InlineData("async void Run() { }", "async")]
+    [InlineData("Socket? _socket;", "Socket")]
+    [InlineData("HttpClient? _client;", "HttpClient")]
+    [InlineData("string Read() => File.ReadAllText(string.Empty);", "File")]
+    [InlineData("ILogger<Part> _logger;", "ILogger")]
+    public void Impurities_APartOfAPureMachine_AreFound(string member, string expected)
+    {
+        (string Path, string Source)[] files =
+        [
+            ("Swarm/Coordinator.cs", "namespace Peerd.Node.Swarm;\nclass Coordinator { Part _part = new(); }"),
+            ("Swarm/Downloader.cs", "namespace Peerd.Node.Swarm;\nclass Downloader { Random _random = new(1); }"),
+            ("Swarm/Part.cs", $"namespace Peerd.Node.Swarm;\nclass Part {{ {member} }}"),
+            ("Swarm/Other.cs", "namespace Peerd.Node.Swarm;\nclass Other { Part _part; Task _task; }"),
+        ];
+
+        Assert.Equal([$"Swarm/Part.cs uses {expected}"], Impurities(files).Distinct());
+    }
+
+    [Fact]
+    public void Impurities_OnlyInCommentsAndNames_AreNone() =>
+        Assert.Empty(Impurities(
+        [
+            ("Swarm/Coordinator.cs", "class Coordinator { // DateTime\n int TaskCount; void StopwatchOf(string File_) { } }"),
+            ("Swarm/Downloader.cs", "class Downloader { string _text = \"Task\"; Random _random = new Random(1); }"),
+        ]));
 
     // The checker is able to fail.
     [Theory]
@@ -127,6 +196,37 @@ public sealed partial class LayoutTests
         return violations;
     }
 
+    /// <summary>What a pure machine, or anything of its folder that it is made of, uses and must not.</summary>
+    private static List<string> Impurities(IReadOnlyList<(string Path, string Source)> files) =>
+        [.. PartsOf(PureMachines, Codes(files)).SelectMany(part => Impure().Matches(part.Value).Select(match => $"{part.Key} uses {match.Value}"))];
+
+    /// <summary>These files and all those that declare a type which one of them names, with their code.</summary>
+    private static Dictionary<string, string> PartsOf(IEnumerable<string> paths, Dictionary<string, string> codes)
+    {
+        var declaring = codes
+            .SelectMany(file => DeclaredType().Matches(file.Value).Select(match => (Type: match.Groups["type"].Value, file.Key)))
+            .ToLookup(declared => declared.Type, declared => declared.Key);
+        var parts = new Dictionary<string, string>(StringComparer.Ordinal);
+        var coming = new Queue<string>(paths);
+        while (coming.TryDequeue(out var path))
+        {
+            if (parts.TryAdd(path, codes[path]))
+            {
+                foreach (var other in Word().Matches(codes[path]).SelectMany(match => declaring[match.Value]))
+                {
+                    coming.Enqueue(other);
+                }
+            }
+        }
+
+        return parts;
+    }
+
+    private static (string Path, string Source)[] SwarmFiles() => [.. SourceFiles("src/Peerd.Node").Where(file => file.Path.StartsWith("Swarm/", StringComparison.Ordinal))];
+
+    private static Dictionary<string, string> Codes(IEnumerable<(string Path, string Source)> files) =>
+        files.ToDictionary(file => file.Path, file => WithoutCommentsAndStrings(file.Source), StringComparer.Ordinal);
+
     private static bool MayKnow(string from, string to)
     {
         var (left, right) = (LevelOf(from), LevelOf(to));
@@ -175,6 +275,17 @@ public sealed partial class LayoutTests
 
     [GeneratedRegex(@"\bglobal\s+using\s+(?:static\s+)?(?:\w+\s*=\s*)?(?:global::)?Peerd\.Node\b", RegexOptions.None, MatchTimeout)]
     private static partial Regex GlobalUsing();
+
+    // A random number generator without a seed has one of the clock.
+    [GeneratedRegex(
+        @"\bRandom\.Shared\b|\bnew\s+Random\(\)|\bRandom\s+\w+\s*=\s*new\(\)|\b(?:TimeProvider|DateTime|DateTimeOffset|DateOnly|TimeOnly|Stopwatch|Environment|Timer|PeriodicTimer|Guid|RandomNumberGenerator"
+        + @"|Task|ValueTask|async|await|Thread|ThreadPool|CancellationToken|Socket|NetworkStream|HttpClient|File|FileInfo|FileStream|RandomAccess|Console|Process|ILogger)\b",
+        RegexOptions.None,
+        MatchTimeout)]
+    private static partial Regex Impure();
+
+    [GeneratedRegex(@"\b[A-Z]\w*", RegexOptions.None, MatchTimeout)]
+    private static partial Regex Word();
 
     [GeneratedRegex(@"\bnamespace\s+(?<name>[\w.]+)", RegexOptions.None, MatchTimeout)]
     private static partial Regex Namespace();

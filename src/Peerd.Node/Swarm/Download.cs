@@ -57,7 +57,6 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan ChallengePatience = TimeSpan.FromMilliseconds(300);
-    private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(5);
     private static readonly TimeSpan ReadingInterval = TimeSpan.FromMilliseconds(500);
 
     /// <summary>How long hashing waits for a slow reader, so that it does not push what the reader needs out of memory.</summary>
@@ -1563,7 +1562,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
     private async Task ReportLaterAsync(CancellationToken cancellationToken)
     {
-        await Task.Delay(ReportInterval, _services.Time, cancellationToken);
+        await Task.Delay(_services.Policy.ReportInterval, _services.Time, cancellationToken);
         lock (_lock)
         {
             FlushReport();

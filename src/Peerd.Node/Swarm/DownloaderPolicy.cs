@@ -96,6 +96,9 @@ internal sealed record DownloaderPolicy
     /// <summary>And up to so much longer, by chance: an origin that is slow to answer one need not be asked by all at once.</summary>
     public TimeSpan SizeSpread { get; init; } = TimeSpan.FromSeconds(12);
 
+    /// <summary>What arrives within this time is told the owner together.</summary>
+    public TimeSpan ReportInterval { get; init; } = TimeSpan.FromMilliseconds(5);
+
     /// <summary>No owner may have this node leave the origin alone for longer.</summary>
     public TimeSpan LongestOriginPause { get; init; } = TimeSpan.FromMinutes(5);
 

@@ -13,7 +13,7 @@ namespace Peerd.Benchmarks.Owner;
 internal sealed class PlayedRequester
 {
     /// <summary>News of this long go into one report, as in a download.</summary>
-    private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan ReportInterval = new DownloaderPolicy().ReportInterval;
 
     private static readonly TimeSpan WritePatience = TimeSpan.FromMilliseconds(1);
     private static readonly int OriginRequests = new DownloaderPolicy().OriginRequests;

@@ -1,5 +1,6 @@
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Swarm;
 using Peerd.Simulation.Mesh;
 
 namespace Peerd.Simulation.Requesters;
@@ -7,7 +8,7 @@ namespace Peerd.Simulation.Requesters;
 /// <summary>Tells the owner what has arrived: segments of a few milliseconds together, and now and then what takes long.</summary>
 internal sealed class DownloadReport(SimulatedMesh mesh, ContentLayout layout, SimulatedOwnerLink link)
 {
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan Interval = new DownloaderPolicy().ReportInterval;
     private static readonly TimeSpan ReadingInterval = TimeSpan.FromMilliseconds(500);
 
     private readonly PieceSet _arrived = new(layout.PieceCount);

@@ -1180,6 +1180,39 @@ public sealed class DownloaderTests
         Assert.Equal([new PieceRun()], downloader.TakeWanted());
     }
 
+    // Readers say where they are far more often than they move: its owner need not hear of that.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void DemandsChanged_TwoReadersMoveInTurnsOverAllPieces_TheOwnerIsToldNoMoreOftenThanTheyMove(bool isLatestFirst)
+    {
+        const int ToldPerMove = 4;
+        var layout = new ContentLayout(256 * KiB64);
+        var downloader = new Downloader(layout, new PieceSet(layout.PieceCount), Policy, seed: 1, TimeSpan.Zero, isWholeTold: false);
+        int[] positions = [layout.PieceCount / 2, 0];
+        int[] ends = [layout.PieceCount, layout.PieceCount / 2];
+        var askedAgain = 0;
+        for (var move = 0; move < layout.PieceCount; move++)
+        {
+            var mover = move % 2;
+            for (var time = 0; time < ToldPerMove; time++)
+            {
+                int[] order = isLatestFirst ? [mover, 1 - mover] : [0, 1];
+                downloader.DemandsChanged(order.Select(reader => new Demand(positions[reader], ends[reader], 8)), TimeSpan.Zero);
+                if (downloader.TakeActions().OfType<DownloadAction.AskAgain>().Count() is > 0 and var asked)
+                {
+                    askedAgain += asked;
+                    downloader.TakeWanted();
+                }
+            }
+
+            downloader.PieceArrived(positions[mover]++, TimeSpan.Zero);
+        }
+
+        Assert.True(downloader.IsComplete);
+        Assert.InRange(askedAgain, layout.PieceCount / 2, 2 * layout.PieceCount);
+    }
+
     private static Downloader Create(ContentLayout layout, PieceSet? have = null, DownloaderPolicy? policy = null) =>
         new(layout, have ?? new PieceSet(layout.PieceCount), policy ?? Policy, seed: 1, TimeSpan.Zero);
 

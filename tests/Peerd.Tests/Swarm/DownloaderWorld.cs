@@ -21,9 +21,9 @@ internal enum OwnerPlan
     AssignsNothing,
 }
 
-/// <summary>What can go wrong around one downloader; all of it follows from one seed.</summary>
+/// <summary>What can go wrong around one downloader, and how many readers move about in the content; all of it follows from one seed.</summary>
 internal sealed record WorldPlan(
-    int Seed, long Size, int Holders, bool OriginWorks, bool CoverAll, OwnerPlan Owner, bool CorruptPeers, int FailuresPerHolder, int Grants, int Stalls, int SpreadMs = 3000);
+    int Seed, long Size, int Holders, bool OriginWorks, bool CoverAll, OwnerPlan Owner, bool CorruptPeers, int FailuresPerHolder, int Grants, int Stalls, int SpreadMs = 3000, int Readers = 0, int Losses = 0);
 
 /// <summary>
 /// A downloader in a world of virtual time: holders that grow, fail and stall, an owner that assigns, grants and revokes,
@@ -45,6 +45,12 @@ internal sealed class DownloaderWorld
     /// <summary>The mesh takes a peer for dead that has sent nothing for so long.</summary>
     private static readonly TimeSpan Silence = TimeSpan.FromSeconds(15);
 
+    /// <summary>A reader that waits gives up on a peer that it has asked itself.</summary>
+    private static readonly TimeSpan UrgentPatience = TimeSpan.FromMilliseconds(750);
+
+    /// <summary>One as it was assigned, one by which a reader helps itself when that waits, one of the last resort.</summary>
+    private const int MostRequestsOfAPiece = 3;
+
     private readonly WorldPlan _plan;
     private readonly Random _random;
     private readonly ContentLayout _layout;
@@ -63,12 +69,13 @@ internal sealed class DownloaderWorld
     /// <summary>The owner assigns it from another node when it has failed.</summary>
     private readonly Dictionary<int, string> _lastFailed = [];
     private readonly PieceSet _have;
-    private readonly Demand _demand;
+    private readonly List<Demand> _demands = [];
     private TimeSpan _now;
     private TimeSpan _lastInquiry = TimeSpan.FromSeconds(-1);
     private TimeSpan _lastArrival;
     private long _sequence;
     private int _stalls;
+    private int _losses;
     private int _asked;
     private readonly HashSet<string> _peersAsked = new(StringComparer.Ordinal);
     private int _slow;
@@ -83,6 +90,7 @@ internal sealed class DownloaderWorld
         _plan = plan;
         _random = new Random(plan.Seed);
         _stalls = plan.Stalls;
+        _losses = plan.Losses;
         _layout = new ContentLayout(plan.Size);
         _have = new PieceSet(_layout.PieceCount);
         for (var i = _random.Next(3); i > 0; i--)
@@ -92,7 +100,6 @@ internal sealed class DownloaderWorld
 
         MissingAtFirst = [.. Enumerable.Range(0, _layout.PieceCount).Where(piece => !_have.Contains(piece))];
         _downloader = new Downloader(_layout, _have, Policy, plan.Seed, TimeSpan.Zero);
-        _demand = new Demand(0, _layout.PieceCount, int.MaxValue);
     }
 
     public bool IsComplete => _downloader.IsComplete;
@@ -106,12 +113,18 @@ internal sealed class DownloaderWorld
     /// <summary>Pieces that were asked of peers, each time.</summary>
     public List<int> AskedOfPeers { get; } = [];
 
+    /// <summary>How often a reader asked a peer for what it waited for.</summary>
+    public int AskedUrgently { get; private set; }
+
+    /// <summary>And how often another request carried that already, but waited or was not there yet.</summary>
+    public int AskedBesides { get; private set; }
+
     /// <summary>Runs until the content is complete or given up, or until this much virtual time has passed.</summary>
     public void Run(TimeSpan limit)
     {
         PlanHolders();
         PlanOwner();
-        _downloader.DemandsChanged([_demand], _now);
+        PlanReaders();
         CarryOut();
         At(TimeSpan.FromMilliseconds(20), Tick);
         while (!IsComplete && !HasFailed && _now < limit && _events.TryDequeue(out var next, out var when))
@@ -119,7 +132,27 @@ internal sealed class DownloaderWorld
             _now = when.Item1;
             next();
             CarryOut();
+            if (_plan.Readers > 0 && _random.Next(4) == 0)
+            {
+                AskUrgently();
+            }
+
+            if (_losses > 0 && _have.Count > 0 && _random.Next(20) == 0)
+            {
+                Lose();
+            }
         }
+    }
+
+    /// <summary>A piece is evicted, and read once more.</summary>
+    private void Lose()
+    {
+        _losses--;
+        var held = SegmentRuns.Numbers(_have).ToList();
+        var piece = held[_random.Next(held.Count)];
+        _have.Remove(piece);
+        _downloader.PieceLost(piece, wasInMemory: false, _now);
+        CarryOut();
     }
 
     private void Tick()
@@ -131,6 +164,78 @@ internal sealed class DownloaderWorld
     private void At(TimeSpan when, Action action) => _events.Enqueue(action, (when, _sequence++));
 
     private TimeSpan Soon(int milliseconds) => _now + TimeSpan.FromMilliseconds(_random.Next(milliseconds + 1));
+
+    private void PlanReaders()
+    {
+        if (_plan.Readers == 0)
+        {
+            Demand(new Demand(0, _layout.PieceCount, int.MaxValue));
+            return;
+        }
+
+        Move(isWholeWanted: false);
+        At(Soon(4000), () => Move(isWholeWanted: true));
+    }
+
+    /// <summary>Readers go on, and jump; sooner or later somebody wants the rest, too.</summary>
+    private void Move(bool isWholeWanted)
+    {
+        isWholeWanted |= _demands.Exists(demand => demand.Ahead == int.MaxValue);
+        var readers = Enumerable.Range(0, _plan.Readers).Select(_ => _random.Next(_layout.PieceCount))
+            .Select(position => new Demand(position, _random.Next(position, _layout.PieceCount) + 1, _random.Next(1, 16)));
+        Demand([.. readers, .. isWholeWanted ? [new Demand(0, _layout.PieceCount, int.MaxValue)] : Array.Empty<Demand>()]);
+        At(Soon(200), () => Move(isWholeWanted: false));
+    }
+
+    private void Demand(params Demand[] demands)
+    {
+        _demands.Clear();
+        _demands.AddRange(demands);
+        _downloader.DemandsChanged(demands, _now, isAhead: _plan.Readers > 0 && _plan.Seed % 2 == 0);
+    }
+
+    private int FirstDemanded() =>
+        _demands.Select(demand => (Demand: demand, Piece: _have.NextClear(demand.Position))).Where(first => first.Piece >= 0 && first.Demand.Includes(first.Piece))
+            .Select(first => first.Piece).FirstOrDefault(-1);
+
+    /// <summary>A reader waits for a piece. No other waits for the same part of it, so that none is asked for it twice.</summary>
+    private void AskUrgently()
+    {
+        var missing = Enumerable.Range(0, _layout.PieceCount).Where(piece => !_have.Contains(piece)).ToList();
+        if (missing.Count == 0)
+        {
+            return;
+        }
+
+        var piece = missing[_random.Next(missing.Count)];
+        if (_open.Values.Any(open => open.IsUrgent && open.Contains(piece)) || _downloader.AskUrgently(piece, _now) is not var (id, node))
+        {
+            return;
+        }
+
+        Assert.Contains(piece, _holders[node].Told);
+        Assert.DoesNotContain(_open.Values, open => open.IsSending(piece, _have));
+        AskedUrgently++;
+        AskedBesides += _open.Values.Any(open => open.Contains(piece)) ? 1 : 0;
+        var fetch = new DownloadAction.FetchFromPeer(id, node, piece, 1, IsAssigned: false);
+        _open.Add(id, new Open(node, piece, 1, IsLastResort: false) { IsUrgent = true });
+        AssertFewCarry(piece);
+        if (_random.Next(10) == 0)
+        {
+            At(_now + UrgentPatience, () => End(fetch, RangeOutcomeKind.Failed));
+        }
+        else
+        {
+            Serve(fetch, canStall: false);
+        }
+    }
+
+    private void AssertFewCarry(int piece)
+    {
+        Assert.InRange(_open.Values.Count(open => open.Contains(piece)), 0, MostRequestsOfAPiece);
+        Assert.InRange(_open.Values.Count(open => open.Contains(piece) && open is { Node: not null, IsUrgent: false }), 0, 1);
+        Assert.InRange(_open.Values.Count(open => open.Contains(piece) && open.Node is null), 0, 1);
+    }
 
     private void PlanHolders()
     {
@@ -362,11 +467,13 @@ internal sealed class DownloaderWorld
                 _peersAsked.Add(fetch.Node);
                 AskedOfPeers.AddRange(Enumerable.Range(fetch.First, fetch.Count));
                 _open.Add(fetch.Id, new Open(fetch.Node, fetch.First, fetch.Count, IsLastResort: false));
+                Enumerable.Range(fetch.First, fetch.Count).ToList().ForEach(AssertFewCarry);
                 Serve(fetch);
                 break;
             case DownloadAction.FetchFromOrigin read:
                 CheckOriginRequest(read);
                 _open.Add(read.Id, new Open(null, read.First, read.Count, !read.IsGranted));
+                Enumerable.Range(read.First, read.Count).ToList().ForEach(AssertFewCarry);
                 Read(read.Id, read.First, read.Count, read.First);
                 break;
             case DownloadAction.Cancel cancel:
@@ -453,7 +560,7 @@ internal sealed class DownloaderWorld
     private void CheckOriginRequest(DownloadAction.FetchFromOrigin read)
     {
         Assert.InRange((long)read.Count * _layout.PieceSize, 1, Policy.LongestOriginRead);
-        Assert.InRange(_open.Values.Count(open => open.Node is null), 0, Policy.OriginRequests - 1);
+        Assert.InRange(_open.Values.Count(open => open.Node is null), 0, Math.Clamp(_demands.Count, Policy.OriginRequests, Policy.MostOriginRequests) - 1);
         var pieces = Enumerable.Range(read.First, read.Count).ToList();
         Assert.DoesNotContain(pieces, _have.Contains);
         if (read.IsGranted)
@@ -467,7 +574,7 @@ internal sealed class DownloaderWorld
         var waited = _now - _lastArrival;
         Assert.False(_originFailed, "the origin was asked again after it had failed, without a grant");
         Assert.True(waited >= Policy.OwnerlessPatience, "the origin was read without a grant while something arrived");
-        if (_open.Count > 0 || !(_ownerIsLost || IsHeldByFailingOnly(_have.NextClear(0))))
+        if (_open.Count > 0 || !(_ownerIsLost || IsHeldByFailingOnly(FirstDemanded())))
         {
             Assert.True(waited >= Policy.Patience, "the origin was read without a grant before patience was over");
         }
@@ -481,10 +588,10 @@ internal sealed class DownloaderWorld
         return holders.Count > 0 && holders.TrueForAll(holder => holder.FailuresInARow >= Policy.FailuresToDistrust);
     }
 
-    private void Serve(DownloadAction.FetchFromPeer fetch)
+    private void Serve(DownloadAction.FetchFromPeer fetch, bool canStall = true)
     {
         var holder = _holders[fetch.Node];
-        if (_stalls > 0 && _random.Next(10) == 0)
+        if (canStall && _stalls > 0 && _random.Next(10) == 0)
         {
             _stalls--;
             Stall(fetch);
@@ -545,10 +652,12 @@ internal sealed class DownloaderWorld
         else if (holder.Pieces.Contains(piece))
         {
             Arrive(piece);
+            _open[fetch.Id].IsWaiting = false;
             Deliver(fetch, stop, piece + 1, outcome);
         }
         else if (fetch.IsAssigned && holder.Incoming.Contains(SegmentOf(piece)))
         {
+            _open[fetch.Id].IsWaiting = true;
             _downloader.Waiting(fetch.Id, _now);
             Deliver(fetch, stop, piece, outcome);
         }
@@ -622,7 +731,16 @@ internal sealed class DownloaderWorld
 
     private sealed record Open(string? Node, int First, int Count, bool IsLastResort)
     {
+        /// <summary>A reader asked for it that waits.</summary>
+        public bool IsUrgent { get; init; }
+
+        /// <summary>The peer waits for the next piece itself.</summary>
+        public bool IsWaiting { get; set; }
+
         public bool Contains(int piece) => piece >= First && piece < First + Count;
+
+        /// <summary>All before this piece has come, and it comes now.</summary>
+        public bool IsSending(int piece, PieceSet have) => !IsWaiting && Contains(piece) && have.NextClear(First) == piece;
     }
 
     private sealed class World(PieceSet pieces, int failures)

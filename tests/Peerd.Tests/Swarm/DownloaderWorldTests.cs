@@ -50,6 +50,26 @@ public sealed class DownloaderWorldTests
         },
         iter: 200);
 
+    /// <summary>Readers jump about, in what may be lost again, and help themselves to what they wait for: never to what is being sent to them.</summary>
+    [Fact]
+    public void Run_ReadersAskForWhatTheyWaitFor_NothingIsAskedForThatIsComingAndAllCompletes()
+    {
+        var (asked, besides) = (0, 0);
+        Gen.Select(GenPlan.Where(plan => plan.OriginWorks || plan.Holders > 0), Gen.Int[1, 6], Gen.Int[0, 10], Gen.Bool).Sample(
+            (plan, readers, losses, isLarge) =>
+            {
+                var world = new DownloaderWorld(plan with { Readers = readers, Losses = losses, Size = isLarge ? (512L << 20) + plan.Size : plan.Size });
+                Complete(world);
+                Interlocked.Add(ref asked, world.AskedUrgently);
+                Interlocked.Add(ref besides, world.AskedBesides);
+            },
+            iter: 200);
+
+        // Both have happened: there was something to see.
+        Assert.NotEqual(0, asked);
+        Assert.NotEqual(0, besides);
+    }
+
     private static void Complete(DownloaderWorld world)
     {
         world.Run(Limit);

@@ -15,25 +15,41 @@ namespace Peerd.Tests.Swarm;
 /// <param name="PieceMs">The origin sends one reader a piece in this time.</param>
 /// <param name="PauseAtMs">From this moment on the origin asks for a pause; never when negative.</param>
 /// <param name="PauseMs">Of this length.</param>
-internal sealed record MeshPlan(int Seed, int Nodes, long Size, int DelayMs, int StartSpreadMs, int Kills, int PieceMs = 4, int PauseAtMs = -1, int PauseMs = 0);
+/// <param name="Unable">How many of them cannot reach the origin.</param>
+/// <param name="InParts">How many of them have two readers that move along, and want no more than these need next.</param>
+/// <param name="TakeOverMs">At this moment another owner takes over; never when negative.</param>
+internal sealed record MeshPlan(
+    int Seed, int Nodes, long Size, int DelayMs, int StartSpreadMs, int Kills, int PieceMs = 4, int PauseAtMs = -1, int PauseMs = 0, int Unable = 0, int InParts = 0, int TakeOverMs = -1);
 
 /// <summary>
-/// Both state machines together in virtual time: requesters, their owner, an origin that counts, messages in order and
-/// delayed, nodes that die. What a node holds reaches the owner as the directory would tell it.
+/// Both state machines together in virtual time: requesters, their owner, maybe another that takes over, an origin that
+/// counts, messages in order and delayed, nodes that die. What a node holds reaches the owner as the directory would tell it.
 /// </summary>
 internal sealed class MiniMesh
 {
-    /// <summary>News of this long go into one push, and into one report.</summary>
-    private const int CoalesceMs = 5;
-
     /// <summary>Until the directory forgets a dead node: well before requesters lose patience.</summary>
     private const int GraceMs = 1000;
 
+    /// <summary>All see the new owner, and have told it what they hold, within this time.</summary>
+    private const int MoveSpreadMs = 300;
+
+    /// <summary>A new owner waits for the former one's answer so long before it grants anything.</summary>
+    private static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
+
+    /// <summary>Pieces that a reader of parts has ready beyond its position.</summary>
+    private const int Ahead = 8;
+
     private static readonly CoordinatorPolicy Policy = new();
+
+    private static readonly DownloaderPolicy RequesterPolicy = new();
 
     private readonly MeshPlan _plan;
     private readonly Random _random;
-    private readonly Coordinator _coordinator;
+    private readonly Coordinator _first;
+
+    /// <summary>Takes over; null before.</summary>
+    private Coordinator? _second;
+    private bool _hasAskedFirst;
     private readonly Dictionary<string, Requester> _nodes = new(StringComparer.Ordinal);
     private readonly PriorityQueue<Action, (TimeSpan, long)> _events = new();
     private long _sequence;
@@ -44,11 +60,11 @@ internal sealed class MiniMesh
         _plan = plan;
         _random = new Random(plan.Seed);
         Layout = new ContentLayout(plan.Size);
-        _coordinator = new Coordinator(Policy, plan.Seed);
+        _first = new Coordinator(Policy, plan.Seed);
         for (var i = 0; i < plan.Nodes; i++)
         {
             var name = $"n{i:d2}";
-            _nodes.Add(name, new Requester(this, name, plan.Seed + i));
+            _nodes.Add(name, new Requester(this, name, plan.Seed + i, canReachOrigin: i >= plan.Unable, isInParts: i < plan.InParts));
         }
     }
 
@@ -59,6 +75,8 @@ internal sealed class MiniMesh
     public IEnumerable<Requester> Living => All.Where(node => !node.IsDead);
 
     public IEnumerable<Requester> All => _nodes.Values;
+
+    private IEnumerable<Coordinator> Owners => _second is null ? [_first] : [_first, _second];
 
     public void Run(TimeSpan limit)
     {
@@ -72,6 +90,11 @@ internal sealed class MiniMesh
             After(_random.Next(400), node.Die);
         }
 
+        if (_plan.TakeOverMs >= 0)
+        {
+            After(_plan.TakeOverMs, TakeOver);
+        }
+
         After(250, TickOwner);
         while (Living.Any(node => !node.IsComplete) && Now < limit && _events.TryDequeue(out var next, out var when))
         {
@@ -82,9 +105,52 @@ internal sealed class MiniMesh
 
     private void TickOwner()
     {
-        _coordinator.Tick(Now);
+        foreach (var owner in Owners)
+        {
+            owner.Tick(Now);
+        }
+
         Flush();
         After(250, TickOwner);
+    }
+
+    /// <summary>The nodes come to see another ring, one after the other.</summary>
+    private void TakeOver()
+    {
+        _second = new Coordinator(Policy, _plan.Seed + 1);
+        foreach (var node in All)
+        {
+            After(_random.Next(MoveSpreadMs + 1), node.Move);
+        }
+    }
+
+    /// <summary>Before the new owner listens to who comes to it for the first time it asks the former one.</summary>
+    private void AskFirst(Coordinator owner)
+    {
+        if (owner == _second && !_hasAskedFirst)
+        {
+            _hasAskedFirst = true;
+            owner.Settle(Now + OtherOwnerPatience);
+            After(_plan.DelayMs, Hear);
+        }
+    }
+
+    /// <summary>Each owner hears what the other knows, again and again while anybody asks the former one; the new one deals.</summary>
+    private void Hear()
+    {
+        var (second, told) = (_second!, _first.Tell());
+        _first.Yield(Now);
+        _first.Heard(second.Tell(), Now);
+        After(_plan.DelayMs, () =>
+        {
+            second.Heard(told, Now);
+            second.Settled();
+            Flush();
+            if (told.State == LookupState.Available)
+            {
+                After(Policy.HandOverInterval.TotalMilliseconds, Hear);
+            }
+        });
     }
 
     private void After(double milliseconds, Action action) => _events.Enqueue(action, (Now + TimeSpan.FromMilliseconds(milliseconds), _sequence++));
@@ -96,30 +162,44 @@ internal sealed class MiniMesh
         if (!_isFlushScheduled)
         {
             _isFlushScheduled = true;
-            After(CoalesceMs, Flush);
+            After(Policy.PushInterval(_plan.Nodes).TotalMilliseconds, Flush);
         }
     });
 
     private void Flush()
     {
         _isFlushScheduled = false;
-        foreach (var (name, push) in _coordinator.TakePushes(Now))
+        foreach (var owner in Owners)
         {
-            After(_plan.DelayMs, () => _nodes[name].Pushed(push));
+            foreach (var (name, push) in owner.TakePushes(Now))
+            {
+                After(_plan.DelayMs, () => _nodes[name].Pushed(owner, push));
+            }
         }
 
-        FetchRules.Check(_coordinator, Policy, Layout);
+        if (_second is null)
+        {
+            // Another owner has to take things as they are.
+            FetchRules.Check(_first, Policy, Layout);
+        }
     }
 
-    internal sealed class Requester(MiniMesh mesh, string name, int seed)
+    internal sealed class Requester(MiniMesh mesh, string name, int seed, bool canReachOrigin, bool isInParts)
     {
         private readonly List<LookupResponse> _early = [];
         private readonly HashSet<int> _cancelled = [];
         private readonly PieceSet _have = new(mesh.Layout.PieceCount);
         private readonly HashSet<int> _incoming = [];
         private readonly List<Upload> _uploads = [];
+
+        /// <summary>Where its readers are, if it has any that want parts.</summary>
+        private readonly int[] _positions = [0, mesh.Layout.PieceCount / 2];
+
+        /// <summary>Whom it asks.</summary>
+        private Coordinator _coordinator = mesh._first;
         private Downloader? _downloader;
         private bool _isProbing;
+        private bool _hasStarted;
         private bool _hasLeft;
         private bool _isReportScheduled;
         private TimeSpan _toldPauseUntil;
@@ -129,6 +209,8 @@ internal sealed class MiniMesh
         public bool IsDead { get; private set; }
 
         public bool IsComplete => _have.IsFull;
+
+        public bool CanReachOrigin => canReachOrigin;
 
         /// <summary>Pieces that it read from the origin, each time.</summary>
         public List<int> ReadFromOrigin { get; } = [];
@@ -142,6 +224,12 @@ internal sealed class MiniMesh
         /// <summary>Messages from it to the owner.</summary>
         public int Reports { get; private set; }
 
+        /// <summary>How often it told the owner anew what it wants.</summary>
+        public int AskedAgain { get; private set; }
+
+        /// <summary>It has gone to another owner with some pieces, but not all.</summary>
+        public bool MovedInTheMiddle { get; private set; }
+
         /// <summary>How often it had to turn somebody away.</summary>
         public int TurnedAway { get; private set; }
 
@@ -151,9 +239,55 @@ internal sealed class MiniMesh
 
         public void Start() => Do(() =>
         {
-            ToOwner(() => mesh._coordinator.Asked(Name, new Want { CanReachOrigin = true }, mesh.Now));
+            _hasStarted = true;
+            _coordinator = mesh._second ?? _coordinator;
+            Ask(NewWant());
             mesh.After(20, Tick);
         });
+
+        /// <summary>Another owner is responsible from now on.</summary>
+        public void Move()
+        {
+            if (IsDead || !_hasStarted || _coordinator == mesh._second)
+            {
+                return;
+            }
+
+            var former = _coordinator;
+            _coordinator = mesh._second!;
+            var held = _have.Clone();
+            if (_hasLeft)
+            {
+                ToOwner(owner => HolderChanged(owner, held));
+                return;
+            }
+
+            Do(() =>
+            {
+                MovedInTheMiddle = _have.Count > 0;
+                mesh.ToOwner(() =>
+                {
+                    former.Yield(mesh.Now);
+                    former.Left(Name, mesh.Now, isMoving: true);
+                });
+                _downloader?.SessionStarted();
+                var want = NewWant();
+                want.Continued = true;
+                want.Reading.AddRange(_downloader?.Reading() ?? []);
+                want.Fetching.AddRange(_downloader?.Fetching() ?? []);
+                if (_downloader is not null)
+                {
+                    ToOwner(owner =>
+                    {
+                        mesh.AskFirst(owner);
+                        owner.SizeKnown(mesh.Layout.Size, string.Empty, mesh.Now);
+                        HolderChanged(owner, held);
+                    });
+                }
+
+                Ask(want);
+            });
+        }
 
         public void Die()
         {
@@ -164,12 +298,18 @@ internal sealed class MiniMesh
 
             IsDead = true;
             _uploads.ToList().ForEach(upload => mesh.After(100, () => upload.End(RangeOutcomeKind.Failed)));
-            mesh.ToOwner(() => mesh._coordinator.Left(Name, mesh.Now));
-            mesh.After(GraceMs, () => mesh.ToOwner(() => mesh._coordinator.HolderChanged(Name, complete: false, null, mesh.Now)));
+            mesh.ToOwner(() => _coordinator.Left(Name, mesh.Now));
+            mesh.After(GraceMs, () => mesh.ToOwner(() => _coordinator.HolderChanged(Name, complete: false, null, mesh.Now)));
         }
 
-        public void Pushed(LookupResponse push) => Do(() =>
+        public void Pushed(Coordinator owner, LookupResponse push) => Do(() =>
         {
+            if (owner != _coordinator)
+            {
+                return;
+            }
+
+            Assert.True(canReachOrigin || push.Granted.Count == 0, $"{Name} cannot reach the origin and was granted something");
             Pushes++;
             _toldPauseUntil = push.OriginPauseMs > 0 ? mesh.Now + TimeSpan.FromMilliseconds(push.OriginPauseMs) : _toldPauseUntil;
             if (_downloader is not null)
@@ -207,19 +347,30 @@ internal sealed class MiniMesh
             {
                 Report();
                 _hasLeft = true;
-                mesh.ToOwner(() => mesh._coordinator.Left(Name, mesh.Now));
+                ToOwner(owner => owner.Left(Name, mesh.Now));
             }
         }
 
+        private void Ask(Want want) => ToOwner(owner =>
+        {
+            mesh.AskFirst(owner);
+            owner.Asked(Name, want, mesh.Now);
+        });
+
+        private Want NewWant() => new() { CanReachOrigin = canReachOrigin, Wanted = { _downloader?.TakeWanted() ?? (isInParts ? [new PieceRun()] : []) } };
+
+        private void HolderChanged(Coordinator owner, PieceSet held) => owner.HolderChanged(Name, held.IsFull, held, mesh.Now);
+
         /// <summary>Its connection breaks with it: nothing that it had sent counts then.</summary>
-        private void ToOwner(Action action)
+        private void ToOwner(Action<Coordinator> action)
         {
             Reports++;
+            var owner = _coordinator;
             mesh.ToOwner(() =>
             {
                 if (!IsDead)
                 {
-                    action();
+                    action(owner);
                 }
             });
         }
@@ -227,6 +378,7 @@ internal sealed class MiniMesh
         private void Tick() => Do(() =>
         {
             _downloader?.Tick(mesh.Now);
+            Advance();
             mesh.After(20, Tick);
         });
 
@@ -235,14 +387,14 @@ internal sealed class MiniMesh
             if (_downloader is null)
             {
                 var layout = mesh.Layout;
-                ToOwner(() => mesh._coordinator.SizeKnown(layout.Size, string.Empty, mesh.Now, Name));
+                ToOwner(owner => owner.SizeKnown(layout.Size, string.Empty, mesh.Now, Name));
                 Begin(layout.Size <= ProtocolConstants.ProbeBytes ? layout.PieceCount : layout.PieceAt(ProtocolConstants.ProbeBytes));
             }
         });
 
         private void Begin(int probed)
         {
-            _downloader = new Downloader(mesh.Layout, _have, new DownloaderPolicy(), seed, mesh.Now);
+            _downloader = new Downloader(mesh.Layout, _have, RequesterPolicy, seed, mesh.Now, isWholeTold: !isInParts);
             if (probed > 0)
             {
                 Read(_downloader.OriginRequestStarted(0, probed, mesh.Now), 0, probed, 0);
@@ -253,7 +405,22 @@ internal sealed class MiniMesh
                 _downloader.Pushed(push, mesh.Now);
             }
 
-            _downloader.DemandsChanged([new Demand(0, mesh.Layout.PieceCount, int.MaxValue)], mesh.Now);
+            _downloader.DemandsChanged(isInParts ? Demands() : [new Demand(0, mesh.Layout.PieceCount, int.MaxValue)], mesh.Now);
+        }
+
+        /// <summary>One reads the first half, the other what is behind it; the latter came first, so it comes first.</summary>
+        private Demand[] Demands() =>
+            [new Demand(_positions[1], mesh.Layout.PieceCount, Ahead), new Demand(_positions[0], mesh.Layout.PieceCount / 2, Ahead)];
+
+        /// <summary>Its readers go on as far as they can, and say where they are whether they have moved or not.</summary>
+        private void Advance()
+        {
+            for (var i = 0; isInParts && _downloader is not null && i < _positions.Length; i++)
+            {
+                var next = _have.NextClear(_positions[i]);
+                _positions[i] = next < 0 ? mesh.Layout.PieceCount : next;
+                _downloader.DemandsChanged(Demands(), mesh.Now);
+            }
         }
 
         private void CarryOut(DownloadAction action)
@@ -265,6 +432,7 @@ internal sealed class MiniMesh
                     mesh.After(mesh._plan.DelayMs, () => mesh._nodes[fetch.Node].Serve(this, fetch));
                     break;
                 case DownloadAction.FetchFromOrigin read:
+                    Assert.True(canReachOrigin, $"{Name} cannot reach the origin and was to read from it");
                     Assert.True(mesh.Now >= _toldPauseUntil, "the origin was read though it had asked for a pause");
                     _incoming.UnionWith(Enumerable.Range(read.First, read.Count));
                     mesh.After(10, () => Read(read.Id, read.First, read.Count, read.First));
@@ -273,11 +441,15 @@ internal sealed class MiniMesh
                     _cancelled.Add(cancel.Id);
                     break;
                 case DownloadAction.GiveBack { Segments: var segments, OriginFailed: var failed, OriginPause: var pause }:
-                    ToOwner(() => mesh._coordinator.Reported(
+                    ToOwner(owner => owner.Reported(
                         Name, new GrantReport { GivenBack = { segments }, OriginFailed = failed, OriginPauseMs = (uint)pause.TotalMilliseconds }, mesh.Now));
                     break;
                 case DownloadAction.ReportFailed failed:
                     Report(failed.Failed);
+                    break;
+                case DownloadAction.AskAgain when isInParts:
+                    AskedAgain++;
+                    Ask(NewWant());
                     break;
                 case DownloadAction.AskAgain or DownloadAction.Fail:
                     throw new InvalidOperationException($"{Name} came to {action} at {mesh.Now}");
@@ -321,11 +493,12 @@ internal sealed class MiniMesh
         {
             _have.Add(piece);
             _downloader!.PieceArrived(piece, mesh.Now);
+            Advance();
             _uploads.ToList().ForEach(upload => upload.Arrived(piece));
             if (!_isReportScheduled)
             {
                 _isReportScheduled = true;
-                mesh.After(CoalesceMs, () => Do(() => Report()));
+                mesh.After(RequesterPolicy.ReportInterval.TotalMilliseconds, () => Do(() => Report()));
             }
         }
 
@@ -338,10 +511,10 @@ internal sealed class MiniMesh
 
             _isReportScheduled &= failed is not null;
             var held = _have.Clone();
-            ToOwner(() =>
+            ToOwner(owner =>
             {
-                mesh._coordinator.HolderChanged(Name, held.IsFull, held, mesh.Now);
-                mesh._coordinator.Reported(Name, new GrantReport { Failed = { failed is null ? [] : [failed] } }, mesh.Now);
+                HolderChanged(owner, held);
+                owner.Reported(Name, new GrantReport { Failed = { failed is null ? [] : [failed] } }, mesh.Now);
             });
         }
 

@@ -7,6 +7,9 @@ public sealed class MiniMeshTests
 {
     private const int KiB64 = 64 * 1024;
 
+    /// <summary>At most, because two owners deal for a moment.</summary>
+    private const int SegmentsReadTwice = 4;
+
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2);
 
     private static readonly Gen<MeshPlan> GenPlan = Gen.Select(
@@ -83,6 +86,57 @@ public sealed class MiniMeshTests
         Assert.Equal(256, mesh.Layout.SegmentCount);
         Assert.All(mesh.All, node => Assert.InRange(node.Reports, 1, 1.25 * mesh.Layout.SegmentCount));
         Assert.All(mesh.All, node => Assert.InRange(node.Pushes, 1, 1.25 * mesh.Layout.SegmentCount));
+    }
+
+    /// <summary>Who cannot reach the origin is granted nothing, and gets all from those who can.</summary>
+    [Fact]
+    public void Run_SomeCannotReachTheOrigin_AreServedByThoseWhoCan() => Gen.Select(GenPlan.Where(plan => plan.Nodes > 1), Gen.Double[0, 1]).Sample(
+        (plan, part) =>
+        {
+            var mesh = Completed(plan with { Unable = 1 + (int)(part * (plan.Nodes - 2)) });
+
+            AssertReadOnce(mesh);
+            var unable = mesh.All.Where(node => !node.CanReachOrigin).ToList();
+            Assert.NotEmpty(unable);
+            Assert.All(unable, node => Assert.Equal(Enumerable.Range(0, mesh.Layout.PieceCount), node.AskedOfPeers.Order()));
+        },
+        iter: 40);
+
+    /// <summary>What readers of parts want changes all the time: its owner is told no more often than they move.</summary>
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(4, 4)]
+    [InlineData(16, 16)]
+    [InlineData(16, 4)]
+    public void Run_ReadersOfParts_MessagesAreBoundedByThePieces(int nodes, int inParts)
+    {
+        var mesh = Completed(new MeshPlan(7, nodes, (16L << 20) - 100, DelayMs: 1, StartSpreadMs: 0, Kills: 0, InParts: inParts));
+
+        AssertReadOnce(mesh);
+        Assert.Equal(256, mesh.Layout.PieceCount);
+        Assert.All(mesh.All, node => Assert.InRange(node.AskedAgain, 0, 2 * mesh.Layout.PieceCount));
+        Assert.All(mesh.All.Take(inParts), node => Assert.NotEqual(0, node.AskedAgain));
+        Assert.All(mesh.All, node => Assert.InRange(node.Pushes, 1, (1.25 * mesh.Layout.SegmentCount) + node.AskedAgain));
+    }
+
+    /// <summary>Another owner takes over in the middle; who asks comes to it one after the other.</summary>
+    [Fact]
+    public void Run_AnotherOwnerTakesOver_AllCompleteAndHardlyAnythingIsReadTwice()
+    {
+        var moved = 0;
+        Gen.Select(Gen.Int[0, 1 << 20], OneOf(2, 5, 16), OneOf(0, 1, 20), OneOf(0, 300), Gen.Int[20, 600]).Sample(
+            (seed, nodes, delay, spread, takeOver) =>
+            {
+                var mesh = Completed(new MeshPlan(seed, nodes, 16L << 20, delay, spread, Kills: 0, PieceMs: 20, TakeOverMs: takeOver));
+
+                Interlocked.Add(ref moved, mesh.All.Count(node => node.MovedInTheMiddle));
+                var read = mesh.All.SelectMany(node => node.ReadFromOrigin).ToList();
+                Assert.Empty(Enumerable.Range(0, mesh.Layout.PieceCount).Except(read));
+                Assert.InRange(read.Count - mesh.Layout.PieceCount, 0, SegmentsReadTwice * mesh.Layout.PiecesPerSegment);
+            },
+            iter: 60);
+
+        Assert.NotEqual(0, moved);
     }
 
     private static MiniMesh Completed(MeshPlan plan)
