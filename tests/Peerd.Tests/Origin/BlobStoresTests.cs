@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Node.Origin;
+using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Origin;
 
