@@ -151,6 +151,9 @@ internal sealed class DownloaderWorld
         var held = SegmentRuns.Numbers(_have).ToList();
         var piece = held[_random.Next(held.Count)];
         _have.Remove(piece);
+
+        // A grant of what was here is none.
+        _granted.Remove(piece);
         _downloader.PieceLost(piece, wasInMemory: false, _now);
         CarryOut();
     }
