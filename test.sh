@@ -44,10 +44,11 @@ fi
 results=$(mktemp -d)
 mkdir "$results/output"
 export PEERD_TEST_OUTPUT=$results/output
-passed=0 failed=0 skipped=0 finished=false
+passed=0 failed=0 skipped=0 finished=false background=
 
 finish() {
   local status=$?
+  [ -z "$background" ] || pkill -TERM -P "$background" 2>/dev/null || true
   rm -rf "$results"
   if ! "$finished"; then
     # Something broke outside of any check; it must not look like a success.
@@ -113,7 +114,7 @@ count_suite() {
 # end_to_end NAME [runner options]: particular end-to-end tests, or all but the long ones: in two parts at the same time, for they wait more
 # than they compute.
 end_to_end() {
-  local name=$1 namespace status background
+  local name=$1 namespace status
   shift
   if [ $# -gt 0 ]; then
     suite "$name" Peerd.EndToEnd "$@"
@@ -125,13 +126,14 @@ end_to_end() {
     rest+=(-namespace- "Peerd.EndToEnd.$namespace")
   done
   printf '\n== %s\n' "$name"
-  run_suite "$results/rest.xml" Peerd.EndToEnd -trait- Length=long "${rest[@]}" >"$results/rest.txt" &
+  PEERD_TEST_PORTS=21000-29999 run_suite "$results/rest.xml" Peerd.EndToEnd -trait- Length=long "${rest[@]}" >"$results/rest.txt" &
   background=$!
   status=0
-  run_suite "$results/busy.xml" Peerd.EndToEnd -trait- Length=long "${run[@]}" || status=$?
+  PEERD_TEST_PORTS=12000-20999 run_suite "$results/busy.xml" Peerd.EndToEnd -trait- Length=long "${run[@]}" || status=$?
   count_suite "$name" "$results/busy.xml" "$status"
   status=0
   wait "$background" || status=$?
+  background=
   cat "$results/rest.txt"
   count_suite "$name, the rest" "$results/rest.xml" "$status"
 }

@@ -248,12 +248,14 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         public void Leave(LookupSession session)
         {
+            // Outside the lock: who asks for a peer may find out that others are gone.
+            var hasMoved = session.IsMoving && owner._mesh.HasMovedLately(Digest);
             lock (_lock)
             {
                 if (_sessions.TryGetValue(session.Node, out var current) && ReferenceEquals(current, session))
                 {
                     _sessions.Remove(session.Node);
-                    if (session.IsMoving && owner._mesh.HasMovedLately(Digest))
+                    if (hasMoved)
                     {
                         // To the one who deals now.
                         _coordinator.Yield(owner.Now);
@@ -522,6 +524,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         private readonly SemaphoreSlim _available = new(0);
         private LookupResponse? _last;
         private bool _isEnded;
+        private bool _isMoving;
         private int _disposed;
 
         public LookupSession(CoordinatedContent content, Contracts.V1.Member member, HolderDirectory directory)
@@ -536,11 +539,15 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         /// <summary>Another process of the node has taken the place of the one that asks.</summary>
         public bool IsOutdated => _lease?.IsOutdated != false;
 
-        /// <summary>It reads bit by bit. The lock of the content protects this and the next two.</summary>
+        /// <summary>It reads bit by bit. The lock of the content protects this and the next.</summary>
         public bool WantsOrder { get; set; }
 
         /// <summary>It has told that it goes to another owner.</summary>
-        public bool IsMoving { get; set; }
+        public bool IsMoving
+        {
+            get => Volatile.Read(ref _isMoving);
+            set => Volatile.Write(ref _isMoving, value);
+        }
 
         /// <summary>Pieces of the order that it was told.</summary>
         public int ToldOrder { get; set; }

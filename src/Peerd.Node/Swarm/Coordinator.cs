@@ -80,6 +80,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         var participant = GetOrAdd(node);
         if (participant.Asker is not { } asker)
         {
+            // It speaks for itself now: what it does read it is granted anew.
+            _table?.ReleaseAll(participant);
             participant.Asker = asker = new Asker();
             _askers.Add(participant);
             if (_table is { } known)
@@ -724,6 +726,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         {
             case FetchFailure.Busy:
                 holder.Tokens = Math.Max(1, holder.Serving.Count);
+                table.Judged(holder);
                 holder.NotBefore = holder.Serving.Count == 0 ? now + policy.BusyPause : holder.NotBefore;
                 break;
             case FetchFailure.NotHeld:

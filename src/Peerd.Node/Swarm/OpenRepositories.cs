@@ -17,7 +17,7 @@ internal sealed class OpenRepositories(TimeProvider time)
 
     private readonly ConcurrentLru<(string Registry, string Repository), long> _answered = new(Most);
     private readonly Lock _lock = new();
-    private readonly Dictionary<(string Registry, string Repository), Task> _asking = [];
+    private readonly Dictionary<(string Registry, string Repository), Task<bool>> _asking = [];
 
     /// <summary>The registry is not known to ask for anything, and has said so not long ago.</summary>
     public bool IsOpen(OriginReference origin) => _answered.TryGet(KeyOf(origin), out var since) && time.GetElapsedTime(since) < Memory;
@@ -38,31 +38,26 @@ internal sealed class OpenRepositories(TimeProvider time)
     public async Task<OriginResponse?> AskAsync(OriginReference origin, Func<Task<OriginResponse?>> ask, CancellationToken cancellationToken)
     {
         var key = KeyOf(origin);
-        Task? before;
-        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        lock (_lock)
+        var asked = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        while (!TryBegin(key, asked.Task, out var before))
         {
-            if (!_asking.TryGetValue(key, out before))
-            {
-                _asking.Add(key, asked.Task);
-            }
-        }
-
-        if (before is not null)
-        {
-            // Only the first is waited for: where it is told to bring something, each other has to be told so itself, and soon.
-            await before.WaitAsync(cancellationToken);
-            return IsOpen(origin) ? null : await ask();
-        }
-
-        try
-        {
+            var isAnswered = await before.WaitAsync(cancellationToken);
             if (IsOpen(origin))
             {
                 return null;
             }
 
-            var answer = await ask();
+            if (isAnswered)
+            {
+                // Who has to bring something has to be told so itself, and soon: not one after the other.
+                return await ask();
+            }
+        }
+
+        OriginResponse? answer = null;
+        try
+        {
+            answer = IsOpen(origin) ? null : await ask();
             if (answer is not null)
             {
                 Note(origin, answer);
@@ -77,7 +72,18 @@ internal sealed class OpenRepositories(TimeProvider time)
                 _asking.Remove(key);
             }
 
-            asked.SetResult();
+            // Without an answer, as when its content is here now, the next one asks.
+            asked.SetResult(answer is not null);
+        }
+    }
+
+    /// <summary>It is one's own turn to ask; if not, the task tells when who asks was answered, or will not be.</summary>
+    private bool TryBegin((string Registry, string Repository) key, Task<bool> own, out Task<bool> current)
+    {
+        lock (_lock)
+        {
+            current = _asking.GetValueOrDefault(key, own);
+            return _asking.TryAdd(key, own);
         }
     }
 

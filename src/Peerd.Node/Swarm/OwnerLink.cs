@@ -61,6 +61,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _running;
     private volatile bool _isTalking;
+    private volatile bool _isMoving;
 
     // A report that does not fit is not lost for the directory: the announcement of its pieces follows.
     private readonly Channel<LookupRequest> _reports = Channel.CreateBounded<LookupRequest>(new BoundedChannelOptions(QueuedReports) { FullMode = BoundedChannelFullMode.DropWrite });
@@ -126,7 +127,8 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                     return;
                 }
 
-                if (Responsible(_rings.Current).FirstOrDefault() != responsible[0])
+                // The ring may name the same one again by now.
+                if (_isMoving || Responsible(_rings.Current).FirstOrDefault() != responsible[0])
                 {
                     hasMoved = true;
                     break;
@@ -168,6 +170,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     {
         var started = _time.GetTimestamp();
         var isAnswered = false;
+        _isMoving = false;
         var asking = _user.BeginAsking()?.SetTag(Traces.Peer, node);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _drain.Current.Leaving);
         using var moving = CancellationTokenSource.CreateLinkedTokenSource(ended.Token);
@@ -186,7 +189,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         catch (Exception e)
         {
             // Whatever it was: without a link there must be a word of it, and another attempt.
-            if (!ended.IsCancellationRequested && !_reports.Reader.Completion.IsCompleted)
+            if (!moving.IsCancellationRequested && !_reports.Reader.Completion.IsCompleted)
             {
                 if (!isAnswered)
                 {
@@ -233,6 +236,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             await Task.Delay(Lingering, _time, ended.Token);
             if (Responsible(_rings.Current).FirstOrDefault() != owner)
             {
+                _isMoving = true;
                 await moving.CancelAsync();
                 await Task.Delay(MoveTimeout, _time, ended.Token);
                 await ended.CancelAsync();
@@ -312,9 +316,10 @@ internal sealed partial class OwnerLink : IAsyncDisposable
 
     private async Task ReportAsync(Func<LookupRequest, Task> send, Func<Task> complete, CancellationToken moving, CancellationToken cancellationToken)
     {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(moving, cancellationToken);
         try
         {
-            await foreach (var report in _reports.Reader.ReadAllAsync(moving))
+            await foreach (var report in _reports.Reader.ReadAllAsync(either.Token))
             {
                 await send(report);
             }

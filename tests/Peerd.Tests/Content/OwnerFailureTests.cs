@@ -1,4 +1,5 @@
 using System.Net;
+using Grpc.Core;
 using Peerd.Contracts.V1;
 using Peerd.Tests.Hosting;
 
@@ -41,6 +42,33 @@ public sealed class OwnerFailureTests(OwnerFailureTests.Mesh fixture) : IClassFi
         (await fixture.Value.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
     }
 
+    // Nothing has arrived that could be told to anybody: the session must end by itself.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Pull_OwnerBreaksBeforeAnybodyKnowsTheSize_TheReplicaIsAsked(bool hasAnswered)
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 2);
+        var sample = mesh.BlobOwnedBy(200_001, "fake-1", "fake-2");
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        mesh.Registry.Before = _ => Task.Delay(Timeout.Infinite, end.Token).ContinueWith(_ => { }, TaskScheduler.Default);
+        mesh.Peers[0].AnswerLookup = async (_, answers, call) =>
+        {
+            if (hasAnswered)
+            {
+                await answers.WriteAsync(new LookupResponse { State = LookupState.Available }, call.CancellationToken);
+            }
+
+            throw new RpcException(new Status(StatusCode.Unavailable, "the process is gone"));
+        };
+
+        var pull = mesh.Node.GetAsync(sample.Digest);
+        await Wait.UntilAsync(() => mesh.Peers[1].LookupsAsked > 0, "the replica is asked");
+        await end.CancelAsync();
+
+        (await pull).ShouldBe(sample.Bytes);
+    }
+
     // It answers, so that nobody takes it for dead.
     [Theory]
     [InlineData(false)]
@@ -74,7 +102,7 @@ public sealed class OwnerFailureTests(OwnerFailureTests.Mesh fixture) : IClassFi
     {
         await using var mesh = await TestMesh.StartAsync(nodes: 2, time: new QuickTime(4));
         var sample = mesh.Blob(200_001);
-        mesh.Registry.Before = _ => Task.Delay(1400, TestContext.Current.CancellationToken);
+        mesh.Registry.Before = _ => Task.Delay(1000, TestContext.Current.CancellationToken);
 
         var answers = await Task.WhenAll(mesh.Nodes.Select(node => node.GetAsync(sample.Digest)));
 
@@ -82,12 +110,12 @@ public sealed class OwnerFailureTests(OwnerFailureTests.Mesh fixture) : IClassFi
         Assert.Equal(sample.Bytes.Length, mesh.Registry.BytesOf(sample.Digest));
     }
 
-    // Those who wait for their turn find out whether their clients have to bring something, and that is the same for all contents.
+    // Those who wait for others' slow reads find out whether their clients have to bring something, and that is the same for all contents.
     [Fact]
     public async Task Pull_SlowRegistryAndSeveralContentsOfOneRepository_EachNodeAsksOnceWhatTheClientHasToBring()
     {
         await using var mesh = await TestMesh.StartAsync(nodes: 3);
-        mesh.Registry.Before = _ => Task.Delay(700, TestContext.Current.CancellationToken);
+        mesh.Registry.Before = context => context.Request.Method == "HEAD" ? Task.CompletedTask : Task.Delay(1000, TestContext.Current.CancellationToken);
         var heads = 0;
         for (var pull = 0; pull < 2; pull++)
         {
