@@ -126,7 +126,7 @@ end_to_end() {
     rest+=(-namespace- "Peerd.EndToEnd.$namespace")
   done
   printf '\n== %s\n' "$name"
-  PEERD_TEST_PORTS=21000-29999 run_suite "$results/rest.xml" Peerd.EndToEnd -trait- Length=long "${rest[@]}" >"$results/rest.txt" &
+  PEERD_TEST_PORTS=21000-29999 run_suite "$results/rest.xml" Peerd.EndToEnd -trait- Length=long -trait- Machine=alone "${rest[@]}" >"$results/rest.txt" &
   background=$!
   status=0
   PEERD_TEST_PORTS=12000-20999 run_suite "$results/busy.xml" Peerd.EndToEnd -trait- Length=long "${run[@]}" || status=$?
@@ -136,6 +136,7 @@ end_to_end() {
   background=
   cat "$results/rest.txt"
   count_suite "$name, the rest" "$results/rest.xml" "$status"
+  suite "$name, those that need the machine to themselves" Peerd.EndToEnd -class Peerd.EndToEnd.Commands.DemoTests
 }
 
 # Prints "passed failed skipped" of a report; errors outside of tests (clean-up, fixtures) are failures.

@@ -3,6 +3,8 @@ using Peerd.EndToEnd.Harness;
 namespace Peerd.EndToEnd.Commands;
 
 /// <summary><c>peerd demo</c> as a newcomer runs it.</summary>
+// Sixteen nodes in one process read more than once when they wait for the processor.
+[Trait("Machine", "alone")]
 public sealed class DemoTests : LabTest
 {
     [Theory]
