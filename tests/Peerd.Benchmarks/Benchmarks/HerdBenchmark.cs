@@ -21,8 +21,8 @@ internal sealed class HerdBenchmark : IBenchmark
     private const double AloneRatio = 1.05;
     private const double CrossedRatio = 1.1;
 
-    /// <summary>Headers of packets and answers, beside what an amplification of bodies may be.</summary>
-    private const double Headers = 1.05;
+    /// <summary>Headers of packets and answers, and packets that a limited link loses, beside what an amplification of bodies may be.</summary>
+    private const double Headers = 1.08;
     private const double BusyMachine = 0.9;
     private const string NeighbourLimit = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
 
