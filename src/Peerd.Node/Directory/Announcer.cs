@@ -30,6 +30,9 @@ internal sealed class Announcer(
     /// <summary>A content is not dropped again sooner on the word of others. Shorter than theirs, which news of it may take longer or less long to follow.</summary>
     public static readonly TimeSpan DiscardPause = HolderDirectory.DiscardPause / 2;
 
+    /// <summary>So long after a ring change former owners still count on what is here: as long as those linger who ask them, and a little more.</summary>
+    public static readonly TimeSpan WithdrawPause = TimeSpan.FromMilliseconds(150);
+
     // Lazy: two loops may want the same target at once, and each target opens a stream.
     private readonly ConcurrentDictionary<string, Lazy<AnnounceTarget>> _targets = new(StringComparer.Ordinal);
     private readonly DiscardPauses _pauses = new(time, DiscardPause);
@@ -74,10 +77,17 @@ internal sealed class Announcer(
         {
             var before = _ring;
             _ring = ring;
+
+            // First the new owners learn what is held.
+            Distribute(cache.Digests);
+            DistributeTags(before);
+
+            // Those that deal until all have gone to the new owners must not take what is withdrawn for lost.
+            await Task.Delay(WithdrawPause, time, cancellationToken);
             var gone = new List<Task>();
             foreach (var (name, target) in _targets)
             {
-                if (ring.IndexOf(name) < 0 && _targets.TryRemove(name, out _))
+                if (_ring.IndexOf(name) < 0 && _targets.TryRemove(name, out _))
                 {
                     gone.Add(target.Value.DisposeAsync().AsTask());
                 }
@@ -88,9 +98,6 @@ internal sealed class Announcer(
                 }
             }
 
-            // First the new owners learn what is held; those that left may take their time.
-            Distribute(cache.Digests);
-            DistributeTags(before);
             await Task.WhenAll(gone);
         }
     }

@@ -43,7 +43,7 @@ internal sealed class Peer : IDisposable
     private ResiliencePipeline<RangeOutcome>? _breaker;
     private int _controlStreams;
     private long _silentUntil;
-    private volatile bool _disposed;
+    private volatile bool _isRetired;
 
     public Peer(Member member, string self, MeshOptions options, PeerTraffic.Counters traffic, MeshMetrics metrics, MeshTls tls, TimeProvider time, ByteRate? download = null)
     {
@@ -168,11 +168,12 @@ internal sealed class Peer : IDisposable
         return outcome;
     }
 
-    public void Dispose()
+    /// <summary>It is no member any more: no bytes come from it, and nothing is opened. What Lookup and Announce streams are open take leave.</summary>
+    public void Retire()
     {
         lock (_opening)
         {
-            _disposed = true;
+            _isRetired = true;
         }
 
         while (_streams.TryPop(out var stream))
@@ -180,8 +181,13 @@ internal sealed class Peer : IDisposable
             stream.Dispose();
         }
 
-        _control?.Dispose();
         _data?.Dispose();
+    }
+
+    public void Dispose()
+    {
+        Retire();
+        _control?.Dispose();
     }
 
     private async Task<RangeOutcome> FetchAsync(RangeStream stream, RangeRequest request, IRangeSink sink, CancellationToken cancellationToken)
@@ -190,7 +196,7 @@ internal sealed class Peer : IDisposable
         try
         {
             var outcome = await stream.ReadAsync(request, sink, _limits, _load, _time, cancellationToken);
-            isUsable = !stream.IsBroken && !_disposed && _streams.Count < PooledStreams;
+            isUsable = !stream.IsBroken && !_isRetired && _streams.Count < PooledStreams;
             return outcome;
         }
         finally
@@ -226,7 +232,7 @@ internal sealed class Peer : IDisposable
     /// <exception cref="ObjectDisposedException">It is no member any more.</exception>
     private GrpcChannel Open(ref GrpcChannel? channel, PeerSockets? sockets = null)
     {
-        if (Volatile.Read(ref channel) is { } open)
+        if (!_isRetired && Volatile.Read(ref channel) is { } open)
         {
             return open;
         }
@@ -234,7 +240,7 @@ internal sealed class Peer : IDisposable
         lock (_opening)
         {
             // What is opened after that nobody would close.
-            ObjectDisposedException.ThrowIf(_disposed, this);
+            ObjectDisposedException.ThrowIf(_isRetired, this);
             return channel ??= CreateChannel(sockets);
         }
     }

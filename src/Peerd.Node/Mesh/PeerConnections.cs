@@ -27,9 +27,13 @@ internal sealed class PeerConnections(
     /// <summary>So long after it has left, others may still name a member.</summary>
     private static readonly TimeSpan LeftMemory = TimeSpan.FromMinutes(1);
 
+    /// <summary>So long a member that has left is still told who goes where: it may be the owner of what others read right now.</summary>
+    private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(1);
+
     private readonly ConcurrentDictionary<string, Peer> _peers = new(StringComparer.Ordinal);
     private readonly Lock _updating = new();
     private readonly ConcurrentDictionary<string, long> _left = new(StringComparer.Ordinal);
+    private readonly Dictionary<Peer, ITimer> _retired = [];
     private bool _disposed;
 
     /// <summary>All peers of the moment, in no order.</summary>
@@ -61,9 +65,9 @@ internal sealed class PeerConnections(
         lock (_updating)
         {
             _disposed = true;
-            foreach (var peer in _peers.Values)
+            foreach (var peer in _peers.Values.Concat(_retired.Keys).ToList())
             {
-                peer.Dispose();
+                Close(peer);
             }
 
             _peers.Clear();
@@ -119,15 +123,22 @@ internal sealed class PeerConnections(
             foreach (var (name, peer) in _peers)
             {
                 var member = members.GetValueOrDefault(name);
+                if (member?.Address.Equals(peer.Member.Address) == true)
+                {
+                    continue;
+                }
+
+                _peers.TryRemove(name, out _);
+                traffic.Forget(name);
                 if (member is null)
                 {
                     _left[name] = time.GetTimestamp();
+                    peer.Retire();
+                    _retired.Add(peer, time.CreateTimer(_ => Close(peer), state: null, Farewell, Timeout.InfiniteTimeSpan));
                 }
-
-                if (member is null || !member.Address.Equals(peer.Member.Address))
+                else
                 {
-                    _peers.TryRemove(name, out _);
-                    traffic.Forget(name);
+                    // Another process: nobody hears at the former address.
                     peer.Dispose();
                 }
             }
@@ -139,6 +150,19 @@ internal sealed class PeerConnections(
                     _peers[member.Name] = new Peer(member, self.Name, options.Value, traffic.Of(member.Name), metrics, tls, time, bandwidth.Download);
                 }
             }
+        }
+    }
+
+    private void Close(Peer peer)
+    {
+        lock (_updating)
+        {
+            if (_retired.Remove(peer, out var timer))
+            {
+                timer.Dispose();
+            }
+
+            peer.Dispose();
         }
     }
 }

@@ -2,8 +2,10 @@ using Peerd.EndToEnd.Harness;
 
 namespace Peerd.EndToEnd.Commands;
 
-/// <summary><c>peerd demo</c> as a newcomer runs it.</summary>
-// Sixteen nodes in one process read more than once when they wait for the processor.
+/// <summary>
+/// <c>peerd demo</c> as a newcomer runs it. Alone on the machine (<c>test.sh</c> knows this trait): sixteen nodes in one
+/// process read more than once when they wait for the processor.
+/// </summary>
 [Trait("Machine", "alone")]
 public sealed class DemoTests : LabTest
 {

@@ -1,6 +1,6 @@
 namespace Peerd.EndToEnd.Faults;
 
-/// <summary>Which tests run only when they are asked for: <c>./test.sh</c> leaves them out, <c>./test.sh faults</c> runs those of faults and of upgrades, <c>./test.sh e2e -trait Length=long</c> all of them.</summary>
+/// <summary>Which tests run only when they are asked for: <c>./test.sh</c> leaves them out, <c>./test.sh faults</c> runs all of them, <c>./test.sh e2e -trait Length=long</c> too.</summary>
 internal static class FaultTraits
 {
     /// <summary>Name of the trait.</summary>

@@ -1,3 +1,4 @@
+using Peerd.Node.Directory;
 using Peerd.Simulation.Mesh;
 using Peerd.Simulation.Owners;
 
@@ -22,15 +23,19 @@ internal sealed class Announcements(SimulatedMesh mesh, SimulatedDownload downlo
     /// <summary>Others may be responsible now: they are told everything, and those who are not any more forget it.</summary>
     public void RingChanged()
     {
-        foreach (var number in _told.Except(mesh.Responsible(download.Node, download.Content)))
-        {
-            Send(number, desk => desk.Withdrawn(download.Node));
-        }
-
+        var told = _told;
         if (download.Pieces.Count > 0)
         {
             Announce();
         }
+
+        mesh.Timeline.After(Announcer.WithdrawPause, () =>
+        {
+            foreach (var number in told.Except(_told))
+            {
+                Send(number, desk => desk.Withdrawn(download.Node));
+            }
+        });
     }
 
     private void Announce()

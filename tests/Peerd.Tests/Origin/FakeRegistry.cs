@@ -291,7 +291,7 @@ internal sealed class FakeRegistry : IAsyncDisposable
         }
 
         var response = context.Response;
-        var (fault, status) = Take();
+        var (fault, status) = Take(context.Request.Headers.Range.Count > 0);
         if (status != 0)
         {
             response.StatusCode = status;
@@ -335,7 +335,7 @@ internal sealed class FakeRegistry : IAsyncDisposable
     private string? LocationOf(string path, string key) =>
         _redirect is not null ? _redirect(path) : _store is not null ? $"{_store.Url}{StoredTarget(key, _store.Signature())}" : null;
 
-    private (FakeFault Fault, int Status) Take()
+    private (FakeFault Fault, int Status) Take(bool isRange)
     {
         lock (_lock)
         {
@@ -345,7 +345,8 @@ internal sealed class FakeRegistry : IAsyncDisposable
                 return (FakeFault.None, _status);
             }
 
-            if (_faultsLeft > 0)
+            // A lie about the range waits for a request that asks for one.
+            if (_faultsLeft > 0 && (isRange || _fault != FakeFault.WrongTotal))
             {
                 _faultsLeft--;
                 return (_fault, 0);

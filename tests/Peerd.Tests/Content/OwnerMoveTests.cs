@@ -1,0 +1,49 @@
+using System.Collections.Concurrent;
+using Peerd.Contracts.V1;
+using Peerd.Tests.Hosting;
+
+namespace Peerd.Tests.Content;
+
+/// <summary>What an owner hears that the ring names no more, and what becomes of who asks it.</summary>
+public sealed class OwnerMoveTests
+{
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Pull_OwnerLeavesTheRing_HearsLastThatTheReaderGoes(bool isDeaf)
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 2);
+        var (former, next) = (mesh.Peers[0], mesh.Peers[1]);
+        var sample = mesh.BlobOwnedBy(200_001, former.Name, next.Name);
+        var heard = new ConcurrentQueue<LookupRequest>();
+        former.AnswerLookup = async (asked, answers, call) =>
+        {
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Size = sample.Bytes.Length }, call.CancellationToken);
+            while (await asked.MoveNext(call.CancellationToken))
+            {
+                heard.Enqueue(asked.Current);
+            }
+
+            if (isDeaf)
+            {
+                await former.NeverAsync(call);
+            }
+        };
+        next.AnswerLookup = async (_, answers, call) =>
+        {
+            var all = new SegmentRun { Count = (uint)sample.Layout.SegmentCount };
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Size = sample.Bytes.Length, Granted = { all } }, call.CancellationToken);
+            await next.NeverAsync(call);
+        };
+        var pull = mesh.Node.GetAsync(sample.Digest);
+        await Wait.UntilAsync(() => !heard.IsEmpty, "the owner is asked");
+
+        mesh.Leave(former.Name);
+
+        (await pull).ShouldBe(sample.Bytes);
+        await Wait.UntilAsync(() => heard.Last().Report is { Moving: true }, "the former owner hears of it");
+        Assert.Single(heard, static request => request.Report is { Moving: true });
+        Assert.Equal((1, 1), (former.LookupsAsked, next.LookupsAsked));
+        Assert.Equal(sample.Bytes.Length, mesh.Registry.BytesOf(sample.Digest));
+    }
+}

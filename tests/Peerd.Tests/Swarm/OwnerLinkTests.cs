@@ -1,0 +1,127 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Microsoft.Extensions.Logging.Abstractions;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Mesh;
+using Peerd.Node.Swarm;
+using Peerd.Tests.Hosting;
+using Peerd.Tests.Mesh;
+
+namespace Peerd.Tests.Swarm;
+
+/// <summary>A node asks itself, as the content's owner, until the ring names another one.</summary>
+public sealed class OwnerLinkTests : IAsyncLifetime
+{
+    private readonly PeersSetup _setup = new("self");
+    private readonly ListeningOwner _owner = new();
+    private readonly MeshDrain _drain;
+    private OwnerLink? _link;
+
+    public OwnerLinkTests() => _drain = new MeshDrain(_setup.Time);
+
+    public async ValueTask InitializeAsync()
+    {
+        await _setup.StartAsync();
+        var digest = PeersSetup.ContentNearerTo("other", than: "self");
+        _link = new OwnerLink(digest, new SilentUser(digest), _setup.Rings, _setup.Self, _setup.Peers, _owner, _drain, new LookupMetrics(_setup.Meters), _setup.Time, NullLogger.Instance);
+        await Wait.UntilAsync(() => _owner.Sessions == 1, "the owner is asked");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _link!.DisposeAsync();
+        await _setup.DisposeAsync();
+        _drain.Dispose();
+    }
+
+    [Fact]
+    public async Task RingNamesAnother_TheFormerOwnerHearsAWhileAndThenThatTheReaderGoes()
+    {
+        await _setup.TellAsync("self", "other");
+        _link!.Report(new GrantReport { MediaType = "late" });
+        await Wait.UntilAsync(() => _owner.Heard.Count == 1, "what comes meanwhile is told");
+        Assert.Equal("late", _owner.Heard.Single().Request.Report.MediaType);
+
+        await LingerAsync();
+
+        Assert.Equal([1, 1], _owner.Heard.Select(static heard => heard.Session));
+    }
+
+    [Fact]
+    public async Task RingNamesAnotherForAMoment_TheSessionGoesOn()
+    {
+        await _setup.TellAsync("self", "other");
+        _setup.Time.Advance(OwnerLink.Lingering / 2);
+        await _setup.TellAsync("self");
+        _setup.Time.Advance(OwnerLink.Lingering);
+
+        // The next change finds the first session, which has heard of none.
+        _link!.Report(new GrantReport { MediaType = "later" });
+        await Wait.UntilAsync(() => !_owner.Heard.IsEmpty, "it is told as before");
+        Assert.Equal("later", _owner.Heard.Single().Request.Report.MediaType);
+        await _setup.TellAsync("self", "other");
+        await LingerAsync();
+        Assert.Equal([1, 1], _owner.Heard.Select(static heard => heard.Session));
+    }
+
+    /// <summary>The clock goes on until the link, whose tasks are its own, has told that it goes.</summary>
+    private Task LingerAsync() => Wait.UntilAsync(
+        () =>
+        {
+            if (!HasHeard())
+            {
+                _setup.Time.Advance(OwnerLink.Lingering);
+            }
+
+            return HasHeard();
+
+            bool HasHeard() => _owner.Heard.Any(static heard => heard.Request.Report is { Moving: true });
+        },
+        "the owner hears that the reader goes");
+
+    private sealed class SilentUser(Digest digest) : IOwnerLinkUser
+    {
+        public Activity? BeginAsking() => null;
+
+        public Want CreateWant() => new() { Member = new Member { Node = "self", Incarnation = 1 }, Digest = digest.ToString() };
+
+        public void Pushed(LookupResponse push)
+        {
+        }
+
+        public void OwnerLost()
+        {
+        }
+    }
+
+    /// <summary>Hears what it is told, and says nothing.</summary>
+    private sealed class ListeningOwner : ILookupHandler
+    {
+        private int _sessions;
+
+        public ConcurrentQueue<(int Session, LookupRequest Request)> Heard { get; } = new();
+
+        public int Sessions => Volatile.Read(ref _sessions);
+
+        public ILookupSession Open(Want want)
+        {
+            return new Session(this, Interlocked.Increment(ref _sessions));
+        }
+
+        private sealed class Session(ListeningOwner owner, int number) : ILookupSession
+        {
+            public void Apply(LookupRequest request) => owner.Heard.Enqueue((number, request));
+
+            public async ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken)
+            {
+                await Task.Delay(Timeout.Infinite, cancellationToken);
+                return new LookupResponse();
+            }
+
+            public void Dispose()
+            {
+            }
+        }
+    }
+}
