@@ -248,20 +248,11 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         public void Leave(LookupSession session)
         {
-            // Outside the lock: who asks for a peer may find out that others are gone.
-            var hasMoved = session.IsMoving && owner._mesh.HasMovedLately(Digest);
             lock (_lock)
             {
-                if (_sessions.TryGetValue(session.Node, out var current) && ReferenceEquals(current, session))
+                if (IsCurrent(session))
                 {
-                    _sessions.Remove(session.Node);
-                    if (hasMoved)
-                    {
-                        // To the one who deals now.
-                        _coordinator.Yield(owner.Now);
-                    }
-
-                    _coordinator.Left(session.Node, owner.Now, session.IsMoving);
+                    Left(session, isMoving: false);
                     ScheduleFlush();
                 }
             }
@@ -283,6 +274,8 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         public void Report(LookupSession session, GrantReport report)
         {
+            // Outside the lock: who asks for a peer may find out that others are gone.
+            var hasMoved = report.Moving && owner._mesh.HasMovedLately(Digest);
             long size;
             lock (_lock)
             {
@@ -312,8 +305,18 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     return;
                 }
 
-                session.IsMoving = report.Moving;
                 _coordinator.Reported(session.Node, report, owner.Now);
+                if (hasMoved)
+                {
+                    // To the one who deals now.
+                    _coordinator.Yield(owner.Now);
+                }
+
+                if (report.Moving)
+                {
+                    Left(session, isMoving: true);
+                }
+
                 ScheduleFlush();
             }
         }
@@ -381,6 +384,12 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             rest.Reading.Clear();
             rest.Fetching.Clear();
             return rest;
+        }
+
+        private void Left(LookupSession session, bool isMoving)
+        {
+            _sessions.Remove(session.Node);
+            _coordinator.Left(session.Node, owner.Now, isMoving);
         }
 
         private bool IsCurrent(LookupSession session) => _sessions.TryGetValue(session.Node, out var current) && ReferenceEquals(current, session);
@@ -524,7 +533,6 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         private readonly SemaphoreSlim _available = new(0);
         private LookupResponse? _last;
         private bool _isEnded;
-        private bool _isMoving;
         private int _disposed;
 
         public LookupSession(CoordinatedContent content, Contracts.V1.Member member, HolderDirectory directory)
@@ -541,13 +549,6 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         /// <summary>It reads bit by bit. The lock of the content protects this and the next.</summary>
         public bool WantsOrder { get; set; }
-
-        /// <summary>It has told that it goes to another owner.</summary>
-        public bool IsMoving
-        {
-            get => Volatile.Read(ref _isMoving);
-            set => Volatile.Write(ref _isMoving, value);
-        }
 
         /// <summary>Pieces of the order that it was told.</summary>
         public int ToldOrder { get; set; }
