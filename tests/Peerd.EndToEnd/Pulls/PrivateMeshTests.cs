@@ -32,7 +32,7 @@ public sealed class PrivateMeshTests(PullSite site) : LabTest
         Assert.NotEmpty(registry.Tokens.Granted);
 
         await registry.Registry.StopAsync();
-        PullAssert.Succeeded(await containerds[PullSite.Herd].PullAsync(client, registry.DigestReference, PullTimeout, PrivateRegistry.Login));
+        PullAssert.Succeeded(await containerds[PullSite.Herd].PullAsync(client, reference, PullTimeout, PrivateRegistry.Login));
 
         var wrong = await Task.WhenAll(containerds.Select(containerd => containerd.FindWrongContentAsync(registry.Image.All, client)));
         Assert.Empty(wrong.SelectMany(list => list));

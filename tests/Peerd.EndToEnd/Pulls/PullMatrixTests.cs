@@ -47,8 +47,7 @@ public sealed class PullMatrixTests(PullSite site) : LabTest
         var registry = await DockerRegistry.StartAsync(Lab, port);
         await registry.PushAsync(image, Repository, Tag);
         var containerds = await site.UseContainerdsAsync(setup, registry);
-        var digest = $"{registry.Name}/{Repository}@{image.Index.Digest}";
-        var reference = byDigest ? digest : $"{registry.Name}/{Repository}:{Tag}";
+        var reference = $"{registry.Name}/{Repository}{(byDigest ? $"@{image.Index.Digest}" : $":{Tag}")}";
 
         var errors = await Task.WhenAll(containerds.Take(PullSite.Herd).Select(containerd => containerd.PullAsync(client, reference, PullTimeout)));
 
@@ -56,7 +55,7 @@ public sealed class PullMatrixTests(PullSite site) : LabTest
         Amplification.Demand(registry, image);
 
         await registry.StopAsync();
-        PullAssert.Succeeded(await containerds[PullSite.Herd].PullAsync(client, digest, PullTimeout));
+        PullAssert.Succeeded(await containerds[PullSite.Herd].PullAsync(client, reference, PullTimeout));
 
         var wrong = await Task.WhenAll(containerds.Select(containerd => containerd.FindWrongContentAsync(image.All, client)));
         Assert.Empty(wrong.SelectMany(list => list));

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using Peerd.Contracts;
 using Peerd.Tests.Hosting;
@@ -119,6 +120,24 @@ public sealed class PrivateImageTests : IAsyncLifetime
         Assert.Equal((HttpStatusCode.Unauthorized, "Basic realm=\"private\""), Head(await SendAsync(open.Node, "GET", App, $"blobs/{_digest}", authorization: null)));
         Assert.Equal(_bytes, (await SendAsync(open.Node, "GET", App, $"blobs/{_digest}", PrivateRegistry.BasicOf("alice"))).Body);
         AssertNothingSecret(open);
+    }
+
+    // From another machine, over a network, nobody's password is asked for.
+    [Fact]
+    public async Task RelayBasic_CallerIsNotOnLoopback_NoPasswordIsAskedForNorTaken()
+    {
+        var address = (await Dns.GetHostAddressesAsync(Dns.GetHostName(), AddressFamily.InterNetwork, TestContext.Current.CancellationToken)).First(address => !IPAddress.IsLoopback(address));
+        _registry.IsBasic = true;
+        await using var mesh = await StartAsync(nodes: 1, "--Peerd:Origin:RelayBasic=true", "--Peerd:Facade:Listen=0.0.0.0:0");
+        using var client = new HttpClient { BaseAddress = new UriBuilder(mesh.Node.Client.BaseAddress!) { Host = address.ToString() }.Uri };
+
+        foreach (var authorization in new[] { null, PrivateRegistry.BasicOf("alice") })
+        {
+            using var answer = await client.SendAsync(RequestFor("GET", App, $"blobs/{_digest}", authorization), TestContext.Current.CancellationToken);
+            Assert.Equal((HttpStatusCode.NotFound, false), (answer.StatusCode, answer.Headers.Contains("WWW-Authenticate")));
+        }
+
+        Assert.All(_registry.AuthorizationsSeen, Assert.Null);
     }
 
     [Fact]

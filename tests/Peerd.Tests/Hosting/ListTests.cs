@@ -65,6 +65,45 @@ public sealed class ListTests
     }
 
     [Fact]
+    public async Task Lists_RegistryIsGone_AreNotFound()
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Origin:Retries=0", "--Peerd:Origin:Registries:0:Endpoint=http://127.0.0.1:1"]);
+
+        foreach (var list in new[] { "tags/list", $"referrers/{Subject}" })
+        {
+            using var answer = await mesh.Node.Client.GetAsync($"/v2/library/test/{list}?ns={TestNode.Registry}");
+
+            Assert.Equal(HttpStatusCode.NotFound, answer.StatusCode);
+            Assert.Contains("\"errors\"", await answer.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Tags_NoneAreWanted_TheRegistryIsAskedForNone()
+    {
+        await using var mesh = await StartAsync();
+        Serve(mesh, "application/json", """{"name":"library/test","tags":[]}""", link: null);
+
+        using var answer = await mesh.Node.Client.GetAsync($"/v2/library/test/tags/list?n=0&ns={TestNode.Registry}");
+
+        Assert.Equal("""{"name":"library/test","tags":[]}""", await answer.Content.ReadAsStringAsync());
+        Assert.Equal("/v2/library/test/tags/list?n=0", Assert.Single(mesh.Registry.Requests).Target);
+    }
+
+    [Fact]
+    public async Task Referrers_NoneWithALink_AreAnEmptyIndexThatGoesOnHere()
+    {
+        const string Empty = """{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}""";
+        await using var mesh = await StartAsync();
+        Serve(mesh, Index, Empty, $"</v2/library/test/referrers/{Subject}?last=x>; rel=\"next\"");
+
+        using var answer = await mesh.Node.Client.GetAsync($"/v2/library/test/referrers/{Subject}?ns={TestNode.Registry}");
+
+        Assert.Equal((HttpStatusCode.OK, Empty), (answer.StatusCode, await answer.Content.ReadAsStringAsync()));
+        Assert.Equal($"</v2/library/test/referrers/{Subject}?last=x&ns={TestNode.Registry}>; rel=\"next\"", Assert.Single(answer.Headers.GetValues("Link")));
+    }
+
+    [Fact]
     public async Task Lists_TooLargeOrCut_AreNotSent()
     {
         await using var mesh = await StartAsync();

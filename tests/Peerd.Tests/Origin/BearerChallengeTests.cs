@@ -45,6 +45,15 @@ public sealed class BearerChallengeTests
         Assert.Equal(new BearerChallenge("https://a/t", "s, t", "repository:x:pull,push"), BearerChallenge.Find(message.Headers.WwwAuthenticate));
     }
 
+    [Theory]
+    [InlineData("Bearer realm=\"https://a/t\"", "Bearer realm=\"https://a/t\"", "Basic realm=\"x\"", "Bearer realm=\"https://a/t\"")]
+    [InlineData("Bearer realm=\"https://b/t\"", "Basic realm=\"x\"", "Negotiate", "Bearer realm=\"https://b/t\"")]
+    [InlineData("Basic realm=\"x\"", "Bearer service=\"no realm\"", "Negotiate", "Basic realm=\"x\"")]
+    [InlineData("BASIC realm=\"y\"", "Negotiate", "BASIC realm=\"y\"", "Basic realm=\"x\"")]
+    [InlineData(null, "Bearer service=\"no realm\"", "Negotiate", "Digest realm=\"x\"")]
+    public void FindForClient_Several_IsTheFirstThatCanBeAnsweredATokenFirst(string? expected, params string[] challenges) =>
+        Assert.Equal(expected, BearerChallenge.FindForClient(challenges.Select(AuthenticationHeaderValue.Parse))?.ToString());
+
     [Fact]
     public void Find_OnlyBasic_IsNull() =>
         Assert.Null(BearerChallenge.Find([new AuthenticationHeaderValue("Basic", "realm=\"https://a/t\"")]));

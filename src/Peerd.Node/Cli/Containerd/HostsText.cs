@@ -87,8 +87,9 @@ internal sealed class HostsText
         }
 
         var start = _begin;
-        if (Mark.Contains(EndsLine, StringComparison.Ordinal))
+        if (Mark.Contains(EndsLine, StringComparison.Ordinal) && _end == Text.Length)
         {
+            // Else others have gone on behind ours: what comes there needs a line of its own.
             start -= Text[..start].EndsWith("\r\n", StringComparison.Ordinal) ? 2 : Math.Min(1, start);
         }
 

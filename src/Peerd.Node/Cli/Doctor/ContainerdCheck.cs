@@ -105,13 +105,14 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
 
         var led = 0;
         var folders = System.IO.Directory.EnumerateDirectories(root).Order(StringComparer.Ordinal).ToList();
-        var byDefault = OtherHosts(Path.Combine(root, ConfiguredRegistry.Default));
+        var byDefault = HostsOf(Path.Combine(root, ConfiguredRegistry.Default));
         foreach (var folder in folders)
         {
             var name = Path.GetFileName(folder);
             try
             {
-                led += CheckFolder(folder, name, version, name == ConfiguredRegistry.Default ? [] : byDefault) ? 1 : 0;
+                var isDefault = name == ConfiguredRegistry.Default;
+                led += CheckFolder(folder, name, version, isDefault ? [] : [.. byDefault.Where(host => host != _mirror)], !isDefault && byDefault.Contains(_mirror)) ? 1 : 0;
             }
             catch (FormatException exception)
             {
@@ -133,7 +134,7 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
 
     // True when the folder leads to the facade.
     [SupportedOSPlatform("linux")]
-    private bool CheckFolder(string folder, string name, Version? version, IReadOnlyList<string> byDefault)
+    private bool CheckFolder(string folder, string name, Version? version, IReadOnlyList<string> byDefault, bool isLedByDefault)
     {
         var file = Path.Combine(folder, HostsFile.Name);
         var (hosts, registry) = HostsFile.Read(file) is { } text ? new HostsRules(version).Read(text) : ([], []);
@@ -161,6 +162,11 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
 
         if (hosts.All(host => host.Key != _mirror))
         {
+            if (isLedByDefault)
+            {
+                Add(Severity.Warning, $"{folder} hides {ConfiguredRegistry.Default} for {name}, and does not lead to the facade itself: what is pulled from there goes past the mesh", $"peerd configure containerd --registry {name}");
+            }
+
             return false;
         }
 
@@ -176,14 +182,14 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
         return true;
     }
 
-    // Others than the facade, and where the registry itself is said to be.
+    // And where the registry itself is said to be.
     [SupportedOSPlatform("linux")]
-    private List<string> OtherHosts(string folder)
+    private static List<string> HostsOf(string folder)
     {
         try
         {
             var (hosts, registry) = HostsFile.Read(Path.Combine(folder, HostsFile.Name)) is { } text ? new HostsRules(null).Read(text) : ([], []);
-            return [.. hosts.Select(host => host.Key).Concat(registry.TryGetValue("server", out var server) ? [(string)server] : []).Where(host => host != _mirror)];
+            return [.. hosts.Select(host => host.Key).Concat(registry.TryGetValue("server", out var server) ? [(string)server] : [])];
         }
         catch (Exception exception) when (exception is FormatException or HostsException)
         {

@@ -68,6 +68,18 @@ public sealed class HostsTextTests
     }
 
     [Theory]
+    [InlineData("\n")]
+    [InlineData("\r\n")]
+    public void Without_OthersHaveGoneOnBehindAFileWhoseLastLineHadNoEnd_BothAreStillReadAsTheyWere(string line)
+    {
+        var text = $"server = \"https://a.test\"{line}# last";
+        var edited = new HostsText(new HostsText(text).With(Mirror) + $"[host.\"http://theirs.test\"]{line}");
+
+        Assert.Equal($"{text}{line}[host.\"http://theirs.test\"]{line}", edited.Without());
+        Assert.Equal([Mirror.Url, "http://theirs.test"], HostsText.HostsOf(HostsText.Parse(edited.With(Mirror)))!.Keys);
+    }
+
+    [Theory]
     [InlineData("[host.\"http://127.0.0.1:30000\"]\n", "of its own")]
     [InlineData("host = { \"http://a.test\" = { } }\n", "is no TOML|another form")]
     [InlineData("host.\"http://a.test\".skip_verify = true\n", "is no TOML|another form")]

@@ -115,6 +115,20 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
         await AssertFindingAsync(await RunAsync(version, Version2), severity, expected);
     }
 
+    [Theory]
+    [InlineData("[host.\"http://other.test\"]\n", 1)]
+    [InlineData("ca = \"hosts.toml\"\n", 1)]
+    [InlineData("[host.\"FACADE\"]\n", 0)]
+    public async Task Doctor_DefaultLeadsToTheFacade_WhoHidesItAndDoesNotIsTold(string hosts, int expected)
+    {
+        Write("docker.io", hosts.Replace("FACADE", Facade, StringComparison.Ordinal));
+        Write("_default", $"[host.\"{Facade}\"]\n");
+
+        var run = await RunAsync("1.7.24", Version2);
+
+        Assert.Equal(expected, run.Lines.Count(line => line.StartsWith("warning  containerd: ", StringComparison.Ordinal) && line.Contains("hides _default for docker.io, and does not lead to the facade itself", StringComparison.Ordinal)));
+    }
+
     // Without the program, which would tell what is in force.
     [Theory]
     [InlineData(Version2, null, "ok", "config_path leads to")]
@@ -148,7 +162,10 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
 
     private static Task AssertFindingAsync(CommandRun run, string severity, string expected)
     {
-        Assert.True(run.Lines.Any(line => line.StartsWith($"{severity,-7}  containerd: ", StringComparison.Ordinal) && line.Contains(expected, StringComparison.Ordinal)), run.Output + run.Error);
+        var lines = run.Lines.ToList();
+        var found = lines.FindIndex(line => line.StartsWith($"{severity,-7}  containerd: ", StringComparison.Ordinal) && line.Contains(expected, StringComparison.Ordinal));
+        Assert.True(found >= 0, run.Output + run.Error);
+        Assert.True(severity == "ok" || lines[found + 1].StartsWith("         to do: ", StringComparison.Ordinal), $"nothing is said to do about '{lines[found]}'");
         return Task.CompletedTask;
     }
 

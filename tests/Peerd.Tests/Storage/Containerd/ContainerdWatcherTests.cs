@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Time.Testing;
 using Peerd.Node.Storage;
 using Peerd.Node.Storage.Containerd;
 using Peerd.Node.Telemetry;
@@ -22,8 +23,7 @@ public sealed class ContainerdWatcherTests : IAsyncDisposable
     public ContainerdWatcherTests()
     {
         _cache = _folder.Open();
-        var options = new ContainerdOptions { Socket = _containerd.Socket, Resync = "1h" };
-        _watcher = new ContainerdWatcher(_cache, Options.Create(options), TimeProvider.System, NullLogger<ContainerdWatcher>.Instance, new IntegrityFailures(_meters.GetRequiredService<IMeterFactory>()));
+        _watcher = NewWatcher(TimeProvider.System);
     }
 
     [Fact]
@@ -51,6 +51,30 @@ public sealed class ContainerdWatcherTests : IAsyncDisposable
         await _containerd.StartAsync();
         await UntilAsync(() => third.TryReadAll(_cache), "the third content is there");
         Assert.True(second.TryReadAll(_cache));
+    }
+
+    [Fact]
+    public async Task Watch_NoEventTells_TheNextListingDoes()
+    {
+        var (time, known) = (new FakeTimeProvider(TimeProvider.System.GetUtcNow()), new SampleContent(1, 100));
+        using var watcher = NewWatcher(time);
+        _containerd.Add(known);
+        await _containerd.StartAsync();
+        await watcher.StartAsync(TestContext.Current.CancellationToken);
+        await UntilAsync(() => _cache.Digests.Contains(known.Digest), "the first listing");
+        var late = new SampleContent(2, 100);
+        _containerd.Add(late);
+
+        await UntilAsync(
+            () =>
+            {
+                time.Advance(TimeSpan.FromMinutes(1));
+                return _cache.Digests.Contains(late.Digest);
+            },
+            "the listing after an hour");
+
+        Assert.InRange(time.GetUtcNow() - time.Start, TimeSpan.FromHours(1), TimeSpan.MaxValue);
+        await watcher.StopAsync(CancellationToken.None);
     }
 
     [Fact]
@@ -114,6 +138,13 @@ public sealed class ContainerdWatcherTests : IAsyncDisposable
         _cache.Dispose();
         _folder.Dispose();
     }
+
+    private ContainerdWatcher NewWatcher(TimeProvider time) => new(
+        _cache,
+        Options.Create(new ContainerdOptions { Socket = _containerd.Socket, Resync = "1h" }),
+        time,
+        NullLogger<ContainerdWatcher>.Instance,
+        new IntegrityFailures(_meters.GetRequiredService<IMeterFactory>()));
 
     private static async Task UntilAsync(Func<bool> isTrue, string step)
     {
