@@ -34,7 +34,15 @@ internal sealed class PrivateRegistry : IAsyncDisposable
     public string DigestReference => $"{Registry.Name}/{Repository}@{Image.Index.Digest}";
 
     /// <summary>Where the manifest of the tag is, at the registry and at its mirrors.</summary>
-    public string ManifestPath => $"v2/{Repository}/manifests/{Tag}?ns={Registry.Name}";
+    public string ManifestPath => PathOf("manifests", Tag);
+
+    /// <summary>The same by tag and by digest, that of the platform's image, too.</summary>
+    public IEnumerable<string> ManifestPaths => new[] { Tag, $"{Image.Index.Digest}", $"{Image.Manifest.Digest}" }.Select(reference => PathOf("manifests", reference));
+
+    /// <summary>Where config and layers are.</summary>
+    public IEnumerable<string> BlobPaths => Image.Blobs.Select(blob => PathOf("blobs", $"{blob.Digest}"));
+
+    private string PathOf(string kind, string reference) => $"v2/{Repository}/{kind}/{reference}?ns={Registry.Name}";
 
     /// <summary>Starts it with its image, whose bytes no other registry has.</summary>
     public static async Task<PrivateRegistry> StartAsync(Lab lab, int port)
