@@ -227,6 +227,25 @@ public sealed partial class LayoutTests
     private static Dictionary<string, string> Codes(IEnumerable<(string Path, string Source)> files) =>
         files.ToDictionary(file => file.Path, file => WithoutCommentsAndStrings(file.Source), StringComparer.Ordinal);
 
+    // Or a leak of it would be overlooked in what tests write, see scripts/find-secrets.sh.
+    [Theory]
+    [InlineData("tests/Peerd.Tests")]
+    [InlineData("tests/Peerd.EndToEnd")]
+    [InlineData("tests/Peerd.Benchmarks")]
+    public void Tests_SignatureOrTokenInThem_BeginsWithTheWordThatIsLookedFor(string folder) =>
+        Assert.Empty(SourceFiles(folder).Where(static file => file.Path != "LayoutTests.cs").SelectMany(file => UnmarkedSecret().Matches(file.Source).Select(match => $"{file.Path}: {match.Value}")));
+
+    [Theory]
+    [InlineData("/p?sig=abc", true)]
+    [InlineData("/p?a=b&sig=S3cret1", false)]
+    [InlineData("/p?sig={x}", false)]
+    [InlineData("\"Bearer abc\"", true)]
+    [InlineData("\"Bearer S3cret\"", false)]
+    [InlineData("\"Basic Ym9iOng=\"", true)]
+    [InlineData("\"Basic Ym9iOlMzY3JldA==\"", false)]
+    [InlineData("\"Bearer realm=x\"", false)]
+    public void UnmarkedSecret_AnyText_IsFound(string text, bool isUnmarked) => Assert.Equal(isUnmarked, UnmarkedSecret().IsMatch(text));
+
     private static bool MayKnow(string from, string to)
     {
         var (left, right) = (LevelOf(from), LevelOf(to));
@@ -295,6 +314,9 @@ public sealed partial class LayoutTests
 
     [GeneratedRegex(@"(?<![\w.])(?:Node\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)", RegexOptions.None, MatchTimeout)]
     private static partial Regex PartialName();
+
+    [GeneratedRegex("""[?&]sig=(?!S3cret)[0-9A-Za-z]|"(?:Bearer|Basic) (?!S3cret|[a-z]+=|[^" ]*(?:UzNjcmV0|MzY3Jld|TM2NyZX))[0-9A-Za-z]""", RegexOptions.None, MatchTimeout)]
+    private static partial Regex UnmarkedSecret();
 
     [GeneratedRegex(@"\b(?:class|struct|record|interface|enum)\s+(?<type>[A-Z]\w*)", RegexOptions.None, MatchTimeout)]
     private static partial Regex DeclaredType();

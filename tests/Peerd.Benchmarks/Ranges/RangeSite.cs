@@ -16,7 +16,7 @@ internal sealed record RangeSite(RangeSettings Settings, Nginx Store, BenchmarkF
     private const int WarmUpSeed = 20_250_102;
 
     // Signed URLs are what overlaybd mostly brings.
-    private const string Query = "?se=2030-01-01T00%3A00%3A00Z&sig=bm90IGEgc2lnbmF0dXJl";
+    private const string Query = "?se=2030-01-01T00%3A00%3A00Z&sig=S3cretbm90IGEgc2lnbmF0dXJl";
 
     /// <summary>Makes the files, the hosts and the store.</summary>
     public static async Task<RangeSite> CreateAsync(Lab lab, RangeSettings settings, long size, CancellationToken cancellationToken)

@@ -88,9 +88,9 @@ public sealed class BlobReadTests
         var hex = sample.Digest.Hex;
         string[] urls =
         [
-            $"{mesh.Registry.Url}/v2/team/app/blobs/{sample.Digest}?sig=1",
-            $"{mesh.Registry.Url}/v2/other/name/blobs/{sample.Digest}?sig=2",
-            $"{mesh.Registry.Url}/r//docker/registry/v2/blobs/sha256/{hex[..2]}/{hex}/data?sig=3",
+            $"{mesh.Registry.Url}/v2/team/app/blobs/{sample.Digest}?sig=S3cret1",
+            $"{mesh.Registry.Url}/v2/other/name/blobs/{sample.Digest}?sig=S3cret2",
+            $"{mesh.Registry.Url}/r//docker/registry/v2/blobs/sha256/{hex[..2]}/{hex}/data?sig=S3cret3",
             $"{mesh.Registry.Url}/?x=1&d={sample.Digest}",
         ];
         await ReadAllAsync(mesh.Node, urls[0], sample);
@@ -143,12 +143,12 @@ public sealed class BlobReadTests
             var sample = mesh.BlobOwnedBy(MiB, owner);
             mesh.Registry.AnswerWith(status);
 
-            Assert.Equal((int)status, (await ReadAsync(mesh.Node, UrlOf(mesh, sample, "old"), "bytes=10-99")).Status);
+            Assert.Equal((int)status, (await ReadAsync(mesh.Node, UrlOf(mesh, sample, "S3cretold"), "bytes=10-99")).Status);
             Assert.InRange(mesh.Registry.Requests.Count(request => request.Target.Contains(sample.Digest.Hex, StringComparison.Ordinal)), 1, 3);
 
             // It finds out another URL then.
             mesh.Registry.AnswerWith(HttpStatusCode.OK, times: 0);
-            await ReadAllAsync(mesh.Node, UrlOf(mesh, sample, "new"), sample);
+            await ReadAllAsync(mesh.Node, UrlOf(mesh, sample, "S3cretnew"), sample);
         }
     }
 
@@ -159,16 +159,16 @@ public sealed class BlobReadTests
         var sample = mesh.Blob(8 * MiB);
         mesh.Registry.Intercept = context =>
         {
-            var isExpired = context.Request.QueryString.Value == "?sig=old" && context.Request.Headers.Range != "bytes=0-1048575";
+            var isExpired = context.Request.QueryString.Value == "?sig=S3cretold" && context.Request.Headers.Range != "bytes=0-1048575";
             context.Response.StatusCode = isExpired ? 403 : 200;
             return Task.FromResult(isExpired);
         };
 
-        Assert.Equal(206, (await ReadAsync(mesh.Node, UrlOf(mesh, sample, "old"), "bytes=0-99")).Status);
-        Assert.Equal(403, (await ReadAsync(mesh.Node, UrlOf(mesh, sample, "old"), "bytes=5000000-5000099")).Status);
+        Assert.Equal(206, (await ReadAsync(mesh.Node, UrlOf(mesh, sample, "S3cretold"), "bytes=0-99")).Status);
+        Assert.Equal(403, (await ReadAsync(mesh.Node, UrlOf(mesh, sample, "S3cretold"), "bytes=5000000-5000099")).Status);
 
-        await ReadAllAsync(mesh.Nodes[1], UrlOf(mesh, sample, "other"), sample);
-        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample, "new"), sample);
+        await ReadAllAsync(mesh.Nodes[1], UrlOf(mesh, sample, "S3cretother"), sample);
+        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample, "S3cretnew"), sample);
     }
 
     [Fact]

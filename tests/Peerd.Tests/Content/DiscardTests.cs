@@ -46,7 +46,7 @@ public sealed class DiscardTests
     {
         await using var mesh = await TestMesh.StartAsync();
         var sample = mesh.Blob(8 * MiB);
-        var url = $"/blobs/{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?sig=x";
+        var url = $"/blobs/{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?sig=S3cretx";
         await using var connection = await RawConnection.ConnectAsync(mesh.Node.Client.BaseAddress!.Port);
         Assert.Equal(206, (await connection.SendAsync("GET", url, "Range: bytes=0-99")).Status);
         mesh.Registry.AnswerWith(HttpStatusCode.ServiceUnavailable);

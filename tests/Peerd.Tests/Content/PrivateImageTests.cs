@@ -167,7 +167,7 @@ public sealed class PrivateImageTests : IAsyncLifetime
         // Bob has rights, but elsewhere: his token for his own repository does not open it either.
         foreach (var node in mesh.Nodes)
         {
-            foreach (var authorization in new[] { null, Token("mallory", App), Token("bob", App), Token("bob", Other), "Bearer nonsense", "Basic Ym9iOng=" })
+            foreach (var authorization in new[] { null, Token("mallory", App), Token("bob", App), Token("bob", Other), "Bearer S3cret-nonsense", "Basic Ym9iOlMzY3JldA==" })
             {
                 foreach (var repository in new[] { App, Other })
                 {

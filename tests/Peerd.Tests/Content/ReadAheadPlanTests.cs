@@ -10,8 +10,8 @@ public sealed class ReadAheadPlanTests
     private const long MiB = 1024 * KiB;
     private const long Size = 300 * MiB;
 
-    private static readonly OriginReference Client = OriginReference.None with { Credential = new CallerCredential("Bearer one") };
-    private static readonly OriginReference Other = OriginReference.None with { Credential = new CallerCredential("Bearer other") };
+    private static readonly OriginReference Client = OriginReference.None with { Credential = new CallerCredential("Bearer S3cret-one") };
+    private static readonly OriginReference Other = OriginReference.None with { Credential = new CallerCredential("Bearer S3cret-other") };
 
     private readonly ReadAheadPlan _plan = new(Size, 16 * MiB);
 

@@ -10,8 +10,8 @@ public sealed class BlobUrlTests
     [Theory]
     [InlineData($"https://reg.example/v2/r/blobs/sha256:{Hex}")]
     [InlineData($"http://reg.example:5000/v2/a/b/c/blobs/sha256:{Hex}?ns=x")]
-    [InlineData($"https://pkg.example/ghcr1/blobs/sha256:{Hex}?se=2026&sig=a%2Bb%3D")]
-    [InlineData($"https://store.example/r//docker/registry/v2/blobs/sha256/aa/{Hex}/data?se=%3A&sig=a%2Bb%3D")]
+    [InlineData($"https://pkg.example/ghcr1/blobs/sha256:{Hex}?se=2026&sig=S3creta%2Bb%3D")]
+    [InlineData($"https://store.example/r//docker/registry/v2/blobs/sha256/aa/{Hex}/data?se=%3A&sig=S3creta%2Bb%3D")]
     [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data")]
     [InlineData($"https://reg.example/?k=1&d=sha256:{Hex}&x=2")]
     [InlineData($"https://reg.example/x?d=sha256%3A{Hex}")]
@@ -25,7 +25,7 @@ public sealed class BlobUrlTests
     }
 
     [Theory]
-    [InlineData("https://store.example/some/key?sig=x")]
+    [InlineData("https://store.example/some/key?sig=S3cretx")]
     [InlineData($"https://reg.example/v2/r/manifests/sha256:{Hex}")]
     [InlineData($"https://reg.example/v2/r/blobs/sha256:{Hex}/")]
     [InlineData($"https://reg.example/v2/r/blobs/SHA256:{Hex}")]

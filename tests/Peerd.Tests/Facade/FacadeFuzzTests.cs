@@ -102,7 +102,7 @@ public sealed partial class FacadeFuzzTests
         var bytes = Bytes();
         var url = $"{mesh.Registry.Url}/v2/r/blobs/{mesh.Registry.AddBlob(bytes)}";
 
-        await Gen.Select(Range, Gen.OneOf("", "?sig=1", "?d=sha256:" + new string('0', 64))).SampleAsync(
+        await Gen.Select(Range, Gen.OneOf("", "?sig=S3cret1", "?d=sha256:" + new string('0', 64))).SampleAsync(
             async (range, query) =>
             {
                 var (status, offset, length) = Expect(range);

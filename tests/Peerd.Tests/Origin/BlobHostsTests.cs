@@ -8,7 +8,7 @@ public sealed class BlobHostsTests
     private static readonly BlobHosts Hosts = Create(["https://store.example", "http://clear.example:8080", ".blob.example.net"], ["10.9.0.0/16"]);
 
     [Theory]
-    [InlineData("https://store.example/p?sig=1", true)]
+    [InlineData("https://store.example/p?sig=S3cret1", true)]
     [InlineData("https://STORE.example/p", true)]
     [InlineData("https://store.example:443/p", true)]
     [InlineData("https://store.example:444/p", false)]

@@ -46,18 +46,18 @@ public sealed class CredentialFileTests
     public void ToString_AnyCredential_ShowsNothing()
     {
         Assert.Equal("a credential", new RegistryCredential("user", "pass", IsIdentityToken: false).ToString());
-        Assert.Equal("a credential", new CallerCredential("Bearer x").ToString());
+        Assert.Equal("a credential", new CallerCredential("Bearer S3cret-x").ToString());
         Assert.DoesNotContain("S3cret", new OriginReference("r", "a", OriginKind.Blob, "x") { Credential = new CallerCredential("Bearer S3cret") }.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]
     public void Forgotten_Credential_ComparesButDoesNotTell()
     {
-        var credential = new CallerCredential("Bearer x");
+        var credential = new CallerCredential("Bearer S3cret-x");
 
         Assert.Equal(credential, credential.Forgotten);
         Assert.Null(credential.Forgotten.Authorization);
-        Assert.NotEqual(credential.Forgotten, new CallerCredential("Bearer y").Forgotten);
+        Assert.NotEqual(credential.Forgotten, new CallerCredential("Bearer S3cret-y").Forgotten);
         Assert.NotEqual(credential, CallerCredential.None);
     }
 }

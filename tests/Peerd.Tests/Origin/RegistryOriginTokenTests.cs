@@ -119,7 +119,7 @@ public sealed class RegistryOriginTokenTests
         await using var registry = await FakeRegistry.StartAsync();
         var digest = registry.AddBlob(_bytes);
         registry.RequiresToken = true;
-        registry.TokenAnswer = _ => Results.Text("""{"token":"another"}""");
+        registry.TokenAnswer = _ => Results.Text("""{"token":"S3cret-another"}""");
         await using var setup = new OriginSetup(registry);
 
         Assert.Equal((OriginOutcome.Refused, HttpStatusCode.Unauthorized), await setup.TryAsync(Blob(digest)));
@@ -131,7 +131,7 @@ public sealed class RegistryOriginTokenTests
     [InlineData("Bearer service=\"x\"")]
     [InlineData("Bearer realm=\"/token\"")]
     [InlineData("Bearer realm=\"ftp://x.test/\"")]
-    [InlineData("Bearer realm=\"http://user:pw@x.test/\"")]
+    [InlineData("Bearer realm=\"http://user:S3cretPw@x.test/\"")]
     [InlineData("Nonsense")]
     public async Task ReadAsync_ChallengeWithoutAnswer_IsRefused(string challenge)
     {

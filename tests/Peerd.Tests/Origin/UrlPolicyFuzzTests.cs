@@ -36,7 +36,7 @@ public sealed partial class UrlPolicyFuzzTests
         from user in Gen.OneOf("", "", "", "", "a@", "store.example@", "a:b@", "store.example:443@", "%40")
         from host in Host
         from port in Gen.OneOf("", "", "", ":443", ":80", ":8080", ":0443", ":0", ":65536", ":99999999999", ":", ":-1", ":443@evil.example", ":x")
-        from rest in Gen.OneOf("", "/", "/p", "/p?sig=1", "?q", "#@store.example", "/#x", "\\@store.example", "/\\evil", "//evil.example/", "/..//", "/%2f", "/p p", "@store.example/", "/p?u=@store.example")
+        from rest in Gen.OneOf("", "/", "/p", "/p?sig=S3cret1", "?q", "#@store.example", "/#x", "\\@store.example", "/\\evil", "//evil.example/", "/..//", "/%2f", "/p p", "@store.example/", "/p?u=@store.example")
         select scheme + user + host + port + rest;
 
     private static readonly Gen<byte[]> Address = Gen.OneOf(

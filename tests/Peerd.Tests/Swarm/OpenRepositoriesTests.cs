@@ -32,7 +32,7 @@ public sealed class OpenRepositoriesTests
     }
 
     [Theory]
-    [InlineData(HttpStatusCode.OK, "Bearer t")]
+    [InlineData(HttpStatusCode.OK, "Bearer S3cret-t")]
     [InlineData(HttpStatusCode.TooManyRequests, null)]
     [InlineData(HttpStatusCode.InternalServerError, null)]
     [InlineData(HttpStatusCode.ServiceUnavailable, null)]

@@ -65,8 +65,8 @@ public sealed class FetchCommandTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("{\"token\":\"right\"}", 0)]
-    [InlineData("{\"access_token\":\"right\"}", 0)]
+    [InlineData("{\"token\":\"S3cret-right\"}", 0)]
+    [InlineData("{\"access_token\":\"S3cret-right\"}", 0)]
     [InlineData("{\"token\":\"wrong\"}", 1)]
     [InlineData("nonsense", 1)]
     public async Task Fetch_NodeHandsOnAChallenge_BringsTheTokenThatEverybodyGets(string answer, int expected)
@@ -80,7 +80,7 @@ public sealed class FetchCommandTests : IAsyncLifetime
                 return true;
             }
 
-            if (context.Request.Headers.Authorization == "Bearer right")
+            if (context.Request.Headers.Authorization == "Bearer S3cret-right")
             {
                 return false;
             }

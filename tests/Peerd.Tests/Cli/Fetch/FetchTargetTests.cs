@@ -24,7 +24,7 @@ public class FetchTargetTests
     [InlineData("https://reg.example/v2/Team/blobs/" + Digest)]
     [InlineData("https://reg.example/v2/a/../b/blobs/" + Digest + "?x=1")]
     [InlineData("https://user:secret@reg.example/v2/a/blobs/" + Digest)]
-    [InlineData("https://store.example/some/file?sig=1")]
+    [InlineData("https://store.example/some/file?sig=S3cret1")]
     [InlineData("ftp://reg.example/v2/a/blobs/" + Digest)]
     [InlineData("https://")]
     public void TryParse_AnyOtherUrl_SaysWhatIsSupported(string url)
