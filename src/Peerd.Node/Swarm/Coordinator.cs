@@ -715,9 +715,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         var table = _table!;
         table.End(fetch);
         asker.LastFailed[fetch.Segment] = failed.Node;
-        if (failed.Reason is not (FetchFailure.Slow or FetchFailure.Starved))
+        if (failed.Reason is not (FetchFailure.Slow or FetchFailure.Starved) && asker.NotBefore <= now)
         {
-            // Failures that come at once must not go round and round.
+            // Failures that come at once must not go round and round. What fails during the pause was under way before it: when holders
+            // die all that was fetched from them fails together, and counts once.
             asker.NotBefore = now + Doubled(policy.FirstFailurePause, asker.Failures++, policy.LongestFailurePause);
         }
 

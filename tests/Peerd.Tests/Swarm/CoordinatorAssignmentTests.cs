@@ -552,8 +552,8 @@ public sealed class CoordinatorAssignmentTests
             herd.Wait(TimeSpan.FromMilliseconds(1));
         }
 
-        // A second between rounds in the end, with all credits each.
-        Assert.InRange(assigned, 5, 8 * 12);
+        // Seven rounds until there is a second between them, and one in each of those that are left, with all credits each.
+        Assert.InRange(assigned, 8 * 10, 8 * 17);
     }
 
     [Fact]
@@ -574,6 +574,27 @@ public sealed class CoordinatorAssignmentTests
             herd.Hold("a", herd.Fetches.Take(1).Select(next => next.Segment).ToList());
             herd.Push();
         }
+    }
+
+    /// <summary>Everything was fetched from those who die: that is one misfortune, not as many as there were fetches.</summary>
+    [Fact]
+    public void Reported_AllThatIsUnderWayFails_PausesAsAfterOneFailure()
+    {
+        var herd = new Herd(Large);
+        var dead = Nodes("d", 8);
+        dead.ForEach(node => herd.Hold(node, herd.AllSegments));
+        herd.Ask("a");
+        herd.Ask("idle", new Want { Wanted = { new PieceRun() } });
+        herd.Push();
+        Nodes("h", 8).ForEach(node => herd.Hold(node, herd.AllSegments));
+        dead.ForEach(node => herd.FailAll("a", node, FetchFailure.Unreachable));
+        dead.ForEach(herd.Lose);
+        herd.Push();
+        Assert.Empty(herd.Fetches);
+
+        herd.Wait(herd.Policy.FirstFailurePause);
+
+        Assert.Equal(8, herd.CountFetches("a"));
     }
 
     private static string Zone(string node) => node[..1];
