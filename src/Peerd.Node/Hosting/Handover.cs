@@ -126,14 +126,14 @@ internal sealed partial class Handover(
         try
         {
             // Nobody else serves until then.
-            if (!await IsSucceededInTimeAsync(cancellationToken))
+            var isSucceeded = await IsSucceededInTimeAsync(cancellationToken);
+            signals.Drain();
+            if (!isSucceeded)
             {
-                signals.Drain();
                 Log.NotAwaited(logger);
                 return;
             }
 
-            signals.Drain();
             var start = time.GetTimestamp();
             while (time.GetElapsedTime(start) < options.Value.DrainTimeValue
                 && (Volatile.Read(ref _running) > 0 || time.GetElapsedTime(Volatile.Read(ref _lastRequest)) < Quiet))
