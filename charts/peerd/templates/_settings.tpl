@@ -2,11 +2,16 @@
 {{- define "peerd.settings" -}}
 {{- $peerd := .Values.peerd }}
 {{- $levels := dict "trace" "Trace" "debug" "Debug" "info" "Information" "warn" "Warning" "error" "Error" "fatal" "Critical" }}
+{{- include "peerd.checkPorts" $peerd.ports }}
+{{- include "peerd.checkCapacity" $peerd.cache.capacity }}
 {{- $registries := list }}
+{{- $names := list }}
 {{- range $peerd.hosts }}
   {{- $name := . | trimPrefix "https://" | trimPrefix "http://" | trimSuffix "/" | lower }}
   {{- $registry := dict "Name" $name }}
   {{- if hasPrefix "http://" . }}{{ $_ := set $registry "Endpoint" (printf "http://%s" $name) }}{{ end }}
+  {{- if has $name $names }}{{ fail (printf "peerd.hosts: %s is there twice" $name) }}{{ end }}
+  {{- $names = append $names $name }}
   {{- $registries = append $registries $registry }}
 {{- end }}
 {{- $origin := dict }}
@@ -22,5 +27,22 @@
   "Log" (dict "Level" (get $levels $peerd.logLevel | default $peerd.logLevel))
 }}
 {{- if $origin }}{{ $_ := set $settings "Origin" $origin }}{{ end }}
+{{- if not (hasKey (dig "Membership" dict ($peerd.settings | default dict)) "Selector") }}
+  {{- $_ := set $settings.Membership "Selector" (include "peerd.memberSelector" .) }}
+{{- end }}
 {{- dict "Peerd" (mergeOverwrite $settings (deepCopy ($peerd.settings | default dict))) | toPrettyJson }}
+{{- end }}
+
+{{/* What the schema cannot say, and the node would refuse at each of its starts. */}}
+{{- define "peerd.checkPorts" -}}
+{{- if lt (list (int .facade) (int .mesh) (int .metrics) | uniq | len) 3 }}
+  {{- fail "peerd.ports: facade, mesh and metrics must be three ports" }}
+{{- end }}
+{{- end }}
+
+{{- define "peerd.checkCapacity" -}}
+{{- $factor := get (dict "K" 1024 "M" 1048576 "G" 1073741824 "T" 1099511627776) (regexFind "[KMGT]" .) | default 1 }}
+{{- if lt (mulf (regexFind "^[0-9.]+" . | float64) $factor) 1048576.0 }}
+  {{- fail (printf "peerd.cache.capacity: %s is less than 1MiB" .) }}
+{{- end }}
 {{- end }}

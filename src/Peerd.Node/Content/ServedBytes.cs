@@ -16,9 +16,12 @@ internal sealed class ServedBytes
 
     public ServedBytes(IMeterFactory meters) => meters.Create("Peerd").CreateObservableCounter(
         Name,
-        () => Sources.Select(source => new Measurement<long>(Interlocked.Read(ref _bytes[(int)source]), new KeyValuePair<string, object?>("source", LabelOf(source)))),
+        () => Sources.Select(source => new Measurement<long>(Of(source), new KeyValuePair<string, object?>("source", LabelOf(source)))),
         "By",
         "Content bytes sent to clients of this node, by where they were from");
+
+    /// <summary>Bytes of a source that clients got so far.</summary>
+    public long Of(ByteSource source) => Interlocked.Read(ref _bytes[(int)source]);
 
     /// <summary>The value of the label <c>source</c>.</summary>
     public static string LabelOf(ByteSource source) => source switch

@@ -27,18 +27,20 @@ internal sealed partial class Handover(
     /// <summary>How often the old process looks whether there is a new one.</summary>
     private static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(250);
 
-    private static readonly TimeSpan TryInterval = TimeSpan.FromMilliseconds(20);
+    internal static readonly TimeSpan TryInterval = TimeSpan.FromMilliseconds(20);
 
     /// <summary>How long a disk may take to finish the changes that are under way.</summary>
     private static readonly TimeSpan ReleaseTimeout = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long a process that is stopped waits for one that is about to take over.</summary>
-    public static readonly TimeSpan SuccessorTimeout = TimeSpan.FromSeconds(20);
+    /// <summary>How long a process that is stopped serves on for a new one that is starting: its disk may be slow.</summary>
+    public static readonly TimeSpan SuccessorTimeout = TimeSpan.FromMinutes(2);
+
+    /// <summary>How long it waits for the next attempt when the new process is gone.</summary>
+    public static readonly TimeSpan SuccessorPause = TimeSpan.FromSeconds(20);
 
     /// <summary>A client that has said nothing for so long has nothing on its way.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(1);
 
-    private volatile TaskCompletionSource _succeeded = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _isSucceeded;
     private int _running;
     private long _lastRequest;
@@ -124,8 +126,14 @@ internal sealed partial class Handover(
         try
         {
             // Nobody else serves until then.
-            await _succeeded.Task.WaitAsync(SuccessorTimeout, time, cancellationToken);
+            var isSucceeded = await IsSucceededInTimeAsync(cancellationToken);
             signals.Drain();
+            if (!isSucceeded)
+            {
+                Log.NotAwaited(logger);
+                return;
+            }
+
             var start = time.GetTimestamp();
             while (time.GetElapsedTime(start) < options.Value.DrainTimeValue
                 && (Volatile.Read(ref _running) > 0 || time.GetElapsedTime(Volatile.Read(ref _lastRequest)) < Quiet))
@@ -133,7 +141,7 @@ internal sealed partial class Handover(
                 await Task.Delay(TryInterval, time, cancellationToken);
             }
         }
-        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
+        catch (OperationCanceledException)
         {
             signals.Drain();
             Log.NotAwaited(logger);
@@ -164,6 +172,28 @@ internal sealed partial class Handover(
         }
     }
 
+    private async Task<bool> IsSucceededInTimeAsync(CancellationToken cancellationToken)
+    {
+        var start = time.GetTimestamp();
+        var seen = start;
+        while (!_isSucceeded)
+        {
+            if (locks.IsSomebodyQueueing())
+            {
+                seen = time.GetTimestamp();
+            }
+
+            if (time.GetElapsedTime(start) >= SuccessorTimeout || time.GetElapsedTime(seen) >= SuccessorPause)
+            {
+                return false;
+            }
+
+            await Task.Delay(TryInterval, time, cancellationToken);
+        }
+
+        return true;
+    }
+
     private async Task LookAsync(PieceCache cache, CancellationToken cancellationToken)
     {
         var isWanted = locks.IsSomebodyQueueing();
@@ -179,13 +209,11 @@ internal sealed partial class Handover(
         {
             _isSucceeded = false;
             mesh.Return();
-            _succeeded = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             Log.TakenBack(logger);
         }
         else if (!isWanted && !_isSucceeded)
         {
             _isSucceeded = true;
-            _succeeded.TrySetResult();
             mesh.Leave();
             Log.Succeeded(logger);
         }

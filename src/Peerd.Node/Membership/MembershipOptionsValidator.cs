@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Options;
 using Peerd.Contracts;
+using Peerd.Node.Membership.Kubernetes;
 
 namespace Peerd.Node.Membership;
 
@@ -17,6 +18,11 @@ internal sealed class MembershipOptionsValidator : IValidateOptions<MembershipOp
         if (options.StateFile.Length > 0 && !Path.IsPathRooted(options.StateFile))
         {
             faults.Add(nameof(options.StateFile), options.StateFile, "an absolute path, or empty");
+        }
+
+        if (!LabelSelector.IsValid(options.Selector))
+        {
+            faults.Add(nameof(options.Selector), options.Selector, LabelSelector.Allowed);
         }
 
         faults.ReadDuration(nameof(options.NotReadyGrace), options.NotReadyGrace, TimeSpan.Zero, TimeSpan.FromHours(1));

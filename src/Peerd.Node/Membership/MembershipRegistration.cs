@@ -22,6 +22,7 @@ internal static class MembershipRegistration
 
         services.AddOptions<MembershipOptions>().BindConfiguration(MembershipOptions.Section).ValidateOnStart();
         services.AddSingleton<IValidateOptions<MembershipOptions>, MembershipOptionsValidator>();
+        services.AddSingleton<IValidateOptions<MembershipOptions>, PodValidator>();
         services.AddSingleton<IMembershipSource>(provider =>
             provider.GetRequiredService<IOptions<MembershipOptions>>().Value is { Source: MembershipOptions.KubernetesSource } options
                 ? OfCluster(provider, options, self(provider))
@@ -39,8 +40,9 @@ internal static class MembershipRegistration
     {
         var time = provider.GetRequiredService<TimeProvider>();
         var random = new Random(provider.GetRequiredService<NodeIdentity>().Seed);
+        var logger = provider.GetRequiredService<ILogger<KubernetesMembershipSource>>();
         return new KubernetesMembershipSource(
-            new NodeApi(KubernetesClientConfiguration.InClusterConfig(), options, time), options, self, random, time, provider.GetRequiredService<ILogger<KubernetesMembershipSource>>());
+            new NodeApi(KubernetesClientConfiguration.InClusterConfig(), options, time), options, new MembersFile(options.StateFile, logger), self, random, time, logger);
     }
 
     /// <summary>Runs a source that has something to do, as long as the node runs.</summary>

@@ -26,6 +26,8 @@ internal sealed class OriginMetrics
     public const string UnaskedName = "peerd.origin.unasked";
     public const string DurationName = "peerd.origin.duration";
 
+    private const string OtherCode = "other";
+
     private readonly Counter<long> _bytes;
     private readonly Counter<long> _requests;
     private readonly Counter<long> _unasked;
@@ -36,7 +38,7 @@ internal sealed class OriginMetrics
     {
         var meter = meters.Create(MeterName);
         _bytes = meter.CreateCounter<long>(BytesName, "By", "Bytes of bodies read from registries and their stores.");
-        _requests = meter.CreateCounter<long>(RequestsName, "{request}", "Requests to registries and their stores by status code; 'error' when no answer came.");
+        _requests = meter.CreateCounter<long>(RequestsName, "{request}", "Requests to registries and their stores by status code; 'other' for one that HTTP has no name for, 'error' when no answer came.");
         _unasked = meter.CreateCounter<long>(UnaskedName, "{answer}", "Answers given without asking a registry, by result: not_found, paused, queue_full.");
         _duration = meter.CreateHistogram(
             DurationName,
@@ -47,6 +49,7 @@ internal sealed class OriginMetrics
         // What never happened counts as 0 and not as unknown.
         _bytes.Add(0);
         Count("200", 0);
+        Count(OtherCode, 0);
         Count("error", 0);
         foreach (var reason in Enum.GetValues<UnaskedReason>())
         {
@@ -66,7 +69,7 @@ internal sealed class OriginMetrics
     /// <summary>The head of an answer is here.</summary>
     public void Answered(HttpStatusCode status, TimeSpan took)
     {
-        Count(Enum.IsDefined(status) ? ((int)status).ToString(CultureInfo.InvariantCulture) : "other");
+        Count(Enum.IsDefined(status) ? ((int)status).ToString(CultureInfo.InvariantCulture) : OtherCode);
         _duration.Record(took.TotalSeconds);
     }
 

@@ -11,6 +11,9 @@ public sealed class ClusterTests : LabTest
 {
     private const int Size = 2 << 20;
 
+    /// <summary>Contents of this size are copied.</summary>
+    private const int SmallSize = 256 << 10;
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly HttpClient _client = new() { Timeout = PullTimeout };
@@ -45,10 +48,15 @@ public sealed class ClusterTests : LabTest
         await EventsAsync("node-1 P2PConnected 1", "node-2 P2PConnected 1", "node-3 P2PConnected 1");
         AssertIsOfThePod(first, "P2PConnected", "Normal", "Ready: connected to the mesh of 2 other nodes.");
 
+        // Who is responsible for what the first one has read keeps a copy of it: nobody reads an image there.
+        Assert.Null(await TryReadAsync(first, NewBlob(SmallSize)));
+        await Wait.UntilAsync("it is copied", first.Process, async () => (await Task.WhenAll(MetricsAsync(second), MetricsAsync(third))).Any(counted => counted.Sum("peerd_peer_received_bytes_total") > 0), Patience);
+        await EventsAsync("node-1 P2PConnected 1", "node-2 P2PConnected 1", "node-3 P2PConnected 1");
+
         // The second one reads from the first.
         var blob = await ReadAsync(first);
         Assert.Null(await TryReadAsync(second, blob));
-        Assert.Equal(Size, _origin.Bytes);
+        Assert.Equal(SmallSize + Size, _origin.Bytes);
         await EventsAsync("node-1 P2PConnected 1", "node-2 P2PActive 1", "node-2 P2PConnected 1", "node-3 P2PConnected 1");
         AssertIsOfThePod(second, "P2PActive", "Normal", "Reading an image from other nodes of the mesh.");
         Assert.Null(await TryReadAsync(second, await ReadAsync(first)));
@@ -74,6 +82,7 @@ public sealed class ClusterTests : LabTest
         await EventsAsync(
             "node-1 P2PConnected 2", "node-1 P2PDisconnected 1", "node-1 P2PFailed 1", "node-2 P2PActive 1", "node-2 P2PConnected 1", "node-2 P2PConnected 1", "node-3 P2PConnected 1");
         AssertIsOfThePod(first, "P2PConnected", "Normal", "Ready: connected to the mesh of 1 other node.");
+        Assert.True((await MetricsAsync(first)).Has("peerd_events_dropped_total"));
     }
 
     // As the chart does: the name of the node, and the pod, are in the environment.
@@ -114,9 +123,15 @@ public sealed class ClusterTests : LabTest
         return [.. ring.Members.Select(member => $"{member.Node} {member.Address}").Order(StringComparer.Ordinal)];
     }
 
-    private GeneratedBlob NewBlob()
+    private static async Task<NodeMetrics> MetricsAsync(PeerdNode node)
     {
-        var blob = new GeneratedBlob(Size, ++_seed);
+        using var deadline = new CancellationTokenSource(Patience);
+        return await NodeMetrics.ReadAsync(node, host: null, deadline.Token);
+    }
+
+    private GeneratedBlob NewBlob(int size = Size)
+    {
+        var blob = new GeneratedBlob(size, ++_seed);
         _origin.Add(blob, blob);
         return blob;
     }

@@ -26,6 +26,9 @@ internal sealed class NodeMetrics
         .Where(sample => sample.StartsWith(name, StringComparison.Ordinal) && sample[name.Length] is '{' or ' ' && sample.Contains(label, StringComparison.Ordinal))
         .Sum(sample => ValueOf(sample[name.Length..]));
 
+    /// <summary>There is such a counter or gauge, whatever it says.</summary>
+    public bool Has(string name) => Array.Exists(_samples, sample => sample.StartsWith(name, StringComparison.Ordinal) && sample[name.Length] is '{' or ' ');
+
     // {label="value",…} 1234 1700000000000, with or without the first and the last
     private static double ValueOf(string sample) =>
         double.Parse(sample[(sample.LastIndexOf('}') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[0], CultureInfo.InvariantCulture);

@@ -106,6 +106,7 @@ public sealed class ServeTests : LabTest
     [InlineData("Cache", "Directory", "not/absolute")]
     [InlineData("Origin", "ConnectTimeout", "soon")]
     [InlineData("Handover", "DrainTime", "soon")]
+    [InlineData("Membership", "Selector", "pool in images")]
     public async Task Serve_BadValue_SaysKeyAndValueInOneLine(string section, string key, string value)
     {
         var node = PeerdNode.Create(Lab, "n1");
@@ -119,6 +120,21 @@ public sealed class ServeTests : LabTest
         var line = Assert.Single(process.Errors);
         Assert.Contains($"{section}:{key}", line, StringComparison.Ordinal);
         Assert.Contains(value, line, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Serve_KubernetesOutsideOfAPod_SaysSoInOneLine()
+    {
+        var node = PeerdNode.Create(Lab, "n1");
+        var configuration = node.Configure([node]);
+        configuration["Peerd"]!["Membership"] = new JsonObject { ["Source"] = "kubernetes", ["StateFile"] = string.Empty };
+        node.WriteConfiguration(configuration);
+        node.Environment = new Dictionary<string, string> { ["KUBERNETES_SERVICE_HOST"] = string.Empty };
+
+        var process = await node.LaunchAsync();
+
+        Assert.Equal(BadConfiguration, await process.WaitForExitAsync(RefusalLimit));
+        Assert.StartsWith("peerd: Peerd:Membership:Source is 'kubernetes'; allowed: static, for this is no pod", Assert.Single(process.Errors), StringComparison.Ordinal);
     }
 
     [Fact]

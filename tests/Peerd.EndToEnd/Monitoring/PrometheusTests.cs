@@ -66,6 +66,11 @@ public sealed partial class PrometheusTests : LabTest
         }
 
         Assert.Empty(without);
+        foreach (var node in nodes)
+        {
+            await AssertIsRightAsync(await PageAsync(node), node.Name);
+        }
+
         Assert.All(await prometheus.RulesAsync(), rule => Assert.NotEqual("firing", rule.State));
         var image3 = nodes.Length * image.Layers.Sum(layer => layer.Size);
         var all = image3 + (nodes.Length * Rounds * Read);
@@ -115,17 +120,11 @@ public sealed partial class PrometheusTests : LabTest
     {
         var node = PeerdNode.CreateMany(Lab, 1);
         await PeerdNode.StartAllAsync(node, node);
-        using var client = new HttpClient();
-        var page = await client.GetStringAsync(new Uri(node[0].Metrics, "metrics/prometheus"));
-        var file = Path.Combine(Lab.Folder, "metrics");
-
-        await File.WriteAllTextAsync(file, page);
+        var page = await PageAsync(node[0]);
 
         Assert.Contains("peerd_ring_members", page, StringComparison.Ordinal);
         Assert.Contains("dotnet_process_cpu_time_seconds_total", page, StringComparison.Ordinal);
-        var process = await Lab.RunAsync("promtool", "/bin/sh", ["-c", $"/usr/bin/promtool check metrics < {file}"], Patience);
-        Assert.DoesNotContain(process.Output.Concat(process.Errors), line => line.Length > 0);
-        Assert.Equal(0, process.ExitCode);
+        await AssertIsRightAsync(page, node[0].Name);
     }
 
     [Fact]
@@ -133,9 +132,8 @@ public sealed partial class PrometheusTests : LabTest
     {
         var nodes = PeerdNode.CreateMany(Lab, 1);
         await PeerdNode.StartAllAsync(nodes, nodes);
-        using var client = new HttpClient();
 
-        var lines = (await client.GetStringAsync(new Uri(nodes[0].Metrics, "metrics/prometheus"))).Split('\n').Select(line => line.Replace("otel_scope_name=\"Peerd\",", string.Empty, StringComparison.Ordinal)).ToList();
+        var lines = (await PageAsync(nodes[0])).Split('\n').Select(line => line.Replace("otel_scope_name=\"Peerd\",", string.Empty, StringComparison.Ordinal)).ToList();
 
         Assert.All(
             [
@@ -155,6 +153,21 @@ public sealed partial class PrometheusTests : LabTest
         read.Headers.Range = new(0, Read - 1);
         using var answer = await client.SendAsync(read);
         Assert.Equal(Read, (await answer.Content.ReadAsByteArrayAsync()).Length);
+    }
+
+    private static async Task<string> PageAsync(PeerdNode node)
+    {
+        using var client = new HttpClient { Timeout = PullTimeout };
+        return await client.GetStringAsync(new Uri(node.Metrics, "metrics/prometheus"));
+    }
+
+    private async Task AssertIsRightAsync(string page, string name)
+    {
+        var file = Path.Combine(Lab.Folder, $"metrics-of-{name}");
+        await File.WriteAllTextAsync(file, page);
+        var process = await Lab.RunAsync("promtool", "/bin/sh", ["-c", $"/usr/bin/promtool check metrics < {file}"], Patience);
+        Assert.DoesNotContain(process.Output.Concat(process.Errors), line => line.Length > 0);
+        Assert.Equal(0, process.ExitCode);
     }
 
     private async Task AssertPassesAsync(params string[] arguments)

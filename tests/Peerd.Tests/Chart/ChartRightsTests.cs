@@ -127,7 +127,7 @@ public sealed class ChartRightsTests
         Assert.Equal(("2", "0"), (rolling.MaxSurge.Value, rolling.MaxUnavailable.Value));
         Assert.All(Manifests.ContainersOf(pod), container => Assert.Empty(container.Ports ?? []));
         Assert.True(manifests.Node.Spec.MinReadySeconds > 0);
-        Assert.True(pod.TerminationGracePeriodSeconds > 48, "20 s for the new process, the drain time, and 3 s");
+        Assert.True(pod.TerminationGracePeriodSeconds > Peerd.Node.Hosting.Handover.SuccessorTimeout.TotalSeconds + 25 + 3, "as long as a new process may take, the drain time, and 3 s");
     }
 
     [Theory]

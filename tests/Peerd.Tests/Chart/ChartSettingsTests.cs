@@ -16,7 +16,7 @@ public sealed class ChartSettingsTests
             [
                 "Peerd:Cache:Capacity=20GiB", "Peerd:Cache:Directory=/var/lib/peerd", "Peerd:Events:Namespace=n1", "Peerd:Events:Pod=n1", "Peerd:Events:Uid=n1", "Peerd:Facade:Listen=127.0.0.1:30000",
                 "Peerd:Handover:DrainTime=25s", "Peerd:Handover:Enabled=True", "Peerd:Log:Level=Information",
-                "Peerd:Membership:Source=kubernetes", "Peerd:Membership:StateFile=/var/lib/peerd/members.json", "Peerd:Mesh:Listen=[::]:30001",
+                "Peerd:Membership:Selector=kubernetes.io/os=linux,type!=virtual-kubelet", "Peerd:Membership:Source=kubernetes", "Peerd:Membership:StateFile=/var/lib/peerd/members.json", "Peerd:Mesh:Listen=[::]:30001",
                 "Peerd:Metrics:Listen=[::]:30004", "Peerd:Node:Name=n1",
             ],
             ValuesOf(manifests));
@@ -53,6 +53,21 @@ public sealed class ChartSettingsTests
 
         Assert.Equal(("128MiB", "20GiB", ".example.org", "static"), (manifests.Settings["Peerd:Cache:Memory"], manifests.Settings["Peerd:Cache:Capacity"], manifests.Settings["Peerd:Blobs:Hosts:0"], manifests.Settings["Peerd:Origin:Auth"]));
         Assert.Equal("/etc/peerd-credentials/config.json", manifests.Settings["Peerd:Origin:CredentialsFile"]);
+    }
+
+    // Who is a member and has no pod owns contents, and nobody answers for them.
+    [Theory]
+    [InlineData("""{"nodeSelector":{"pool":"images","gpu":""}}""", "gpu=,kubernetes.io/os=linux,pool=images,type!=virtual-kubelet")]
+    [InlineData("""{"nodeSelector":{"kubernetes.io/os":"windows"}}""", "kubernetes.io/os=linux,type!=virtual-kubelet")]
+    [InlineData("""{"nodeSelector":{"pool":"images"},"settings":{"Membership":{"Selector":"pool in (images,builds)"}}}""", "pool in (images,builds)")]
+    [InlineData("""{"nodeSelector":{"pool":"images"},"settings":{"Membership":{"Selector":""}}}""", "")]
+    [InlineData("""{"nodeSelector":{"pool":"images"},"settings":{"Membership":{"Resync":"1h"}}}""", "kubernetes.io/os=linux,pool=images,type!=virtual-kubelet")]
+    public async Task Settings_NodeSelector_IsTheSelectorOfMembers(string values, string expected)
+    {
+        var manifests = await Manifests.OfAsync("--set-json", $"peerd={values}");
+
+        Assert.Equal(expected, manifests.Settings["Peerd:Membership:Selector"]);
+        Assert.Equal(("kubernetes", "linux"), (manifests.Settings["Peerd:Membership:Source"], manifests.Node.Spec.Template.Spec.NodeSelector["kubernetes.io/os"]));
     }
 
     // Without it are values that an upgrade with --reuse-values has kept from a chart that did not know it.

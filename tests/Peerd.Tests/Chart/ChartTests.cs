@@ -41,6 +41,29 @@ public sealed class ChartTests
             .Select(set => new[] { "--set", set })
             .Prepend([]);
 
+    // Helm makes no namespace unless it is told to.
+    [Fact]
+    public void Documents_HelmInstall_HasItsNamespaceMade()
+    {
+        var root = LayoutTests.RepositoryRoot();
+        var installs = new List<string>();
+        foreach (var document in Directory.GetFiles(Path.Combine(root, "docs"), "*.md").Append(Path.Combine(root, "README.md")))
+        {
+            var hasNamespace = false;
+            foreach (var line in File.ReadLines(document))
+            {
+                hasNamespace = line.StartsWith("kubectl create namespace peerd-ns", StringComparison.Ordinal) || (hasNamespace && line != "```");
+                if (line.StartsWith("helm install ", StringComparison.Ordinal))
+                {
+                    installs.Add(line);
+                    Assert.True(hasNamespace || line.Contains(" --create-namespace ", StringComparison.Ordinal), $"{Path.GetFileName(document)}: {line}");
+                }
+            }
+        }
+
+        Assert.True(installs.Count >= 4);
+    }
+
     [Fact]
     public async Task Lint_Strict_FindsNothing()
     {

@@ -114,11 +114,69 @@ public sealed class ChartUninstallTests : IDisposable
         Assert.Equal((0, "Never"), (job.Spec.BackoffLimit, job.Spec.Template.Spec.RestartPolicy));
     }
 
+    // What kubectl asks for is known to kubectl only.
+    [Fact]
+    public async Task Hook_Job_EndsWhenAllNodesAreDoneAndAsksForWhatItsRoleAllows()
+    {
+        var manifests = await Manifests.OfAsync();
+        await using var cluster = await FakeCluster.StartAsync();
+        cluster.AddDaemonSet(await StateAsync(done: 1), await StateAsync(done: 2));
+        var waiter = Assert.Single(manifests.Get<V1Job>("peerd-uninstall").Spec.Template.Spec.Containers);
+        var cache = Directory.CreateTempSubdirectory("peerd-kubectl-");
+
+        var run = await ChartTool.KubectlAsync(string.Empty, [.. waiter.Args, "--kubeconfig", cluster.Kubeconfig, "--cache-dir", cache.FullName]);
+        cache.Delete(recursive: true);
+
+        Assert.True(run.ExitCode == 0, run.Error);
+        Assert.Equal(
+            ["Waiting for daemon set \"peerd-uninstall\" rollout to finish: 1 of 2 updated pods are available...", "daemon set \"peerd-uninstall\" successfully rolled out"],
+            run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        var rule = Assert.Single(manifests.Get<V1Role>("peerd-uninstall").Rules);
+        var asked = cluster.Asked.Where(request => !IsDiscovery(request.AbsolutePath)).ToList();
+        Assert.NotEmpty(asked);
+        Assert.All(asked, request => Assert.True(IsAllowed(request, rule), $"{request} is not allowed"));
+    }
+
     [Theory]
     [InlineData("peerd.uninstall.cleanup=false")]
     [InlineData("peerd.configureMirrors=false")]
     public async Task Hook_NothingToDo_IsNotThere(string set) =>
         Assert.DoesNotContain("helm.sh/hook", await ChartTool.TemplateAsync("--set", set), StringComparison.Ordinal);
+
+    /// <summary>The DaemonSet of the clean-up on two nodes, as an API server has it.</summary>
+    private static async Task<V1DaemonSet> StateAsync(int done)
+    {
+        var set = (await Manifests.OfAsync()).Get<V1DaemonSet>("peerd-uninstall");
+        set.Metadata.Generation = 1;
+        set.Spec.UpdateStrategy = new V1DaemonSetUpdateStrategy { Type = "RollingUpdate" };
+        set.Status = new V1DaemonSetStatus
+        {
+            ObservedGeneration = 1,
+            DesiredNumberScheduled = 2,
+            CurrentNumberScheduled = 2,
+            UpdatedNumberScheduled = 2,
+            NumberAvailable = done,
+            NumberReady = done,
+        };
+        return set;
+    }
+
+    // What everybody may read who has logged in (system:discovery).
+    private static bool IsDiscovery(string path) => path is "/version" or "/api" or "/api/v1" or "/apis" || (path.StartsWith("/apis/", StringComparison.Ordinal) && path.Count(c => c == '/') == 3) || path.StartsWith("/openapi/", StringComparison.Ordinal);
+
+    // As the API server sees it: the name of a list or a watch is that of its field selector.
+    private static bool IsAllowed(Uri request, V1PolicyRule rule)
+    {
+        var path = request.AbsolutePath.Split('/');
+        if (path is not ["", "apis", var group, "v1", "namespaces", "peerd-ns", var resource, ..])
+        {
+            return false;
+        }
+
+        var query = System.Web.HttpUtility.ParseQueryString(request.Query);
+        var (verb, name) = path.Length == 8 ? ("get", path[7]) : (query["watch"] is "true" or "1" ? "watch" : "list", query["fieldSelector"]?.Split('=') is ["metadata.name", var named] ? named : string.Empty);
+        return rule.Verbs.Contains(verb) && rule.ApiGroups.Contains(group) && rule.Resources.Contains(resource) && rule.ResourceNames.Contains(name);
+    }
 
     /// <summary>Each way to take out what the DaemonSet put in, and each of them twice.</summary>
     private async Task AssertByteIdenticalAsync(string container, string set, string written)

@@ -84,6 +84,11 @@ public sealed class ChartValuesTests
     [InlineData("peerd.ports.mesh=70000", "mesh")]
     [InlineData("peerd.ports.metrics=null", "metrics")]
     [InlineData("peerd.cache.capacity=lots", "capacity")]
+    [InlineData("peerd.cache.capacity=1KiB", "capacity")]
+    [InlineData("peerd.cache.capacity=0.9MiB", "capacity")]
+    [InlineData("peerd.hosts={ghcr.io,https://GHCR.io/}", "ghcr.io is there twice")]
+    [InlineData("peerd.ports.mesh=30004", "ports")]
+    [InlineData("peerd.ports.facade=30001", "ports")]
     [InlineData("peerd.cache.folder=var/lib", "folder")]
     [InlineData("peerd.maxSurge=0", "maxSurge")]
     [InlineData("peerd.tolerations[0].efect=NoSchedule", "efect")]
@@ -116,6 +121,8 @@ public sealed class ChartValuesTests
     [InlineData("peerd.tolerations[0].operator=Gt")]
     [InlineData("peerd.tolerations[0].operator=Lt")]
     [InlineData("peerd.resources.requests.cpu=+500m,peerd.resources.requests.memory=+.5Gi")]
+    [InlineData("peerd.cache.capacity=1MiB,peerd.ports.facade=31000")]
+    [InlineData("peerd.cache.capacity=1.5 TiB")]
     public async Task Template_UnusualValueOfKubernetes_IsTaken(string set)
     {
         var run = await ChartTool.HelmAsync("template", ChartTool.Chart, "--set", set);

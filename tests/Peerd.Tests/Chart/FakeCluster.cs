@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Text.Json.Nodes;
+using k8s;
 using k8s.Models;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -12,12 +13,14 @@ using Microsoft.Extensions.Logging;
 
 namespace Peerd.Tests.Chart;
 
-/// <summary>As much of an API server as Helm needs to look up one object; else the cluster is empty.</summary>
+/// <summary>As much of an API server as Helm needs to look up one object, and kubectl to wait for a DaemonSet; else the cluster is empty.</summary>
 internal sealed class FakeCluster : IAsyncDisposable
 {
     private readonly WebApplication _app;
     private readonly Dictionary<string, JsonObject> _answers = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, JsonObject[]> _watched = new(StringComparer.Ordinal);
     private readonly ConcurrentQueue<string> _requests = new();
+    private readonly ConcurrentQueue<Uri> _asked = new();
 
     private FakeCluster()
     {
@@ -31,6 +34,9 @@ internal sealed class FakeCluster : IAsyncDisposable
     public string Kubeconfig { get; } = Path.GetTempFileName();
 
     public IReadOnlyCollection<string> Requests => _requests;
+
+    /// <summary>The same with what was asked for.</summary>
+    public IReadOnlyCollection<Uri> Asked => _asked;
 
     /// <summary>Whoever asks has no rights in this namespace; empty: he has all.</summary>
     public string Forbidden { get; set; } = string.Empty;
@@ -109,6 +115,20 @@ internal sealed class FakeCluster : IAsyncDisposable
             ["data"] = new JsonObject(data.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))),
         };
 
+    /// <summary>Adds a DaemonSet as it becomes, one after the other, for who watches; who reads it gets the first.</summary>
+    public void AddDaemonSet(params IReadOnlyList<V1DaemonSet> states)
+    {
+        var (ns, name) = (states[0].Metadata.NamespaceProperty, states[0].Metadata.Name);
+        var items = states.Select(state => JsonNode.Parse(KubernetesJson.Serialize(state))!.AsObject()).ToArray();
+        for (var i = 0; i < items.Length; i++)
+        {
+            (items[i]["apiVersion"], items[i]["kind"], items[i]["metadata"]!["resourceVersion"]) = ("apps/v1", "DaemonSet", $"{100 + i}");
+        }
+
+        _answers[$"/apis/apps/v1/namespaces/{ns}/daemonsets/{name}"] = items[0];
+        _watched[$"/apis/apps/v1/namespaces/{ns}/daemonsets"] = items;
+    }
+
     public async ValueTask DisposeAsync()
     {
         await _app.DisposeAsync();
@@ -139,10 +159,21 @@ internal sealed class FakeCluster : IAsyncDisposable
     {
         var path = context.Request.Path.Value!;
         _requests.Enqueue(path);
+        _asked.Enqueue(new Uri($"http://cluster{path}{context.Request.QueryString}"));
         context.Response.ContentType = "application/json";
         if (Forbidden.Length > 0 && path.Contains($"/namespaces/{Forbidden}/", StringComparison.Ordinal))
         {
             await RefuseAsync(context, StatusCodes.Status403Forbidden, "Forbidden");
+        }
+        else if (_watched.TryGetValue(path, out var states))
+        {
+            await (context.Request.Query["watch"] == "true" ? WatchAsync(context, states) : context.Response.WriteAsync(new JsonObject
+            {
+                ["kind"] = "DaemonSetList",
+                ["apiVersion"] = "apps/v1",
+                ["metadata"] = new JsonObject { ["resourceVersion"] = "100" },
+                ["items"] = new JsonArray(states[0].DeepClone()),
+            }.ToJsonString()));
         }
         else if (_answers.TryGetValue(path, out var answer))
         {
@@ -151,6 +182,34 @@ internal sealed class FakeCluster : IAsyncDisposable
         else
         {
             await RefuseAsync(context, StatusCodes.Status404NotFound, "NotFound");
+        }
+    }
+
+    // Newer clients have the list sent by the watch, too.
+    private static async Task WatchAsync(HttpContext context, JsonObject[] states)
+    {
+        if (context.Request.Query["sendInitialEvents"] == "true")
+        {
+            await TellAsync("ADDED", states[0]);
+            await TellAsync("BOOKMARK", new JsonObject
+            {
+                ["apiVersion"] = "apps/v1",
+                ["kind"] = "DaemonSet",
+                ["metadata"] = new JsonObject { ["resourceVersion"] = "100", ["annotations"] = new JsonObject { ["k8s.io/initial-events-end"] = "true" } },
+            });
+        }
+
+        foreach (var state in states[1..])
+        {
+            await TellAsync("MODIFIED", state);
+        }
+
+        await Task.Delay(Timeout.InfiniteTimeSpan, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        async Task TellAsync(string type, JsonObject item)
+        {
+            await context.Response.WriteAsync(new JsonObject { ["type"] = type, ["object"] = item.DeepClone() }.ToJsonString() + "\n");
+            await context.Response.Body.FlushAsync();
         }
     }
 

@@ -22,7 +22,7 @@ internal static class MetricsPage
                 var name = line[..line.IndexOfAny(['{', ' '])];
                 var metric = types.ContainsKey(name) ? name : name[..name.LastIndexOf('_')];
                 labels.TryAdd(metric, new(StringComparer.Ordinal));
-                labels[metric].UnionWith(LabelsOf(line).Where(label => label is not ("le" or "otel_scope_name")));
+                labels[metric].UnionWith(PartsOf(line).Select(part => part.Split('=')[0]).Where(label => label is not ("le" or "otel_scope_name")));
             }
         }
 
@@ -65,12 +65,36 @@ internal static class MetricsPage
         return (instrument.GetType().Name.Contains("Counter", StringComparison.Ordinal) ? name + "_total" : name, unit);
     }
 
+    /// <summary>The values of each label of the metrics on pages, as <c>name label</c>; those of histograms and what every series has left out.</summary>
+    public static Dictionary<string, SortedSet<string>> ExportedValues(params IEnumerable<string> pages)
+    {
+        var values = new Dictionary<string, SortedSet<string>>(StringComparer.Ordinal);
+        foreach (var line in pages.SelectMany(page => page.Split('\n')).Where(line => line.Length > 0 && line[0] != '#'))
+        {
+            foreach (var label in PartsOf(line).Select(part => part.Split('=', 2)).Where(label => label[0] is not ("le" or "otel_scope_name")))
+            {
+                var key = $"{line[..line.IndexOf('{', StringComparison.Ordinal)]} {label[0]}";
+                values.TryAdd(key, new(StringComparer.Ordinal));
+                values[key].Add(label[1].Trim('"'));
+            }
+        }
+
+        return values;
+    }
+
+    /// <summary>What stands in backticks in the meaning of each metric, in the tables of a document.</summary>
+    public static Dictionary<string, HashSet<string>> DocumentedWords(string text) =>
+        Rows(text).ToDictionary(
+            cells => cells[1].Trim('`'),
+            cells => string.Join('|', cells[5..]).Split('`').Where((_, i) => i % 2 == 1).ToHashSet(StringComparer.Ordinal),
+            StringComparer.Ordinal);
+
     private static IEnumerable<string[]> Rows(string text) =>
         text.Split('\n').Where(line => line.StartsWith("| `", StringComparison.Ordinal)).Select(line => line.Split('|', StringSplitOptions.TrimEntries));
 
     // {a="…",b="…"}: no value here has a quotation mark or a brace in it.
-    private static IEnumerable<string> LabelsOf(string line) =>
+    private static IEnumerable<string> PartsOf(string line) =>
         line.Contains('{', StringComparison.Ordinal)
-            ? line[(line.IndexOf('{', StringComparison.Ordinal) + 1)..line.LastIndexOf('}')].Split("\",").Select(label => label.Split('=')[0])
+            ? line[(line.IndexOf('{', StringComparison.Ordinal) + 1)..line.LastIndexOf('}')].Split("\",")
             : [];
 }

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
+using System.Globalization;
+using System.Text.RegularExpressions;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Peerd.Node.Content;
 using Peerd.Node.Facade;
@@ -7,7 +9,7 @@ using Peerd.Node.Facade;
 namespace Peerd.Tests.Hosting;
 
 /// <summary>The metrics of nodes, as Prometheus reads them.</summary>
-public sealed class MetricsTests
+public sealed partial class MetricsTests
 {
     private const int MiB = 1024 * 1024;
     private const string Table = "| metric | type |\n| --- | --- |\n| `a_total` | counter | requests | `facade`, `code` | Of a. |\n| `c` | gauge | | | c: `d`. |";
@@ -17,18 +19,39 @@ public sealed class MetricsTests
     [Fact]
     public async Task Endpoint_AfterAPull_HasWhatIsDocumentedAndNothingElse()
     {
-        await using var mesh = await TestMesh.StartAsync(nodes: 2);
-        var sample = mesh.BlobOwnedBy(MiB, "node-1");
-        (await mesh.Nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
-        (await mesh.Nodes[1].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
-
         // A page tells of all nodes within the process, and those of other tests may have certificates or write events.
-        string[] pages = [await ReadAsync(mesh.Nodes[0]), await ReadAsync(mesh.Nodes[1])];
+        var pages = await PagesAfterAPullAsync();
         var exported = MetricsPage.Exported(pages)
             .Where(metric => metric.StartsWith("peerd_", StringComparison.Ordinal) && !Conditional.Contains(metric.Split(' ')[0]));
 
         Assert.Equal(MetricsPage.Documented(await DocumentAsync()).Order(StringComparer.Ordinal), exported.Order(StringComparer.Ordinal));
         Assert.DoesNotContain(MetricsPage.WithoutHelp(pages), name => name.StartsWith("peerd_", StringComparison.Ordinal));
+    }
+
+    // Status codes aside, which are many.
+    [Fact]
+    public async Task Endpoint_AfterAPull_HasTheValuesOfLabelsThatAreDocumented()
+    {
+        var pages = await PagesAfterAPullAsync();
+        var documented = MetricsPage.DocumentedWords(await DocumentAsync());
+        var exported = MetricsPage.ExportedValues(pages).Where(values => documented.ContainsKey(values.Key.Split(' ')[0]) && !values.Key.EndsWith(" version", StringComparison.Ordinal)).ToList();
+        var undocumented = exported.SelectMany(values => values.Value
+            .Where(value => !documented[values.Key.Split(' ')[0]].Contains(value) && !(values.Key.EndsWith(" code", StringComparison.Ordinal) && int.TryParse(value, CultureInfo.InvariantCulture, out _)))
+            .Select(value => $"{values.Key} {value}"));
+
+        Assert.Empty(undocumented);
+        Assert.InRange(exported.Count, 15, 60);
+
+        // All others count from 0 on, so that one that is documented and not there is none.
+        var byCode = exported.Where(values => values.Key.EndsWith(" code", StringComparison.Ordinal)).Select(values => values.Key.Split(' ')[0]).ToHashSet(StringComparer.Ordinal);
+        var told = exported.Where(values => !byCode.Contains(values.Key.Split(' ')[0])).ToLookup(values => values.Key.Split(' ')[0]);
+        var labels = exported.Select(values => values.Key.Split(' ')[1]).ToHashSet();
+        var missing = documented.SelectMany(metric => metric.Value
+            .Where(word => ValueOfLabel().IsMatch(word) && !labels.Contains(word) && told.Contains(metric.Key) && !told[metric.Key].Any(values => values.Value.Contains(word)))
+            .Select(word => $"{metric.Key} {word}"));
+        Assert.Empty(missing);
+
+        Assert.All(pages.SelectMany(page => page.Split('\n')).Where(line => line.StartsWith("peerd_", StringComparison.Ordinal)), line => Assert.Contains("otel_scope_name=\"Peerd\"", line, StringComparison.Ordinal));
     }
 
     // The endpoint tells but bytes and seconds, in the name.
@@ -207,6 +230,18 @@ public sealed class MetricsTests
 
         Assert.Superset(new HashSet<string> { "dotnet_process_cpu_time_seconds_total", "dotnet_process_memory_working_set_bytes", "dotnet_gc_collections_total", "peerd_open_files" }, names);
         Assert.DoesNotContain(exported, metric => metric.Contains("_count gauge", StringComparison.Ordinal));
+    }
+
+    [GeneratedRegex("^[a-z][a-z_]*$", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex ValueOfLabel();
+
+    private static async Task<string[]> PagesAfterAPullAsync()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2);
+        var sample = mesh.BlobOwnedBy(MiB, "node-1");
+        (await mesh.Nodes[0].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        (await mesh.Nodes[1].GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        return [await ReadAsync(mesh.Nodes[0]), await ReadAsync(mesh.Nodes[1])];
     }
 
     private static Task<string> DocumentAsync() => File.ReadAllTextAsync(Path.Combine(LayoutTests.RepositoryRoot(), "docs/metrics.md"));

@@ -49,6 +49,28 @@ public sealed class OptionsValidatorTests
             error => Assert.StartsWith("Peerd:Membership:Members:3:Address is ''", error, StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("", true)]
+    [InlineData("pool", true)]
+    [InlineData("!pool", true)]
+    [InlineData("a=b,kubernetes.io/os=linux,type!=virtual-kubelet", true)]
+    [InlineData("a==b, gpu=,cores > 4", true)]
+    [InlineData("pool in (a, b),zone notin (c)", true)]
+    [InlineData("pool in a", false)]
+    [InlineData("pool in (a", false)]
+    [InlineData("pool = a b", false)]
+    [InlineData("pool=a,", false)]
+    [InlineData("pool=-a", false)]
+    [InlineData("Pool/x/y=a", false)]
+    [InlineData("pool=a;b", false)]
+    public void Validate_Selector_IsOneOfTheApiServer(string selector, bool isGood)
+    {
+        var result = new MembershipOptionsValidator().Validate(null, new MembershipOptions { Selector = selector });
+
+        Assert.Equal(isGood, result.Succeeded);
+        Assert.All(result.Failures ?? [], error => Assert.StartsWith($"Peerd:Membership:Selector is '{selector}'; allowed: empty, or a label selector", error, StringComparison.Ordinal));
+    }
+
     [Fact]
     public void Validate_NodeOptions_TellsAllFaults()
     {

@@ -6,9 +6,9 @@ namespace Peerd.Node.Hosting.Events;
 /// <param name="IsSynced">The members are known.</param>
 /// <param name="Others">How many other members there are.</param>
 /// <param name="Reach">Whether one of them is reached.</param>
-/// <param name="ReceivedBytes">Bytes from other nodes so far.</param>
+/// <param name="PeerBytes">Bytes from other nodes that local clients got so far: what a node copies because it owns it is no image that is read.</param>
 /// <param name="Failures">Requests of local clients so far that could be served by neither the mesh nor the origin.</param>
-internal readonly record struct NodeState(bool IsSynced, int Others, Reach Reach, long ReceivedBytes, long Failures);
+internal readonly record struct NodeState(bool IsSynced, int Others, Reach Reach, long PeerBytes, long Failures);
 
 /// <summary>
 /// When which event is true. A pure state machine: looks at the node now and then and tells what has become true since. Not
@@ -78,7 +78,7 @@ internal sealed class EventRules
 
     private void LookAtBytes(NodeState state, TimeSpan now, List<PodEvent> events)
     {
-        if (state.ReceivedBytes <= _received)
+        if (state.PeerBytes <= _received)
         {
             return;
         }
@@ -88,7 +88,7 @@ internal sealed class EventRules
             events.Add(new PodEvent(PodEventKind.Active, "Reading an image from other nodes of the mesh."));
         }
 
-        _received = state.ReceivedBytes;
+        _received = state.PeerBytes;
         _receivedAt = now;
     }
 

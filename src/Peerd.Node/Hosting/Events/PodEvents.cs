@@ -2,10 +2,12 @@ using System.Diagnostics.CodeAnalysis;
 using System.Diagnostics.Metrics;
 using k8s;
 using Microsoft.Extensions.Options;
+using Peerd.Node.Content;
 using Peerd.Node.Facade;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Ring;
+using Peerd.Node.Storage;
 
 namespace Peerd.Node.Hosting.Events;
 
@@ -19,7 +21,7 @@ internal sealed partial class PodEvents(
     RingSource rings,
     NodeIdentity self,
     PeerConnections peers,
-    MeshMetrics mesh,
+    ServedBytes served,
     FacadeMetrics facade,
     IMeterFactory meters,
     TimeProvider time,
@@ -84,7 +86,7 @@ internal sealed partial class PodEvents(
                 isSynced && ring.Count > 0,
                 others,
                 others > 0 ? await reach.LookAsync(cancellationToken) : default,
-                mesh.ReceivedBytes,
+                served.Of(ByteSource.Peer),
                 facade.Failures);
             foreach (var news in rules.Look(state, time.GetElapsedTime(start)))
             {

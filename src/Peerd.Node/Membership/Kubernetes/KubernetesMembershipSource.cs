@@ -36,7 +36,7 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
 
     private readonly NodeApi _api;
     private readonly NodeTable _table;
-    private readonly MembersFile _file;
+    private readonly KeptMembers _kept;
     private readonly Member _self;
     private readonly TimeSpan _resync;
     private readonly Random _random;
@@ -54,11 +54,12 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
 
     /// <param name="api">Where the nodes are read.</param>
     /// <param name="options">Checked options.</param>
+    /// <param name="file">Has the last list.</param>
     /// <param name="self">This node: alone as long as nothing else is known.</param>
     /// <param name="random">Of its own for each node, so that not all of them ask at the same time. Not for others meanwhile.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Where failures are told.</param>
-    public KubernetesMembershipSource(NodeApi api, MembershipOptions options, Member self, Random random, TimeProvider time, ILogger<KubernetesMembershipSource> logger)
+    public KubernetesMembershipSource(NodeApi api, MembershipOptions options, MembersFile file, Member self, Random random, TimeProvider time, ILogger<KubernetesMembershipSource> logger)
     {
         _api = api;
         _self = self;
@@ -66,9 +67,9 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
         _time = time;
         _logger = logger;
         _resync = options.ResyncValue;
-        _table = new NodeTable(self.Address.Port, options.NotReadyGraceValue);
-        _file = new MembersFile(options.StateFile, logger);
-        var saved = _file.Load() is { Members.Count: > 0 } list ? list : null;
+        _kept = new KeptMembers(file, time);
+        var saved = file.Load() is { Members.Count: > 0 } list ? list : null;
+        _table = new NodeTable(self.Address.Port, options.NotReadyGraceValue, saved);
         _isSynced = saved is not null;
         _lists = new Latest<MemberList>(saved ?? new MemberList([self]));
         _retries = new ResiliencePipelineBuilder { TimeProvider = time }
@@ -96,7 +97,7 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
         base.Dispose();
     }
 
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(FollowAsync(stoppingToken), PublishAsync(stoppingToken));
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(FollowAsync(stoppingToken), PublishAsync(stoppingToken), _kept.RunAsync(stoppingToken));
 
     private static bool IsPassing(Exception failure) => failure is HttpRequestException or IOException or JsonException or OperationCanceledException;
 
@@ -236,7 +237,7 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
             if (!members.Equals(_lists.Current))
             {
                 _lists.Publish(members);
-                await _file.SaveAsync(members, stoppingToken);
+                _kept.Keep(members);
             }
 
             _isSynced = true;

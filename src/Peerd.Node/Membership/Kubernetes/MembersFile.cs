@@ -10,7 +10,11 @@ internal sealed partial class MembersFile(string path, ILogger logger)
 {
     private const int MaxSize = 64 * 1024 * 1024;
 
+    private bool _hasTidied;
     private bool _hasFailed;
+
+    /// <summary>Has the disk keep what was written. For as long as that takes: it cannot be cancelled.</summary>
+    internal Action<FileStream> Flush { get; init; } = static file => file.Flush(flushToDisk: true);
 
     /// <summary>The list as it was saved; null when there is none, or none that makes sense.</summary>
     public MemberList? Load()
@@ -38,24 +42,24 @@ internal sealed partial class MembersFile(string path, ILogger logger)
         }
     }
 
-    /// <summary>Saves a list: all of it or, when the machine stops in between, the one before.</summary>
-    public async Task SaveAsync(MemberList members, CancellationToken cancellationToken)
+    /// <summary>Saves a list: all of it or, when the machine stops in between, the one before. False when that failed.</summary>
+    public bool Save(MemberList members)
     {
         if (path.Length == 0)
         {
-            return;
+            return true;
         }
 
+        // At an upgrade the former process may be about to save the same: each writes a file of its own.
+        var temporary = $"{path}.{Path.GetRandomFileName()}.new";
         try
         {
-            // For one process only: at an upgrade the former one may be about to save the same.
-            var temporary = $"{path}.new";
-            System.IO.Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            await using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None))
+            Tidy();
+            using (var file = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None))
             {
                 var saved = members.Members.Select(member => new SavedMember(member.Name, MemberAddress.Format(member.Address), member.Zone)).ToList();
-                await JsonSerializer.SerializeAsync(file, saved, MembersJson.Default.ListSavedMember, cancellationToken);
-                file.Flush(flushToDisk: true);
+                JsonSerializer.Serialize(file, saved, MembersJson.Default.ListSavedMember);
+                Flush(file);
             }
 
             File.Move(temporary, path, overwrite: true);
@@ -69,6 +73,24 @@ internal sealed partial class MembersFile(string path, ILogger logger)
             }
 
             _hasFailed = true;
+            _hasTidied = false;
+        }
+
+        return !_hasFailed;
+    }
+
+    // What was left when a process was killed or the disk was full. Who is just writing such a file does it once more.
+    private void Tidy()
+    {
+        if (!_hasTidied)
+        {
+            var folder = System.IO.Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            foreach (var left in folder.EnumerateFiles($"{Path.GetFileName(path)}*.new"))
+            {
+                left.Delete();
+            }
+
+            _hasTidied = true;
         }
     }
 

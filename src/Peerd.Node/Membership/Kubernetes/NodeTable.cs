@@ -8,7 +8,8 @@ namespace Peerd.Node.Membership.Kubernetes;
 /// </summary>
 /// <param name="port">Port of the mesh listener, the same on every node.</param>
 /// <param name="grace">How long a node that is not ready stays.</param>
-internal sealed class NodeTable(int port, TimeSpan grace)
+/// <param name="former">The members when a process of this node last knew them; null when that is not known.</param>
+internal sealed class NodeTable(int port, TimeSpan grace, MemberList? former)
 {
     private readonly Dictionary<string, Entry> _nodes = new(StringComparer.Ordinal);
 
@@ -47,9 +48,9 @@ internal sealed class NodeTable(int port, TimeSpan grace)
         foreach (var node in nodes)
         {
             Set(node, now);
-            if (isFirst && !node.IsReady)
+            if (isFirst && !node.IsReady && former?.IndexOf(node.Name) is null or >= 0)
             {
-                // For how long it has not been is not known: it may be a moment.
+                // For how long it has not been is not known: it may be a moment. Unless it was no member before: its grace is over, or it is new.
                 _nodes[node.Name] = _nodes[node.Name] with { NotReadySince = now };
             }
         }

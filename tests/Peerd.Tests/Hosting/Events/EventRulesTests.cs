@@ -5,7 +5,7 @@ namespace Peerd.Tests.Hosting.Events;
 /// <summary>Events are true: each is told when its condition has come to hold, and only then.</summary>
 public sealed class EventRulesTests
 {
-    private static readonly NodeState Alone = new(IsSynced: true, Others: 0, Reach: default, ReceivedBytes: 0, Failures: 0);
+    private static readonly NodeState Alone = new(IsSynced: true, Others: 0, Reach: default, PeerBytes: 0, Failures: 0);
     private static readonly NodeState Reaching = Alone with { Others = 4, Reach = new Reach(IsReaching: true, AskedInVain: 0) };
     private static readonly NodeState Lost = Alone with { Others = 4, Reach = new Reach(IsReaching: false, AskedInVain: 4) };
 
@@ -97,16 +97,16 @@ public sealed class EventRulesTests
     {
         Look(Reaching);
 
-        var told = Assert.Single(Look(Reaching with { ReceivedBytes = 1 }));
+        var told = Assert.Single(Look(Reaching with { PeerBytes = 1 }));
         Assert.Equal(("P2PActive", "Normal"), (told.Reason, told.Type));
         for (var i = 2; i < 200; i++)
         {
             // Less than the idle time lies between them.
-            Assert.Empty(Look(Reaching with { ReceivedBytes = i }, after: EventRules.IdleTime - TimeSpan.FromSeconds(1)));
+            Assert.Empty(Look(Reaching with { PeerBytes = i }, after: EventRules.IdleTime - TimeSpan.FromSeconds(1)));
         }
 
-        Assert.Empty(Look(Reaching with { ReceivedBytes = 199 }, after: EventRules.IdleTime));
-        Assert.Equal("P2PActive", Assert.Single(Look(Reaching with { ReceivedBytes = 200 })).Reason);
+        Assert.Empty(Look(Reaching with { PeerBytes = 199 }, after: EventRules.IdleTime));
+        Assert.Equal("P2PActive", Assert.Single(Look(Reaching with { PeerBytes = 200 })).Reason);
     }
 
     [Fact]

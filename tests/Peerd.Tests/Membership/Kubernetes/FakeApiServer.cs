@@ -268,7 +268,7 @@ internal sealed class FakeApiServer : IAsyncDisposable
         }
 
         var query = context.Request.Query;
-        if (Nodes.List(int.Parse(query["limit"]!, CultureInfo.InvariantCulture), query["continue"].ToString()) is { } part)
+        if (Nodes.List(int.Parse(query["limit"]!, CultureInfo.InvariantCulture), query["continue"].ToString(), new FakeSelector(query["labelSelector"].ToString())) is { } part)
         {
             await context.Response.WriteAsync(part[..(part.Length / 2)]);
             await context.Response.Body.FlushAsync();
@@ -295,7 +295,8 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
         var query = context.Request.Query;
         var told = int.Parse(query["resourceVersion"]!, CultureInfo.InvariantCulture);
-        if (AnswersGone && Nodes.Since(told) is null)
+        var selector = new FakeSelector(query["labelSelector"].ToString());
+        if (AnswersGone && Nodes.Since(told, selector) is null)
         {
             context.Response.StatusCode = StatusCodes.Status410Gone;
             return;
@@ -312,7 +313,7 @@ internal sealed class FakeApiServer : IAsyncDisposable
 
         try
         {
-            while (Nodes.Since(told) is { } news)
+            while (Nodes.Since(told, selector) is { } news)
             {
                 foreach (var (version, line) in news.Changes)
                 {

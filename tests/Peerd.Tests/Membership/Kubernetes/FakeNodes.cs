@@ -6,7 +6,8 @@ namespace Peerd.Tests.Membership.Kubernetes;
 
 /// <summary>
 /// The nodes of an API server with their history: lists whose parts show one moment, changes since a version, and versions that
-/// are forgotten. Kept as text: thousands of trees would take more memory than what reads them. Thread-safe.
+/// are forgotten; as those see them who ask with a label selector, too. Kept as text: thousands of trees would take more memory than
+/// what reads them. Thread-safe.
 /// </summary>
 internal sealed class FakeNodes
 {
@@ -20,9 +21,9 @@ internal sealed class FakeNodes
     private const int KeptLists = 16;
 
     private readonly Lock _lock = new();
-    private readonly List<(int Version, string Line)> _changes = [];
-    private readonly SortedList<int, ImmutableSortedDictionary<string, string>> _lists = [];
-    private ImmutableSortedDictionary<string, string> _nodes = ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
+    private readonly List<Change> _changes = [];
+    private readonly SortedList<int, ImmutableSortedDictionary<string, Kept>> _lists = [];
+    private ImmutableSortedDictionary<string, Kept> _nodes = ImmutableSortedDictionary.Create<string, Kept>(StringComparer.Ordinal);
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _version = 100;
     private int _oldest = 100;
@@ -45,8 +46,9 @@ internal sealed class FakeNodes
         var name = node["metadata"]!["name"]!.GetValue<string>();
         lock (_lock)
         {
-            var type = _nodes.ContainsKey(name) ? "MODIFIED" : "ADDED";
-            _nodes = _nodes.SetItem(name, Tell(type, node));
+            var (former, kept) = (_nodes.GetValueOrDefault(name), NewestOf(node));
+            _nodes = _nodes.SetItem(name, kept);
+            Add(new Change(_version, kept.Text, former?.Labels, kept.Labels));
         }
     }
 
@@ -55,10 +57,11 @@ internal sealed class FakeNodes
     {
         lock (_lock)
         {
-            if (_nodes.TryGetValue(name, out var node))
+            if (_nodes.TryGetValue(name, out var former))
             {
                 _nodes = _nodes.Remove(name);
-                Tell("DELETED", JsonNode.Parse(node)!.AsObject());
+                var text = NewestOf(JsonNode.Parse(former.Text)!.AsObject()).Text;
+                Add(new Change(_version, text, former.Labels, Now: null));
             }
         }
     }
@@ -68,7 +71,7 @@ internal sealed class FakeNodes
     {
         lock (_lock)
         {
-            Tell("BOOKMARK", new JsonObject { ["metadata"] = new JsonObject() });
+            Say($"{BookmarkStart},\"object\":{{\"metadata\":{{\"resourceVersion\":\"{_version + 1}\"}}}}}}");
         }
     }
 
@@ -77,7 +80,7 @@ internal sealed class FakeNodes
     {
         lock (_lock)
         {
-            Add(++_version, line);
+            Add(new Change(++_version, line, Before: null, Now: null));
         }
     }
 
@@ -95,7 +98,8 @@ internal sealed class FakeNodes
     /// <summary>One part of the list, all parts of one moment; null when that is forgotten.</summary>
     /// <param name="limit">Most nodes of the part.</param>
     /// <param name="rest">What the former part said about the rest; empty for the first part.</param>
-    public string? List(int limit, string rest)
+    /// <param name="selector">Only these.</param>
+    public string? List(int limit, string rest, FakeSelector selector)
     {
         lock (_lock)
         {
@@ -118,33 +122,41 @@ internal sealed class FakeNodes
                 return null;
             }
 
-            var part = nodes.SkipWhile(pair => string.CompareOrdinal(pair.Key, after) <= 0).Take(limit).ToList();
-            var isLast = part.Count == 0 || part[^1].Key == nodes.Keys.Last();
-            return $$$"""{"kind":"NodeList","apiVersion":"v1","metadata":{"resourceVersion":"{{{version}}}","continue":"{{{(isLast ? string.Empty : $"{version}:{part[^1].Key}")}}}"},"items":[{{{string.Join(',', part.Select(pair => pair.Value))}}}]}""";
+            var left = nodes.SkipWhile(pair => string.CompareOrdinal(pair.Key, after) <= 0).Where(pair => selector.Matches(pair.Value.Labels)).Take(limit + 1).ToList();
+            var part = left.Take(limit).ToList();
+            var isLast = left.Count == part.Count;
+            return $$$"""{"kind":"NodeList","apiVersion":"v1","metadata":{"resourceVersion":"{{{version}}}","continue":"{{{(isLast ? string.Empty : $"{version}:{part[^1].Key}")}}}"},"items":[{{{string.Join(',', part.Select(pair => pair.Value.Text))}}}]}""";
         }
     }
 
     /// <summary>What has changed since a version, and what ends when there is more; null when that is forgotten.</summary>
-    public (IReadOnlyList<(int Version, string Line)> Changes, Task More)? Since(int version)
+    /// <param name="version">Of the last change that is known.</param>
+    /// <param name="selector">Of these only: a node that leaves them is gone.</param>
+    public (IReadOnlyList<(int Version, string Line)> Changes, Task More)? Since(int version, FakeSelector selector)
     {
         lock (_lock)
         {
-            return version < _oldest ? null : (_changes[(_changes.FindLastIndex(change => change.Version <= version) + 1)..], _changed.Task);
+            if (version < _oldest)
+            {
+                return null;
+            }
+
+            var changes = _changes[(_changes.FindLastIndex(change => change.Version <= version) + 1)..];
+            return ([.. changes.Select(change => (change.Version, change.LineFor(selector))).Where(change => change.Item2 is not null)!], _changed.Task);
         }
     }
 
     // The node as it is kept.
-    private string Tell(string type, JsonObject node)
+    private Kept NewestOf(JsonObject node)
     {
         node["metadata"]!["resourceVersion"] = (++_version).ToString(CultureInfo.InvariantCulture);
-        var text = node.ToJsonString();
-        Add(_version, $$"""{"type":"{{type}}","object":{{text}}}""");
-        return text;
+        var labels = node["metadata"]!["labels"]?.AsObject().ToDictionary(label => label.Key, label => label.Value!.GetValue<string>());
+        return new Kept(node.ToJsonString(), labels ?? []);
     }
 
-    private void Add(int version, string line)
+    private void Add(Change change)
     {
-        _changes.Add((version, line));
+        _changes.Add(change);
         if (_changes.Count > 2 * KeptChanges)
         {
             _oldest = _changes[KeptChanges - 1].Version;
@@ -153,5 +165,29 @@ internal sealed class FakeNodes
 
         _changed.SetResult();
         _changed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    private sealed record Kept(string Text, IReadOnlyDictionary<string, string> Labels);
+
+    /// <summary>A change of a node.</summary>
+    /// <param name="Version">The version with it.</param>
+    /// <param name="Text">The node; a line for everybody where it had no labels and has none.</param>
+    /// <param name="Before">Its labels before; null when it was not there.</param>
+    /// <param name="Now">Its labels now; null when it is not there.</param>
+    private sealed record Change(int Version, string Text, IReadOnlyDictionary<string, string>? Before, IReadOnlyDictionary<string, string>? Now)
+    {
+        /// <summary>How it is told who asks for these nodes only; null when it is not.</summary>
+        public string? LineFor(FakeSelector selector) => (WasSeen(selector), IsSeen(selector)) switch
+        {
+            _ when Before is null && Now is null => Text,
+            (false, false) => null,
+            (false, true) => $$"""{"type":"ADDED","object":{{Text}}}""",
+            (true, true) => $$"""{"type":"MODIFIED","object":{{Text}}}""",
+            (true, false) => $$"""{"type":"DELETED","object":{{Text}}}""",
+        };
+
+        private bool WasSeen(FakeSelector selector) => Before is not null && selector.Matches(Before);
+
+        private bool IsSeen(FakeSelector selector) => Now is not null && selector.Matches(Now);
     }
 }

@@ -181,12 +181,22 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task List_Selector_IsSent()
+    public async Task Watch_Selector_OnlyItsNodesAreMembersAsLongAsTheyAre()
     {
-        await using var source = await StartAsync(new MembershipOptions { Selector = "pool in (a,b)" });
-        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
+        _api.Set("c", "10.0.0.3", labels: ("pool", "a"));
+        _api.Set("d", "10.0.0.4", labels: [("pool", "b"), ("type", "virtual-kubelet")]);
+        await using var source = await StartAsync(new MembershipOptions { Selector = "pool in (a,b),type!=virtual-kubelet" });
+        await source.UntilAsync(Of(("c", "10.0.0.3", "")));
 
-        Assert.All(_api.Requests, request => Assert.Contains("labelSelector=pool%20in%20%28a%2Cb%29", request, StringComparison.Ordinal));
+        _api.Set("a", "10.0.0.1", labels: ("pool", "b"));
+        await source.UntilAsync(Of(("a", "10.0.0.1", ""), ("c", "10.0.0.3", "")));
+        _api.Set("c", "10.0.0.3", labels: ("pool", "c"));
+        await source.UntilAsync(Of(("a", "10.0.0.1", "")));
+        _api.Set("c", "10.0.0.3", labels: ("pool", "a"));
+        await source.UntilAsync(Of(("a", "10.0.0.1", ""), ("c", "10.0.0.3", "")));
+
+        Assert.All(_api.Requests, request => Assert.Contains("labelSelector=pool%20in%20%28a%2Cb%29%2Ctype%21%3Dvirtual-kubelet", request, StringComparison.Ordinal));
+        Assert.Equal(1, _api.Lists);
     }
 
     private static MemberList Of(params (string Name, string Address, string Zone)[] members) =>

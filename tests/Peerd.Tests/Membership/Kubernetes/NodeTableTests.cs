@@ -1,4 +1,5 @@
 using System.Net;
+using Peerd.Node.Membership;
 using Peerd.Node.Membership.Kubernetes;
 
 namespace Peerd.Tests.Membership.Kubernetes;
@@ -7,7 +8,7 @@ public sealed class NodeTableTests
 {
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(2);
 
-    private readonly NodeTable _table = new(30001, Grace);
+    private readonly NodeTable _table = new(30001, Grace, former: null);
 
     [Fact]
     public void MembersAt_NotReadyForLong_LeavesAndComesBack()
@@ -66,11 +67,28 @@ public sealed class NodeTableTests
         Assert.Equal(["b"], Members(At(130)));
     }
 
+    [Fact]
+    public void ReplaceAll_FirstAfterARestart_GivesItsGraceOnlyToWhoWasAMember()
+    {
+        var table = new NodeTable(30001, Grace, new MemberList([MemberOf("a"), MemberOf("b")]));
+
+        table.ReplaceAll([Ready("a"), Unready("b"), Unready("c")], At(0));
+        Assert.Equal(["a", "b"], Members(table, At(1)));
+
+        table.ReplaceAll([Ready("a"), Unready("b"), Ready("c")], At(60));
+        Assert.Equal(["a", "b", "c"], Members(table, At(119)));
+        Assert.Equal(["a", "c"], Members(table, At(120)));
+    }
+
+    private static Member MemberOf(string name) => new(name, new DnsEndPoint("127.0.0.1", 30001), string.Empty);
+
     private static TimeSpan At(double seconds) => TimeSpan.FromSeconds(seconds);
 
     private static NodeFacts Ready(string name) => new(name, IPAddress.Loopback, string.Empty, IsReady: true, IsExcluded: false);
 
     private static NodeFacts Unready(string name) => Ready(name) with { IsReady = false };
 
-    private IEnumerable<string> Members(TimeSpan now) => _table.MembersAt(now).Members.Select(member => member.Name);
+    private IEnumerable<string> Members(TimeSpan now) => Members(_table, now);
+
+    private static IEnumerable<string> Members(NodeTable table, TimeSpan now) => table.MembersAt(now).Members.Select(member => member.Name);
 }

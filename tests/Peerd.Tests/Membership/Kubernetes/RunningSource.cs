@@ -40,12 +40,14 @@ internal sealed class RunningSource : IAsyncDisposable
     /// <param name="log">What it logs.</param>
     /// <param name="time">The clock; null is the real one.</param>
     /// <param name="seed">Tells it from those of other nodes.</param>
+    /// <param name="file">Has the last list; null is that of the options.</param>
     public static async Task<RunningSource> StartAsync(
-        string url, MembershipOptions options, FakeLogger<KubernetesMembershipSource> log, TimeProvider? time = null, int seed = 1)
+        string url, MembershipOptions options, FakeLogger<KubernetesMembershipSource> log, TimeProvider? time = null, int seed = 1, MembersFile? file = null)
     {
         time ??= TimeProvider.System;
         var api = new NodeApi(new KubernetesClientConfiguration { Host = url }, options, time);
-        var source = new KubernetesMembershipSource(api, options, new Member("a", new DnsEndPoint("10.0.0.1", 30001), "self"), new Random(seed), time, log);
+        file ??= new MembersFile(options.StateFile, log);
+        var source = new KubernetesMembershipSource(api, options, file, new Member("a", new DnsEndPoint("10.0.0.1", 30001), "self"), new Random(seed), time, log);
         var running = new RunningSource(source);
         await source.StartAsync(CancellationToken.None);
         return running;

@@ -1,0 +1,116 @@
+using System.Net;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+using Peerd.Node.Membership;
+using Peerd.Node.Membership.Kubernetes;
+using Peerd.Tests.Hosting;
+
+namespace Peerd.Tests.Membership.Kubernetes;
+
+/// <summary>What becomes of the last list of members on disk, and of what it says after a restart.</summary>
+public sealed class KeptMembersTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Settle = KubernetesMembershipSource.SettleTime;
+
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("peerd-kept-");
+    private readonly ArmedTime _time = new();
+    private readonly FakeLogger<KubernetesMembershipSource> _log = new();
+    private FakeApiServer _api = null!;
+
+    private string StateFile => Path.Combine(_folder.FullName, "state", "members.json");
+
+    public async ValueTask InitializeAsync()
+    {
+        _api = await FakeApiServer.StartAsync();
+        _api.Set("a", "10.0.0.1");
+        _api.Set("b", "10.0.0.2");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _api.DisposeAsync();
+        _folder.Delete(recursive: true);
+    }
+
+    [Fact]
+    public async Task Save_DiskWasFull_IsRepeatedWithoutAChange()
+    {
+        // As good as full: nothing can be written there.
+        await File.WriteAllTextAsync(Path.GetDirectoryName(StateFile)!, string.Empty, TestContext.Current.CancellationToken);
+        await using var source = await StartAsync();
+        await _time.PassAsync(Settle);
+        await _time.PassAsync(KeptMembers.Pause);
+        await _time.ArmedAsync(KeptMembers.Pause);
+
+        File.Delete(Path.GetDirectoryName(StateFile)!);
+        _time.Advance(KeptMembers.Pause);
+
+        await Wait.UntilAsync(() => NamesOf(Saved()).SequenceEqual(["a", "b"]), "the list is saved");
+        Assert.Single(_log.Collector.GetSnapshot(), record => record.Level >= LogLevel.Warning);
+    }
+
+    [Fact]
+    public async Task Save_Hangs_ListsGoOn()
+    {
+        using var hangs = new ManualResetEventSlim();
+        await using (var source = await StartAsync(new MembersFile(StateFile, _log) { Flush = _ => hangs.Wait(Wait.Longest) }))
+        {
+            await _time.PassAsync(Settle);
+            await source.UntilAsync(list => NamesOf(list).SequenceEqual(["a", "b"]));
+            foreach (var name in new[] { "c", "d" })
+            {
+                _api.Set(name, "10.0.0.3");
+                await _time.PassAsync(Settle);
+                await source.UntilAsync(list => list.IndexOf(name) >= 0);
+            }
+
+            Assert.Null(Saved());
+        }
+
+        // And the end of the source has not waited for it.
+        Assert.Null(Saved());
+        hangs.Set();
+        await Wait.UntilAsync(() => Saved() is not null, "the first list is saved");
+    }
+
+    [Fact]
+    public async Task Save_FormerProcessIsAboutToSaveToo_EachSavesItsOwn()
+    {
+        using var hangs = new ManualResetEventSlim();
+        var former = new MembersFile(StateFile, _log) { Flush = _ => hangs.Wait(Wait.Longest) };
+        var saving = Task.Run(() => former.Save(ListOf("former")), TestContext.Current.CancellationToken);
+        await Wait.UntilAsync(() => Directory.Exists(Path.GetDirectoryName(StateFile)!) && Directory.GetFiles(Path.GetDirectoryName(StateFile)!).Length > 0, "it writes");
+
+        Assert.True(new MembersFile(StateFile, _log).Save(ListOf("next")));
+        hangs.Set();
+        await saving;
+
+        Assert.Equal([StateFile], Directory.GetFiles(Path.GetDirectoryName(StateFile)!));
+        Assert.Equal(["next"], NamesOf(Saved()));
+    }
+
+    [Fact]
+    public async Task Start_NodeWasNotReadyLongAgo_IsNoMember()
+    {
+        Assert.True(new MembersFile(StateFile, _log).Save(ListOf("a")));
+        _api.Set("b", "10.0.0.2", isReady: false);
+        _api.Set("c", "10.0.0.3");
+
+        await using var source = await StartAsync();
+        await _time.PassAsync(Settle);
+        await source.UntilAsync(list => list.IndexOf("c") >= 0);
+
+        Assert.DoesNotContain(source.Lists, list => list.IndexOf("b") >= 0);
+        _api.Set("b", "10.0.0.2");
+        await _time.PassAsync(Settle);
+        await source.UntilAsync(list => NamesOf(list).SequenceEqual(["a", "b", "c"]));
+    }
+
+    private static IEnumerable<string> NamesOf(MemberList? list) => (list ?? MemberList.Empty).Members.Select(member => member.Name);
+
+    private static MemberList ListOf(params string[] names) => new(names.Select(name => new Member(name, new DnsEndPoint("10.0.0.1", 30001), string.Empty)));
+
+    private MemberList? Saved() => new MembersFile(StateFile, _log).Load();
+
+    private Task<RunningSource> StartAsync(MembersFile? file = null) => RunningSource.StartAsync(_api.Url, new MembershipOptions { StateFile = StateFile }, _log, _time, file: file);
+}
