@@ -60,7 +60,7 @@ internal sealed class Announcer(
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
         try
         {
-            await Task.WhenAll(FollowRingAsync(stop.Token), FollowCacheAsync(stop.Token), FollowMismatchesAsync(stop.Token));
+            await Task.WhenAll(FollowRingAsync(stop.Token), WithdrawAsync(stop.Token), FollowCacheAsync(stop.Token), FollowMismatchesAsync(stop.Token));
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -81,13 +81,19 @@ internal sealed class Announcer(
             // First the new owners learn what is held.
             Distribute(cache.Digests);
             DistributeTags(before);
+        }
+    }
 
-            // Those that deal until all have gone to the new owners must not take what is withdrawn for lost.
+    /// <summary>Those that deal until all have gone to the new owners must not take what is withdrawn for lost.</summary>
+    private async Task WithdrawAsync(CancellationToken cancellationToken)
+    {
+        await foreach (var ring in rings.WatchAsync(cancellationToken))
+        {
             await Task.Delay(WithdrawPause, time, cancellationToken);
             var gone = new List<Task>();
             foreach (var (name, target) in _targets)
             {
-                if (_ring.IndexOf(name) < 0 && _targets.TryRemove(name, out _))
+                if (ring.IndexOf(name) < 0 && rings.Current.IndexOf(name) < 0 && _targets.TryRemove(name, out _))
                 {
                     gone.Add(target.Value.DisposeAsync().AsTask());
                 }
@@ -99,6 +105,11 @@ internal sealed class Announcer(
             }
 
             await Task.WhenAll(gone);
+            if (gone.Count > 0)
+            {
+                // One may be back, and have been told something by a stream that was about to end.
+                Distribute(cache.Digests);
+            }
         }
     }
 

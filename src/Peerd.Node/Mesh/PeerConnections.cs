@@ -28,7 +28,7 @@ internal sealed class PeerConnections(
     private static readonly TimeSpan LeftMemory = TimeSpan.FromMinutes(1);
 
     /// <summary>So long a member that has left is still told who goes where: it may be the owner of what others read right now.</summary>
-    private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(1);
+    internal static readonly TimeSpan Farewell = TimeSpan.FromSeconds(1);
 
     private readonly ConcurrentDictionary<string, Peer> _peers = new(StringComparer.Ordinal);
     private readonly Lock _updating = new();
@@ -48,7 +48,7 @@ internal sealed class PeerConnections(
         }
 
         // The ring may be newer than what the loop below has seen.
-        Update(rings.Current.Members);
+        Update();
         return _peers.GetValueOrDefault(name);
     }
 
@@ -76,9 +76,9 @@ internal sealed class PeerConnections(
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        await foreach (var ring in rings.WatchAsync(stoppingToken))
+        await foreach (var _ in rings.WatchAsync(stoppingToken))
         {
-            Update(ring.Members);
+            Update();
         }
     }
 
@@ -105,7 +105,7 @@ internal sealed class PeerConnections(
         return null;
     }
 
-    private void Update(MemberList list)
+    private void Update()
     {
         lock (_updating)
         {
@@ -114,7 +114,7 @@ internal sealed class PeerConnections(
                 return;
             }
 
-            var members = list.Members.Where(member => member.Name != self.Name).ToDictionary(member => member.Name, StringComparer.Ordinal);
+            var members = rings.Current.Members.Members.Where(member => member.Name != self.Name).ToDictionary(member => member.Name, StringComparer.Ordinal);
             foreach (var name in _left.Keys.Where(name => members.ContainsKey(name) || !HasJustLeft(name)))
             {
                 _left.TryRemove(name, out _);

@@ -144,7 +144,8 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         {
             if (content.IsIdle)
             {
-                _contents.TryRemove(content.Digest, out _);
+                // Not the one that has taken its place: a session may end long after its node has gone to another owner.
+                _contents.TryRemove(KeyValuePair.Create(content.Digest, content));
             }
         }
     }

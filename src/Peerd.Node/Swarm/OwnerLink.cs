@@ -46,7 +46,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
 
     /// <summary>A former owner that does not take leave for so long is left without.</summary>
-    private static readonly TimeSpan MoveTimeout = TimeSpan.FromMilliseconds(300);
+    internal static readonly TimeSpan MoveTimeout = TimeSpan.FromMilliseconds(300);
 
     private readonly Digest _digest;
     private readonly IOwnerLinkUser _user;
@@ -120,15 +120,16 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             var hasMoved = false;
             foreach (var node in Vocal(responsible))
             {
-                await TalkAsync(node, responsible[0], cancellationToken);
+                var peer = _peers.Find(node);
+                await TalkAsync(node, peer, responsible[0], cancellationToken);
                 _isTalking = false;
                 if (cancellationToken.IsCancellationRequested || _reports.Reader.Completion.IsCompleted)
                 {
                     return;
                 }
 
-                // The ring may name the same one again by now.
-                if (_isMoving || Responsible(_rings.Current).FirstOrDefault() != responsible[0])
+                // The ring may name the same one again by now; a member that was off the list for a moment has new connections.
+                if (_isMoving || Responsible(_rings.Current).FirstOrDefault() != responsible[0] || (peer is not null && _peers.Find(node) is { } current && current != peer))
                 {
                     hasMoved = true;
                     break;
@@ -166,7 +167,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     }
 
     /// <summary>Talks with one member until it fails, or until the ring names another owner.</summary>
-    private async Task TalkAsync(string node, string owner, CancellationToken cancellationToken)
+    private async Task TalkAsync(string node, Mesh.Peer? peer, string owner, CancellationToken cancellationToken)
     {
         var started = _time.GetTimestamp();
         var isAnswered = false;
@@ -181,7 +182,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             {
                 await TalkLocallyAsync(Answered, moving.Token, ended.Token);
             }
-            else if (_peers.Find(node) is { } peer)
+            else if (peer is not null)
             {
                 await TalkRemotelyAsync(peer, asking, Answered, moving.Token, ended.Token);
             }

@@ -57,6 +57,26 @@ public sealed class PeerConnectionsTests : IAsyncLifetime
         Assert.False(await left.ServesAsync(TimeSpan.FromSeconds(1), CancellationToken.None));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Find_MemberHasLeft_ItsConnectionsAreClosedAMomentLaterOrWithAllOthers(bool isEnd)
+    {
+        await _setup.TellAsync("self");
+        Assert.True(_setup.Time.IsArmed(static due => due == PeerConnections.Farewell));
+
+        if (isEnd)
+        {
+            Peers.Dispose();
+        }
+        else
+        {
+            _setup.Time.Advance(PeerConnections.Farewell);
+        }
+
+        Assert.False(_setup.Time.IsArmed(static due => due == PeerConnections.Farewell));
+    }
+
     [Fact]
     public async Task FindSoon_NobodyOfThatName_IsWaitedForNoLongerThanListsMayDiffer()
     {

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Directory;
 using Peerd.Node.Mesh;
 using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
@@ -52,7 +53,7 @@ public sealed class OwnerLinkTests : IAsyncLifetime
     public async Task RingNamesAnotherForAMoment_TheSessionGoesOn()
     {
         await _setup.TellAsync("self", "other");
-        _setup.Time.Advance(OwnerLink.Lingering / 2);
+        await _setup.Time.ArmedAsync(OwnerLink.Lingering);
         await _setup.TellAsync("self");
         _setup.Time.Advance(OwnerLink.Lingering);
 
@@ -65,20 +66,19 @@ public sealed class OwnerLinkTests : IAsyncLifetime
         Assert.Equal([1, 1], _owner.Heard.Select(static heard => heard.Session));
     }
 
-    /// <summary>The clock goes on until the link, whose tasks are its own, has told that it goes.</summary>
-    private Task LingerAsync() => Wait.UntilAsync(
-        () =>
-        {
-            if (!HasHeard())
-            {
-                _setup.Time.Advance(OwnerLink.Lingering);
-            }
+    // A former owner deals for as long as those linger who ask it, and must be reached until all have told that they go.
+    [Fact]
+    public void Lingering_WhatElseHappensAfterARingChange_ComesLater()
+    {
+        Assert.InRange(OwnerLink.Lingering, TimeSpan.Zero, Announcer.WithdrawPause);
+        Assert.InRange(OwnerLink.Lingering + OwnerLink.MoveTimeout, TimeSpan.Zero, PeerConnections.Farewell / 2);
+    }
 
-            return HasHeard();
-
-            bool HasHeard() => _owner.Heard.Any(static heard => heard.Request.Report is { Moving: true });
-        },
-        "the owner hears that the reader goes");
+    private async Task LingerAsync()
+    {
+        await _setup.Time.PassAsync(OwnerLink.Lingering);
+        await Wait.UntilAsync(() => _owner.Heard.Any(static heard => heard.Request.Report is { Moving: true }), "the owner hears that the reader goes");
+    }
 
     private sealed class SilentUser(Digest digest) : IOwnerLinkUser
     {

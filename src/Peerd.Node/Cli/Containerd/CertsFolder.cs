@@ -92,6 +92,10 @@ internal sealed class CertsFolder(string root)
         }
     }
 
+    /// <summary>The registry whose folder has this name.</summary>
+    public static string RegistryOf(string folder) =>
+        folder is [_, .., '_'] && folder.LastIndexOf('_', folder.Length - 2) is > 0 and var colon ? $"{folder[..colon]}:{folder[(colon + 1)..^1]}" : folder;
+
     /// <summary>The names that the folder of a registry may have, the one that comes first for containerd first.</summary>
     public static IReadOnlyList<string> NamesOf(string registry) =>
         registry.LastIndexOf(':') is > 0 and var colon ? [$"{registry[..colon]}_{registry[(colon + 1)..]}_", registry] : [registry];

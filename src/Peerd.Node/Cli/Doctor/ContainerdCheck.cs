@@ -164,7 +164,7 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
         {
             if (isLedByDefault)
             {
-                Add(Severity.Warning, $"{folder} hides {ConfiguredRegistry.Default} for {name}, and does not lead to the facade itself: what is pulled from there goes past the mesh", $"peerd configure containerd --registry {name}");
+                Add(Severity.Warning, $"{folder} hides {ConfiguredRegistry.Default} for {name}, and does not lead to the facade itself: what is pulled from there goes past the mesh", $"peerd configure containerd --registry {CertsFolder.RegistryOf(name)}, unless this registry is kept out of the mesh on purpose");
             }
 
             return false;

@@ -116,17 +116,20 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("[host.\"http://other.test\"]\n", 1)]
-    [InlineData("ca = \"hosts.toml\"\n", 1)]
-    [InlineData("[host.\"FACADE\"]\n", 0)]
-    public async Task Doctor_DefaultLeadsToTheFacade_WhoHidesItAndDoesNotIsTold(string hosts, int expected)
+    [InlineData("docker.io", "[host.\"http://other.test\"]\n", "docker.io")]
+    [InlineData("docker.io", "ca = \"hosts.toml\"\n", "docker.io")]
+    [InlineData("reg.test_5000_", "[host.\"http://other.test\"]\n", "reg.test:5000")]
+    [InlineData("reg.test:5000", "[host.\"http://other.test\"]\n", "reg.test:5000")]
+    [InlineData("docker.io", "[host.\"FACADE\"]\n", null)]
+    public async Task Doctor_DefaultLeadsToTheFacade_WhoHidesItAndDoesNotIsTold(string folder, string hosts, string? registry)
     {
-        Write("docker.io", hosts.Replace("FACADE", Facade, StringComparison.Ordinal));
+        Write(folder, hosts.Replace("FACADE", Facade, StringComparison.Ordinal));
         Write("_default", $"[host.\"{Facade}\"]\n");
 
         var run = await RunAsync("1.7.24", Version2);
 
-        Assert.Equal(expected, run.Lines.Count(line => line.StartsWith("warning  containerd: ", StringComparison.Ordinal) && line.Contains("hides _default for docker.io, and does not lead to the facade itself", StringComparison.Ordinal)));
+        Assert.Equal(registry is not null, run.Lines.Any(line => line.StartsWith("warning  containerd: ", StringComparison.Ordinal) && line.Contains($"hides _default for {folder}, and does not lead to the facade itself", StringComparison.Ordinal)));
+        Assert.Equal(registry is not null, run.Lines.Any(line => line.StartsWith($"         to do: peerd configure containerd --registry {registry}, unless", StringComparison.Ordinal)));
     }
 
     // Without the program, which would tell what is in force.
