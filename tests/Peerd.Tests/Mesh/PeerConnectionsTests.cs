@@ -62,6 +62,7 @@ public sealed class PeerConnectionsTests : IAsyncLifetime
     [InlineData(true)]
     public async Task Find_MemberHasLeft_ItsConnectionsAreClosedAMomentLaterOrWithAllOthers(bool isEnd)
     {
+        Assert.NotNull(Peers.Find("a"));
         await _setup.TellAsync("self");
         Assert.True(_setup.Time.IsArmed(static due => due == PeerConnections.Farewell));
 
