@@ -4,7 +4,6 @@ using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
-using Peerd.Node.Limits;
 using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Telemetry;
 
@@ -12,19 +11,10 @@ namespace Peerd.Node.Mesh;
 
 /// <summary>The three streams of <c>peerd.v1.PeerService</c>: reads messages and hands them to whom they concern.</summary>
 internal sealed partial class PeerServer(
-    IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, MeshDrain drain, MeshTls tls, CallerStreams streams, TimeProvider time, ILogger<PeerServer> logger)
+    IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, MeshDrain drain, MeshTls tls, CallerStreams streams, ILogger<PeerServer> logger)
 {
-    /// <summary>
-    /// What one stream may make this node do: contents announced or messages of a lookup in a second, and at once. A node that has
-    /// more, as at its start, is read from more slowly and loses nothing.
-    /// </summary>
-    private const int ContentsPerSecond = 20_000;
-    private const int ContentsAtOnce = 100_000;
-
     /// <summary>In one message. Honest ones have some hundreds; a message of many empty ones would take much more memory than its size.</summary>
     private const int MostAnnounced = 16 * 1024;
-    private const int MessagesPerSecond = 1000;
-    private const int MessagesAtOnce = 10_000;
 
     /// <summary>Request header in which a node tells its name.</summary>
     public const string NodeHeader = "peerd-node";
@@ -59,8 +49,8 @@ internal sealed partial class PeerServer(
         }
 
         using var place = EnterAnnounce(requests.Current, context);
+        await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
         using var session = OpenAnnounce(requests.Current);
-        using var pace = new ByteRate(ContentsPerSecond, ContentsAtOnce, time);
         var leaving = drain.Current.Leaving;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
         using var reading = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
@@ -76,8 +66,7 @@ internal sealed partial class PeerServer(
                     throw new RpcException(new Status(StatusCode.ResourceExhausted, $"a message may have {MostAnnounced} contents and tags"));
                 }
 
-                // Until then the next message stays where it is, and the flow control of the connection holds the caller back.
-                await pace.TakeAsync(1 + CountOf(requests.Current), Urgency.Pull, default, reading.Token);
+                await place.TakeAsync(1 + CountOf(requests.Current), reading.Token);
                 session.Apply(requests.Current);
                 tags.Take(requests.Current.Tags);
                 acknowledged = requests.Current.Sequence;
@@ -147,7 +136,7 @@ internal sealed partial class PeerServer(
 
         tls.EnsureCallerIs(context, want.Member.Node);
         using var place = streams.Enter(want.Member.Node, isLookup: true);
-        using var pace = new ByteRate(MessagesPerSecond, MessagesAtOnce, time);
+        await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
         Log.LookupOpened(logger, want.Digest, want.Member.Node);
         var answering = Traces.ServeAside("lookup", want.Traceparent)?.SetTag(Traces.Digest, want.Digest);
         using var session = lookups.Open(want);
@@ -169,7 +158,7 @@ internal sealed partial class PeerServer(
                     tls.EnsureCallerIs(context, member.Node);
                 }
 
-                await pace.TakeAsync(1, Urgency.Pull, default, ended.Token);
+                await place.TakeAsync(1, ended.Token);
                 session.Apply(request);
             }
         }
@@ -215,7 +204,7 @@ internal sealed partial class PeerServer(
 
     private static int CountOf(AnnounceRequest request) => request.Contents.Count + request.Withdrawn.Count + request.Mismatched.Count + request.Tags.Count;
 
-    private IDisposable EnterAnnounce(AnnounceRequest request, ServerCallContext context)
+    private CallerStreams.Place EnterAnnounce(AnnounceRequest request, ServerCallContext context)
     {
         if (!IsName(request.Member?.Node))
         {

@@ -250,6 +250,31 @@ public sealed class LyingPeerTests
     }
 
     [Fact]
+    public async Task Caller_OpensAndEndsLookupsAllTheTime_APullGoesOn()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, peers: 1);
+        await mesh.Peer.AnnounceAsync(mesh.Node, [.. Enumerable.Range(0, 5_000).Select(i => new Availability { Digest = $"sha256:{i:x64}", Size = 1, Complete = true })]);
+        var client = new PeerService.PeerServiceClient(mesh.Node.Channel);
+        for (var i = 1UL; i <= 300; i++)
+        {
+            // Each as a newer process than the one before.
+            using var call = client.Lookup();
+            var want = new Want { Member = new Member { Node = "x", Incarnation = i }, Digest = TestMesh.NewSample(1).Digest.ToString(), CanReachOrigin = true };
+            await call.RequestStream.WriteAsync(new LookupRequest { Want = want }, TestContext.Current.CancellationToken);
+            Assert.True(await call.ResponseStream.MoveNext(TestContext.Current.CancellationToken));
+        }
+
+        var sample = mesh.BlobOwnedBy(Size, mesh.Node.Name);
+        foreach (var node in mesh.Nodes)
+        {
+            (await node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        }
+
+        Assert.InRange(mesh.Node.Directory.Count, 5_000, 5_010);
+        Assert.InRange(mesh.Node.Directory.Visited, 0, 100);
+    }
+
+    [Fact]
     public async Task Caller_FloodsAnnouncements_IsHeldBackAndAPullGoesOn()
     {
         const int Contents = 5_000;
