@@ -16,6 +16,9 @@ internal sealed partial class PeerServer(
     /// <summary>In one message. Honest ones have some hundreds; a message of many empty ones would take much more memory than its size.</summary>
     private const int MostAnnounced = 16 * 1024;
 
+    /// <summary>The same of each list in a message of a lookup.</summary>
+    private const int MostListed = 16 * 1024;
+
     /// <summary>Request header in which a node tells its name.</summary>
     public const string NodeHeader = "peerd-node";
 
@@ -135,6 +138,7 @@ internal sealed partial class PeerServer(
         }
 
         tls.EnsureCallerIs(context, want.Member.Node);
+        EnsureNotTooMany(requests.Current);
         using var place = streams.Enter(want.Member.Node, isLookup: true);
         await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
         Log.LookupOpened(logger, want.Digest, want.Member.Node);
@@ -158,6 +162,7 @@ internal sealed partial class PeerServer(
                     tls.EnsureCallerIs(context, member.Node);
                 }
 
+                EnsureNotTooMany(request);
                 await place.TakeAsync(1, ended.Token);
                 session.Apply(request);
             }
@@ -179,6 +184,35 @@ internal sealed partial class PeerServer(
 
     // Memory for the content's pieces is set aside as soon as its size is known.
     private static bool IsSize(long size) => size is >= 0 and <= HolderDirectory.MaxSize;
+
+    /// <exception cref="RpcException">INVALID_ARGUMENT: no node has so much to say.</exception>
+    private static void EnsureNotTooMany(LookupRequest request)
+    {
+        if (request.Want is { } want)
+        {
+            Ensure("want.have", want.Have.Count, ProtocolConstants.MaxHeldRuns);
+            Ensure("want.reading", want.Reading.Count);
+            Ensure("want.fetching", want.Fetching.Count + want.Fetching.Sum(assignment => assignment.Segments.Count));
+            Ensure("want.wanted", want.Wanted.Count);
+        }
+
+        if (request.Report is { } report)
+        {
+            Ensure("report.arrived", report.Arrived.Count);
+            Ensure("report.given_back", report.GivenBack.Count);
+            Ensure("report.checksums", report.Checksums.Count);
+            Ensure("report.reading", report.Reading.Count);
+            Ensure("report.failed", report.Failed.Count);
+        }
+
+        static void Ensure(string list, int count, int most = MostListed)
+        {
+            if (count > most)
+            {
+                throw new RpcException(new Status(StatusCode.InvalidArgument, $"'{list}' has {count} entries; at most {most} are taken"));
+            }
+        }
+    }
 
     private static async Task PushAsync(ILookupSession session, IServerStreamWriter<LookupResponse> responses, Activity? answering, CancellationToken cancellationToken)
     {

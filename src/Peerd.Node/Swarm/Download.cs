@@ -40,9 +40,6 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 {
     private const int MaxEmptyReads = 3;
 
-    /// <summary>Runs of pieces that a lookup begins with, which is one message; what has more is announced, too.</summary>
-    private const int MostRunsHeld = 32 * 1024;
-
     /// <summary>What is kept of pushes that come before the size is known.</summary>
     private const int MostEarlyBytes = 1024 * 1024;
 
@@ -552,7 +549,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             _machine?.SessionStarted();
             _isOwnerWrong = false;
             var want = NewWant();
-            want.Have.AddRange((_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []).Take(MostRunsHeld));
+            want.Have.AddRange((_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []).Take(ProtocolConstants.MaxHeldRuns));
             want.Reading.AddRange(_machine?.Reading() ?? []);
             want.Fetching.AddRange(_machine?.Fetching() ?? []);
             want.Continued = _hadSession;

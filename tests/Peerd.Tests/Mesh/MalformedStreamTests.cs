@@ -46,6 +46,32 @@ public sealed class MalformedStreamTests
         Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(many, new AnnounceRequest { Sequence = 1, Member = member, Contents = { Enumerable.Repeat(new Availability(), 20_000) } }));
         using var lookup = client.Lookup();
         Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(lookup, new LookupRequest { Want = new Want { Member = member, Digest = SomeDigest, Have = { Enumerable.Repeat(new PieceRun(), ProtocolConstants.MaxRequestBytes / 2) } } }));
+        var tooMany = new Want[]
+        {
+            new() { Have = { Enumerable.Repeat(new PieceRun(), 40_000) } },
+            new() { Reading = { Enumerable.Repeat(new SegmentRun(), 20_000) } },
+            new() { Fetching = { new Assignment { Segments = { Enumerable.Repeat(new SegmentRun(), 20_000) } } } },
+            new() { Wanted = { Enumerable.Repeat(new PieceRun(), 20_000) } },
+        };
+        foreach (var want in tooMany)
+        {
+            (want.Member, want.Digest) = (member, SomeDigest);
+            Assert.Equal(StatusCode.InvalidArgument, await LookupAsync(mesh.Node, new LookupRequest { Want = want }));
+        }
+
+        var first = new LookupRequest { Want = new Want { Member = member, Digest = SomeDigest, CanReachOrigin = true } };
+        foreach (var report in new GrantReport[]
+        {
+            new() { Checksums = { Enumerable.Repeat(new PieceChecksums(), 20_000) } },
+            new() { Arrived = { Enumerable.Repeat(new PieceRun(), 20_000) } },
+            new() { GivenBack = { Enumerable.Repeat(new SegmentRun(), 20_000) } },
+            new() { Reading = { Enumerable.Repeat(new SegmentRun(), 20_000) } },
+            new() { Failed = { Enumerable.Repeat(new FailedFetch(), 20_000) } },
+        })
+        {
+            Assert.Equal(StatusCode.InvalidArgument, await LookupAsync(mesh.Node, first, new LookupRequest { Report = report }));
+        }
+
         using var fetch = client.FetchRange();
         Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(fetch, new FetchRangeRequest { Range = new FetchRange { Id = 1, Digest = new string('x', 1024) } }));
         Assert.Equal(0, mesh.Node.Directory.Count);
