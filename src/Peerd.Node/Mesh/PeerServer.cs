@@ -54,6 +54,7 @@ internal sealed partial class PeerServer(
         using var place = EnterAnnounce(requests.Current, context);
         await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
         using var session = OpenAnnounce(requests.Current);
+        var node = requests.Current.Member.Node;
         var leaving = drain.Current.Leaving;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
         using var reading = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
@@ -71,7 +72,7 @@ internal sealed partial class PeerServer(
 
                 await place.TakeAsync(1 + CountOf(requests.Current), reading.Token);
                 session.Apply(requests.Current);
-                tags.Take(requests.Current.Tags);
+                tags.Take(requests.Current.Tags, node);
                 acknowledged = requests.Current.Sequence;
                 await WriteAsync(new AnnounceResponse());
             }
