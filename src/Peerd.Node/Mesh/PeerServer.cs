@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
+using System.Net;
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
@@ -225,8 +226,7 @@ internal sealed partial class PeerServer(
         }
     }
 
-    /// <summary>Who says that he calls; null when he does not say.</summary>
-    private string? CallerOf(ServerCallContext context)
+    private RangeCaller CallerOf(ServerCallContext context)
     {
         var node = context.RequestHeaders.GetValue(NodeHeader);
         if (node is not null)
@@ -234,7 +234,7 @@ internal sealed partial class PeerServer(
             tls.EnsureCallerIs(context, node);
         }
 
-        return node;
+        return new RangeCaller(node, context.GetHttpContext().Connection.RemoteIpAddress ?? IPAddress.None);
     }
 
     private static int CountOf(AnnounceRequest request) => request.Contents.Count + request.Withdrawn.Count + request.Mismatched.Count + request.Tags.Count;
