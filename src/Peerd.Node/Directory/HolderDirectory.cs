@@ -489,7 +489,8 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         }
     }
 
-    private bool IsStranger(string node) => isMember is not null && !isMember(node);
+    /// <summary>The name is not known as a member's.</summary>
+    public bool IsStranger(string node) => isMember is not null && !isMember(node);
 
     private void Notify(string node, List<Digest> changed)
     {

@@ -30,6 +30,9 @@ internal sealed record DownloadServices(
     public OriginSizes Sizes { get; } = new(Time);
 
     public OpenRepositories OpenRepositories { get; } = new(Time);
+
+    /// <summary>What is kept of the checksums that owners push.</summary>
+    public ChecksumBudget Checksums { get; } = new();
 }
 
 /// <summary>
@@ -92,6 +95,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly HashSet<OriginReference> _barred = [];
     private readonly ClientOrigins _origins;
     private readonly Dictionary<int, ulong[]> _checksums = [];
+    private readonly ChecksumShare _kept;
     private readonly List<int> _arrived = [];
     private readonly List<int> _read = [];
     private OwnerLink? _link;
@@ -141,6 +145,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         Digest = digest;
         _trace = new DownloadTrace(digest);
         _origins = new ClientOrigins(origin);
+        _kept = new ChecksumShare(services.Checksums);
         _wantsWhole = isWhole;
         if (origin == OriginReference.None)
         {
@@ -524,6 +529,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             _isClosed = true;
             _services.Memory.Leave();
             FlushReport();
+            _checksums.Clear();
+            _kept.Clear();
             tasks = [.. _tasks];
         }
 
@@ -685,11 +692,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>Only what can belong to the content: an owner could fill the memory otherwise.</summary>
     private void TakeChecksums(LookupResponse push)
     {
+        var owner = _link?.Partner ?? string.Empty;
         foreach (var checksums in push.Checksums)
         {
-            if (checksums.Piece < Content.Layout.PieceCount && checksums.Frames.Count == Content.Layout.FramesIn((int)checksums.Piece))
+            if (checksums.Piece < Content.Layout.PieceCount && checksums.Frames.Count == Content.Layout.FramesIn((int)checksums.Piece)
+                && !_checksums.ContainsKey((int)checksums.Piece) && _kept.TryTake(owner, checksums.Frames.Count))
             {
-                _checksums.TryAdd((int)checksums.Piece, [.. checksums.Frames]);
+                _checksums.Add((int)checksums.Piece, [.. checksums.Frames]);
             }
         }
     }
@@ -1654,6 +1663,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         _verifiedFrames = 0;
         _senders.Clear();
         _checksums.Clear();
+        _kept.Clear();
         _arrived.Clear();
         _read.Clear();
 

@@ -3,6 +3,7 @@ using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Peerd.Contracts.V1;
+using Peerd.Node.Directory;
 using Peerd.Node.Mesh;
 using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
@@ -120,6 +121,48 @@ public sealed class LyingPeerTests
         // The last ones are still open when they are looked at.
         Assert.InRange(junk.Count(content => mesh.Node.Cache.TryPeek(content.Digest, out _)), 1, (Copied / (256 * 1024)) + 3);
         Assert.True(mesh.Node.Cache.TryPeek(image.Digest, out var kept) && kept.IsVerified, "the copies have pushed out what the node has pulled");
+    }
+
+    [Fact]
+    public async Task Caller_TellsHugeSizesAndChecksums_MemoryIsBounded()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 2);
+        var (honest, liar) = (mesh.Peers[0], mesh.Peers[1]);
+        var budget = mesh.Node.Get<Coordination>().Checksums;
+        var huge = Enumerable.Range(0, 2).Select(_ => mesh.UnknownOwnedBy(mesh.Node.Name).Digest).ToList();
+        var calls = huge.Select(digest => liar.TellChecksumsAsync(mesh.Node, digest, HolderDirectory.MaxSize, pieces: 300_000)).ToList();
+        await Task.WhenAll(calls);
+        Assert.InRange(budget.Bytes, ChecksumBudget.Most - 1024, ChecksumBudget.Most);
+
+        // Others have their own share, and real contents theirs.
+        var real = mesh.UnknownOwnedBy(mesh.Node.Name).Digest;
+        await honest.TellChecksumsAsync(mesh.Node, real, 100L << 30, pieces: 100 * 1024);
+        Assert.InRange(budget.Bytes - ChecksumBudget.Most, (100 * 1024 * ChecksumBudget.BytesOf(4)) - 1024, 100 * 1024 * ChecksumBudget.BytesOf(4));
+
+        liar.HangUp();
+        honest.HangUp();
+        await Wait.UntilAsync(() => budget.Bytes == 0, "nothing is kept of contents that nobody asks for");
+    }
+
+    [Fact]
+    public async Task Peer_OwnsAContentAndPushesChecksumsOfAHugeOne_MemoryIsBounded()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1, time: new QuickTime(4), settings: ["--Peerd:Facade:AnswerTimeout=100s"]);
+        var digest = mesh.UnknownOwnedBy(mesh.Peer.Name).Digest;
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            for (var piece = 0; piece < 500_000; piece += 10_000)
+            {
+                await answers.WriteAsync(new LookupResponse { Size = HolderDirectory.MaxSize, Checksums = { FakePeer.ChecksumsOf(piece, 10_000) } });
+            }
+
+            await mesh.Peer.NeverAsync(call);
+        };
+
+        var answering = mesh.Node.SendAsync(digest, "bytes=0-9");
+        await Wait.UntilAsync(() => mesh.Node.Downloads.Checksums.Bytes > ChecksumBudget.Most - 1024, "as many are kept as may be");
+        using var answer = await answering;
+        await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 0 && mesh.Node.Downloads.Checksums.Bytes == 0, "they go with the download");
     }
 
     [Fact]
