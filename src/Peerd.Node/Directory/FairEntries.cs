@@ -11,7 +11,7 @@ internal sealed class FairEntries<TKey, TValue>
 {
     private readonly Dictionary<TKey, LinkedListNode<Entry>> _entries = [];
     private readonly Dictionary<string, Owner> _owners = new(StringComparer.Ordinal);
-    private readonly SortedSet<Owner> _byWeight = [];
+    private readonly SortedSet<Owner> _byWeight = new(Comparer<Owner>.Create(static (one, other) => (one.Weight, one.Number).CompareTo((other.Weight, other.Number))));
     private int _lastNumber;
 
     /// <summary>How many there are.</summary>
@@ -79,16 +79,15 @@ internal sealed class FairEntries<TKey, TValue>
 
     private sealed record Entry(TKey Key, TValue Value, Owner Owner, long Weight);
 
-    private sealed class Owner(string name, int number) : IComparable<Owner>
+    private sealed class Owner(string name, int number)
     {
-        private readonly int _number = number;
-
         public string Name => name;
+
+        /// <summary>Tells those of the same weight apart.</summary>
+        public int Number => number;
 
         public long Weight { get; set; }
 
         public LinkedList<Entry> Entries { get; } = new();
-
-        public int CompareTo(Owner? other) => (Weight, _number).CompareTo((other!.Weight, other._number));
     }
 }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
+using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Limits;
@@ -149,20 +150,18 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
 
         public bool IsEnded { get; set; }
 
-        public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
+        [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+        public override async ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
         {
-            var reading = inner.ReadAsync(cancellationToken);
-            return reading.IsCompletedSuccessfully ? new ValueTask<ReadResult>(Seen(reading.Result)) : WaitAsync(reading);
+            var result = await inner.ReadAsync(cancellationToken);
+            _read = result.Buffer;
+            return result;
         }
 
         public override bool TryRead(out ReadResult result)
         {
             var hasRead = inner.TryRead(out result);
-            if (hasRead)
-            {
-                Seen(result);
-            }
-
+            _read = result.Buffer;
             return hasRead;
         }
 
@@ -192,13 +191,5 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
         }
 
         public void Dispose() => owner.Keeps(this, 0, isAnother: false);
-
-        private async ValueTask<ReadResult> WaitAsync(ValueTask<ReadResult> reading) => Seen(await reading);
-
-        private ReadResult Seen(ReadResult result)
-        {
-            _read = result.Buffer;
-            return result;
-        }
     }
 }

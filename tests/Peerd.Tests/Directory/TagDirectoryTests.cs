@@ -28,7 +28,7 @@ public sealed class TagDirectoryTests
             tags.Take([PointerTo($"made-up-{i}")], liar ?? $"stranger-{i}");
         }
 
-        Assert.All(Enumerable.Range(0, 500), i => Assert.NotNull(tags.Find(KeyOf($"honest-{i}"))));
+        Assert.Equal(500, Enumerable.Range(0, 500).Count(i => tags.Find(KeyOf($"honest-{i}")) is not null));
         Assert.Equal(TagDirectory.MaxTags - 500, Enumerable.Range(0, 2 * TagDirectory.MaxTags).Count(i => tags.Find(KeyOf($"made-up-{i}")) is not null));
     }
 
