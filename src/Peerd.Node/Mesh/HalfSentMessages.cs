@@ -38,7 +38,7 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
     /// <summary>Serves a request of the mesh listener and counts what its body keeps.</summary>
     public async Task WatchAsync(HttpContext context, RequestDelegate next)
     {
-        using var body = new Body(this, context.Request.BodyReader, CallerAddress.Plain(context.Connection.RemoteIpAddress ?? IPAddress.None), context.Abort);
+        using var body = new Body(this, context.Request.BodyReader, context.Connection.RemoteIpAddress ?? IPAddress.None, context.Abort);
         context.Features.Set<IRequestBodyPipeFeature>(body);
         await next(context);
     }
@@ -70,6 +70,12 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
 
     private void Keeps(Body body, int blocks, bool isAnother)
     {
+        // Most messages are whole when they are looked at. Only the body's own user, who calls this, makes the bytes more than none.
+        if (blocks == 0 && body.Bytes == 0)
+        {
+            return;
+        }
+
         var ended = new List<Body>();
         lock (_lock)
         {
@@ -129,21 +135,27 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
     private void Abort(Body body)
     {
         metrics.Refused(MeshRefusal.Message);
-        body.End();
+        body.Abort();
     }
 
     /// <summary>The body of one request. Used by one at a time, as bodies are; the lock of the owner protects its properties.</summary>
     internal sealed class Body(HalfSentMessages owner, PipeReader inner, IPAddress address, Action abort) : PipeReader, IRequestBodyPipeFeature, IDisposable
     {
+        private readonly Lock _aborting = new();
         private ReadOnlySequence<byte> _read;
+        private long _bytes;
+        private bool _isOver;
 
         public PipeReader Reader => this;
 
-        public IPAddress Address => address;
+        /// <summary>Whose it is: an address, or of IPv6 the network, in which one host has as many addresses as it likes.</summary>
+        public IPAddress Address { get; } = CallerAddress.Network(address);
 
-        public Action End => abort;
-
-        public long Bytes { get; set; }
+        public long Bytes
+        {
+            get => Interlocked.Read(ref _bytes);
+            set => Interlocked.Exchange(ref _bytes, value);
+        }
 
         /// <summary>When the message began that is not whole.</summary>
         public long Since { get; set; }
@@ -190,6 +202,34 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
             inner.Complete(exception);
         }
 
-        public void Dispose() => owner.Keeps(this, 0, isAnother: false);
+        /// <summary>Ends the stream, unless its request is over: then the server may use what belonged to it for another one.</summary>
+        public void Abort()
+        {
+            lock (_aborting)
+            {
+                if (_isOver)
+                {
+                    return;
+                }
+
+                try
+                {
+                    abort();
+                }
+                catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException)
+                {
+                    // The connection is going away, and the stream with it. Others are still to be ended.
+                }
+            }
+        }
+
+        public void Dispose()
+        {
+            owner.Keeps(this, 0, isAnother: false);
+            lock (_aborting)
+            {
+                _isOver = true;
+            }
+        }
     }
 }
