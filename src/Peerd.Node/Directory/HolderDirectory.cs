@@ -417,7 +417,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             return;
         }
 
-        uint[] right = [.. order.Where(piece => piece < content.Layout.PieceCount).Distinct().Take(ProtocolConstants.MaxStartupOrder)];
+        uint[] right = [.. order.Take(ProtocolConstants.MaxStartupOrder).Where(piece => piece < content.Layout.PieceCount).Distinct()];
         if (right.Length > content.StartupOrder.Count)
         {
             _ordered += content.StartupOrder.Count == 0 ? 1 : 0;

@@ -17,6 +17,12 @@ internal sealed partial class PeerServer(
     /// <summary>In one message. Honest ones have some hundreds; a message of many empty ones would take much more memory than its size.</summary>
     private const int MostAnnounced = 16 * 1024;
 
+    /// <summary>Runs of pieces in one message, of all its contents. Honest ones have 256 KiB, of which each run takes 6 bytes at least.</summary>
+    private const int MostAnnouncedRuns = 64 * 1024;
+
+    /// <summary>So many runs of pieces count as one content.</summary>
+    private const int RunsPerContent = 16;
+
     /// <summary>The same of each list in a message of a lookup.</summary>
     private const int MostListed = 16 * 1024;
 
@@ -52,6 +58,7 @@ internal sealed partial class PeerServer(
             return;
         }
 
+        EnsureNotTooMany(requests.Current);
         using var place = EnterAnnounce(requests.Current, context);
         await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
         using var session = OpenAnnounce(requests.Current);
@@ -66,12 +73,8 @@ internal sealed partial class PeerServer(
         {
             do
             {
-                if (CountOf(requests.Current) > MostAnnounced)
-                {
-                    throw new RpcException(new Status(StatusCode.ResourceExhausted, $"a message may have {MostAnnounced} contents and tags"));
-                }
-
-                await place.TakeAsync(1 + CountOf(requests.Current), reading.Token);
+                EnsureNotTooMany(requests.Current);
+                await place.TakeAsync(1 + CountOf(requests.Current) + (RunsOf(requests.Current) / RunsPerContent), reading.Token);
                 session.Apply(requests.Current);
                 tags.Take(requests.Current.Tags, node);
                 acknowledged = requests.Current.Sequence;
@@ -187,6 +190,15 @@ internal sealed partial class PeerServer(
     // Memory for the content's pieces is set aside as soon as its size is known.
     private static bool IsSize(long size) => size is >= 0 and <= HolderDirectory.MaxSize;
 
+    /// <exception cref="RpcException">RESOURCE_EXHAUSTED: it is to be said in several messages.</exception>
+    private static void EnsureNotTooMany(AnnounceRequest request)
+    {
+        if (CountOf(request) > MostAnnounced || RunsOf(request) > MostAnnouncedRuns)
+        {
+            throw new RpcException(new Status(StatusCode.ResourceExhausted, $"a message may have {MostAnnounced} contents and tags, and {MostAnnouncedRuns} runs of pieces"));
+        }
+    }
+
     /// <exception cref="RpcException">INVALID_ARGUMENT: no node has so much to say.</exception>
     private static void EnsureNotTooMany(LookupRequest request)
     {
@@ -238,6 +250,8 @@ internal sealed partial class PeerServer(
     }
 
     private static int CountOf(AnnounceRequest request) => request.Contents.Count + request.Withdrawn.Count + request.Mismatched.Count + request.Tags.Count;
+
+    private static int RunsOf(AnnounceRequest request) => request.Contents.Sum(content => content.Pieces.Count);
 
     private CallerStreams.Place EnterAnnounce(AnnounceRequest request, ServerCallContext context)
     {
