@@ -541,6 +541,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         await _stop.CancelAsync();
         await Task.WhenAll(tasks).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        lock (_lock)
+        {
+            // What was under way may have taken more checksums until then.
+            _checksums.Clear();
+            _kept.Clear();
+        }
+
         _opened.TrySetResult(new SourceFailure(HttpStatusCode.ServiceUnavailable, "the node is stopping"));
         GiveUp();
         _lease?.Dispose();
