@@ -151,17 +151,51 @@ public sealed class PieceSet
     /// <summary>The runs as messages of the protocol.</summary>
     public IEnumerable<PieceRun> ToPieceRuns() => Runs().Select(run => new PieceRun { First = (uint)run.First, Count = (uint)run.Count });
 
-    /// <summary>Adds runs of the protocol, clipped to what can be in the set.</summary>
+    /// <summary>
+    /// Adds runs of the protocol, clipped to what can be in the set. A message may have many that overlap: they are gone over in order of
+    /// their first numbers, so that no number is more than twice.
+    /// </summary>
     public void AddRuns(IEnumerable<PieceRun> runs)
     {
+        var added = 0L;
+        var last = 0U;
+        List<PieceRun>? others = null;
         foreach (var run in runs)
         {
-            AddRun(run.First, run.Count);
+            if (run.First < last)
+            {
+                (others ??= []).Add(run);
+                continue;
+            }
+
+            last = run.First;
+            added = AddRunFrom(added, run);
+        }
+
+        if (others is not null)
+        {
+            added = 0;
+            others.Sort((a, b) => a.First.CompareTo(b.First));
+            others.ForEach(run => added = AddRunFrom(added, run));
         }
     }
 
     /// <summary>A copy that changes independently.</summary>
     public PieceSet Clone() => new(this);
+
+    /// <summary>Adds what of a run is not before a number. Where what is added ends then.</summary>
+    private long AddRunFrom(long number, PieceRun run)
+    {
+        var first = Math.Max(number, run.First);
+        var end = (long)run.First + run.Count;
+        if (end <= first)
+        {
+            return number;
+        }
+
+        AddRun(first, end - first);
+        return end;
+    }
 
     private ulong Word(int index, PieceSet except, PieceSet? within, PieceSet? exceptToo) =>
         _words[index] & ~except._words[index] & (within?._words[index] ?? ulong.MaxValue) & ~(exceptToo?._words[index] ?? 0);

@@ -24,6 +24,9 @@ public static class ProtocolConstants
     /// </summary>
     public const int MaxRequestBytes = 1024 * 1024;
 
+    /// <summary>Runs of pieces that a lookup begins with, which is one message; what has more is announced, too.</summary>
+    public const int MaxHeldRuns = 32 * 1024;
+
     /// <summary>How many members are responsible for a content: the owner and one replica.</summary>
     public const int Replicas = 2;
 }

@@ -63,7 +63,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     private readonly Lock _lock = new();
     private readonly Dictionary<Digest, Content> _contents = [];
     private readonly Dictionary<string, Node> _nodes = new(StringComparer.Ordinal);
-    private readonly List<(Lease Lease, long BrokenAt)> _broken = [];
+    private readonly Queue<(Lease Lease, long BrokenAt)> _broken = new();
     private IHolderObserver[] _observers = [];
     private readonly DiscardPauses _pauses = new(time, DiscardPause);
     private int _ordered;
@@ -93,6 +93,9 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             }
         }
     }
+
+    /// <summary>Entries that were looked at to find those that are to be forgotten: a test counts them.</summary>
+    internal long Visited { get; private set; }
 
     /// <summary>Before anything is announced.</summary>
     public void Observe(IHolderObserver observer) => _observers = [.. _observers, observer];
@@ -126,7 +129,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             if (member.Incarnation > node.Incarnation)
             {
                 // The process that announced these entries is gone.
-                RemoveEntries(member.Node, static _ => true, changed);
+                RemoveEntries([.. node.Announcers, .. node.Reporters], changed);
                 node.Incarnation = member.Incarnation;
             }
 
@@ -187,17 +190,11 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         lock (_lock)
         {
             var now = time.GetTimestamp();
-            for (var i = _broken.Count - 1; i >= 0; i--)
+            while (_broken.TryPeek(out var first) && time.GetElapsedTime(first.BrokenAt, now) >= Grace)
             {
-                var (lease, brokenAt) = _broken[i];
-                if (time.GetElapsedTime(brokenAt, now) < Grace)
-                {
-                    continue;
-                }
-
-                _broken.RemoveAt(i);
+                var lease = _broken.Dequeue().Lease;
                 var changed = new List<Digest>();
-                RemoveEntries(lease.Name, held => ReferenceEquals(held.Lease, lease), changed);
+                RemoveEntries([lease], changed);
                 changes.Add((lease.Name, changed));
                 if (_nodes.TryGetValue(lease.Name, out var node) && --node.Leases == 0)
                 {
@@ -260,7 +257,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
 
             if (request.Synchronized)
             {
-                RemoveEntries(lease.Name, held => !ReferenceEquals(held.Lease, lease) && !held.Lease.IsReport, changed);
+                RemoveEntries([.. _nodes[lease.Name].Announcers.Where(other => other != lease)], changed);
             }
         }
 
@@ -374,6 +371,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             _strangerBytes += node.IsStranger ? bytes : 0;
             content.MediaType = typeBytes > 0 ? mediaType : content.MediaType;
             content.Holders.Add(lease.Name, held = new Held(new PieceSet(content.Layout.PieceCount), lease, bytes));
+            TakeOver(digest, held, lease);
             _contents.TryAdd(digest, content);
         }
         else if (typeBytes > 0 && _nodes[lease.Name] is var node && node.Bytes + typeBytes <= MaxNodeBytes)
@@ -384,12 +382,29 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             content.MediaType = mediaType;
         }
 
-        if (!lease.IsReport)
+        if (!lease.IsReport && held.Lease != lease)
         {
-            held.Lease = lease;
+            GiveUp(digest, held);
+            TakeOver(digest, held, lease);
         }
 
         return held;
+    }
+
+    private void TakeOver(Digest digest, Held held, Lease lease)
+    {
+        held.Lease = lease;
+        lease.Entries.Add(digest);
+        _nodes[lease.Name].Keepers(lease.IsReport).Add(lease);
+    }
+
+    private void GiveUp(Digest digest, Held held)
+    {
+        held.Lease.Entries.Remove(digest);
+        if (held.Lease.Entries.Count == 0 && _nodes.TryGetValue(held.Lease.Name, out var node))
+        {
+            node.Keepers(held.Lease.IsReport).Remove(held.Lease);
+        }
     }
 
     // The longest that anybody has seen: the others saw the same container start, and less of it. It counts for nobody's
@@ -402,7 +417,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             return;
         }
 
-        uint[] right = [.. order.Where(piece => piece < content.Layout.PieceCount).Distinct().Take(ProtocolConstants.MaxStartupOrder)];
+        uint[] right = [.. order.Take(ProtocolConstants.MaxStartupOrder).Where(piece => piece < content.Layout.PieceCount).Distinct()];
         if (right.Length > content.StartupOrder.Count)
         {
             _ordered += content.StartupOrder.Count == 0 ? 1 : 0;
@@ -415,7 +430,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         var changed = new List<Digest>();
         lock (_lock)
         {
-            RemoveEntries(lease.Name, held => ReferenceEquals(held.Lease, lease), changed);
+            RemoveEntries([lease], changed);
         }
 
         Notify(lease.Name, changed);
@@ -425,7 +440,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     {
         lock (_lock)
         {
-            _broken.Add((lease, time.GetTimestamp()));
+            _broken.Enqueue((lease, time.GetTimestamp()));
         }
     }
 
@@ -441,20 +456,16 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     private bool IsCurrent(Lease lease) =>
         _nodes.TryGetValue(lease.Name, out var node) && node.Incarnation == lease.Incarnation && (lease.IsReport || ReferenceEquals(node.Announcing, lease));
 
-    private void RemoveEntries(string node, Func<Held, bool> condition, List<Digest> changed)
+    // Only what they keep is looked at, and all of that goes: whoever opens and ends streams all the time has nobody wait for it.
+    private void RemoveEntries(List<Lease> leases, List<Digest> changed)
     {
-        var found = new List<Digest>();
-        foreach (var (digest, content) in _contents)
+        foreach (var lease in leases)
         {
-            if (content.Holders.TryGetValue(node, out var held) && condition(held))
+            foreach (var digest in lease.Entries.ToList())
             {
-                found.Add(digest);
+                Visited++;
+                RemoveEntry(digest, lease.Name, changed);
             }
-        }
-
-        foreach (var digest in found)
-        {
-            RemoveEntry(digest, node, changed);
         }
     }
 
@@ -463,6 +474,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         if (_contents.TryGetValue(digest, out var content) && content.Holders.Remove(node, out var held))
         {
             changed.Add(digest);
+            GiveUp(digest, held);
             if (_nodes.TryGetValue(node, out var announcer))
             {
                 announcer.Bytes -= held.Bytes;
@@ -477,7 +489,8 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         }
     }
 
-    private bool IsStranger(string node) => isMember is not null && !isMember(node);
+    /// <summary>The name is not known as a member's.</summary>
+    public bool IsStranger(string node) => isMember is not null && !isMember(node);
 
     private void Notify(string node, List<Digest> changed)
     {
@@ -504,6 +517,9 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         public ulong Incarnation { get; } = incarnation;
 
         public bool IsReport { get; init; }
+
+        /// <summary>Entries that live as long as it does; the lock of the directory protects them.</summary>
+        internal HashSet<Digest> Entries { get; } = [];
 
         /// <summary>Another process of the node has taken the place of the one that opened it.</summary>
         public bool IsOutdated => directory.IsOutdated(this);
@@ -538,6 +554,14 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         public long Bytes { get; set; }
 
         public bool IsStranger { get; set; }
+
+        /// <summary>Leases of Announce streams that keep entries.</summary>
+        public HashSet<Lease> Announcers { get; } = [];
+
+        /// <summary>Leases of Lookup streams that keep entries.</summary>
+        public HashSet<Lease> Reporters { get; } = [];
+
+        public HashSet<Lease> Keepers(bool areReports) => areReports ? Reporters : Announcers;
 
         /// <summary>The newest Announce stream.</summary>
         public Lease? Announcing { get; set; }

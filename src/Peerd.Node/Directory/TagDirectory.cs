@@ -3,6 +3,8 @@ using BitFaster.Caching.Lru;
 using Microsoft.Extensions.Options;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Membership;
+using Peerd.Node.Ring;
 
 namespace Peerd.Node.Directory;
 
@@ -10,9 +12,12 @@ namespace Peerd.Node.Directory;
 /// Where tags pointed when they were resolved last: by this node, and by others for whose tags it is responsible. In
 /// memory, bounded, and nothing in it is older than is of use. Thread-safe.
 /// </summary>
-internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider time)
+internal sealed class TagDirectory(IOptions<TagOptions> options, RingSource rings, NodeIdentity self, TimeProvider time)
 {
-    /// <summary>Tags of each sort; more push out those that were not used lately.</summary>
+    /// <summary>
+    /// Tags of each sort. More push out those that were not used lately; of what others tell, those of the member that has told most of
+    /// them, and names that are no members count as one.
+    /// </summary>
     public const int MaxTags = 10_000;
 
     /// <summary>Tags in one message at most.</summary>
@@ -23,9 +28,13 @@ internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider ti
 
     private const int LongestMediaType = 255;
 
+    /// <summary>So many are responsible for a tag in some ring that others may see: one that a member has just left, or not yet.</summary>
+    private const int MaybeResponsible = ProtocolConstants.Replicas + 2;
+
     private readonly TimeSpan _maxStale = options.Value.MaxStaleValue;
     private readonly ConcurrentLru<TagKey, TagTarget> _own = new(MaxTags);
-    private readonly ConcurrentLru<TagKey, TagTarget> _told = new(MaxTags);
+    private readonly Lock _lock = new();
+    private readonly FairEntries<TagKey, TagTarget> _told = new();
     private long _version;
 
     /// <summary>False when nothing is ever served stale, and so nothing is kept.</summary>
@@ -65,7 +74,7 @@ internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider ti
     /// </summary>
     public bool Gone(TagKey key)
     {
-        if (!_own.TryGet(key, out _) && !_told.TryGet(key, out _))
+        if (!_own.TryGet(key, out _) && ToldOf(key) is null)
         {
             return false;
         }
@@ -78,28 +87,30 @@ internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider ti
     /// The last word on a tag, for a client of this node; null when there is none, or it is too old. What the registry told
     /// this node itself counts more than what others say, unless they say that the tag has gone since.
     /// </summary>
-    public TagTarget? Find(TagKey key) => Usable(_own, key) is { } own && !(Usable(_told, key) is { IsGone: true } told && told.ResolvedAt > own.ResolvedAt)
+    public TagTarget? Find(TagKey key) => Usable(OwnOf(key)) is { } own && !(Usable(ToldOf(key)) is { IsGone: true } told && told.ResolvedAt > own.ResolvedAt)
         ? own
-        : Usable(_told, key);
+        : Usable(ToldOf(key));
 
     /// <summary>The newest word on a tag, for other nodes, as a message; null when nothing is known.</summary>
     public TagPointer? Describe(TagKey key)
     {
-        var (own, told) = (Usable(_own, key), Usable(_told, key));
+        var (own, told) = (Usable(OwnOf(key)), Usable(ToldOf(key)));
         return Describe(key, own is null || told?.ResolvedAt > own.ResolvedAt ? told : own);
     }
 
     /// <summary>What the registry told this node itself, as a message; null when that is too old.</summary>
-    public TagPointer? DescribeOwn(TagKey key) => Describe(key, Usable(_own, key));
+    public TagPointer? DescribeOwn(TagKey key) => Describe(key, Usable(OwnOf(key)));
 
-    /// <summary>Takes what another node tells; what is malformed, too old or no news is left out.</summary>
-    public void Take(IEnumerable<TagPointer> pointers)
+    /// <summary>Takes what another node tells; what is malformed, too old, no news, or for others to know is left out.</summary>
+    public void Take(IEnumerable<TagPointer> pointers, string node)
     {
+        var ring = rings.Current;
+        var teller = rings.Knows(node) ? node : string.Empty;
         foreach (var pointer in pointers.Take(MaxInMessage))
         {
-            if (TryRead(pointer, out var key, out var target) && (!_told.TryGet(key, out var known) || known.ResolvedAt < target.ResolvedAt))
+            if (TryRead(pointer, out var key, out var target) && (ring.Count == 0 || ring.IsResponsible(key.Place, self.Name, MaybeResponsible)))
             {
-                _told.AddOrUpdate(key, target);
+                Take(key, target, teller);
             }
         }
     }
@@ -123,7 +134,34 @@ internal sealed class TagDirectory(IOptions<TagOptions> options, TimeProvider ti
         return true;
     }
 
-    private TagTarget? Usable(ConcurrentLru<TagKey, TagTarget> tags, TagKey key) => tags.TryGet(key, out var target) && AgeOf(target) <= _maxStale ? target : null;
+    private void Take(TagKey key, TagTarget target, string teller)
+    {
+        lock (_lock)
+        {
+            if (_told.TryGet(key, out var known) && known.ResolvedAt >= target.ResolvedAt)
+            {
+                return;
+            }
+
+            _told.Set(key, target, teller);
+            if (_told.Count > MaxTags)
+            {
+                _told.Remove(_told.First);
+            }
+        }
+    }
+
+    private TagTarget? OwnOf(TagKey key) => _own.TryGet(key, out var target) ? target : null;
+
+    private TagTarget? ToldOf(TagKey key)
+    {
+        lock (_lock)
+        {
+            return _told.TryGet(key, out var target) ? target : null;
+        }
+    }
+
+    private TagTarget? Usable(TagTarget? target) => target is not null && AgeOf(target) <= _maxStale ? target : null;
 
     private TagPointer? Describe(TagKey key, TagTarget? target) => target is null
         ? null

@@ -209,6 +209,7 @@ internal static partial class NodeHost
         services.AddSingleton(provider => new HolderDirectory(
             provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<RingSource>().Knows));
         services.AddSingleton<CallerStreams>();
+        AddHosted<HalfSentMessages>(services);
         services.AddSingleton<IAnnounceHandler>(provider => provider.GetRequiredService<HolderDirectory>());
         services.AddHostedService<DirectorySweeper>();
         services.AddSingleton<ICoordinationMesh, CoordinationMesh>();
@@ -259,7 +260,8 @@ internal static partial class NodeHost
         var handover = app.Services.GetRequiredService<Handover>();
         app.Use(next => context => handover.LinkAsync(context, next));
         app.MapWhen(context => Listeners.Of(context) == ListenerKind.Facade, facade => facade.MapFacade());
-        app.MapWhen(context => Listeners.Of(context) == ListenerKind.Mesh, mesh => mesh.UseRouting().UseEndpoints(endpoints =>
+        var messages = app.Services.GetRequiredService<HalfSentMessages>();
+        app.MapWhen(context => Listeners.Of(context) == ListenerKind.Mesh, mesh => mesh.Use(next => context => messages.WatchAsync(context, next)).UseRouting().UseEndpoints(endpoints =>
         {
             endpoints.MapGrpcService<PeerServer>();
             endpoints.MapGrpcService<NodeServer>();

@@ -47,6 +47,19 @@ internal sealed class ByteRate : IDisposable
         }
     }
 
+    /// <summary>Nobody waits, and nothing has been taken that has not come back.</summary>
+    public bool IsFull
+    {
+        get
+        {
+            lock (_lock)
+            {
+                Earn();
+                return _tokens >= _burst && _waiting.All(turns => turns.Count == 0);
+            }
+        }
+    }
+
     /// <summary>A limit from the settings: a tenth of a second may come at once; null when there is none.</summary>
     public static ByteRate? Of(long perSecond, TimeProvider time) => perSecond == 0 ? null : new ByteRate(perSecond, Math.Max(1, perSecond / 10), time);
 

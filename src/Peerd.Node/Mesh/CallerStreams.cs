@@ -1,13 +1,15 @@
 using Grpc.Core;
+using Peerd.Node.Limits;
 using Peerd.Node.Ring;
 
 namespace Peerd.Node.Mesh;
 
 /// <summary>
-/// How many Lookup and Announce streams callers have open: each member has its own places, and names that are no members share
-/// those of one, so that nobody gets more by thinking of names. Thread-safe.
+/// How many Lookup and Announce streams callers have open, and what they make this node do by opening them and by what they send on
+/// them: each member has its own places and its own rate, and names that are no members share those of one, so that nobody gets more by
+/// thinking of names, or by opening more streams. Thread-safe.
 /// </summary>
-internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics)
+internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeProvider time)
 {
     /// <summary>Lookup streams of one member: contents that it fetches at one time.</summary>
     public const int MaxLookups = 1024;
@@ -15,8 +17,25 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics)
     /// <summary>Announce streams of one member: one, those that ended and do not know it yet, and another process of the node.</summary>
     public const int MaxAnnounces = 16;
 
+    /// <summary>
+    /// Contents that one caller may announce in a second, and at once. A node that has more, as at its start, is read from more slowly
+    /// and loses nothing.
+    /// </summary>
+    public const int ContentsPerSecond = 20_000;
+    public const int ContentsAtOnce = 100_000;
+
+    /// <summary>The same of messages of lookups: a download reports every 5 ms at most.</summary>
+    public const int MessagesPerSecond = 20_000;
+    public const int MessagesAtOnce = 100_000;
+
+    /// <summary>
+    /// Opening a stream counts as so many messages or contents: 500 in a second, and 2500 at once. A node that starts 100 images of 20
+    /// layers opens 2000 if all are owned by one member.
+    /// </summary>
+    public const int Opening = 40;
+
     private readonly Lock _lock = new();
-    private readonly Dictionary<(string Node, bool IsLookup), int> _open = [];
+    private readonly Dictionary<(string Node, bool IsLookup), Caller> _callers = [];
 
     /// <summary>Streams that are open, of all callers.</summary>
     public int Open
@@ -25,24 +44,30 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics)
         {
             lock (_lock)
             {
-                return _open.Values.Sum();
+                return _callers.Values.Sum(caller => caller.Open);
             }
         }
     }
 
     /// <summary>Takes a place. Dispose what is returned when the stream has ended.</summary>
     /// <exception cref="RpcException">RESOURCE_EXHAUSTED: there is none.</exception>
-    public IDisposable Enter(string node, bool isLookup)
+    public Place Enter(string node, bool isLookup)
     {
         // The empty name stands for all that are no members.
         var key = (rings.Knows(node) ? node : string.Empty, isLookup);
         lock (_lock)
         {
-            var open = _open.GetValueOrDefault(key);
-            if (open < (isLookup ? MaxLookups : MaxAnnounces))
+            if (!_callers.TryGetValue(key, out var caller))
             {
-                _open[key] = open + 1;
-                return new Place(this, key);
+                ForgetIdle();
+                var rate = isLookup ? new ByteRate(MessagesPerSecond, MessagesAtOnce, time) : new ByteRate(ContentsPerSecond, ContentsAtOnce, time);
+                _callers.Add(key, caller = new Caller(rate));
+            }
+
+            if (caller.Open < (isLookup ? MaxLookups : MaxAnnounces))
+            {
+                caller.Open++;
+                return new Place(this, caller);
             }
         }
 
@@ -51,27 +76,48 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics)
         throw new RpcException(new Status(StatusCode.ResourceExhausted, $"too many {(isLookup ? "Lookup" : "Announce")} streams of {whose} are open"));
     }
 
-    private void Leave((string Node, bool IsLookup) key)
+    // Who has ended all of its streams keeps what it has used up, or it would begin anew with each stream.
+    private void ForgetIdle()
     {
-        lock (_lock)
+        foreach (var (key, caller) in _callers)
         {
-            if (--_open[key] == 0)
+            if (caller.Open == 0 && caller.Rate.IsFull)
             {
-                _open.Remove(key);
+                _callers.Remove(key);
+                caller.Rate.Dispose();
             }
         }
     }
 
-    private sealed class Place(CallerStreams streams, (string Node, bool IsLookup) key) : IDisposable
+    private void Leave(Caller caller)
+    {
+        lock (_lock)
+        {
+            caller.Open--;
+        }
+    }
+
+    /// <summary>The place of one stream.</summary>
+    internal sealed class Place(CallerStreams streams, Caller caller) : IDisposable
     {
         private int _left;
+
+        /// <summary>Completes when the caller may have so much done: until then the next message stays where it is, and the flow control of the connection holds the caller back.</summary>
+        public Task TakeAsync(int count, CancellationToken cancellationToken) => caller.Rate.TakeAsync(count, Urgency.Pull, default, cancellationToken);
 
         public void Dispose()
         {
             if (Interlocked.Exchange(ref _left, 1) == 0)
             {
-                streams.Leave(key);
+                streams.Leave(caller);
             }
         }
+    }
+
+    internal sealed class Caller(ByteRate rate)
+    {
+        public ByteRate Rate => rate;
+
+        public int Open { get; set; }
     }
 }

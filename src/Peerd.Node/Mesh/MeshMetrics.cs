@@ -11,6 +11,9 @@ internal enum MeshRefusal
 
     /// <summary>A stream more than one node may have open.</summary>
     Stream,
+
+    /// <summary>A message that was begun and not ended.</summary>
+    Message,
 }
 
 /// <summary>What the mesh counts. Names of peers are never labels. Thread-safe.</summary>
@@ -49,7 +52,7 @@ internal sealed class MeshMetrics
             "peerd.mesh.tls.refused", "{certificate}", "Certificates of others that were refused, by side: caller (came to this node) or callee (was called).");
         _ejected = meter.CreateCounter<long>("peerd.peer.ejected", "{ejection}", "How often a peer that sent wrong bytes was left alone for a time, whatever content is wanted.");
         _refused = meter.CreateCounter<long>(
-            "peerd.mesh.refused", "{refusal}", "What callers of the mesh wanted too much of, by what: connection (in all or of one address) or stream (of one node).");
+            "peerd.mesh.refused", "{refusal}", "What callers of the mesh wanted too much of, by what: connection (in all or of one address), stream (of one node) or message (begun and not ended).");
 
         // What never happened counts as 0 and not as unknown.
         _received.Add(0);
@@ -72,6 +75,7 @@ internal sealed class MeshMetrics
         _ejected.Add(0);
         CountRefused(MeshRefusal.Connection, 0);
         CountRefused(MeshRefusal.Stream, 0);
+        CountRefused(MeshRefusal.Message, 0);
         Shed(isRedirected: true, count: 0);
         Shed(isRedirected: false, count: 0);
         CountHedges("moved", 0);
@@ -143,7 +147,12 @@ internal sealed class MeshMetrics
 
     private void CountTlsRefused(string side, int count) => _tlsRefused.Add(count, new KeyValuePair<string, object?>("side", side));
 
-    private void CountRefused(MeshRefusal what, int count) => _refused.Add(count, new KeyValuePair<string, object?>("what", what == MeshRefusal.Connection ? "connection" : "stream"));
+    private void CountRefused(MeshRefusal what, int count) => _refused.Add(count, new KeyValuePair<string, object?>("what", what switch
+    {
+        MeshRefusal.Connection => "connection",
+        MeshRefusal.Stream => "stream",
+        _ => "message",
+    }));
 
     private void CountHedges(string outcome, int count) => _hedges.Add(count, new KeyValuePair<string, object?>("outcome", outcome));
 

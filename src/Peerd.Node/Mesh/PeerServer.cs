@@ -1,10 +1,10 @@
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
+using System.Net;
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
-using Peerd.Node.Limits;
 using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Telemetry;
 
@@ -12,19 +12,19 @@ namespace Peerd.Node.Mesh;
 
 /// <summary>The three streams of <c>peerd.v1.PeerService</c>: reads messages and hands them to whom they concern.</summary>
 internal sealed partial class PeerServer(
-    IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, MeshDrain drain, MeshTls tls, CallerStreams streams, TimeProvider time, ILogger<PeerServer> logger)
+    IAnnounceHandler announcements, ILookupHandler lookups, RangeServer ranges, TagDirectory tags, MeshDrain drain, MeshTls tls, CallerStreams streams, ILogger<PeerServer> logger)
 {
-    /// <summary>
-    /// What one stream may make this node do: contents announced or messages of a lookup in a second, and at once. A node that has
-    /// more, as at its start, is read from more slowly and loses nothing.
-    /// </summary>
-    private const int ContentsPerSecond = 20_000;
-    private const int ContentsAtOnce = 100_000;
-
     /// <summary>In one message. Honest ones have some hundreds; a message of many empty ones would take much more memory than its size.</summary>
     private const int MostAnnounced = 16 * 1024;
-    private const int MessagesPerSecond = 1000;
-    private const int MessagesAtOnce = 10_000;
+
+    /// <summary>Runs of pieces in one message, of all its contents. Honest ones have 256 KiB, of which each run takes 6 bytes at least.</summary>
+    private const int MostAnnouncedRuns = 64 * 1024;
+
+    /// <summary>So many runs of pieces count as one content.</summary>
+    private const int RunsPerContent = 16;
+
+    /// <summary>The same of each list in a message of a lookup.</summary>
+    private const int MostListed = 16 * 1024;
 
     /// <summary>Request header in which a node tells its name.</summary>
     public const string NodeHeader = "peerd-node";
@@ -58,9 +58,11 @@ internal sealed partial class PeerServer(
             return;
         }
 
+        EnsureNotTooMany(requests.Current);
         using var place = EnterAnnounce(requests.Current, context);
+        await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
         using var session = OpenAnnounce(requests.Current);
-        using var pace = new ByteRate(ContentsPerSecond, ContentsAtOnce, time);
+        var node = requests.Current.Member.Node;
         var leaving = drain.Current.Leaving;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
         using var reading = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
@@ -71,15 +73,10 @@ internal sealed partial class PeerServer(
         {
             do
             {
-                if (CountOf(requests.Current) > MostAnnounced)
-                {
-                    throw new RpcException(new Status(StatusCode.ResourceExhausted, $"a message may have {MostAnnounced} contents and tags"));
-                }
-
-                // Until then the next message stays where it is, and the flow control of the connection holds the caller back.
-                await pace.TakeAsync(1 + CountOf(requests.Current), Urgency.Pull, default, reading.Token);
+                EnsureNotTooMany(requests.Current);
+                await place.TakeAsync(1 + CountOf(requests.Current) + (RunsOf(requests.Current) / RunsPerContent), reading.Token);
                 session.Apply(requests.Current);
-                tags.Take(requests.Current.Tags);
+                tags.Take(requests.Current.Tags, node);
                 acknowledged = requests.Current.Sequence;
                 await WriteAsync(new AnnounceResponse());
             }
@@ -146,8 +143,9 @@ internal sealed partial class PeerServer(
         }
 
         tls.EnsureCallerIs(context, want.Member.Node);
+        EnsureNotTooMany(requests.Current);
         using var place = streams.Enter(want.Member.Node, isLookup: true);
-        using var pace = new ByteRate(MessagesPerSecond, MessagesAtOnce, time);
+        await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
         Log.LookupOpened(logger, want.Digest, want.Member.Node);
         var answering = Traces.ServeAside("lookup", want.Traceparent)?.SetTag(Traces.Digest, want.Digest);
         using var session = lookups.Open(want);
@@ -169,7 +167,8 @@ internal sealed partial class PeerServer(
                     tls.EnsureCallerIs(context, member.Node);
                 }
 
-                await pace.TakeAsync(1, Urgency.Pull, default, ended.Token);
+                EnsureNotTooMany(request);
+                await place.TakeAsync(1, ended.Token);
                 session.Apply(request);
             }
         }
@@ -191,6 +190,44 @@ internal sealed partial class PeerServer(
     // Memory for the content's pieces is set aside as soon as its size is known.
     private static bool IsSize(long size) => size is >= 0 and <= HolderDirectory.MaxSize;
 
+    /// <exception cref="RpcException">RESOURCE_EXHAUSTED: it is to be said in several messages.</exception>
+    private static void EnsureNotTooMany(AnnounceRequest request)
+    {
+        if (CountOf(request) > MostAnnounced || RunsOf(request) > MostAnnouncedRuns)
+        {
+            throw new RpcException(new Status(StatusCode.ResourceExhausted, $"a message may have {MostAnnounced} contents and tags, and {MostAnnouncedRuns} runs of pieces"));
+        }
+    }
+
+    /// <exception cref="RpcException">INVALID_ARGUMENT: no node has so much to say.</exception>
+    private static void EnsureNotTooMany(LookupRequest request)
+    {
+        if (request.Want is { } want)
+        {
+            Ensure("want.have", want.Have.Count, ProtocolConstants.MaxHeldRuns);
+            Ensure("want.reading", want.Reading.Count);
+            Ensure("want.fetching", want.Fetching.Count + want.Fetching.Sum(assignment => assignment.Segments.Count));
+            Ensure("want.wanted", want.Wanted.Count);
+        }
+
+        if (request.Report is { } report)
+        {
+            Ensure("report.arrived", report.Arrived.Count);
+            Ensure("report.given_back", report.GivenBack.Count);
+            Ensure("report.checksums", report.Checksums.Count);
+            Ensure("report.reading", report.Reading.Count);
+            Ensure("report.failed", report.Failed.Count);
+        }
+
+        static void Ensure(string list, int count, int most = MostListed)
+        {
+            if (count > most)
+            {
+                throw new RpcException(new Status(StatusCode.InvalidArgument, $"'{list}' has {count} entries; at most {most} are taken"));
+            }
+        }
+    }
+
     private static async Task PushAsync(ILookupSession session, IServerStreamWriter<LookupResponse> responses, Activity? answering, CancellationToken cancellationToken)
     {
         while (true)
@@ -201,8 +238,7 @@ internal sealed partial class PeerServer(
         }
     }
 
-    /// <summary>Who says that he calls; null when he does not say.</summary>
-    private string? CallerOf(ServerCallContext context)
+    private RangeCaller CallerOf(ServerCallContext context)
     {
         var node = context.RequestHeaders.GetValue(NodeHeader);
         if (node is not null)
@@ -210,12 +246,14 @@ internal sealed partial class PeerServer(
             tls.EnsureCallerIs(context, node);
         }
 
-        return node;
+        return new RangeCaller(node, context.GetHttpContext().Connection.RemoteIpAddress ?? IPAddress.None);
     }
 
     private static int CountOf(AnnounceRequest request) => request.Contents.Count + request.Withdrawn.Count + request.Mismatched.Count + request.Tags.Count;
 
-    private IDisposable EnterAnnounce(AnnounceRequest request, ServerCallContext context)
+    private static int RunsOf(AnnounceRequest request) => request.Contents.Sum(content => content.Pieces.Count);
+
+    private CallerStreams.Place EnterAnnounce(AnnounceRequest request, ServerCallContext context)
     {
         if (!IsName(request.Member?.Node))
         {

@@ -47,12 +47,12 @@ internal sealed class RangeServer(
     private readonly UploadSlots _urgentUploads = new(2 * options.Value.UploadsValue, UrgentUploadsPerContent);
     private readonly TimeSpan _deadline = options.Value.RangeDeadlineValue;
 
-    public async Task ServeAsync(IAsyncStreamReader<FetchRangeRequest> requests, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken cancellationToken)
+    public async Task ServeAsync(IAsyncStreamReader<FetchRangeRequest> requests, IServerStreamWriter<RangeAnswer> answers, RangeCaller caller, CancellationToken cancellationToken)
     {
         var queue = Channel.CreateBounded<PendingRange>(new BoundedChannelOptions(PipelinedRanges) { SingleReader = true, SingleWriter = true });
         var pending = new ConcurrentDictionary<uint, PendingRange>();
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        var serving = ServeQueueAsync(queue.Reader, pending, answers, node, drain.Current.Leaving, ended.Token);
+        var serving = ServeQueueAsync(queue.Reader, pending, answers, caller, drain.Current.Leaving, ended.Token);
         try
         {
             var reading = ReadRequestsAsync(requests, queue.Writer, pending, ended.Token);
@@ -116,7 +116,7 @@ internal sealed class RangeServer(
         ChannelReader<PendingRange> queue,
         ConcurrentDictionary<uint, PendingRange> pending,
         IServerStreamWriter<RangeAnswer> answers,
-        string? node,
+        RangeCaller caller,
         CancellationToken leaving,
         CancellationToken cancellationToken)
     {
@@ -124,7 +124,7 @@ internal sealed class RangeServer(
         {
             var started = time.GetTimestamp();
             using var span = Traces.Serve("serve", range.Request.Traceparent);
-            var end = await ServeRangeAsync(range, answers, node, leaving, cancellationToken);
+            var end = await ServeRangeAsync(range, answers, caller, leaving, cancellationToken);
             metrics.RangeServed(end, time.GetElapsedTime(started));
             if (span is not null)
             {
@@ -144,7 +144,7 @@ internal sealed class RangeServer(
     }
 
     private async Task<RangeEnd> ServeRangeAsync(
-        PendingRange range, IServerStreamWriter<RangeAnswer> answers, string? node, CancellationToken leaving, CancellationToken cancellationToken)
+        PendingRange range, IServerStreamWriter<RangeAnswer> answers, RangeCaller caller, CancellationToken leaving, CancellationToken cancellationToken)
     {
         var request = range.Request;
         if (!Digest.TryParse(request.Digest, out var digest) || request.Offset < 0 || request.Length < 0)
@@ -153,7 +153,7 @@ internal sealed class RangeServer(
         }
 
         var slots = request.Urgent ? _urgentUploads : _uploads;
-        if (memory.IsOver || !slots.TryTake(digest))
+        if (memory.IsOver || !slots.TryTake(digest, caller.Address))
         {
             return Busy(digest, request);
         }
@@ -162,7 +162,7 @@ internal sealed class RangeServer(
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, range.Cancelled, leaving, deadline.Token);
         try
         {
-            return await SendAsync(new Served(request, digest, node, new RangeAnswers(request.Id, answers, time, stop.Token, deadline.Token), time.GetTimestamp(), stop.Token));
+            return await SendAsync(new Served(request, digest, caller.Node, new RangeAnswers(request.Id, answers, time, stop.Token, deadline.Token), time.GetTimestamp(), stop.Token));
         }
         catch (OperationCanceledException) when (leaving.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
@@ -174,7 +174,7 @@ internal sealed class RangeServer(
         }
         finally
         {
-            slots.Release(digest);
+            slots.Release(digest, caller.Address);
         }
     }
 

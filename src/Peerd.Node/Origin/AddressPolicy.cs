@@ -19,13 +19,18 @@ internal static class AddressPolicy
         IPNetwork.Parse("::1/128"),
         IPNetwork.Parse("fe80::/10"),
         IPNetwork.Parse("ff00::/8"),
-        IPNetwork.Parse("fd00:ec2::254/128"),
+        IPNetwork.Parse("fd00:ec2::/32"),
+        IPNetwork.Parse("fd20:ce::/32"),
+
+        // Teredo: what is within is the address of somebody's IPv4 host, in disguise.
+        IPNetwork.Parse("2001::/32"),
     ];
 
     // IPv6 networks whose addresses have an IPv4 address within, and at which byte: a translator or a relay sends there what is sent to them.
     private static readonly (IPNetwork Network, int At)[] Embedding =
     [
         (IPNetwork.Parse("::/96"), 12),
+        (IPNetwork.Parse("::ffff:0:0:0/96"), 12),
         (IPNetwork.Parse("64:ff9b::/96"), 12),
         (IPNetwork.Parse("64:ff9b:1::/48"), 12),
         (IPNetwork.Parse("2002::/16"), 2),

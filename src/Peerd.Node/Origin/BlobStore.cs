@@ -10,6 +10,15 @@ internal sealed class BlobStore(string host, OriginSettings settings, TimeProvid
     private readonly OriginLane _urgent = new(settings, time);
     private readonly OriginLane _others = new(settings, time);
     private readonly OriginLane _sizes = new(settings, time);
+    private int _reads;
+
+    /// <summary>Nobody reads there, and nothing is to be remembered of it: a new one would do the same.</summary>
+    public bool IsIdle => Volatile.Read(ref _reads) == 0 && Pause.Refusal is null && _urgent.IsRested && _others.IsRested && _sizes.IsRested;
+
+    /// <summary>Somebody is about to read there, until <see cref="Leave"/>.</summary>
+    public void Enter() => Interlocked.Increment(ref _reads);
+
+    public void Leave() => Interlocked.Decrement(ref _reads);
 
     /// <summary>For all that is read there, as the limits of a host are for an account or an address.</summary>
     public OriginPause Pause { get; } = new($"blobs at {host}", time, logger);

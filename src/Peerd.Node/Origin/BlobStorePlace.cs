@@ -1,50 +1,49 @@
 using System.Threading.RateLimiting;
-using BitFaster.Caching;
 
 namespace Peerd.Node.Origin;
 
 /// <summary>
 /// The slot that one read has at the host that it is at: one at a time, so that nobody who waits for a host keeps a slot of
-/// another. A host that is pushed out of memory lives as long as somebody is there. Not thread-safe.
+/// another. Not thread-safe.
 /// </summary>
 internal sealed class BlobStorePlace : IDisposable
 {
-    private Lifetime<BlobStore>? _store;
+    private BlobStore? _store;
     private RateLimitLease? _slot;
 
     /// <summary>The host that it was at last asked for a pause, which is not over.</summary>
-    public bool IsPaused => _store?.Value.Pause.Refusal is not null;
+    public bool IsPaused => _store?.Pause.Refusal is not null;
 
     /// <summary>Leaves the host that it was at, and waits until a request may be sent to another; null then, else why not.</summary>
-    /// <param name="store">The host.</param>
+    /// <param name="store">The host, entered already.</param>
     /// <param name="isUrgent">A container waits for it.</param>
     /// <param name="isSize">Only the size is asked for.</param>
     /// <param name="cancellationToken">Nobody waits any more.</param>
-    public async ValueTask<OriginFailure?> MoveAsync(Lifetime<BlobStore> store, bool isUrgent, bool isSize, CancellationToken cancellationToken)
+    public async ValueTask<OriginFailure?> MoveAsync(BlobStore store, bool isUrgent, bool isSize, CancellationToken cancellationToken)
     {
         Dispose();
         _store = store;
-        if (store.Value.Pause.Refusal is { } refusal)
+        if (store.Pause.Refusal is { } refusal)
         {
             // There need not be a slot to say no.
             return refusal;
         }
 
-        var lane = store.Value.LaneOf(isUrgent, isSize);
+        var lane = store.LaneOf(isUrgent, isSize);
         _slot = await lane.EnterAsync(cancellationToken);
 
         // The pause may have begun meanwhile.
-        return !_slot.IsAcquired ? store.Value.QueueFull
-            : store.Value.Pause.Refusal is { } begun ? begun
-            : !await lane.PaceAsync(cancellationToken) ? store.Value.QueueFull
-            : store.Value.Pause.Refusal;
+        return !_slot.IsAcquired ? store.QueueFull
+            : store.Pause.Refusal is { } begun ? begun
+            : !await lane.PaceAsync(cancellationToken) ? store.QueueFull
+            : store.Pause.Refusal;
     }
 
     public void Dispose()
     {
         _slot?.Dispose();
         _slot = null;
-        _store?.Dispose();
+        _store?.Leave();
         _store = null;
     }
 }

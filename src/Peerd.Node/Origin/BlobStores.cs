@@ -1,7 +1,5 @@
 using System.Net;
 using System.Net.Http.Headers;
-using BitFaster.Caching;
-using BitFaster.Caching.Lru;
 using Peerd.Contracts;
 using Peerd.Node.Limits;
 
@@ -18,14 +16,16 @@ namespace Peerd.Node.Origin;
 /// </remarks>
 internal sealed partial class BlobStores(OriginTransport transport, BlobHosts hosts, OriginSettings settings, OriginMetrics metrics, Bandwidth bandwidth, TimeProvider time, ILogger<BlobStores> logger) : IDisposable
 {
-    /// <summary>More push out those that were not asked lately.</summary>
-    private const int MaxStores = 1024;
+    /// <summary>Hosts that are read from, were a moment ago, or asked for a pause that is not over; more are refused.</summary>
+    public const int MaxStores = 1024;
 
     /// <summary>Signed URLs live for minutes; the ones that live shorter are refused, and then resolved anew.</summary>
     private static readonly TimeSpan RedirectLifetime = TimeSpan.FromSeconds(60);
 
     private readonly OriginAnswer _answer = new(settings, metrics, bandwidth, time);
-    private readonly ScopedCache<(string Host, int Port), BlobStore> _stores = new(new ConcurrentLru<(string, int), Scoped<BlobStore>>(MaxStores));
+    private readonly Lock _lock = new();
+    private readonly Dictionary<(string Host, int Port), BlobStore> _stores = [];
+    private readonly OriginFailure _tooManyHosts = new($"more than {MaxStores} hosts are read from or asked for a pause", Unasked: UnaskedReason.QueueFull);
 
     /// <inheritdoc cref="IOrigin.ReadAsync"/>
     public Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, CancellationToken cancellationToken) =>
@@ -42,7 +42,18 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
             : new OriginResponse { Outcome = OriginOutcome.Ok, Status = HttpStatusCode.OK, TotalSize = first.TotalSize, MediaType = first.MediaType };
     }
 
-    public void Dispose() => _stores.Clear();
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            foreach (var store in _stores.Values)
+            {
+                store.Dispose();
+            }
+
+            _stores.Clear();
+        }
+    }
 
     private async Task<OriginResponse> ReadAsync(OriginReference reference, ByteRange? range, bool isSize, CancellationToken cancellationToken)
     {
@@ -132,7 +143,11 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
     private async Task<OriginReply> SendOnceAsync(Read read, Uri url, CancellationToken cancellationToken)
     {
         var (given, range) = (read.Given, read.Range);
-        var store = _stores.ScopedGetOrAdd((url.IdnHost, url.Port), key => new Scoped<BlobStore>(new BlobStore($"{key.Host}:{key.Port}", settings, time, logger)));
+        if (TryEnter(url) is not { } store)
+        {
+            return _tooManyHosts;
+        }
+
         if (await read.Place.MoveAsync(store, read.IsUrgent, read.IsSize, cancellationToken) is { } refusal)
         {
             return refusal;
@@ -156,7 +171,7 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
         if (reply.Message is { } message)
         {
             metrics.Answered(message.StatusCode, time.GetElapsedTime(started));
-            store.Value.Pause.Heed(message.StatusCode, RetryAfter.Of(message, time));
+            store.Pause.Heed(message.StatusCode, RetryAfter.Of(message, time));
             Log.Answered(logger, given, range?.Offset ?? 0, range?.Length ?? -1, (int)message.StatusCode, time.GetElapsedTime(started).TotalMilliseconds);
         }
         else
@@ -166,6 +181,43 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
         }
 
         return reply;
+    }
+
+    /// <summary>Somebody who names hosts without end must not make those be forgotten that need a rest.</summary>
+    private BlobStore? TryEnter(Uri url)
+    {
+        lock (_lock)
+        {
+            if (!_stores.TryGetValue((url.IdnHost, url.Port), out var store))
+            {
+                if (_stores.Count >= MaxStores)
+                {
+                    ForgetIdle();
+                }
+
+                if (_stores.Count >= MaxStores)
+                {
+                    return null;
+                }
+
+                _stores.Add((url.IdnHost, url.Port), store = new BlobStore($"{url.IdnHost}:{url.Port}", settings, time, logger));
+            }
+
+            store.Enter();
+            return store;
+        }
+    }
+
+    private void ForgetIdle()
+    {
+        foreach (var (host, store) in _stores)
+        {
+            if (store.IsIdle)
+            {
+                _stores.Remove(host);
+                store.Dispose();
+            }
+        }
     }
 
     /// <param name="Given">The URL.</param>

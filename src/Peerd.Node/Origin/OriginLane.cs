@@ -22,6 +22,9 @@ internal sealed class OriginLane(OriginSettings settings, TimeProvider time) : I
     /// <summary>With a slot: waits until a request may be sent; false when too many wait already.</summary>
     public ValueTask<bool> PaceAsync(CancellationToken cancellationToken) => _pace.TakeAsync(cancellationToken);
 
+    /// <summary>Nothing was sent lately that the pace remembers.</summary>
+    public bool IsRested => _pace.IsFull;
+
     public void Dispose()
     {
         _slots.Dispose();

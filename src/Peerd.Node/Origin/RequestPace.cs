@@ -62,6 +62,18 @@ internal sealed class RequestPace : IDisposable
         return true;
     }
 
+    /// <summary>Nothing is spent that has not come back.</summary>
+    public bool IsFull
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _spent.Count == 0;
+            }
+        }
+    }
+
     public void Dispose()
     {
         _refill.Dispose();

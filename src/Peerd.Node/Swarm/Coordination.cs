@@ -31,6 +31,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     private readonly CancellationTokenSource _stop = new();
     private int _disposed;
 
+    /// <summary>What is kept of the checksums that others tell.</summary>
+    public ChecksumBudget Checksums { get; } = new();
+
     public Coordination(HolderDirectory directory, ICoordinationMesh mesh, TimeProvider time, ILogger<Coordination> logger)
     {
         _logger = logger;
@@ -146,6 +149,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 // Not the one that has taken its place: a session may end long after its node has gone to another owner.
                 _contents.TryRemove(KeyValuePair.Create(content.Digest, content));
+                content.Forget();
             }
         }
     }
@@ -156,6 +160,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         private readonly Lock _lock = new();
         private readonly Coordinator _coordinator = new(owner._policy, StableSeed.Of(digest), owner._mesh.ZoneOf);
         private readonly Dictionary<string, LookupSession> _sessions = new(StringComparer.Ordinal);
+        private readonly ChecksumShare _checksums = new(owner.Checksums);
         private Task _flushing = Task.CompletedTask;
         private TimeSpan? _lastFlush;
         private bool _hasAskedOther;
@@ -290,11 +295,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     _coordinator.SizeKnown(report.Size, report.MediaType, owner.Now, session.Node);
                 }
 
-                foreach (var checksums in report.Checksums)
-                {
-                    _coordinator.ChecksumsKnown(session.Node, (int)checksums.Piece, [.. checksums.Frames]);
-                }
-
+                KeepChecksums(session, report);
                 size = _coordinator.Size ?? 0;
             }
 
@@ -344,6 +345,16 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             lock (_lock)
             {
                 _coordinator.ChecksumsInDoubt();
+                _checksums.Clear();
+            }
+        }
+
+        /// <summary>Nobody asks for it any more.</summary>
+        public void Forget()
+        {
+            lock (_lock)
+            {
+                _checksums.Clear();
             }
         }
 
@@ -353,6 +364,24 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 _coordinator.Tick(owner.Now);
                 Flush();
+            }
+        }
+
+        private void KeepChecksums(LookupSession session, GrantReport report)
+        {
+            // Names that are no members share what one member has.
+            var teller = owner._directory.IsStranger(session.Node) ? string.Empty : session.Node;
+            foreach (var checksums in report.Checksums)
+            {
+                if (!_checksums.TryTake(teller, checksums.Frames.Count))
+                {
+                    return;
+                }
+
+                if (!_coordinator.ChecksumsKnown(session.Node, (int)checksums.Piece, [.. checksums.Frames]))
+                {
+                    _checksums.GiveBack(teller, checksums.Frames.Count);
+                }
             }
         }
 

@@ -330,14 +330,19 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         early.Complete = complete;
     }
 
-    /// <summary>Checksums as the first reader of a piece told them. Later words do not count, nor those of who was not granted the piece.</summary>
-    public void ChecksumsKnown(string node, int piece, ulong[] checksums)
+    /// <summary>
+    /// Checksums as the first reader of a piece told them. Later words do not count, nor those of who was not granted the piece: false.
+    /// </summary>
+    public bool ChecksumsKnown(string node, int piece, ulong[] checksums)
     {
         if (_table is { Layout: var layout } && piece >= 0 && piece < layout.PieceCount && checksums.Length == layout.FramesIn(piece)
             && TryGetAsker(node, out _, out var reader) && reader.Granted?.Contains(piece / layout.PiecesPerSegment) == true && _piecesWithChecksums.Add(piece))
         {
             _checksums.Add(new PieceChecksums { Piece = (uint)piece, Frames = { checksums } });
+            return true;
         }
+
+        return false;
     }
 
     /// <summary>Some bytes are wrong: the checksums that the first readers told may be of those.</summary>

@@ -30,6 +30,9 @@ internal sealed record DownloadServices(
     public OriginSizes Sizes { get; } = new(Time);
 
     public OpenRepositories OpenRepositories { get; } = new(Time);
+
+    /// <summary>What is kept of the checksums that owners push.</summary>
+    public ChecksumBudget Checksums { get; } = new();
 }
 
 /// <summary>
@@ -39,9 +42,6 @@ internal sealed record DownloadServices(
 internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 {
     private const int MaxEmptyReads = 3;
-
-    /// <summary>Runs of pieces that a lookup begins with, which is one message; what has more is announced, too.</summary>
-    private const int MostRunsHeld = 32 * 1024;
 
     /// <summary>What is kept of pushes that come before the size is known.</summary>
     private const int MostEarlyBytes = 1024 * 1024;
@@ -95,6 +95,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly HashSet<OriginReference> _barred = [];
     private readonly ClientOrigins _origins;
     private readonly Dictionary<int, ulong[]> _checksums = [];
+    private readonly ChecksumShare _kept;
     private readonly List<int> _arrived = [];
     private readonly List<int> _read = [];
     private OwnerLink? _link;
@@ -144,6 +145,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         Digest = digest;
         _trace = new DownloadTrace(digest);
         _origins = new ClientOrigins(origin);
+        _kept = new ChecksumShare(services.Checksums);
         _wantsWhole = isWhole;
         if (origin == OriginReference.None)
         {
@@ -527,6 +529,8 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             _isClosed = true;
             _services.Memory.Leave();
             FlushReport();
+            _checksums.Clear();
+            _kept.Clear();
             tasks = [.. _tasks];
         }
 
@@ -537,6 +541,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         await _stop.CancelAsync();
         await Task.WhenAll(tasks).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        lock (_lock)
+        {
+            // What was under way may have taken more checksums until then.
+            _checksums.Clear();
+            _kept.Clear();
+        }
+
         _opened.TrySetResult(new SourceFailure(HttpStatusCode.ServiceUnavailable, "the node is stopping"));
         GiveUp();
         _lease?.Dispose();
@@ -552,7 +563,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             _machine?.SessionStarted();
             _isOwnerWrong = false;
             var want = NewWant();
-            want.Have.AddRange((_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []).Take(MostRunsHeld));
+            want.Have.AddRange((_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []).Take(ProtocolConstants.MaxHeldRuns));
             want.Reading.AddRange(_machine?.Reading() ?? []);
             want.Fetching.AddRange(_machine?.Fetching() ?? []);
             want.Continued = _hadSession;
@@ -688,11 +699,13 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>Only what can belong to the content: an owner could fill the memory otherwise.</summary>
     private void TakeChecksums(LookupResponse push)
     {
+        var owner = _link?.Partner ?? string.Empty;
         foreach (var checksums in push.Checksums)
         {
-            if (checksums.Piece < Content.Layout.PieceCount && checksums.Frames.Count == Content.Layout.FramesIn((int)checksums.Piece))
+            if (checksums.Piece < Content.Layout.PieceCount && checksums.Frames.Count == Content.Layout.FramesIn((int)checksums.Piece)
+                && !_checksums.ContainsKey((int)checksums.Piece) && _kept.TryTake(owner, checksums.Frames.Count))
             {
-                _checksums.TryAdd((int)checksums.Piece, [.. checksums.Frames]);
+                _checksums.Add((int)checksums.Piece, [.. checksums.Frames]);
             }
         }
     }
@@ -1657,6 +1670,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         _verifiedFrames = 0;
         _senders.Clear();
         _checksums.Clear();
+        _kept.Clear();
         _arrived.Clear();
         _read.Clear();
 

@@ -29,6 +29,9 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
             cache, origin, peers, mismatches, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, drain, lookupMetrics, time, logger), self.Name, self.Incarnation, new DownloaderPolicy { ComparesOnlyPeer = bandwidth.Download is null }, metrics, failures, new MemoryShare(cache.MemoryBudget), time, logger);
     }
 
+    /// <summary>What is kept of the checksums that owners push.</summary>
+    public ChecksumBudget Checksums => _services.Checksums;
+
     /// <summary>How many are under way.</summary>
     public int Count
     {

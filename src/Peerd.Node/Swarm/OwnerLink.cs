@@ -60,6 +60,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _running;
+    private volatile string _partner = string.Empty;
     private volatile bool _isTalking;
     private volatile bool _isMoving;
 
@@ -81,6 +82,9 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         _logger = logger;
         _running = Detached.Run(() => RunAsync(_stop.Token));
     }
+
+    /// <summary>The member that it talks with, or did last; empty when none.</summary>
+    public string Partner => _partner;
 
     /// <summary>Asks again: something in what is wanted has changed.</summary>
     public void AskAgain(Want want) => _reports.Writer.TryWrite(new LookupRequest { Want = want });
@@ -171,6 +175,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     {
         var started = _time.GetTimestamp();
         var isAnswered = false;
+        _partner = node;
         _isMoving = false;
         var asking = _user.BeginAsking()?.SetTag(Traces.Peer, node);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _drain.Current.Leaving);

@@ -73,6 +73,21 @@ public sealed class PieceSetTests
     }
 
     [Fact]
+    public void AddRuns_AnyOrderAndOverlapping_GivesWhatEachOfThemGives() =>
+        Gen.Select(Gen.Int[0, 210], Gen.Int[0, 150]).Array[0, 30].Sample(runs =>
+        {
+            var expected = new PieceSet(200);
+            foreach (var (first, count) in runs)
+            {
+                expected.AddRun(first, count);
+            }
+
+            var set = new PieceSet(200);
+            set.AddRuns(runs.Select(run => new PieceRun { First = (uint)run.Item1, Count = (uint)run.Item2 }));
+            return set.Count == expected.Count && set.Runs().SequenceEqual(expected.Runs());
+        }, iter: 1000);
+
+    [Fact]
     public void Clone_Changed_LeavesTheOriginal()
     {
         var set = new PieceSet(10);

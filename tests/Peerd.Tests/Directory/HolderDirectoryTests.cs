@@ -221,6 +221,38 @@ public sealed class HolderDirectoryTests : IHolderObserver
         Assert.Null(_directory.Find(Content, "a"));
     }
 
+    // All else waits while the directory forgets.
+    [Fact]
+    public void Sweep_ManyLeasesEndedOrReplaced_OnlyTheirOwnEntriesAreLookedAt()
+    {
+        var honest = Open("honest");
+        for (var some = 0; some < 5; some++)
+        {
+            honest.Apply(Invented(some, 20_000));
+        }
+
+        var former = Open("busy");
+        former.Apply(Announce(complete: true));
+        for (var i = 0; i < 20_000; i++)
+        {
+            Open("busy", isReport: true).Dispose();
+        }
+
+        Open("busy").Apply(new AnnounceRequest { Synchronized = true });
+        for (var incarnation = 2UL; incarnation < 1000; incarnation++)
+        {
+            Open("busy", incarnation).Dispose();
+        }
+
+        _time.Advance(HolderDirectory.Grace);
+        _directory.Sweep();
+
+        Assert.Equal(100_000, _directory.Count);
+        Assert.InRange(_directory.Visited, 1, 10);
+        honest.Leave();
+        Assert.Equal(0, _directory.Count);
+    }
+
     [Fact]
     public void Apply_AnnouncedAgainWithinTheGrace_Stays()
     {

@@ -120,6 +120,31 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
         return call;
     }
 
+    /// <summary>Made-up checksums of pieces of four frames.</summary>
+    public static IEnumerable<PieceChecksums> ChecksumsOf(int first, int count) =>
+        Enumerable.Range(first, count).Select(piece => new PieceChecksums { Piece = (uint)piece, Frames = { 1, 2, 3, 4 } });
+
+    /// <summary>Asks the owner for a content that nobody has, tells checksums of so many of its pieces, and returns when it has heard. The lookup stays open.</summary>
+    public async Task TellChecksumsAsync(TestNode owner, Digest content, long size, int pieces)
+    {
+        var call = ClientOf(owner).Lookup();
+        Keep(call);
+        await call.RequestStream.WriteAsync(new LookupRequest { Want = new Want { Member = Member(), Digest = content.ToString(), Size = size, CanReachOrigin = true } });
+        do
+        {
+            Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None));
+        }
+        while (call.ResponseStream.Current.Granted.Count == 0);
+        const int AtOnce = 10_000;
+        for (var piece = 0; piece < pieces; piece += AtOnce)
+        {
+            await call.RequestStream.WriteAsync(new LookupRequest { Report = new GrantReport { Checksums = { ChecksumsOf(piece, Math.Min(AtOnce, pieces - piece)) } } });
+        }
+
+        await call.RequestStream.WriteAsync(new LookupRequest { Report = new GrantReport { Arrived = { new PieceRun { First = 0, Count = 1 } } } });
+        await Wait.UntilAsync(() => owner.Directory.Find(content, Name) is { Pieces.Count: 1 }, "the owner has heard of the piece");
+    }
+
     /// <summary>
     /// Asks the owner for the content and reports all that it is granted as read, with the right checksums, unless it lies.
     /// The lookup stays open, so that the owner keeps them.
@@ -221,14 +246,17 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     /// <summary>From now on connections to it are refused; what it announced stays.</summary>
     public Task StopListeningAsync() => _app.StopAsync();
 
+    /// <summary>Ends all that it has called.</summary>
+    public void HangUp()
+    {
+        _calls.ForEach(call => call.Dispose());
+        _calls.Clear();
+    }
+
     public async ValueTask DisposeAsync()
     {
         await _stopping.CancelAsync();
-        foreach (var call in _calls)
-        {
-            call.Dispose();
-        }
-
+        HangUp();
         await _app.DisposeAsync();
         _stopping.Dispose();
     }

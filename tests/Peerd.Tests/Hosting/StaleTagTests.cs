@@ -152,14 +152,14 @@ public sealed class StaleTagTests
         forged.Digest = Digest.OfSha256("evil"u8).ToString();
         forged.AgeMs = 0;
 
-        tags.Take([forged]);
+        tags.Take([forged], "other");
 
         Assert.Equal(digest, tags.Find(key)?.Digest);
         Assert.Equal(digest.ToString(), tags.DescribeOwn(key)?.Digest);
 
         // That it has gone since is believed: no wrong image comes of it.
         forged.Digest = string.Empty;
-        tags.Take([forged]);
+        tags.Take([forged], "other");
         Assert.True(tags.Find(key)?.IsGone);
         Assert.Equal(digest.ToString(), tags.DescribeOwn(key)?.Digest);
     }

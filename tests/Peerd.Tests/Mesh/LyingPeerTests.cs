@@ -3,6 +3,7 @@ using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Peerd.Contracts.V1;
+using Peerd.Node.Directory;
 using Peerd.Node.Mesh;
 using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
@@ -120,6 +121,51 @@ public sealed class LyingPeerTests
         // The last ones are still open when they are looked at.
         Assert.InRange(junk.Count(content => mesh.Node.Cache.TryPeek(content.Digest, out _)), 1, (Copied / (256 * 1024)) + 3);
         Assert.True(mesh.Node.Cache.TryPeek(image.Digest, out var kept) && kept.IsVerified, "the copies have pushed out what the node has pulled");
+    }
+
+    [Fact]
+    public async Task Caller_TellsHugeSizesAndChecksums_MemoryIsBounded()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 2);
+        var (honest, liar) = (mesh.Peers[0], mesh.Peers[1]);
+        var budget = mesh.Node.Get<Coordination>().Checksums;
+        var huge = Enumerable.Range(0, 2).Select(_ => mesh.UnknownOwnedBy(mesh.Node.Name).Digest).ToList();
+        var calls = huge.Select(digest => liar.TellChecksumsAsync(mesh.Node, digest, HolderDirectory.MaxSize, pieces: 300_000)).ToList();
+        await Task.WhenAll(calls);
+        Assert.InRange(budget.Bytes, ChecksumBudget.Most - 1024, ChecksumBudget.Most);
+
+        // Others have their own share, and real contents theirs.
+        var real = mesh.UnknownOwnedBy(mesh.Node.Name).Digest;
+        await honest.TellChecksumsAsync(mesh.Node, real, 100L << 30, pieces: 100 * 1024);
+        Assert.InRange(budget.Bytes - ChecksumBudget.Most, (100 * 1024 * ChecksumBudget.BytesOf(4)) - 1024, 100 * 1024 * ChecksumBudget.BytesOf(4));
+
+        liar.HangUp();
+        honest.HangUp();
+        await Wait.UntilAsync(() => budget.Bytes == 0, "nothing is kept of contents that nobody asks for");
+    }
+
+    [Fact]
+    public async Task Peer_OwnsAContentAndPushesChecksumsOfAHugeOne_MemoryIsBounded()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1, time: new QuickTime(4), settings: ["--Peerd:Facade:AnswerTimeout=100s"]);
+        var digest = mesh.UnknownOwnedBy(mesh.Peer.Name).Digest;
+        var isTold = false;
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            for (var piece = 0; piece < 600_000; piece += 10_000)
+            {
+                await answers.WriteAsync(new LookupResponse { Size = HolderDirectory.MaxSize, Checksums = { FakePeer.ChecksumsOf(piece, 10_000) } });
+            }
+
+            Volatile.Write(ref isTold, true);
+            await mesh.Peer.NeverAsync(call);
+        };
+
+        var answering = mesh.Node.SendAsync(digest, "bytes=0-9");
+        await Wait.UntilAsync(() => Volatile.Read(ref isTold) && mesh.Node.Downloads.Checksums.Bytes > ChecksumBudget.Most - 1024, "as many are kept as may be");
+        Assert.InRange(mesh.Node.Downloads.Checksums.Bytes, 1, ChecksumBudget.Most);
+        using var answer = await answering;
+        await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 0 && mesh.Node.Downloads.Checksums.Bytes == 0, "they go with the download");
     }
 
     [Fact]
@@ -247,6 +293,31 @@ public sealed class LyingPeerTests
             await call.RequestStream.WriteAsync(new LookupRequest { Want = want }, TestContext.Current.CancellationToken);
             return call;
         }
+    }
+
+    [Fact]
+    public async Task Caller_OpensAndEndsLookupsAllTheTime_APullGoesOn()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, peers: 1);
+        await mesh.Peer.AnnounceAsync(mesh.Node, [.. Enumerable.Range(0, 5_000).Select(i => new Availability { Digest = $"sha256:{i:x64}", Size = 1, Complete = true })]);
+        var client = new PeerService.PeerServiceClient(mesh.Node.Channel);
+        for (var i = 1UL; i <= 300; i++)
+        {
+            // Each as a newer process than the one before.
+            using var call = client.Lookup();
+            var want = new Want { Member = new Member { Node = "x", Incarnation = i }, Digest = TestMesh.NewSample(1).Digest.ToString(), CanReachOrigin = true };
+            await call.RequestStream.WriteAsync(new LookupRequest { Want = want }, TestContext.Current.CancellationToken);
+            Assert.True(await call.ResponseStream.MoveNext(TestContext.Current.CancellationToken));
+        }
+
+        var sample = mesh.BlobOwnedBy(Size, mesh.Node.Name);
+        foreach (var node in mesh.Nodes)
+        {
+            (await node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        }
+
+        Assert.InRange(mesh.Node.Directory.Count, 5_000, 5_010);
+        Assert.InRange(mesh.Node.Directory.Visited, 0, 100);
     }
 
     [Fact]

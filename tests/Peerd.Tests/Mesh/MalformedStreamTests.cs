@@ -1,6 +1,7 @@
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Mesh;
 using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Mesh;
@@ -44,11 +45,56 @@ public sealed class MalformedStreamTests
         Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(announce, new AnnounceRequest { Sequence = 1, Member = member, Contents = { new Availability { Digest = SomeDigest, Size = 1, MediaType = type } } }));
         using var many = client.Announce();
         Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(many, new AnnounceRequest { Sequence = 1, Member = member, Contents = { Enumerable.Repeat(new Availability(), 20_000) } }));
+        var whole = new PieceRun { Count = 1 };
+        using var runs = client.Announce();
+        Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(runs, new AnnounceRequest { Sequence = 1, Member = member, Contents = { new Availability { Digest = SomeDigest, Size = 1, Pieces = { Enumerable.Repeat(whole, 100_000) } } } }));
         using var lookup = client.Lookup();
         Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(lookup, new LookupRequest { Want = new Want { Member = member, Digest = SomeDigest, Have = { Enumerable.Repeat(new PieceRun(), ProtocolConstants.MaxRequestBytes / 2) } } }));
+        var tooMany = new Want[]
+        {
+            new() { Have = { Enumerable.Repeat(new PieceRun(), 40_000) } },
+            new() { Reading = { Enumerable.Repeat(new SegmentRun(), 20_000) } },
+            new() { Fetching = { new Assignment { Segments = { Enumerable.Repeat(new SegmentRun(), 20_000) } } } },
+            new() { Wanted = { Enumerable.Repeat(new PieceRun(), 20_000) } },
+        };
+        foreach (var want in tooMany)
+        {
+            (want.Member, want.Digest) = (member, SomeDigest);
+            Assert.Equal(StatusCode.InvalidArgument, await LookupAsync(mesh.Node, new LookupRequest { Want = want }));
+        }
+
+        var first = new LookupRequest { Want = new Want { Member = member, Digest = SomeDigest, CanReachOrigin = true } };
+        foreach (var report in new GrantReport[]
+        {
+            new() { Checksums = { Enumerable.Repeat(new PieceChecksums(), 20_000) } },
+            new() { Arrived = { Enumerable.Repeat(new PieceRun(), 20_000) } },
+            new() { GivenBack = { Enumerable.Repeat(new SegmentRun(), 20_000) } },
+            new() { Reading = { Enumerable.Repeat(new SegmentRun(), 20_000) } },
+            new() { Failed = { Enumerable.Repeat(new FailedFetch(), 20_000) } },
+        })
+        {
+            Assert.Equal(StatusCode.InvalidArgument, await LookupAsync(mesh.Node, first, new LookupRequest { Report = report }));
+        }
+
         using var fetch = client.FetchRange();
         Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(fetch, new FetchRangeRequest { Range = new FetchRange { Id = 1, Digest = new string('x', 1024) } }));
         Assert.Equal(0, mesh.Node.Directory.Count);
+    }
+
+    // What is refused waits for nothing, or as many as a caller may open would be held meanwhile.
+    [Fact]
+    public async Task Announce_FirstMessageHasTooMuch_IsRefusedBeforeItWaitsForAPlace()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var streams = mesh.Node.Get<CallerStreams>();
+        var places = Enumerable.Range(0, CallerStreams.MaxAnnounces).Select(_ => streams.Enter("x", isLookup: false)).ToList();
+        using var call = new PeerService.PeerServiceClient(mesh.Node.Channel).Announce();
+
+        await call.RequestStream.WriteAsync(new AnnounceRequest { Sequence = 1, Member = new Member { Node = "x", Incarnation = 1 }, Contents = { Enumerable.Repeat(new Availability(), 20_000) } });
+
+        var refused = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None));
+        Assert.Contains("a message may have", refused.Status.Detail, StringComparison.Ordinal);
+        places.ForEach(place => place.Dispose());
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using System.Net;
 using System.Threading.Channels;
 using Grpc.Core;
 using Microsoft.Extensions.DependencyInjection;
@@ -54,11 +55,11 @@ internal sealed class RangeSetup : IDisposable
     public ArmedTime Time { get; } = new();
 
     /// <summary>Opens a stream of a node and asks for one range on it.</summary>
-    public ServedStream Ask(FetchRange range, string reader = "reader")
+    public ServedStream Ask(FetchRange range, string reader = "reader", IPAddress? address = null)
     {
         var stream = new ServedStream(Time);
         stream.Send(new FetchRangeRequest { Range = range });
-        stream.Serving = _server.ServeAsync(stream, stream, reader, _ended.Token);
+        stream.Serving = _server.ServeAsync(stream, stream, new RangeCaller(reader, address ?? IPAddress.Loopback), _ended.Token);
         return stream;
     }
 

@@ -1,3 +1,4 @@
+using System.Net;
 using Peerd.Contracts.V1;
 using Peerd.Node.Mesh;
 using Peerd.Tests.Hosting;
@@ -13,17 +14,40 @@ public sealed class UploadSlotsTests
         var slots = new UploadSlots(total: 3, perContent: 2);
         var (first, second, third) = (TestMesh.NewSample(1).Digest, TestMesh.NewSample(1).Digest, TestMesh.NewSample(1).Digest);
 
-        Assert.True(slots.TryTake(first));
-        Assert.True(slots.TryTake(first));
-        Assert.False(slots.TryTake(first));
-        Assert.True(slots.TryTake(second));
-        Assert.False(slots.TryTake(third));
+        Assert.True(slots.TryTake(first, IPAddress.Loopback));
+        Assert.True(slots.TryTake(first, IPAddress.Loopback));
+        Assert.False(slots.TryTake(first, IPAddress.Loopback));
+        Assert.True(slots.TryTake(second, IPAddress.Loopback));
+        Assert.False(slots.TryTake(third, IPAddress.Loopback));
 
-        slots.Release(first);
-        Assert.True(slots.TryTake(third));
-        slots.Release(second);
-        Assert.True(slots.TryTake(first));
-        Assert.False(slots.TryTake(second));
+        slots.Release(first, IPAddress.Loopback);
+        Assert.True(slots.TryTake(third, IPAddress.Loopback));
+        slots.Release(second, IPAddress.Loopback);
+        Assert.True(slots.TryTake(first, IPAddress.Loopback));
+        Assert.False(slots.TryTake(second, IPAddress.Loopback));
+    }
+
+    [Fact]
+    public async Task FetchRange_OneAddressHasHalfOfTheUploads_IsBusyForItAndOthersAreServed()
+    {
+        using var setup = new RangeSetup(uploads: 8);
+        setup.Incoming.Downloads = true;
+        var (greedy, mapped, other) = (IPAddress.Parse("10.0.0.1"), IPAddress.Parse("::ffff:10.0.0.1"), IPAddress.Parse("10.0.0.2"));
+        var readers = Enumerable.Range(0, 4).Select(i => setup.Ask(Whole(TestMesh.NewSample(1000)), $"name-{i}", greedy)).ToList();
+        foreach (var reader in readers)
+        {
+            Assert.True((await reader.NextAsync()).IsWaiting);
+        }
+
+        var urgent = Whole(TestMesh.NewSample(1000));
+        urgent.Urgent = true;
+        Assert.Equal(RangeStatus.Busy, (await setup.Ask(Whole(TestMesh.NewSample(1000)), "name-5", mapped).NextAsync()).End?.Status);
+        Assert.True((await setup.Ask(urgent, "name-6", greedy).NextAsync()).IsWaiting);
+        Assert.True((await setup.Ask(Whole(TestMesh.NewSample(1000)), "other", other).NextAsync()).IsWaiting);
+
+        readers[0].Send(new FetchRangeRequest { Cancel = new CancelRange { Id = 1 } });
+        Assert.Equal(RangeStatus.Cancelled, (await readers[0].EndAsync()).Status);
+        Assert.True((await setup.Ask(Whole(TestMesh.NewSample(1000)), "name-7", greedy).NextAsync()).IsWaiting);
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
@@ -132,6 +133,55 @@ public sealed class BlobStoresTests
 
         _time.Advance(TimeSpan.FromSeconds(5));
         Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(reference));
+    }
+
+    [Fact]
+    public async Task Read_ManyOtherHosts_ThePauseStays()
+    {
+        await using var busy = await FakeRegistry.StartAsync();
+        var digest = busy.AddBlob(Bytes);
+        busy.AnswerWith(HttpStatusCode.TooManyRequests, times: 1, retryAfter: "200");
+        await using var setup = new OriginSetup(
+            [("reg.test", "http://127.0.0.1:1")],
+            (_, _) => Task.FromException<IPAddress[]>(new SocketException((int)SocketError.HostNotFound)),
+            _time,
+            [("Blobs:Hosts:0", busy.Url), ("Blobs:Hosts:1", ".many.test"), ("Blobs:AllowedNetworks:0", "127.0.0.0/8")]);
+        var reference = Given($"{busy.Url}/v2/r/blobs/{digest}");
+        Assert.Equal((OriginOutcome.Refused, HttpStatusCode.TooManyRequests), await setup.TryAsync(reference));
+
+        for (var i = 0; i < 3 * BlobStores.MaxStores; i++)
+        {
+            Assert.Equal((OriginOutcome.Unreachable, default), await setup.TryAsync(Given($"https://made-up-{i}.many.test/x")));
+            _time.Advance(TimeSpan.FromMilliseconds(10));
+        }
+
+        Assert.Equal((OriginOutcome.Refused, HttpStatusCode.TooManyRequests), await setup.TryAsync(reference));
+        Assert.Single(busy.Requests);
+    }
+
+    [Fact]
+    public async Task Read_AsManyHostsAsMayBeArePaused_AnotherIsRefusedUntilOneIsNot()
+    {
+        await using var registry = await FakeRegistry.StartAsync();
+        var digest = registry.AddBlob(Bytes);
+        registry.AnswerWith(HttpStatusCode.TooManyRequests, times: BlobStores.MaxStores, retryAfter: "200");
+        var hosts = Enumerable.Range(0, BlobStores.MaxStores + 1).Select(i => $"http://host-{i}.test:{registry.Port}").ToList();
+        await using var setup = new OriginSetup(
+            [("reg.test", "http://127.0.0.1:1")],
+            (_, _) => Task.FromResult<IPAddress[]>([IPAddress.Loopback]),
+            _time,
+            [("Blobs:AllowedNetworks:0", "127.0.0.0/8"), .. hosts.Select((host, i) => ($"Blobs:Hosts:{i}", host))]);
+        foreach (var host in hosts.SkipLast(1))
+        {
+            Assert.Equal((OriginOutcome.Refused, HttpStatusCode.TooManyRequests), await setup.TryAsync(Given($"{host}/v2/r/blobs/{digest}")));
+        }
+
+        var last = Given($"{hosts[^1]}/v2/r/blobs/{digest}");
+        Assert.Equal((OriginOutcome.Unreachable, default), await setup.TryAsync(last));
+        Assert.Equal(BlobStores.MaxStores, registry.Requests.Count);
+
+        _time.Advance(TimeSpan.FromSeconds(200));
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(last));
     }
 
     [Fact]

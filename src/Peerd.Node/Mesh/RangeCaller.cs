@@ -1,0 +1,8 @@
+using System.Net;
+
+namespace Peerd.Node.Mesh;
+
+/// <summary>Who asks for ranges on a stream.</summary>
+/// <param name="Node">Who he says that he is; null when he does not say.</param>
+/// <param name="Address">Where he calls from.</param>
+internal sealed record RangeCaller(string? Node, IPAddress Address);

@@ -1,0 +1,66 @@
+using Grpc.Core;
+using Peerd.Node.Mesh;
+
+namespace Peerd.Tests.Mesh;
+
+public sealed class CallerStreamsTests
+{
+    [Fact]
+    public async Task Enter_AMemberThatStartsAHundredImages_WaitsForNothing()
+    {
+        await using var setup = new PeersSetup("self", "other");
+        await setup.StartAsync();
+        var streams = new CallerStreams(setup.Rings, new MeshMetrics(setup.Meters), setup.Time);
+
+        // Images of 20 layers, of which half have ended when the others begin.
+        for (var i = 0; i < 2000; i++)
+        {
+            using var place = streams.Enter("other", isLookup: true);
+            Assert.True(place.TakeAsync(CallerStreams.Opening, CancellationToken.None).IsCompletedSuccessfully);
+        }
+    }
+
+    [Fact]
+    public async Task Enter_StreamsOpenedAndEndedAllTheTime_WaitsAndAnotherMemberDoesNot()
+    {
+        await using var setup = new PeersSetup("self", "other", "liar");
+        await setup.StartAsync();
+        var streams = new CallerStreams(setup.Rings, new MeshMetrics(setup.Meters), setup.Time);
+        Assert.InRange(CountAtOnce("liar"), 2400, 2600);
+
+        // What one has used up is not forgotten when all of its streams have ended, and somebody else comes.
+        Assert.InRange(CountAtOnce("other"), 2400, 2600);
+        Assert.InRange(CountAtOnce("liar"), 0, 1);
+        setup.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.InRange(CountAtOnce("liar"), 450, 550);
+        Assert.Equal(0, streams.Open);
+
+        // Names that are no members share one rate.
+        Assert.InRange(Enumerable.Range(0, 5000).Count(i => IsAtOnce($"stranger-{i}")), 2400, 2600);
+
+        int CountAtOnce(string node) => Enumerable.Range(0, 5000).TakeWhile(_ => IsAtOnce(node)).Count();
+
+        bool IsAtOnce(string node)
+        {
+            using var cancel = new CancellationTokenSource();
+            using var place = streams.Enter(node, isLookup: true);
+            var taking = place.TakeAsync(CallerStreams.Opening, cancel.Token);
+            cancel.Cancel();
+            return taking.IsCompletedSuccessfully;
+        }
+    }
+
+    [Fact]
+    public async Task Enter_MoreThanThereMayBe_IsResourceExhausted()
+    {
+        await using var setup = new PeersSetup("self", "other");
+        await setup.StartAsync();
+        var streams = new CallerStreams(setup.Rings, new MeshMetrics(setup.Meters), setup.Time);
+        var places = Enumerable.Range(0, CallerStreams.MaxAnnounces).Select(_ => streams.Enter("other", isLookup: false)).ToList();
+
+        Assert.Equal(StatusCode.ResourceExhausted, Assert.Throws<RpcException>(() => streams.Enter("other", isLookup: false)).StatusCode);
+        places[0].Dispose();
+        streams.Enter("other", isLookup: false).Dispose();
+        Assert.Equal(CallerStreams.MaxAnnounces - 1, streams.Open);
+    }
+}
