@@ -22,6 +22,7 @@ internal sealed class AccessCheck(IOrigin origin, IOptions<FacadeOptions> option
     // By fingerprints: the questions hold secrets.
     private readonly ConcurrentLru<UInt128, long> _allowed = new(MaxRemembered);
     private readonly ConcurrentLru<UInt128, (OriginResponse Answer, long Since)> _refused = new(MaxRemembered);
+    private readonly ConcurrentLru<UInt128, long> _unanswered = new(MaxRemembered);
     private readonly ConcurrentLru<string, long> _down = new(1024);
     private readonly TimeSpan _lifetime = options.Value.AccessLifetimeValue;
     private readonly TimeSpan _knownFor = options.Value.KnowsWhenDown ? options.Value.AccessKnownForValue : TimeSpan.Zero;
@@ -52,7 +53,7 @@ internal sealed class AccessCheck(IOrigin origin, IOptions<FacadeOptions> option
             return before.Answer;
         }
 
-        var answer = await AskAsync(reference, cancellationToken);
+        var answer = await AskAsync(reference, key, cancellationToken);
         if (answer is { Outcome: OriginOutcome.Ok })
         {
             _allowed.AddOrUpdate(key, time.GetTimestamp());
@@ -68,7 +69,12 @@ internal sealed class AccessCheck(IOrigin origin, IOptions<FacadeOptions> option
             return answer;
         }
 
-        _down.AddOrUpdate(reference.Registry, time.GetTimestamp());
+        if (answer is { IsOwnWord: false } && (answer.Outcome == OriginOutcome.Unreachable || (int)answer.Status >= 500))
+        {
+            // For all. What one caller met, a queue or a limit of its own, says nothing of others.
+            _down.AddOrUpdate(reference.Registry, time.GetTimestamp());
+        }
+
         var isKnown = IsWithin(_allowed, key, _knownFor);
         metrics.AccessChecked(isKnown ? "known" : "unavailable");
         return isKnown ? null : answer;
@@ -78,11 +84,11 @@ internal sealed class AccessCheck(IOrigin origin, IOptions<FacadeOptions> option
         ? SecretFingerprint.Of(given.Url.OriginalString, given.Authorization)
         : SecretFingerprint.Of(reference.Registry, reference.Repository, reference.Kind.ToString(), reference.Reference, reference.Credential?.Authorization);
 
-    private async Task<OriginResponse> AskAsync(OriginReference reference, CancellationToken cancellationToken)
+    private async Task<OriginResponse> AskAsync(OriginReference reference, UInt128 key, CancellationToken cancellationToken)
     {
-        if (IsWithin(_down, reference.Registry, Moment))
+        if (IsWithin(_down, reference.Registry, Moment) || IsWithin(_unanswered, key, Moment))
         {
-            return OriginAnswer.Unreachable($"{reference.Registry} could not be asked a moment ago");
+            return Unasked($"{reference.Registry} could not be asked a moment ago");
         }
 
         using var patience = new CancellationTokenSource(Patience, time);
@@ -94,9 +100,12 @@ internal sealed class AccessCheck(IOrigin origin, IOptions<FacadeOptions> option
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
-            return OriginAnswer.Unreachable($"{reference.Registry} did not answer in time");
+            _unanswered.AddOrUpdate(key, time.GetTimestamp());
+            return Unasked($"{reference.Registry} did not answer in time");
         }
     }
+
+    private static OriginResponse Unasked(string error) => new() { Outcome = OriginOutcome.Unreachable, Error = error, IsOwnWord = true };
 
     private bool IsWithin<T>(ConcurrentLru<T, long> memory, T key, TimeSpan lifetime)
         where T : notnull => memory.TryGet(key, out var since) && time.GetElapsedTime(since) < lifetime;

@@ -110,9 +110,17 @@ internal sealed partial class TagResolver(
         return new ResolvedTag(digest, response.MediaType, response.TotalSize, Age: null);
     }
 
-    /// <summary>A registry that always takes its time would never tell anything new: it is asked again, and nobody waits.</summary>
+    /// <summary>
+    /// A registry that always takes its time would never tell anything new: it is asked again, and nobody waits. Not with what a
+    /// client brought, which goes with its request.
+    /// </summary>
     private void BeginRefresh(OriginReference reference, TagKey key)
     {
+        if (reference.IsPrivate)
+        {
+            return;
+        }
+
         lock (_lock)
         {
             if (_late.Count < MaxLate && !_late.ContainsKey(key) && !_stop.IsCancellationRequested)

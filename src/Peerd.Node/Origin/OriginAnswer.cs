@@ -22,6 +22,7 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
         Status = failure.Status,
         Error = failure.Error,
         RetryAfter = failure.RetryAfter,
+        IsOwnWord = failure.Unasked is not null,
     };
 
     /// <summary>The response for a message, which it owns from here on. The body of a HEAD is empty.</summary>

@@ -33,6 +33,9 @@ internal sealed class OriginResponse : IAsyncDisposable
     public bool IsDown => Outcome == OriginOutcome.Unreachable
         || (Outcome == OriginOutcome.Refused && (Status is HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests || (int)Status >= 500));
 
+    /// <summary>This node gave it without a word of the origin, which was not asked, or not for long enough: it says nothing of what others would be told.</summary>
+    public bool IsOwnWord { get; init; }
+
     /// <summary>For logs and error answers: what went wrong, without secrets. Empty when all went well.</summary>
     public string Error { get; init; } = string.Empty;
 

@@ -97,7 +97,7 @@ public sealed class AccessCheckTests : IDisposable
     }
 
     [Fact]
-    public async Task RefusalAsync_OriginSaysNothing_IsDownForAMoment()
+    public async Task RefusalAsync_OriginSaysNothing_TheSameClientDoesNotWaitAgain()
     {
         var check = Check("upstream", "known");
         Assert.Null(await RefusalAsync(check, Alice));
@@ -108,10 +108,45 @@ public sealed class AccessCheckTests : IDisposable
         _time.Advance(TimeSpan.FromSeconds(3));
         Assert.Null(await waiting);
 
-        // Nobody waits again.
         Assert.Null(await RefusalAsync(check, Alice));
-        Assert.NotNull(await RefusalAsync(check, Mallory));
         Assert.Equal(2, _origin.Asked);
+    }
+
+    // A registry that is slow to one, or limits one, or a queue that is full here.
+    [Theory]
+    [InlineData(null, false)]
+    [InlineData(HttpStatusCode.TooManyRequests, false)]
+    [InlineData(HttpStatusCode.ServiceUnavailable, true)]
+    [InlineData((HttpStatusCode)0, true)]
+    public async Task RefusalAsync_AnotherCallerIsSlow_IsNotDown(HttpStatusCode? answer, bool isOwnWord)
+    {
+        var check = Check("upstream");
+        (_origin.Answer, _origin.IsOwnWord) = (answer, isOwnWord);
+        var waiting = RefusalAsync(check, Mallory);
+        _time.Advance(TimeSpan.FromSeconds(3));
+        Assert.NotNull(await waiting);
+        _origin.Answer = HttpStatusCode.OK;
+
+        Assert.Null(await RefusalAsync(check, Alice));
+        Assert.Equal(2, _origin.Asked);
+    }
+
+    [Theory]
+    [InlineData(HttpStatusCode.ServiceUnavailable)]
+    [InlineData((HttpStatusCode)0)]
+    public async Task RefusalAsync_OriginDown_NobodyAsksForAMomentAndThenSomebodyDoes(HttpStatusCode answer)
+    {
+        var check = Check("upstream");
+        _origin.Answer = answer;
+        Assert.NotNull(await RefusalAsync(check, Mallory));
+        _time.Advance(TimeSpan.FromSeconds(1.5));
+        Assert.NotNull(await RefusalAsync(check, Alice));
+        Assert.Equal(1, _origin.Asked);
+        _origin.Answer = HttpStatusCode.OK;
+
+        // Who asks all the time does not make it longer.
+        _time.Advance(TimeSpan.FromSeconds(0.6));
+        Assert.Null(await RefusalAsync(check, Alice));
     }
 
     private static Task<OriginResponse?> RefusalAsync(AccessCheck check, OriginReference reference) => check.RefusalAsync(reference, TestContext.Current.CancellationToken);
@@ -126,6 +161,8 @@ public sealed class AccessCheckTests : IDisposable
     private sealed class ScriptedOrigin : IOrigin
     {
         public HttpStatusCode? Answer { get; set; } = HttpStatusCode.OK;
+
+        public bool IsOwnWord { get; set; }
 
         public int Asked { get; private set; }
 
@@ -144,8 +181,12 @@ public sealed class AccessCheckTests : IDisposable
                 throw new InvalidOperationException();
             }
 
-            return status == default(HttpStatusCode) ? OriginAnswer.Unreachable("no answer")
-                : new OriginResponse { Outcome = status == HttpStatusCode.OK ? OriginOutcome.Ok : OriginOutcome.Refused, Status = status };
+            return new OriginResponse
+            {
+                Outcome = status == HttpStatusCode.OK ? OriginOutcome.Ok : status == default(HttpStatusCode) ? OriginOutcome.Unreachable : OriginOutcome.Refused,
+                Status = status,
+                IsOwnWord = IsOwnWord,
+            };
         }
     }
 }

@@ -140,6 +140,25 @@ public sealed class StaleTagTests
             () => mesh.Node.Get<TagDirectory>().Find(new TagKey(TestNode.Registry, "library/test", "v1"))?.Digest == moved, "the registry's new word is known");
     }
 
+    // Its request is over then.
+    [Fact]
+    public async Task Head_RegistryTakesItsTime_TheTokenOfTheClientIsNotUsedAgain()
+    {
+        await using var mesh = await StartAsync(nodes: 1, dead: 0, "--Peerd:Facade:AnswerTimeout=10s");
+        var (_, old) = Push(mesh, "v1");
+        await AskAsync(mesh.Node, "v1", HttpMethod.Head);
+        mesh.Registry.Before = context => Task.Delay(Timeout.Infinite, context.RequestAborted);
+        using var request = new HttpRequestMessage(HttpMethod.Head, $"/v2/library/test/manifests/v1?ns={TestNode.Registry}");
+        request.Headers.TryAddWithoutValidation("Authorization", "Bearer S3cretToken-of-alice");
+
+        using var answer = await mesh.Node.Client.SendAsync(request, TestContext.Current.CancellationToken);
+        Assert.Equal(old.ToString(), answer.Headers.GetValues("Docker-Content-Digest").Single());
+
+        // What is asked behind the answer is asked at once, and this is behind it.
+        Assert.NotNull((await AskAsync(mesh.Node, "v1", HttpMethod.Head)).Stale);
+        Assert.Single(mesh.Registry.Requests, request => request.Authorization is not null);
+    }
+
     [Fact]
     public async Task Find_AnotherSaysOtherwise_OwnWordCountsAndIsWhatIsToldOn()
     {
