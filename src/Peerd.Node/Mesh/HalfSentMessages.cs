@@ -216,9 +216,9 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
                 {
                     abort();
                 }
-                catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException)
+                catch (Exception)
                 {
-                    // The connection is going away, and the stream with it. Others are still to be ended.
+                    // The stream is broken, then. Others are still to be ended, and who called is not to end for it.
                 }
             }
         }
