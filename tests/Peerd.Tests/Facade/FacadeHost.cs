@@ -41,6 +41,7 @@ internal sealed class FacadeHost : IAsyncDisposable
 
         // The category that a node never writes: whole targets are in it.
         builder.Logging.ClearProviders().AddFakeLogging().SetMinimumLevel(LogLevel.Debug).AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
+        builder.Services.AddSingleton<ServedBytes>();
         builder.Services.AddFacade(builder.Configuration);
         FacadeHost? host = null;
         builder.Services.AddSingleton<IContentReader>(_ => host!.Contents);
