@@ -13,7 +13,10 @@ using Peerd.EndToEnd.Harness;
 using Peerd.Node.Content;
 using Peerd.Node.Directory;
 using Peerd.Node.Facade;
+using Peerd.Node.Membership;
 using Peerd.Node.Origin;
+using Peerd.Node.Ring;
+using Peerd.Tests.Membership;
 
 namespace Peerd.Tests.Facade;
 
@@ -42,6 +45,8 @@ internal sealed class FacadeHost : IAsyncDisposable
         // The category that a node never writes: whole targets are in it.
         builder.Logging.ClearProviders().AddFakeLogging().SetMinimumLevel(LogLevel.Debug).AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         builder.Services.AddSingleton<ServedBytes>();
+        builder.Services.AddSingleton(new RingSource(new TestMembership(TestMembership.ListOf("self")), TimeProvider.System, NullLogger<RingSource>.Instance));
+        builder.Services.AddSingleton(new NodeIdentity("self", 1, string.Empty));
         builder.Services.AddFacade(builder.Configuration);
         FacadeHost? host = null;
         builder.Services.AddSingleton<IContentReader>(_ => host!.Contents);
