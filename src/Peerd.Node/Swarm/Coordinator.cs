@@ -37,9 +37,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private readonly PeerMatcher _matcher = new(policy, new Random(seed));
     private SegmentTable? _table;
 
-    /// <summary>Who finds out the size, and since when: one, or several when one has failed, which may be all that the others would tell, too.</summary>
+    /// <summary>Who finds out the size, and since when: one, or several when two have failed, which may be all that the others would tell, too.</summary>
     private readonly Dictionary<Participant, TimeSpan> _probers = [];
-    private bool _hasProbeFailed;
+    private int _failedProbes;
     private string _mediaType = string.Empty;
     private bool _hasBeenAsked;
     private TimeSpan _herdComesUntil = TimeSpan.MinValue;
@@ -97,7 +97,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
 
         // Who comes now may know another way: what it is told, one finds out first.
-        _hasProbeFailed &= asker.CanReachOrigin || !want.CanReachOrigin;
+        _failedProbes = asker.CanReachOrigin || !want.CanReachOrigin ? _failedProbes : 0;
         asker.CanReachOrigin = want.CanReachOrigin;
         asker.IsPaused &= want.CanReachOrigin;
         asker.ToldState = LookupState.Unspecified;
@@ -591,7 +591,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>One is enough when all is well. What nobody has all must have asked for: one after the other would take too long.</summary>
     private void DealProbes(List<Participant> askers, TimeSpan now)
     {
-        var most = _hasProbeFailed ? policy.Readers : 1;
+        // The first may only have lacked a token: of several each would read a small content whole.
+        var most = _failedProbes > 1 ? policy.Readers : 1;
         while (_probers.Count < most && _dealer.ChooseProber(askers.FindAll(asker => !_probers.ContainsKey(asker)), now) is { } prober)
         {
             _probers.Add(prober, now);
@@ -680,7 +681,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             if (report.GivenBack.Any(run => run.First == Probe) && _probers.Remove(participant))
             {
                 // Who is told to pause is not told that there is nothing.
-                _hasProbeFailed |= report.OriginFailed && report.OriginPauseMs == 0;
+                _failedProbes += report.OriginFailed && report.OriginPauseMs == 0 ? 1 : 0;
             }
 
             return;
