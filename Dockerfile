@@ -34,7 +34,7 @@ COPY src src
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 # What analyzers find fails the tests; the compiler of native code looks for what it cannot translate itself.
-RUN dotnet publish src/Peerd.Node --no-restore -c Release -r "$(cat /platform)" -o /publish -p:RunAnalyzers=false \
+RUN dotnet publish src/Peerd.Node --no-restore -c Release -r "$(cat /platform)" -o /publish -p:RunAnalyzers=false -p:UseSharedCompilation=false \
       -p:Version="$VERSION" -p:SourceRevisionId="$REVISION" \
  && mkdir -p /app /state/var/lib/peerd \
  && cp /publish/peerd /app/
