@@ -10,8 +10,10 @@ namespace Peerd.Node.Swarm;
 /// </summary>
 internal sealed class ClientOrigins
 {
-    /// <summary>More push out those that nobody brings any more, then those that did not work, then the oldest that are not in use.</summary>
+    /// <summary>More push out those that nobody brings any more, that were refused, or that are nobody's secret and not tried now; there is no room for more than that.</summary>
     public const int Max = 32;
+
+    private static readonly SourceFailure Full = new(HttpStatusCode.ServiceUnavailable, "too many clients read this content with credentials of their own");
 
     private readonly List<Way> _all = [];
 
@@ -38,7 +40,7 @@ internal sealed class ClientOrigins
     /// <summary>A client may be served by the origin: its own way, or one that is nobody's secret, is not known to fail.</summary>
     public bool MayServe(OriginReference reference) => For(reference.Equals) is not null;
 
-    /// <summary>A client comes; false when its way is among them already.</summary>
+    /// <summary>A client comes; false when its way is among them already, or there is no room: a client that came before keeps its own.</summary>
     /// <param name="reference">Its way.</param>
     /// <param name="isCounted">It is one more, and leaves on its own.</param>
     public bool Join(OriginReference reference, bool isCounted = true)
@@ -50,14 +52,14 @@ internal sealed class ClientOrigins
             known.IsTried = false;
             known.Failure = null;
         }
-        else
+        else if (_all.Count < Max || MakeRoom())
         {
             // After the others: what works for a client must not be spoiled by another client's way.
             _all.Add(new Way { Reference = reference });
-            if (_all.Count > Max)
-            {
-                _all.Remove(_all.Find(static way => way.Clients == 0) ?? _all.Find(static way => way.IsTried) ?? _all.First(way => !way.Reference.Equals(Current)));
-            }
+        }
+        else
+        {
+            return false;
         }
 
         // What was begun for no client has a way to the origin now.
@@ -118,7 +120,13 @@ internal sealed class ClientOrigins
     }
 
     /// <summary>What came of a client's own way; null when it was not tried, or worked.</summary>
-    public SourceFailure? FailureOf(OriginReference reference) => Find(reference)?.Failure;
+    public SourceFailure? FailureOf(OriginReference reference) =>
+        Find(reference) is { } way ? way.Failure : reference != OriginReference.None && _all.Count >= Max ? Full : null;
+
+    private bool MakeRoom() => _all.Remove(
+        _all.Find(static way => way.Clients == 0)
+        ?? _all.Find(static way => way.IsTried && IsFinal(way.Failure))
+        ?? _all.Find(way => !way.Reference.IsPrivate && !way.Reference.Equals(Current))!);
 
     private static bool IsFinal(SourceFailure? failure) =>
         failure?.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound;

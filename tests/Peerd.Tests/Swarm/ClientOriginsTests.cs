@@ -132,27 +132,41 @@ public sealed class ClientOriginsTests
     }
 
     [Fact]
-    public void Join_MoreThanFit_TheOneInUseStays()
+    public void Join_MoreThanFit_NobodyLosesItsWayAndWhoComesIsToldWhy()
     {
-        var origins = new ClientOrigins(Of("0"));
+        var origins = Filled();
+
+        Assert.False(origins.Join(Of("new")));
+
+        Assert.All(Enumerable.Range(0, ClientOrigins.Max), i => Assert.True(origins.MayServe(Of($"{i}"))));
+        Assert.False(origins.MayServe(Of("new")));
+        Assert.Equal((HttpStatusCode.ServiceUnavailable, null), (origins.FailureOf(Of("new"))?.Status, origins.FailureOf(Of("1"))));
+
+        origins.Leave(Of("1"));
+        Assert.True(origins.Join(Of("new")));
+        Assert.True(origins.MayServe(Of("new")));
+    }
+
+    [Fact]
+    public void Join_MoreThanFitThatAreNobodysSecret_TheOneInUseStaysAndTheNewestComes()
+    {
+        var origins = new ClientOrigins(At(0));
         for (var i = 1; i <= 2 * ClientOrigins.Max; i++)
         {
-            origins.Join(Of($"{i}"));
+            Assert.True(origins.Join(At(i)));
         }
 
-        Assert.Equal(Of("0"), origins.Current);
-        Assert.True(origins.Join(Of("1")));
-        Assert.False(origins.Join(Of($"{2 * ClientOrigins.Max}")));
+        Assert.Equal(At(0), origins.Current);
+        Assert.True(origins.Join(At(1)));
+        Assert.False(origins.Join(At(2 * ClientOrigins.Max)));
+
+        static OriginReference At(int repository) => new("reg.test", $"team/{repository}", OriginKind.Blob, "sha256:x");
     }
 
     [Fact]
     public void Join_MoreThanFit_ThoseThatDoNotWorkGoFirst()
     {
-        var origins = new ClientOrigins(Of("0"));
-        for (var i = 1; i < ClientOrigins.Max; i++)
-        {
-            origins.Join(Of($"{i}"));
-        }
+        var origins = Filled();
 
         origins.Failed(Of("7"), new SourceFailure(HttpStatusCode.Unauthorized, "no"));
         origins.Join(Of("new"));
@@ -174,6 +188,17 @@ public sealed class ClientOriginsTests
 
         origins.Join(Nobody);
         Assert.True(origins.Failed(Alice, pause));
+    }
+
+    private static ClientOrigins Filled()
+    {
+        var origins = new ClientOrigins(Of("0"));
+        for (var i = 1; i < ClientOrigins.Max; i++)
+        {
+            origins.Join(Of($"{i}"));
+        }
+
+        return origins;
     }
 
     private static OriginReference Of(string? user) =>
