@@ -32,6 +32,12 @@ internal sealed class BlobEndpoint(IContentReader contents)
             return CopyOutcome.Complete;
         }
 
+        return await GetAsync(context, request, entityTag, deadline) ?? await GetAsync(context, request, entityTag, deadline, isLast: true) ?? CopyOutcome.Complete;
+    }
+
+    /// <summary>Null: the size that was told is wrong, and nothing was sent; it is known now.</summary>
+    private async Task<CopyOutcome?> GetAsync(HttpContext context, ContentRequest request, string entityTag, CancellationToken deadline, bool isLast = false)
+    {
         var wanted = WantedRange(context.Request, entityTag);
         await using var reading = await contents.OpenAsync(request, wanted is { } known ? size => known.Resolve(size) ?? new ByteRange(size, 0) : null, deadline);
         if (!reading.Facts.IsFound)
@@ -48,14 +54,14 @@ internal sealed class BlobEndpoint(IContentReader contents)
             return CopyOutcome.Complete;
         }
 
-        Describe(context.Response, target.Reference, entityTag, bytes.Length);
+        Describe(context.Response, request.Origin.Reference, entityTag, bytes.Length);
         if (wanted is not null && total > 0)
         {
             context.Response.StatusCode = StatusCodes.Status206PartialContent;
             context.Response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {bytes.Offset}-{bytes.End - 1}/{total}");
         }
 
-        return await ContentBody.SendAsync(context, reading, bytes);
+        return await ContentBody.SendAsync(context, reading, bytes, isLast);
     }
 
     private static RequestedRange? WantedRange(HttpRequest request, string entityTag)

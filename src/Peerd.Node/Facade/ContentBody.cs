@@ -12,7 +12,11 @@ internal static class ContentBody
     /// connection is closed with FIN, on which containerd comes back for the rest: a reset would end its pull.
     /// </summary>
     /// <returns>What became of the answer: an error is a complete one, too.</returns>
-    public static async Task<CopyOutcome> SendAsync(HttpContext context, IContentReading reading, ByteRange range)
+    public static async Task<CopyOutcome> SendAsync(HttpContext context, IContentReading reading, ByteRange range) =>
+        await SendAsync(context, reading, range, isLast: true) ?? CopyOutcome.Complete;
+
+    /// <summary>The same; null: the size that was told is wrong, and nothing was sent. Not when it is the last attempt.</summary>
+    public static async Task<CopyOutcome?> SendAsync(HttpContext context, IContentReading reading, ByteRange range, bool isLast)
     {
         var response = context.Response;
         var outcome = await reading.CopyToAsync(response.BodyWriter, range, context.RequestAborted);
@@ -24,6 +28,11 @@ internal static class ContentBody
                 context.Abort();
                 break;
             case CopyOutcome.SourceFailed when !response.HasStarted && response.BodyWriter is { CanGetUnflushedBytes: true, UnflushedBytes: 0 }:
+                if (reading.IsSizeDisputed && !isLast)
+                {
+                    return null;
+                }
+
                 var error = reading.Failure is { } failure
                     ? RegistryError.Of(failure, OriginKind.Blob)
                     : RegistryError.BadGateway(RegistryError.Unavailable, "no source has the content, or what they have does not match the digest");
