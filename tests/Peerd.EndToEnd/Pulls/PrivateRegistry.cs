@@ -42,6 +42,9 @@ internal sealed class PrivateRegistry : IAsyncDisposable
     /// <summary>Where config and layers are.</summary>
     public IEnumerable<string> BlobPaths => Image.Blobs.Select(blob => PathOf("blobs", $"{blob.Digest}"));
 
+    /// <summary>Where the list of tags is.</summary>
+    public string TagsPath => PathOf("tags", "list");
+
     private string PathOf(string kind, string reference) => $"v2/{Repository}/{kind}/{reference}?ns={Registry.Name}";
 
     /// <summary>Starts it with its image, whose bytes no other registry has.</summary>

@@ -26,11 +26,14 @@ public sealed class UpstreamAccessTests : LabTest
 
         Assert.Empty((await containerds[1].ListContentAsync()).Intersect(registry.Image.All.Select(part => part.Digest)));
         using var client = new HttpClient { Timeout = PullTimeout };
-        foreach (var path in registry.ManifestPaths.Concat(registry.BlobPaths))
+        var paths = registry.ManifestPaths.Append(registry.TagsPath).Concat(registry.BlobPaths);
+        foreach (var (path, range) in paths.SelectMany(static path => new (string, string?)[] { (path, null), (path, "bytes=0-9") }))
         {
             foreach (var node in nodes)
             {
-                using var answer = await client.GetAsync(new Uri(node.Facade, path));
+                using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(node.Facade, path));
+                request.Headers.TryAddWithoutValidation("Range", range);
+                using var answer = await client.SendAsync(request);
                 Assert.Equal(HttpStatusCode.Unauthorized, answer.StatusCode);
                 Assert.StartsWith("{\"errors\"", await answer.Content.ReadAsStringAsync(), StringComparison.Ordinal);
             }

@@ -259,6 +259,21 @@ public sealed class PrivateImageTests : IAsyncLifetime
         };
     }
 
+    // What the client brings opens what is here; the node itself may read nothing there.
+    [Fact]
+    public async Task Upstream_NodeReadsAnonymously_EverybodyIsAskedAndNobodyGetsAByte()
+    {
+        await using var mesh = await StartAsync(nodes: 1, "--Peerd:Facade:Access=upstream", "--Peerd:Origin:Auth=anonymous");
+        foreach (var target in new[] { $"blobs/{_digest}", $"manifests/{_manifest}", "manifests/v1" })
+        {
+            Assert.Equal((HttpStatusCode.Unauthorized, _registry.ChallengeOf(App)), Head(await SendAsync(mesh.Node, "GET", App, target, authorization: null)));
+            Assert.Equal(HttpStatusCode.Unauthorized, (await SendAsync(mesh.Node, "GET", App, target, Token("mallory", App))).Status);
+            Assert.Equal(HttpStatusCode.NotFound, (await SendAsync(mesh.Node, "GET", App, target, Token("alice", App))).Status);
+        }
+
+        AssertNothingSecret(mesh);
+    }
+
     [Fact]
     public async Task Upstream_DigestWrittenIntoAUrlThatMayBeRead_OpensNothing()
     {

@@ -78,6 +78,25 @@ public sealed class ContainerdWatcherTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Watch_ContainerdStaysAway_KnocksLessAndLessOftenAndOnceAMinuteInTheEnd()
+    {
+        var time = new ArmedTime();
+        time.SetUtcNow(TimeProvider.System.GetUtcNow());
+        using var watcher = NewWatcher(time);
+        await watcher.StartAsync(TestContext.Current.CancellationToken);
+
+        foreach (var seconds in new[] { 0.5, 1, 2, 4, 8, 16, 32, 60, 60 })
+        {
+            // What was served is looked for each second.
+            var pause = await time.ArmedAsync(due => due > TimeSpan.Zero && due != TimeSpan.FromSeconds(1));
+            Assert.InRange(pause, TimeSpan.FromSeconds(0.75 * seconds), TimeSpan.FromSeconds(1.25 * seconds));
+            time.Advance(pause);
+        }
+
+        await watcher.StopAsync(CancellationToken.None);
+    }
+
+    [Fact]
     public async Task Watch_ManifestWhoseTypeIsNoText_OthersAreKnown()
     {
         _containerd.Add(new SampleContent("{\"schemaVersion\":2,\"mediaType\":\"\\ud800\",\"manifests\":[]}"u8.ToArray()));
