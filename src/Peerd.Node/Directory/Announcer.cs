@@ -21,7 +21,7 @@ internal sealed class Announcer(
     TagDirectory tags,
     IDiscardHandler discards,
     TimeProvider time,
-    IHostApplicationLifetime lifetime,
+    MeshDrain drain,
     ILoggerFactory loggers) : BackgroundService
 {
     /// <summary>Changes of this long go into one batch.</summary>
@@ -47,7 +47,7 @@ internal sealed class Announcer(
         foreach (var (name, _) in ByTarget([key.Place]))
         {
             // This node knows, and one that stops tells nothing any more.
-            if (name != self.Name && !lifetime.ApplicationStopping.IsCancellationRequested)
+            if (name != self.Name && !drain.Stopping.IsCancellationRequested)
             {
                 TargetOf(name).Resolved([key]);
             }
@@ -57,7 +57,7 @@ internal sealed class Announcer(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         // Peers must not be sent to a node that is stopping: it leaves before its listeners close.
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, drain.Stopping);
         try
         {
             await Task.WhenAll(FollowRingAsync(stop.Token), WithdrawAsync(stop.Token), FollowCacheAsync(stop.Token), FollowMismatchesAsync(stop.Token));

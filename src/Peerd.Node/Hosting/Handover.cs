@@ -117,7 +117,7 @@ internal sealed partial class Handover(
     /// <summary>Before the listeners close: clients that were connected are served until they had their answers.</summary>
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        if (!options.Value.Enabled || !(_isSucceeded || locks.IsSomebodyQueueing()))
+        if (!options.Value.Enabled || !(_isSucceeded || locks.IsSomebodyQueueing(whenUnknown: false)))
         {
             signals.Drain();
             return;
@@ -178,7 +178,7 @@ internal sealed partial class Handover(
         var seen = start;
         while (!_isSucceeded)
         {
-            if (locks.IsSomebodyQueueing())
+            if (locks.IsSomebodyQueueing(whenUnknown: false))
             {
                 seen = time.GetTimestamp();
             }

@@ -10,25 +10,28 @@ namespace Peerd.Node.Hosting;
 /// </summary>
 internal sealed class StopSignals : IDisposable
 {
-    private readonly IHostApplicationLifetime _lifetime;
     private readonly MeshDrain _mesh;
     private readonly TimeSpan _drainTime;
     private readonly CancellationTokenSource _drained;
-    private readonly CancellationTokenRegistration _registration;
 
-    public StopSignals(IHostApplicationLifetime lifetime, MeshDrain mesh, IOptions<HandoverOptions> options, TimeProvider time)
+    public StopSignals(MeshDrain mesh, IOptions<HandoverOptions> options, TimeProvider time)
     {
-        _lifetime = lifetime;
         _mesh = mesh;
         _drainTime = options.Value.DrainTimeValue;
         _drained = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
-        _registration = lifetime.ApplicationStopping.Register(mesh.Stop);
     }
 
-    public bool IsStopping => _lifetime.ApplicationStopping.IsCancellationRequested;
+    public bool IsStopping => _mesh.Stopping.IsCancellationRequested;
 
-    /// <summary>From now on the time runs that requests of local clients have to end.</summary>
-    public void Drain() => _drained.CancelAfter(_drainTime);
+    /// <summary>
+    /// Nobody is waited for any more who would serve in this node's place: peers are sent away, and the time runs that requests of
+    /// local clients have to end.
+    /// </summary>
+    public void Drain()
+    {
+        _mesh.Stop();
+        _drained.CancelAfter(_drainTime);
+    }
 
     public async Task LinkAsync(HttpContext context, RequestDelegate next)
     {
@@ -48,9 +51,5 @@ internal sealed class StopSignals : IDisposable
         await next(connection);
     }
 
-    public void Dispose()
-    {
-        _registration.Dispose();
-        _drained.Dispose();
-    }
+    public void Dispose() => _drained.Dispose();
 }

@@ -10,9 +10,9 @@ internal sealed class MeshDrain(TimeProvider time) : IDisposable
     public static readonly TimeSpan LeaveTime = TimeSpan.FromMilliseconds(500);
 
     private readonly Lock _lock = new();
+    private readonly CancellationTokenSource _stopping = new();
     private readonly List<Term> _ended = [];
     private Term _current = new(time);
-    private bool _isStopping;
 
     /// <summary>What holds for a stream or a connection that begins now.</summary>
     public Term Current
@@ -25,6 +25,9 @@ internal sealed class MeshDrain(TimeProvider time) : IDisposable
             }
         }
     }
+
+    /// <summary>The process stops, and nobody it waits for serves in its place.</summary>
+    public CancellationToken Stopping => _stopping.Token;
 
     /// <summary>Another process is the member now: owners do not listen to this one.</summary>
     public bool HasLeft { get; private set; }
@@ -46,6 +49,7 @@ internal sealed class MeshDrain(TimeProvider time) : IDisposable
     {
         lock (_lock)
         {
+            _stopping.Dispose();
             _current.Dispose();
             _ended.ForEach(term => term.Dispose());
         }
@@ -56,12 +60,11 @@ internal sealed class MeshDrain(TimeProvider time) : IDisposable
         Term ended;
         lock (_lock)
         {
-            if (_isStopping)
+            if (Stopping.IsCancellationRequested)
             {
                 return;
             }
 
-            _isStopping = isStopping;
             ended = _current;
             if (!isStopping)
             {
@@ -71,6 +74,10 @@ internal sealed class MeshDrain(TimeProvider time) : IDisposable
         }
 
         ended.End();
+        if (isStopping)
+        {
+            _stopping.Cancel();
+        }
     }
 
     /// <summary>From one drain to the next.</summary>

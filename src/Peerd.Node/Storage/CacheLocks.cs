@@ -62,10 +62,14 @@ internal sealed class CacheLocks(string root) : IDisposable
     }
 
     /// <summary>Another process waits in line, or has taken the directory and does not serve yet.</summary>
-    public bool IsSomebodyQueueing() => _next is null && IsTaken("next");
+    /// <param name="whenUnknown">What is taken for true when the disk does not say.</param>
+    public bool IsSomebodyQueueing(bool whenUnknown = true) => _next is null && IsTaken("next", whenUnknown);
 
-    /// <summary>The process before this one still reads: what it may read must not be overwritten, only deleted.</summary>
-    public bool HasFormer() => _mayHaveFormer && _former is null && (_mayHaveFormer = IsTaken("former"));
+    /// <summary>
+    /// The process before this one still reads: what it may read must not be overwritten, only deleted. When the disk does not say it is
+    /// there: nothing is taken from it.
+    /// </summary>
+    public bool HasFormer() => _mayHaveFormer && _former is null && (_mayHaveFormer = IsTaken("former", whenUnknown: true));
 
     /// <summary>Lets go of the directory; from then on until <see cref="TryOwn"/> this process reads only.</summary>
     public void Release()
@@ -90,7 +94,7 @@ internal sealed class CacheLocks(string root) : IDisposable
     }
 
     // By a shared flock: two that look at the same moment do not take each other for an owner.
-    private bool IsTaken(string name)
+    private bool IsTaken(string name, bool whenUnknown)
     {
         try
         {
@@ -101,10 +105,13 @@ internal sealed class CacheLocks(string root) : IDisposable
         {
             return false;
         }
+        catch (IOException exception) when (exception.HResult == WouldBlock)
+        {
+            return true;
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // When it is not known: nothing is taken from one that may be there.
-            return true;
+            return whenUnknown;
         }
     }
 

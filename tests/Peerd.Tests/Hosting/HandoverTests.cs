@@ -1,5 +1,4 @@
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Hosting;
@@ -29,7 +28,7 @@ public sealed class HandoverTests : IDisposable
         _locks = new CacheLocks(_folder.FullName);
         _next = new CacheLocks(_folder.FullName);
         _mesh = new MeshDrain(_time);
-        _signals = new StopSignals(new RunningLifetime(), _mesh, options, _time);
+        _signals = new StopSignals(_mesh, options, _time);
         _handover = new Handover(options, _locks, _services, new Listeners(), _mesh, _signals, _time, _log);
         Assert.True(_locks.TryOwn());
     }
@@ -54,6 +53,9 @@ public sealed class HandoverTests : IDisposable
         await PassAsync(Handover.SuccessorTimeout - (2 * Handover.SuccessorPause), stopping);
         Assert.False(stopping.IsCompleted);
 
+        // It is a member of the mesh as before.
+        Assert.Equal((false, false, false), (_signals.IsStopping, _mesh.Current.Leaving.IsCancellationRequested, _mesh.Current.Left.IsCancellationRequested));
+
         _next.LeaveQueue();
         await PassAsync(Handover.SuccessorPause - Second, stopping);
         Assert.False(stopping.IsCompleted);
@@ -63,6 +65,7 @@ public sealed class HandoverTests : IDisposable
 
         await PassAsync(Second, stopping);
         await stopping;
+        Assert.True(_signals.IsStopping);
         Assert.Single(_log.Collector.GetSnapshot(), record => record.Message.Contains("does not serve yet", StringComparison.Ordinal));
     }
 
@@ -102,19 +105,6 @@ public sealed class HandoverTests : IDisposable
         {
             _time.Advance(Second);
             await Task.WhenAny(stopping, _time.ArmedAsync(Handover.TryInterval));
-        }
-    }
-
-    private sealed class RunningLifetime : IHostApplicationLifetime
-    {
-        public CancellationToken ApplicationStarted => CancellationToken.None;
-
-        public CancellationToken ApplicationStopping => CancellationToken.None;
-
-        public CancellationToken ApplicationStopped => CancellationToken.None;
-
-        public void StopApplication()
-        {
         }
     }
 }

@@ -6,9 +6,9 @@ using Grpc.Reflection.V1Alpha;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
-using Microsoft.Extensions.Hosting;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Hosting;
 using Peerd.Node.Ring;
 using Peerd.Tests.Origin;
 
@@ -263,8 +263,8 @@ public sealed class NodeTests
                 !ring.IsResponsible(sample.Digest, other.Name, ProtocolConstants.Replicas) || other.Directory.Find(sample.Digest, node.Name) is { Complete: true })),
             "the others know what it holds");
 
-        // A signal does this first.
-        node.Get<IHostApplicationLifetime>().StopApplication();
+        // The host does this first, and closes the listeners after it.
+        await node.Get<Handover>().StoppingAsync(TestContext.Current.CancellationToken);
         Assert.Equal(HttpStatusCode.ServiceUnavailable, await ProbeAsync(node, "/readyz"));
         Assert.Equal(HttpStatusCode.OK, await ProbeAsync(node, "/healthz"));
         Assert.Equal(HealthStatus.Unhealthy, (await node.Get<HealthCheckService>().CheckHealthAsync()).Status);
