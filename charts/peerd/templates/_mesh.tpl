@@ -15,7 +15,7 @@
 - name: Peerd__Mesh__Tls__Authority
   value: /etc/peerd-mesh/ca.crt
 - name: Peerd__Mesh__Tls__Domain
-  value: {{ $tls.domain }}
+  value: {{ $tls.domain | quote }}
 - name: Peerd__Mesh__Tls__Names
   value: {{ eq $tls.mode "nodeFolder" | ternary "node" "member" }}
 {{- end }}
@@ -26,7 +26,7 @@
 {{- with include "peerd.meshSecret" . }}
 - name: mesh
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0400
     items:
       {{- range list "tls.crt" "tls.key" "ca.crt" }}

@@ -104,6 +104,9 @@ public sealed class ChartValuesTests
     [InlineData("peerd.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKy=zone", "topologyKy")]
     [InlineData("peerd.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=1000", "weight")]
     [InlineData("peerd.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchLabel.app=a", "matchLabel")]
+    [InlineData("peerd.cache.capacity=1MB", "less than 1MiB")]
+    [InlineData("peerd.cache.capacity=1030KB", "less than 1MiB")]
+    [InlineData("peerd.maxSurge=150%", "maxSurge")]
     [InlineData("peerd.mesh.tls.mode=secret", "secret")]
     [InlineData("peerd.mesh.tls.mode=certManager", "name")]
     [InlineData("peerd.mesh.tls.mode=on", "mode")]
@@ -123,6 +126,7 @@ public sealed class ChartValuesTests
     [InlineData("peerd.resources.requests.cpu=+500m,peerd.resources.requests.memory=+.5Gi")]
     [InlineData("peerd.cache.capacity=1MiB,peerd.ports.facade=31000")]
     [InlineData("peerd.cache.capacity=1.5 TiB")]
+    [InlineData("peerd.cache.capacity=2MB,peerd.maxSurge=100%")]
     public async Task Template_UnusualValueOfKubernetes_IsTaken(string set)
     {
         var run = await ChartTool.HelmAsync("template", ChartTool.Chart, "--set", set);

@@ -56,6 +56,8 @@ public sealed class OptionsValidatorTests
     [InlineData("a=b,kubernetes.io/os=linux,type!=virtual-kubelet", true)]
     [InlineData("a==b, gpu=,cores > 4", true)]
     [InlineData("pool in (a, b),zone notin (c)", true)]
+    [InlineData("a.b/pool=a", true)]
+    [InlineData("a..b/pool=a", false)]
     [InlineData("pool in a", false)]
     [InlineData("pool in (a", false)]
     [InlineData("pool = a b", false)]

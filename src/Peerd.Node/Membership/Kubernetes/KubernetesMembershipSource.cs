@@ -99,7 +99,8 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(FollowAsync(stoppingToken), PublishAsync(stoppingToken), _kept.RunAsync(stoppingToken));
 
-    private static bool IsPassing(Exception failure) => failure is HttpRequestException or IOException or JsonException or OperationCanceledException;
+    // Whatever it is: who stopped to look would keep the members of that moment for ever.
+    private static bool IsPassing(Exception failure) => failure is not (OutOfMemoryException or ObjectDisposedException);
 
     private TimeSpan Now => _time.GetElapsedTime(0, _time.GetTimestamp());
 
@@ -305,7 +306,7 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
         [LoggerMessage(12, LogLevel.Warning, "None of the {Count} nodes that the API server tells of is a member, and the last list stays: see the selector and the label that excludes")]
         public static partial void Nobody(ILogger logger, int count);
 
-        [LoggerMessage(13, LogLevel.Warning, "This node, '{Name}', is not among the members: it reads from the mesh but owns nothing. Is it excluded, not ready, or is Peerd:Node:Name not its name?")]
+        [LoggerMessage(13, LogLevel.Warning, "This node, '{Name}', is not among the members: it reads from the mesh but owns nothing. Is it excluded, not ready, not chosen by Peerd:Membership:Selector, or is Peerd:Node:Name not its name?")]
         public static partial void SelfIsMissing(ILogger logger, string name);
     }
 }

@@ -9,7 +9,8 @@ internal static partial class LabelSelector
     public const string Allowed = "empty, or a label selector, such as 'pool=images', 'pool in (images,builds)' or 'type!=virtual-kubelet', several with commas between";
 
     private const string Name = "[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?";
-    private const string Key = $"(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?/)?{Name}";
+    private const string Label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
+    private const string Key = $@"(?:{Label}(?:\.{Label})*/)?{Name}";
     private const string Value = $"(?:{Name})?";
     private const string Requirement = $@" *(?:! *{Key}|{Key}(?: *(?:==?|!=) *{Value}| *[<>] *-?[0-9]+| +(?:in|notin) *\( *{Value}(?: *, *{Value})* *\))?) *";
 

@@ -17,6 +17,9 @@ internal sealed class NodeApi : IDisposable
 {
     private const int PartSize = 500;
 
+    /// <summary>No cluster has as many: a list that goes on after that is one without end.</summary>
+    private const int MostNodes = 100_000;
+
     /// <summary>Until an answer begins.</summary>
     internal static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(15);
 
@@ -64,11 +67,12 @@ internal sealed class NodeApi : IDisposable
             }
 
             nodes.AddRange(items.Select(node => NodeFacts.Of(node, _excludeLabel)).OfType<NodeFacts>());
-            rest = part.Metadata.Continue;
-            if (string.IsNullOrEmpty(rest))
+            if (part.Metadata.Continue is not { Length: > 0 } next)
             {
                 return (nodes, version);
             }
+
+            rest = next != rest && nodes.Count <= MostNodes ? next : throw new JsonException("the API server sends a list without end");
         }
     }
 

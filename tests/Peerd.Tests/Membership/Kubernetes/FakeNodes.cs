@@ -95,6 +95,9 @@ internal sealed class FakeNodes
         }
     }
 
+    /// <summary>Each part of a list is the first one, and says that there are more.</summary>
+    public bool ListsWithoutEnd { get; set; }
+
     /// <summary>One part of the list, all parts of one moment; null when that is forgotten.</summary>
     /// <param name="limit">Most nodes of the part.</param>
     /// <param name="rest">What the former part said about the rest; empty for the first part.</param>
@@ -125,7 +128,8 @@ internal sealed class FakeNodes
             var left = nodes.SkipWhile(pair => string.CompareOrdinal(pair.Key, after) <= 0).Where(pair => selector.Matches(pair.Value.Labels)).Take(limit + 1).ToList();
             var part = left.Take(limit).ToList();
             var isLast = left.Count == part.Count;
-            return $$$"""{"kind":"NodeList","apiVersion":"v1","metadata":{"resourceVersion":"{{{version}}}","continue":"{{{(isLast ? string.Empty : $"{version}:{part[^1].Key}")}}}"},"items":[{{{string.Join(',', part.Select(pair => pair.Value.Text))}}}]}""";
+            var next = ListsWithoutEnd ? $"{version}:" : isLast ? string.Empty : $"{version}:{part[^1].Key}";
+            return $$$"""{"kind":"NodeList","apiVersion":"v1","metadata":{"resourceVersion":"{{{version}}}","continue":"{{{next}}}"},"items":[{{{string.Join(',', part.Select(pair => pair.Value.Text))}}}]}""";
         }
     }
 

@@ -110,6 +110,19 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
         await source.UntilAsync(Of(("a", "10.0.0.1", "west")));
     }
 
+    // As a proxy that leaves out where to go on.
+    [Fact]
+    public async Task List_WithoutEnd_IsGivenUpAndAskedForAgain()
+    {
+        _api.Nodes.ListsWithoutEnd = true;
+        await using var source = await StartAsync();
+        await Wait.UntilAsync(() => _log.Collector.GetSnapshot().Any(record => record.Message.Contains("a list without end", StringComparison.Ordinal)), "it is told");
+
+        _api.Nodes.ListsWithoutEnd = false;
+
+        await source.UntilAsync(Of(("a", "10.0.0.1", "west"), ("b", "fd00::b", "")));
+    }
+
     [Theory]
     [InlineData(403)]
     [InlineData(500)]
