@@ -48,6 +48,7 @@ internal static class PeerdCommand
             ServeCommand.Create(),
             DemoCommand.Create(),
             FetchCommand.Create(),
+            StartedCommand.Create(),
             StatusCommand.Create(),
             RingCommand.Create(),
             PeersCommand.Create(),

@@ -95,6 +95,7 @@ internal static class ConfigurationKeys
         $"Events:{nameof(EventOptions.Uid)}",
         $"Handover:{nameof(HandoverOptions.Enabled)}",
         $"Handover:{nameof(HandoverOptions.DrainTime)}",
+        $"Handover:{nameof(HandoverOptions.StartedFile)}",
         $"Log:{nameof(LogOptions.Level)}",
         $"Log:{nameof(LogOptions.Format)}",
         $"Telemetry:{nameof(TelemetryOptions.OtlpEndpoint)}",

@@ -54,6 +54,8 @@ internal sealed partial class Handover(
     /// <exception cref="CacheInUseException">It does not let go: it may be none that hands over.</exception>
     public async Task TakeOverAsync(CancellationToken cancellationToken)
     {
+        // Of a process before this one in the same folder.
+        SayStarted(File.Delete);
         if (!options.Value.Enabled || !IsTaken())
         {
             return;
@@ -111,6 +113,7 @@ internal sealed partial class Handover(
             locks.LeaveQueue();
         }
 
+        SayStarted(static file => File.WriteAllText(file, string.Empty));
         return Task.CompletedTask;
     }
 
@@ -235,6 +238,21 @@ internal sealed partial class Handover(
         }
     }
 
+    private void SayStarted(Action<string> change)
+    {
+        try
+        {
+            if (options.Value.StartedFile is { Length: > 0 } file)
+            {
+                change(file);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Log.StartedUnsaid(logger, e.Message);
+        }
+    }
+
     // A directory that cannot be made is nobody's; the cache says what is wrong with it.
     private bool IsTaken()
     {
@@ -269,5 +287,8 @@ internal sealed partial class Handover(
 
         [LoggerMessage(6, LogLevel.Warning, "Stopped although the new process of this node does not serve yet")]
         public static partial void NotAwaited(ILogger logger);
+
+        [LoggerMessage(7, LogLevel.Error, "Who asks whether this process has started is not told: {Reason}")]
+        public static partial void StartedUnsaid(ILogger logger, string reason);
     }
 }

@@ -17,6 +17,12 @@ internal sealed class HandoverOptions
     /// <summary>How long requests of local clients may take to end when the process is stopped, 1s to 10m. Default <c>5s</c>.</summary>
     public string DrainTime { get; set; } = "5s";
 
+    /// <summary>
+    /// A file that is there from when this process listens on: its own word, where another process of the node may answer for it. In a
+    /// folder of this process alone. Default empty: none.
+    /// </summary>
+    public string StartedFile { get; set; } = string.Empty;
+
     internal TimeSpan DrainTimeValue => Duration.TryParse(DrainTime, out var time) ? time : TimeSpan.Zero;
 }
 
@@ -27,6 +33,11 @@ internal sealed class HandoverOptionsValidator : IValidateOptions<HandoverOption
     {
         var faults = new SettingFaults(HandoverOptions.Section);
         faults.ReadDuration(nameof(options.DrainTime), options.DrainTime, TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(10));
+        if (options.StartedFile.Length > 0 && !Path.IsPathFullyQualified(options.StartedFile))
+        {
+            faults.Add(nameof(options.StartedFile), options.StartedFile, "an absolute path, or empty");
+        }
+
         return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
     }
 }

@@ -43,13 +43,14 @@ public sealed class ChartRightsTests
     }
 
     [Fact]
-    public async Task Server_Mounts_AreWritableForTheCacheOnly()
+    public async Task Server_Mounts_OfTheNodeAreWritableForTheCacheOnly()
     {
         var manifests = await Manifests.OfAsync("--set", All);
 
         Assert.Equal(
-            ["/etc/peerd ro", "/etc/peerd-credentials ro", "/run/containerd ro", "/var/lib/containerd/io.containerd.content.v1.content ro", "/var/lib/peerd rw"],
+            ["/etc/peerd ro", "/etc/peerd-credentials ro", "/run/containerd ro", "/run/peerd rw", "/var/lib/containerd/io.containerd.content.v1.content ro", "/var/lib/peerd rw"],
             manifests.Server.VolumeMounts.Select(mount => $"{mount.MountPath} {(mount.ReadOnlyProperty == true ? "ro" : "rw")}").Order(StringComparer.Ordinal));
+        Assert.Null(manifests.Node.Spec.Template.Spec.Volumes.Single(volume => volume.Name == "run").HostPath);
     }
 
     [Fact]
@@ -108,12 +109,16 @@ public sealed class ChartRightsTests
     [Fact]
     public async Task Server_Probes_AskForWhatTheyMean()
     {
-        var server = (await Manifests.OfAsync()).Server;
+        var manifests = await Manifests.OfAsync();
+        var server = manifests.Server;
 
-        Assert.Equal("/healthz", server.StartupProbe.HttpGet.Path);
+        // What the old process of the node cannot answer.
+        Assert.Equal(["/usr/local/bin/peerd", "started", manifests.Settings["Peerd:Handover:StartedFile"]], server.StartupProbe.Exec.Command);
+        Assert.Contains(server.VolumeMounts, mount => mount is { Name: "run", MountPath: "/run/peerd" });
+        Assert.NotNull(manifests.Node.Spec.Template.Spec.Volumes.Single(volume => volume.Name == "run").EmptyDir);
         Assert.Equal("/healthz", server.LivenessProbe.HttpGet.Path);
         Assert.Equal("/readyz", server.ReadinessProbe.HttpGet.Path);
-        Assert.All([server.StartupProbe, server.LivenessProbe, server.ReadinessProbe], probe => Assert.Equal("30004", probe.HttpGet.Port.Value));
+        Assert.All([server.LivenessProbe, server.ReadinessProbe], probe => Assert.Equal("30004", probe.HttpGet.Port.Value));
     }
 
     // On the network of the node a port that is declared is one of the node, and the second pod is not scheduled.

@@ -41,6 +41,8 @@ public sealed class PeerdCommandTests
     [InlineData("--bogus", "'--bogus'")]
     [InlineData("status --bogus", "'--bogus'")]
     [InlineData("status extra", "'extra'")]
+    [InlineData("started", "'started'")]
+    [InlineData("started a b", "'b'")]
     [InlineData("status --address 127.0.0.1:30001", "--address is '127.0.0.1:30001'; allowed: http://host:port")]
     [InlineData("status --address http://127.0.0.1:30001/path", "--address is")]
     [InlineData("status --address http://user@127.0.0.1:30001", "--address is")]
