@@ -111,6 +111,14 @@ internal sealed class Containerd
     /// <param name="client">Whose.</param>
     public Task<IReadOnlyList<Digest>> ListContentAsync(ImageClient client = ImageClient.Ctr) => UseAsync(client, ListAsync);
 
+    /// <summary>Puts a content into the store that no image names, where kubelet's images are.</summary>
+    /// <param name="part">The content.</param>
+    public async Task IngestAsync(TestImage.Part part)
+    {
+        const string Ingest = "exec \"$0\" --address \"$1\" --namespace k8s.io content ingest --expected-digest \"$2\" ingested <\"$3\"";
+        await DemandAsync(await _lab.StartAsync($"ctr ingest of {_name}", "/bin/sh", ["-c", Ingest, _setup.Client, _socket, $"{part.Digest}", part.File]), ShortTimeout);
+    }
+
     /// <summary>Contents whose bytes on disk have another digest than their name says; null when there is no such content.</summary>
     /// <param name="expected">What should be there.</param>
     /// <param name="client">Who has pulled it.</param>

@@ -57,6 +57,21 @@ public sealed class ContainerdStoreTests : LabTest
         Assert.Single(log, line => line.Contains("containerd is asked for their bytes", StringComparison.Ordinal));
     }
 
+    // containerd 2.1 tells of each content; the next listing is five minutes away.
+    [Fact]
+    public async Task Ingest_ContentThatNoImageNames_IsAnnouncedByItsEvent()
+    {
+        await StartAsync(new ContainerdSetup("2.1"));
+        var image = TestImage.Generate(Lab.CreateFolder("image"), seed: 34, 2 * MiB);
+        var layer = image.Layers.Single();
+        var process = _nodes[0].Process;
+        await Wait.UntilAsync("containerd is followed", process, () => Task.FromResult(process.Output.Any(line => line.Contains("is a source", StringComparison.Ordinal))), PullTimeout);
+
+        await _containerds[0].IngestAsync(layer);
+
+        await DirectoryProbe.UntilCompleteAsync(_nodes, layer.Digest, _nodes[0], PullTimeout);
+    }
+
     private async Task StartAsync(ContainerdSetup first, ContainerdSetup? others = null)
     {
         _registry = await DockerRegistry.StartAsync(Lab);
