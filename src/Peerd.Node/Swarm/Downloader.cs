@@ -1017,8 +1017,8 @@ internal sealed class Downloader
 
         if (_originPausedUntil > now)
         {
-            // Who waits must not be held up by an owner that makes up pauses, be they short, again and again.
-            if (waited >= 2 * _policy.Patience || (isIdle && _originPausedUntil - now > _policy.Patience))
+            // Of what is under way nothing has come for as long, either: who waits must not be held up by an owner that makes up pauses.
+            if ((isIdle || waited >= 2 * _policy.Patience) && _originPausedUntil - now > _policy.Patience)
             {
                 GiveUp();
             }

@@ -891,22 +891,6 @@ public sealed class DownloaderTests
     }
 
     [Fact]
-    public void Tick_ShortPausesOfTheOriginAreToldAgainAndAgain_GivesUp()
-    {
-        Demand(Whole);
-        for (var now = TimeSpan.Zero; now < 2 * Policy.Patience; now += TimeSpan.FromSeconds(1))
-        {
-            _downloader.Pushed(new LookupResponse { OriginPauseMs = 9000 }, now);
-            Tick(now);
-            Assert.Empty(Take());
-        }
-
-        Tick(2 * Policy.Patience);
-
-        Assert.IsType<DownloadAction.Fail>(Assert.Single(Take()));
-    }
-
-    [Fact]
     public void StartOver_PeersHaveAll_OnlyTheOriginIsUsed()
     {
         Demand(new Demand(0, 40, int.MaxValue));
