@@ -29,8 +29,8 @@ internal sealed class StopSignals : IDisposable
     /// </summary>
     public void Drain()
     {
-        _mesh.Stop();
         _drained.CancelAfter(_drainTime);
+        _mesh.Stop();
     }
 
     public async Task LinkAsync(HttpContext context, RequestDelegate next)

@@ -13,6 +13,7 @@ internal sealed class MeshDrain(TimeProvider time) : IDisposable
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Term> _ended = [];
     private Term _current = new(time);
+    private bool _isStopping;
 
     /// <summary>What holds for a stream or a connection that begins now.</summary>
     public Term Current
@@ -60,11 +61,12 @@ internal sealed class MeshDrain(TimeProvider time) : IDisposable
         Term ended;
         lock (_lock)
         {
-            if (Stopping.IsCancellationRequested)
+            if (_isStopping)
             {
                 return;
             }
 
+            _isStopping = isStopping;
             ended = _current;
             if (!isStopping)
             {
@@ -73,11 +75,13 @@ internal sealed class MeshDrain(TimeProvider time) : IDisposable
             }
         }
 
-        ended.End();
+        // First: who is sent away finds it stopping.
         if (isStopping)
         {
             _stopping.Cancel();
         }
+
+        ended.End();
     }
 
     /// <summary>From one drain to the next.</summary>
