@@ -55,6 +55,9 @@ internal sealed class BlobEndpoint(IContentReader contents)
         }
 
         Describe(context.Response, request.Origin.Reference, entityTag, bytes.Length);
+        // Of a first attempt with another size.
+        context.Response.StatusCode = StatusCodes.Status200OK;
+        context.Response.Headers.Remove(HeaderNames.ContentRange);
         if (wanted is not null && total > 0)
         {
             context.Response.StatusCode = StatusCodes.Status206PartialContent;

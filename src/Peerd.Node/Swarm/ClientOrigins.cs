@@ -17,6 +17,9 @@ internal sealed class ClientOrigins
 
     private readonly List<Way> _all = [];
 
+    /// <summary>Of clients that are here, and are not tried: there was no room for them, or they had to make some.</summary>
+    private readonly List<Way> _without = [];
+
     /// <param name="first">The way of the first client.</param>
     public ClientOrigins(OriginReference first) => _all.Add(new Way { Reference = first });
 
@@ -52,14 +55,27 @@ internal sealed class ClientOrigins
             known.IsTried = false;
             known.Failure = null;
         }
-        else if (_all.Count < Max || MakeRoom())
-        {
-            // After the others: what works for a client must not be spoiled by another client's way.
-            _all.Add(new Way { Reference = reference });
-        }
         else
         {
-            return false;
+            var waiting = Find(_without, reference);
+            var clients = isCounted || waiting is null ? 1 : 0;
+            if (_all.Count >= Max && !TryMakeRoom())
+            {
+                if (waiting is null)
+                {
+                    _without.Add(new Way { Reference = reference, Failure = Full });
+                }
+                else
+                {
+                    waiting.Clients += clients;
+                }
+
+                return false;
+            }
+
+            // After the others: what works for a client must not be spoiled by another client's way.
+            _all.Add(new Way { Reference = reference, Clients = (waiting?.Clients ?? 0) + clients });
+            _without.Remove(waiting!);
         }
 
         // What was begun for no client has a way to the origin now.
@@ -73,7 +89,14 @@ internal sealed class ClientOrigins
     /// </summary>
     public void Leave(OriginReference reference)
     {
-        if (Find(reference) is { Clients: > 0 } way)
+        if (Find(_without, reference) is { } waiting)
+        {
+            if (--waiting.Clients == 0)
+            {
+                _without.Remove(waiting);
+            }
+        }
+        else if (Find(reference) is { Clients: > 0 } way)
         {
             way.Clients--;
             if (way.Clients == 0 && reference.IsPrivate && _all.Exists(static other => other.Clients > 0))
@@ -120,18 +143,33 @@ internal sealed class ClientOrigins
     }
 
     /// <summary>What came of a client's own way; null when it was not tried, or worked.</summary>
-    public SourceFailure? FailureOf(OriginReference reference) =>
-        Find(reference) is { } way ? way.Failure : reference != OriginReference.None && _all.Count >= Max ? Full : null;
+    public SourceFailure? FailureOf(OriginReference reference) => (Find(reference) ?? Find(_without, reference))?.Failure;
 
-    private bool MakeRoom() => _all.Remove(
-        _all.Find(static way => way.Clients == 0)
-        ?? _all.Find(static way => way.IsTried && IsFinal(way.Failure))
-        ?? _all.Find(way => !way.Reference.IsPrivate && !way.Reference.Equals(Current))!);
+    private bool TryMakeRoom()
+    {
+        var gone = _all.Find(static way => way.Clients == 0)
+            ?? _all.Find(static way => way.IsTried && IsFinal(way.Failure))
+            ?? _all.Find(way => !way.Reference.IsPrivate && !way.Reference.Equals(Current));
+        if (gone is null)
+        {
+            return false;
+        }
+
+        _all.Remove(gone);
+        if (gone.Clients > 0)
+        {
+            _without.Add(gone);
+        }
+
+        return true;
+    }
 
     private static bool IsFinal(SourceFailure? failure) =>
         failure?.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound;
 
-    private Way? Find(OriginReference reference) => _all.Find(way => way.Reference.Equals(reference));
+    private Way? Find(OriginReference reference) => Find(_all, reference);
+
+    private static Way? Find(List<Way> ways, OriginReference reference) => ways.Find(way => way.Reference.Equals(reference));
 
     private sealed class Way
     {

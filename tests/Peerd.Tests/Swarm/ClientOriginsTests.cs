@@ -173,6 +173,22 @@ public sealed class ClientOriginsTests
 
         Assert.True(origins.MayServe(Of("1")));
         Assert.False(origins.MayServe(Of("7")));
+        Assert.Equal(HttpStatusCode.Unauthorized, origins.FailureOf(Of("7"))?.Status);
+    }
+
+    [Fact]
+    public void Leave_WasRefusedAndCameAgain_KeepsItsWayForTheOther()
+    {
+        var origins = Filled();
+        Assert.False(origins.Join(Of("new")));
+        origins.Leave(Of("1"));
+        Assert.True(origins.Join(Of("new")));
+
+        origins.Leave(Of("new"));
+        Assert.True(origins.MayServe(Of("new")));
+
+        origins.Leave(Of("new"));
+        Assert.False(origins.MayServe(Of("new")));
     }
 
     // All wait for it.

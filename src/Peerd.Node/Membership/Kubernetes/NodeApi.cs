@@ -17,8 +17,8 @@ internal sealed class NodeApi : IDisposable
 {
     private const int PartSize = 500;
 
-    /// <summary>No cluster has as many: a list that goes on after that is one without end.</summary>
-    private const int MostNodes = 100_000;
+    /// <summary>Far more than the largest cluster has: a list that goes on after that is one without end.</summary>
+    private const int MostParts = 200;
 
     /// <summary>Until an answer begins.</summary>
     internal static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(15);
@@ -54,7 +54,7 @@ internal sealed class NodeApi : IDisposable
     {
         var nodes = new List<NodeFacts>();
         string? rest = null;
-        while (true)
+        for (var parts = 1; ; parts++)
         {
             using var deadline = new CancellationTokenSource(ListTimeout, _time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
@@ -72,7 +72,7 @@ internal sealed class NodeApi : IDisposable
                 return (nodes, version);
             }
 
-            rest = next != rest && nodes.Count <= MostNodes ? next : throw new JsonException("the API server sends a list without end");
+            rest = next != rest && parts < MostParts ? next : throw new JsonException("the API server sends a list without end");
         }
     }
 
