@@ -18,8 +18,14 @@ internal sealed class PeerEjection(TimeProvider time)
     /// <summary>A peer that behaved for so long begins anew.</summary>
     private static readonly TimeSpan Forgiven = TimeSpan.FromMinutes(30);
 
+    /// <summary>Contents that are remembered as those with which a peer was right.</summary>
+    private const int MostPardoned = 64;
+
     private readonly Lock _lock = new();
     private readonly HashSet<Digest> _contradicted = [];
+
+    /// <summary>With which it turned out to be right; ranges that were under way meanwhile may end only then.</summary>
+    private readonly HashSet<Digest> _pardoned = [];
 
     /// <summary>Those for which it is left alone now.</summary>
     private readonly HashSet<Digest> _ejectedFor = [];
@@ -47,7 +53,7 @@ internal sealed class PeerEjection(TimeProvider time)
         lock (_lock)
         {
             // Ranges that were under way together end together, and say no more than one of them.
-            if (Now < _until)
+            if (Now < _until || (!isProven && _pardoned.Contains(content)))
             {
                 return false;
             }
@@ -83,6 +89,12 @@ internal sealed class PeerEjection(TimeProvider time)
     {
         lock (_lock)
         {
+            if (_pardoned.Count == MostPardoned)
+            {
+                _pardoned.Clear();
+            }
+
+            _pardoned.Add(content);
             _contradicted.Remove(content);
             if (_ejectedFor.Remove(content))
             {

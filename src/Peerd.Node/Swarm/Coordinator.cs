@@ -51,6 +51,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
     /// <summary>How long reading a segment from the origin takes; null until one was read.</summary>
     private TimeSpan? _usualReading;
+
+    /// <summary>Segments that were taken from who read them slowly.</summary>
+    private int _takenFromSlow;
     private TimeSpan _askedElsewhereUntil = TimeSpan.MinValue;
 
     /// <summary>Nobody asks.</summary>
@@ -879,6 +882,14 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
         foreach (var slow in participant.Grants.Where(grant => now - grant.SegmentSince > (patience > policy.ReadingPatience ? patience : policy.ReadingPatience)).ToList())
         {
+            if (_takenFromSlow >= policy.MostTakenFromSlow(_askers))
+            {
+                // Where so many are slow it is the origin, or a machine that they share: what is read twice makes that worse.
+                return;
+            }
+
+            _takenFromSlow += slow.Segments.Count;
+            NoteReading(now - slow.SegmentSince);
             participant.Asker!.NoGrantsUntil = now + policy.LongestBan;
             Revoke(participant, [.. slow.Segments], now);
         }
@@ -911,8 +922,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             var read = grant.Segments.Count(segment => table.HoldsAll(pieces, segment));
             if (read > 0)
             {
-                var each = (now - grant.SegmentSince) / read;
-                _usualReading = _usualReading is { } usual ? usual + ((each - usual) * WeightOfNews) : each;
+                NoteReading((now - grant.SegmentSince) / read);
                 grant.SegmentSince = now;
             }
 
@@ -926,6 +936,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             }
         }
     }
+
+    /// <summary>Reading a segment took so long, or would have taken longer.</summary>
+    private void NoteReading(TimeSpan each) => _usualReading = _usualReading is { } usual ? usual + ((each - usual) * WeightOfNews) : each;
 
     private LookupState StateOf()
     {

@@ -45,6 +45,19 @@ internal sealed record CoordinatorPolicy
     /// <summary>It may take so long in any case.</summary>
     public TimeSpan ReadingPatience { get; init; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>
+    /// Segments that may be taken in all from those who read them slowly, as a share of what the foremost holds: little is read twice,
+    /// however many are slow.
+    /// </summary>
+    public double TakenFromSlow { get; init; } = 1 / 32.0;
+
+    /// <summary>So many may be taken in any case.</summary>
+    public int LeastTakenFromSlow { get; init; } = 4;
+
+    /// <summary><see cref="TakenFromSlow"/> in segments, but <see cref="LeastTakenFromSlow"/> at least.</summary>
+    public int MostTakenFromSlow(IEnumerable<Participant> askers) =>
+        Math.Max(LeastTakenFromSlow, (int)(TakenFromSlow * askers.Select(asker => asker.Held.Count).DefaultIfEmpty().Max()));
+
     /// <summary>Askers that are not far behind: while so many read from the origin, those who are read nothing.</summary>
     public int ForemostReaders { get; init; } = 3;
 

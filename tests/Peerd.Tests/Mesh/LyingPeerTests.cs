@@ -147,23 +147,31 @@ public sealed class LyingPeerTests
     [Fact]
     public async Task Peer_OwnsAContentAndPushesChecksumsOfAHugeOne_MemoryIsBounded()
     {
-        await using var mesh = await TestMesh.StartAsync(peers: 1, time: new QuickTime(4), settings: ["--Peerd:Facade:AnswerTimeout=100s"]);
+        await using var mesh = await TestMesh.StartAsync(peers: 1, settings: ["--Peerd:Facade:AnswerTimeout=100s"]);
         var digest = mesh.UnknownOwnedBy(mesh.Peer.Name).Digest;
         var isTold = false;
+        var isSeen = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         mesh.Peer.AnswerLookup = async (_, answers, call) =>
         {
+            if (isSeen.Task.IsCompleted)
+            {
+                // Without an owner, and with nothing at the origin, the download ends.
+                throw new RpcException(new Status(StatusCode.Unavailable, "gone"));
+            }
+
             for (var piece = 0; piece < 600_000; piece += 10_000)
             {
                 await answers.WriteAsync(new LookupResponse { Size = HolderDirectory.MaxSize, Checksums = { FakePeer.ChecksumsOf(piece, 10_000) } });
             }
 
             Volatile.Write(ref isTold, true);
-            await mesh.Peer.NeverAsync(call);
+            await isSeen.Task.WaitAsync(call.CancellationToken);
         };
 
         var answering = mesh.Node.SendAsync(digest, "bytes=0-9");
         await Wait.UntilAsync(() => Volatile.Read(ref isTold) && mesh.Node.Downloads.Checksums.Bytes > ChecksumBudget.Most - 1024, "as many are kept as may be");
         Assert.InRange(mesh.Node.Downloads.Checksums.Bytes, 1, ChecksumBudget.Most);
+        isSeen.SetResult();
         using var answer = await answering;
         await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 0 && mesh.Node.Downloads.Checksums.Bytes == 0, "they go with the download");
     }

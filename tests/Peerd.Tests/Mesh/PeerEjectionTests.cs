@@ -93,6 +93,21 @@ public sealed class PeerEjectionTests
         Assert.True(_ejection.IsEjected);
     }
 
+    // Ranges were under way while the content was checked.
+    [Fact]
+    public void Corrupt_OnlyAfterItWasPardoned_DoesNotCount()
+    {
+        for (byte i = 1; i < 200; i++)
+        {
+            _ejection.Pardon(Digest.OfSha256([i]));
+            Contradict(i);
+            Assert.False(_ejection.IsEjected);
+        }
+
+        _ejection.Pardon(Content);
+        Assert.True(_ejection.Corrupt(Content, isProven: true));
+    }
+
     [Fact]
     public void Pardon_WhatDoesNotCount_ChangesNothing()
     {

@@ -203,6 +203,34 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
+    public void Tick_AlmostAllReadMuchSlowerThanUsual_LittleIsTakenFromThem()
+    {
+        var herd = new Herd(GiB);
+        string[] slow = ["b", "c", "d", "e", "f", "g"];
+        foreach (var node in slow.Prepend("quick"))
+        {
+            herd.Ask(node, canReachOrigin: true);
+        }
+
+        for (var i = 0; i < 150; i++)
+        {
+            herd.Wait(TimeSpan.FromMilliseconds(100));
+            herd.Hold("quick", herd.GrantedTo("quick"));
+            foreach (var node in slow)
+            {
+                // Bytes arrive all the time.
+                herd.Owner.Reported(node, new GrantReport { Reading = { SegmentRuns.Of(herd.GrantedTo(node)) } }, herd.Now);
+            }
+
+            herd.Push();
+        }
+
+        var taken = slow.Sum(node => herd.Told[node].Revoked.Count);
+        var held = herd.AllSegments.Count(segment => herd.Holds("quick", segment));
+        Assert.InRange(taken, 1, Math.Max(4, held / 32) + 1);
+    }
+
+    [Fact]
     public void Tick_OneOfTwoReadsSlowlyAndIsNotBehind_ReadsOn()
     {
         var herd = new Herd(GiB);
