@@ -27,6 +27,9 @@ internal sealed class Downloader
     private PieceSet? _toldWanted;
     private int _toldFirst = -1;
     private TimeSpan _lastProgress;
+
+    /// <summary>The same whoever brought it, also the last resort.</summary>
+    private TimeSpan _lastBytes;
     private TimeSpan _originPausedUntil = TimeSpan.MinValue;
     private TimeSpan _ownerlessSpread;
     private TimeSpan? _patience;
@@ -58,6 +61,7 @@ internal sealed class Downloader
         _inFlight = new PieceSet(layout.PieceCount);
         _granted = new PieceSet(layout.PieceCount);
         _lastProgress = now;
+        _lastBytes = now;
         _toldWanted = isWholeTold ? null : new PieceSet(layout.PieceCount);
         _originRead = Math.Max(layout.SegmentSize, policy.FirstOriginRead);
     }
@@ -232,6 +236,7 @@ internal sealed class Downloader
             }
         }
 
+        _lastBytes = now;
         if (!isLastResort)
         {
             // What the last resort brings is no sign that waiting helps.
@@ -365,6 +370,7 @@ internal sealed class Downloader
 
         _assigned.Clear();
         _lastProgress = now;
+        _lastBytes = now;
         foreach (var id in _requests.Keys)
         {
             _actions.Add(new DownloadAction.Cancel(id));
@@ -993,6 +999,7 @@ internal sealed class Downloader
         if (missing < 0)
         {
             _lastProgress = now;
+            _lastBytes = now;
             return;
         }
 
@@ -1017,8 +1024,8 @@ internal sealed class Downloader
 
         if (_originPausedUntil > now)
         {
-            // Of what is under way nothing has come for as long, either: who waits must not be held up by an owner that makes up pauses.
-            if ((isIdle || waited >= 2 * _policy.Patience) && _originPausedUntil - now > _policy.Patience)
+            // Who waits must not be held up by an owner that makes up pauses, be they short, again and again.
+            if ((isIdle && _originPausedUntil - now > _policy.Patience) || now - _lastBytes >= 2 * _policy.Patience)
             {
                 GiveUp();
             }

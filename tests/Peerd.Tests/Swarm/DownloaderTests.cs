@@ -890,6 +890,65 @@ public sealed class DownloaderTests
         Assert.IsType<DownloadAction.Fail>(Assert.Single(Take()));
     }
 
+    [Theory]
+    [InlineData(1000)]
+    [InlineData(9000)]
+    public void Pushed_AShortPauseAgainAndAgain_GivesUp(int pause)
+    {
+        Demand(Whole);
+        var end = 2 * Policy.Patience;
+        for (var now = TimeSpan.Zero; now < end; now += TimeSpan.FromMilliseconds(500))
+        {
+            _downloader.Pushed(new LookupResponse { OriginPauseMs = (uint)pause }, now);
+            Tick(now);
+            Assert.Empty(Take());
+        }
+
+        Tick(end);
+
+        Assert.IsType<DownloadAction.Fail>(Assert.Single(Take()));
+    }
+
+    // A peer that sends nothing is no reason to wait, either.
+    [Fact]
+    public void Pushed_AShortPauseAgainAndAgainWhileAPeerKeepsItWaiting_GivesUp()
+    {
+        Demand(Whole);
+        Assign("p", 0);
+        var request = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+        var end = 2 * Policy.Patience;
+        for (var now = TimeSpan.Zero; now < end; now += TimeSpan.FromMilliseconds(500))
+        {
+            _downloader.Waiting(request.Id, now);
+            _downloader.Pushed(new LookupResponse { OriginPauseMs = 9000 }, now);
+            Assert.DoesNotContain(Take(), action => action is DownloadAction.Fail);
+        }
+
+        Tick(end);
+
+        Assert.Contains(Take(), action => action is DownloadAction.Fail);
+    }
+
+    [Fact]
+    public void Pushed_AShortPauseWhileTheLastResortBringsBytes_ReadsOn()
+    {
+        Demand(Whole);
+        var now = Policy.Patience + Policy.PatienceSpread;
+        Tick(now);
+        var read = Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
+        Assert.False(read.IsGranted);
+        for (var i = 0; i < 60; i++)
+        {
+            now += TimeSpan.FromSeconds(1);
+            _downloader.BytesArrived(read.First, now);
+            _downloader.Pushed(new LookupResponse { OriginPauseMs = 1000 }, now);
+            Tick(now);
+        }
+
+        Assert.Empty(Take());
+        Assert.False(_downloader.HasFailed);
+    }
+
     [Fact]
     public void StartOver_PeersHaveAll_OnlyTheOriginIsUsed()
     {
