@@ -99,6 +99,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             }
         }
 
+        Pause(want.OriginPauseMs, now);
+
         // Who comes now may know another way: what it is told, one finds out first.
         _failedProbes = asker.CanReachOrigin || !want.CanReachOrigin ? _failedProbes : 0;
         asker.CanReachOrigin = want.CanReachOrigin;
@@ -130,6 +132,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     {
         // Not for ever: the other one may die without another word.
         _askedElsewhereUntil = known.State == LookupState.Available ? now + policy.HandOver : TimeSpan.MinValue;
+        Pause(known.OriginPauseMs, now);
         SizeKnown(known.Size > 0 ? known.Size : -1, known.MediaType, now);
         if (_table is not { } table)
         {
@@ -178,9 +181,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     public bool Yields(TimeSpan now) => now < _yieldsUntil;
 
     /// <summary>What this owner knows, for another that asks.</summary>
-    public LookupResponse Tell()
+    public LookupResponse Tell(TimeSpan now)
     {
         var told = new LookupResponse { Size = Size ?? 0, MediaType = _mediaType, State = _askers.Count > 0 ? LookupState.Available : LookupState.Unavailable };
+        told.OriginPauseMs = _pausedUntil > now ? Milliseconds(_pausedUntil - now) : 0;
         var runs = 0;
 
         // First-hand only, or two owners would tell each other for ever what has long ended; readers first.
@@ -377,11 +381,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
 
         GiveBack(participant, report);
-        if (report.OriginPauseMs > 0)
-        {
-            Pause(TimeSpan.FromMilliseconds(report.OriginPauseMs), now);
-        }
-
+        Pause(report.OriginPauseMs, now);
         if (report.OriginFailed)
         {
             asker.CanReachOrigin = false;
@@ -701,10 +701,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
     }
 
-    private void Pause(TimeSpan length, TimeSpan now)
+    private void Pause(uint milliseconds, TimeSpan now)
     {
+        var length = TimeSpan.FromMilliseconds(milliseconds);
         var until = now + (length < policy.LongestOriginPause ? length : policy.LongestOriginPause);
-        if (until > _pausedUntil)
+        if (milliseconds > 0 && until > _pausedUntil)
         {
             _pausedUntil = until;
             _askers.ForEach(asker => asker.Asker!.Pending.OriginPauseMs = Milliseconds(until - now));

@@ -566,6 +566,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             want.Have.AddRange((_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []).Take(ProtocolConstants.MaxHeldRuns));
             want.Reading.AddRange(_machine?.Reading() ?? []);
             want.Fetching.AddRange(_machine?.Fetching() ?? []);
+            want.OriginPauseMs = _machine?.OriginPauseMs(Now) ?? 0;
             want.Continued = _hadSession;
             _hadSession = true;
             // Another session tells it from the beginning.

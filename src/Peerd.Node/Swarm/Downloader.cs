@@ -132,6 +132,9 @@ internal sealed class Downloader
         return [.. SegmentRuns.Of(SegmentRuns.Numbers(segments))];
     }
 
+    /// <summary>How long the origin is to be left alone yet, in milliseconds; 0 when it is not.</summary>
+    public uint OriginPauseMs(TimeSpan now) => _originPausedUntil > now ? (uint)Math.Ceiling((_originPausedUntil - now).TotalMilliseconds) : 0;
+
     /// <summary>Segments that are being fetched as an owner assigned them.</summary>
     public IReadOnlyList<Assignment> Fetching() =>
         [.. _assigned.GroupBy(pair => pair.Value.Node, StringComparer.Ordinal)

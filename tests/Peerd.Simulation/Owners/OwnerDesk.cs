@@ -207,7 +207,7 @@ internal sealed class OwnerDesk
             OpenMachine();
         }
 
-        var known = (_machine ?? NewMachine()).Tell();
+        var known = (_machine ?? NewMachine()).Tell(_mesh.Now);
         if (isNearer)
         {
             _machine!.Yield(_mesh.Now);

@@ -102,6 +102,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
         want.Have.AddRange(Pieces.ToPieceRuns());
         want.Reading.AddRange(_machine?.Reading() ?? []);
         want.Fetching.AddRange(_machine?.Fetching() ?? []);
+        want.OriginPauseMs = _machine?.OriginPauseMs(mesh.Now) ?? 0;
         want.Continued = _hadSession;
         _hadSession = true;
         return want;

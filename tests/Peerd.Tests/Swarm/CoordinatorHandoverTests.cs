@@ -24,7 +24,7 @@ public sealed class CoordinatorHandoverTests
         var reading = _old.GrantedTo("reader").ToList();
         Assert.NotEmpty(reading);
 
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         _new.Ask("a", canReachOrigin: true);
         _new.Push();
 
@@ -40,7 +40,7 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Hold("h", _old.AllSegments);
 
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         _new.Ask("a", canReachOrigin: true);
         _new.Push();
 
@@ -50,9 +50,38 @@ public sealed class CoordinatorHandoverTests
     }
 
     [Fact]
+    public void Heard_TheOriginIsToBeLeftAlone_NobodyReadsBeforeThePauseIsOver()
+    {
+        _old.Ask("a", canReachOrigin: true);
+        _old.Owner.Reported("a", new GrantReport { OriginPauseMs = 3000 }, _old.Now);
+        _old.Wait(TimeSpan.FromSeconds(1));
+
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
+        _new.Ask("b", canReachOrigin: true);
+        _new.Wait(TimeSpan.FromSeconds(1.9));
+        Assert.Empty(_new.Owner.Grants);
+        Assert.Equal(2000U, _new.Told["b"].OriginPauseMs);
+
+        _new.Wait(TimeSpan.FromSeconds(0.2));
+        Assert.NotEmpty(_new.Owner.Grants);
+    }
+
+    // The former owner is dead.
+    [Fact]
+    public void Asked_WhoAsksWasToldOfAPause_AllAreTold()
+    {
+        _new.Ask("a", canReachOrigin: true);
+        _new.Ask("b", new Want { CanReachOrigin = true, OriginPauseMs = 2000 });
+        _new.Wait(TimeSpan.FromSeconds(1.9));
+
+        Assert.Empty(_new.Owner.Grants);
+        Assert.InRange(_new.Told["a"].OriginPauseMs, 1990U, 2000U);
+    }
+
+    [Fact]
     public void Heard_NothingIsKnown_NothingChanges()
     {
-        _new.Owner.Heard(new Herd(Size).Owner.Tell(), _new.Now);
+        _new.Owner.Heard(new Herd(Size).Owner.Tell(TimeSpan.Zero), _new.Now);
         Assert.Null(_new.Owner.Size);
         _new.Ask("a", canReachOrigin: true);
         _new.Push();
@@ -66,7 +95,7 @@ public sealed class CoordinatorHandoverTests
         _old.Hold("h", _old.AllSegments);
         _new.Hold("h", 5);
 
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         _new.Ask("a", canReachOrigin: true);
         _new.Push();
 
@@ -78,7 +107,7 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Hold("h", _old.AllSegments);
         _old.Hold("g", 0, 1);
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         _new.Ask("a");
         _new.Push();
         Assert.Equal(["g", "h"], _new.Told["a"].Holders.Keys.Order(StringComparer.Ordinal));
@@ -98,7 +127,7 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Ask("reader", canReachOrigin: true);
         _old.Push();
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         _new.Ask("a", canReachOrigin: true);
         _new.Push();
         Assert.Empty(_new.GrantedTo("a"));
@@ -128,7 +157,7 @@ public sealed class CoordinatorHandoverTests
             owner.HolderChanged($"h{node}", complete: false, pieces, TimeSpan.Zero);
         }
 
-        Assert.InRange(owner.Tell().CalculateSize(), 1 << 20, 4 << 20);
+        Assert.InRange(owner.Tell(TimeSpan.Zero).CalculateSize(), 1 << 20, 4 << 20);
     }
 
     [Fact]
@@ -138,25 +167,25 @@ public sealed class CoordinatorHandoverTests
         _old.Ask("reader", canReachOrigin: true);
         _old.Push();
 
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
 
         Assert.NotEmpty(_new.GrantedTo("reader"));
-        Assert.Empty(_new.Owner.Tell().Holders);
+        Assert.Empty(_new.Owner.Tell(_new.Now).Holders);
         _new.Hold("h", 5);
-        Assert.Equal("h", Assert.Single(_new.Owner.Tell().Holders).Node);
+        Assert.Equal("h", Assert.Single(_new.Owner.Tell(_new.Now).Holders).Node);
     }
 
     [Fact]
     public void Heard_OthersAskThere_WhoAsksHereAloneIsGrantedOnlyWhatItWants()
     {
         _old.Ask("a");
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         _new.Ask("b", new Want { CanReachOrigin = true, Wanted = { new PieceRun { First = 39, Count = 1 } } });
         _new.Push();
         Assert.Equal([39], _new.GrantedTo("b"));
 
         _old.Leave("a");
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         _new.Push();
 
         Assert.Equal(_new.AllSegments, _new.GrantedTo("b"));
@@ -180,7 +209,7 @@ public sealed class CoordinatorHandoverTests
             _new.Ask($"{other}");
         }
 
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         _new.Push();
 
         Assert.Equal(isReclaimed ? _new.GrantedTo("a") : [], _new.Told["a"].Reclaimed);
@@ -195,7 +224,7 @@ public sealed class CoordinatorHandoverTests
         Assert.Equal(_new.AllSegments, _new.GrantedTo("a"));
         _old.Hold("h", _old.AllSegments.Take(10));
 
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         _new.Push();
 
         Assert.Equal(Enumerable.Range(0, 10), _new.Told["a"].Reclaimed);
@@ -210,8 +239,8 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Ask("a");
 
-        Assert.Equal(LookupState.Available, _old.Owner.Tell().State);
-        Assert.Equal(LookupState.Unavailable, _new.Owner.Tell().State);
+        Assert.Equal(LookupState.Available, _old.Owner.Tell(_old.Now).State);
+        Assert.Equal(LookupState.Unavailable, _new.Owner.Tell(_new.Now).State);
     }
 
     [Fact]
@@ -251,7 +280,7 @@ public sealed class CoordinatorHandoverTests
     public void Heard_OthersAskThereAndThenNothingMore_WhoAsksHereIsAloneAfterAWhile()
     {
         _old.Ask("a");
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         _new.Ask("b", new Want { CanReachOrigin = true, Wanted = { new PieceRun { First = 39, Count = 1 } } });
         _new.Push();
         Assert.Equal([39], _new.GrantedTo("b"));
@@ -288,12 +317,12 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Ask("reader", canReachOrigin: true);
         _old.Push();
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         Assert.NotEmpty(_new.GrantedTo("reader"));
         _old.Owner.Left("reader", _old.Now);
         _old.Hold("reader", 0, 1);
 
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
 
         Assert.Empty(_new.GrantedTo("reader"));
     }
@@ -362,7 +391,7 @@ public sealed class CoordinatorHandoverTests
     {
         _old.Ask("a", canReachOrigin: true);
         _old.Push();
-        _new.Owner.Heard(_old.Owner.Tell(), _new.Now);
+        _new.Owner.Heard(_old.Owner.Tell(_old.Now), _new.Now);
         Assert.Equal(40, _new.GrantedTo("a").Count());
 
         _new.Ask("a", Continued(reading: new SegmentRun { First = 3, Count = 2 }));

@@ -72,6 +72,9 @@ internal sealed class MiniMesh
 
     public TimeSpan Now { get; private set; }
 
+    /// <summary>Requests to the origin that were told of its pause.</summary>
+    public int ReadsDuringPause { get; private set; }
+
     public IEnumerable<Requester> Living => All.Where(node => !node.IsDead);
 
     public IEnumerable<Requester> All => _nodes.Values;
@@ -138,9 +141,9 @@ internal sealed class MiniMesh
     /// <summary>Each owner hears what the other knows, again and again while anybody asks the former one; the new one deals.</summary>
     private void Hear()
     {
-        var (second, told) = (_second!, _first.Tell());
+        var (second, told) = (_second!, _first.Tell(Now));
         _first.Yield(Now);
-        _first.Heard(second.Tell(), Now);
+        _first.Heard(second.Tell(Now), Now);
         After(_plan.DelayMs, () =>
         {
             second.Heard(told, Now);
@@ -274,6 +277,7 @@ internal sealed class MiniMesh
                 var want = NewWant();
                 want.Continued = true;
                 want.Reading.AddRange(_downloader?.Reading() ?? []);
+                want.OriginPauseMs = _downloader?.OriginPauseMs(mesh.Now) ?? 0;
                 want.Fetching.AddRange(_downloader?.Fetching() ?? []);
                 if (_downloader is not null)
                 {
@@ -461,6 +465,7 @@ internal sealed class MiniMesh
             var pause = TimeSpan.FromMilliseconds(mesh._plan.PauseAtMs + mesh._plan.PauseMs) - mesh.Now;
             if (piece == first && pause > TimeSpan.Zero && mesh.Now >= TimeSpan.FromMilliseconds(mesh._plan.PauseAtMs))
             {
+                mesh.ReadsDuringPause++;
                 Do(() =>
                 {
                     _incoming.ExceptWith(Enumerable.Range(first, count));

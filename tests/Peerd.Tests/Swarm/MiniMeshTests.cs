@@ -71,6 +71,21 @@ public sealed class MiniMeshTests
         AssertReadOnce(mesh);
     }
 
+    /// <summary>The new owner is told by who comes to it, and by the former one for who comes only now.</summary>
+    [Theory]
+    [InlineData(4, 2000, 0)]
+    [InlineData(16, 60, 0)]
+    [InlineData(16, 2000, 0)]
+    [InlineData(16, 2000, 40)]
+    public void Run_OriginAsksForAPauseAndAnotherOwnerTakesOver_NobodyReadsMeanwhile(int nodes, int takeOver, int spread)
+    {
+        var plan = new MeshPlan(3, nodes, (16L << 20) - 100, DelayMs: 1, spread, Kills: 0, PauseAtMs: 50, PauseMs: 9000, TakeOverMs: takeOver);
+        var mesh = Completed(plan);
+
+        Assert.True(mesh.Now > TimeSpan.FromMilliseconds(plan.PauseMs));
+        Assert.InRange(mesh.ReadsDuringPause, 1, 2 * new CoordinatorPolicy().Readers);
+    }
+
     /// <summary>What owner and requesters say to each other grows with the segments of each, never with how many they are.</summary>
     [Theory]
     [InlineData(4)]
