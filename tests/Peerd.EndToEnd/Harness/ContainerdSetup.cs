@@ -5,7 +5,8 @@ namespace Peerd.EndToEnd.Harness;
 /// <param name="HasCri">Kubelet's interface is served, too.</param>
 /// <param name="ChunkSize">Bytes of a layer that are fetched with one request, several of them at a time; 0: a layer is one request. From 2.1 on.</param>
 /// <param name="IsHidden">No other process sees its files.</param>
-internal sealed record ContainerdSetup(string Version, bool HasCri = false, int ChunkSize = 0, bool IsHidden = false)
+/// <param name="DiscardsLayers">Layers are deleted when they are unpacked. With kubelet's interface.</param>
+internal sealed record ContainerdSetup(string Version, bool HasCri = false, int ChunkSize = 0, bool IsHidden = false, bool DiscardsLayers = false)
 {
     /// <summary>The snapshotter that this machine can use.</summary>
     public static readonly string Snapshotter = File.ReadAllText("/proc/filesystems").Contains("overlay", StringComparison.Ordinal) ? "overlayfs" : "native";
@@ -20,6 +21,8 @@ internal sealed record ContainerdSetup(string Version, bool HasCri = false, int 
     public string Client => Path.Combine(Folder, "ctr");
 
     private string Folder => Path.Combine(Repository.Root, ".tools", "containerd-" + Version);
+
+    private string Discards => DiscardsLayers ? "true" : "false";
 
     private bool IsSecond => Version.StartsWith("2.", StringComparison.Ordinal);
 
@@ -52,6 +55,7 @@ internal sealed record ContainerdSetup(string Version, bool HasCri = false, int 
         (true, true) => $"""
             [plugins."io.containerd.cri.v1.images"]
             snapshotter = "{Snapshotter}"
+            discard_unpacked_layers = {Discards}
             [plugins."io.containerd.cri.v1.images".registry]
             config_path = "{hosts}"
             [plugins."io.containerd.cri.v1.runtime".cni]
@@ -65,6 +69,7 @@ internal sealed record ContainerdSetup(string Version, bool HasCri = false, int 
         (true, false) => $"""
             [plugins."io.containerd.grpc.v1.cri".containerd]
             snapshotter = "{Snapshotter}"
+            discard_unpacked_layers = {Discards}
             [plugins."io.containerd.grpc.v1.cri".cni]
             bin_dir = "{folder}/cni"
             conf_dir = "{folder}/cni"

@@ -1,3 +1,4 @@
+using Peerd.Contracts;
 using Peerd.EndToEnd.Harness;
 
 namespace Peerd.EndToEnd.Herd;
@@ -57,6 +58,8 @@ public sealed class HerdTests : LabTest
 
         var size = (double)_image.All.Sum(part => part.Size);
         Assert.InRange(_registry.BytesSoFar / size, 1, HealthyAmplification);
+        var read = _registry.ReadSoFar();
+        Assert.All(_image.Layers, layer => Assert.InRange(read[layer.Digest].Requests, 1, new ContentLayout(layer.Size).SegmentCount));
         Assert.InRange((await _registryHost.ReadSentOnWireAsync() - before) / size, 1, HealthyAmplificationOnWire);
     }
 
@@ -114,6 +117,24 @@ public sealed class HerdTests : LabTest
         await _hosts[victim].PlugInAsync();
 
         await cutOff;
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Pull_NodeCutOffForAMoment_NoPullFails(bool isOwner)
+    {
+        var victim = FindNode(isOwner);
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        var pulls = StartPulls(deadline.Token);
+
+        await HasATenthAsync(victim);
+        Assert.False(pulls[victim].IsCompleted);
+        await _hosts[victim].UnplugAsync();
+        await Task.Delay(TimeSpan.FromSeconds(1), deadline.Token);
+        await _hosts[victim].PlugInAsync();
+
+        await DemandAsync(pulls);
     }
 
     // The node that coordinates the largest layer, or one that coordinates no content at all if there is one.

@@ -234,6 +234,25 @@ public sealed class CoordinatorAssignmentTests
     }
 
     [Fact]
+    public void Push_OnlyHolderOfTheZoneHasNoRoom_CrossesAfterAWhile()
+    {
+        var herd = new Herd(Small, new CoordinatorPolicy { CreditsOfShortSegments = 1 }, Zone);
+        herd.Hold("1h", herd.AllSegments);
+        herd.Ask("1b", new Want { Wanted = { new PieceRun { First = 0, Count = 1 } } });
+        herd.Push();
+        Assert.Equal(("1b", "1h", 0), Assert.Single(herd.Fetches));
+        herd.Hold("0h", herd.AllSegments);
+        herd.Hold("1a", 0);
+        herd.Ask("1a");
+
+        herd.Wait(herd.Policy.ZonePatience - TimeSpan.FromMilliseconds(50));
+        Assert.Equal(0, herd.CountFetches("1a"));
+        herd.Wait(TimeSpan.FromMilliseconds(100));
+
+        Assert.Equal(1, herd.CountFetches("1a", "0h"));
+    }
+
+    [Fact]
     public void Reported_OnlyHolderOfTheZoneIsSlow_WhatItHasCrosses()
     {
         var herd = new Herd(Small, zoneOf: Zone);
