@@ -49,6 +49,38 @@ public sealed class ConfigureContainerdTests : LabTest
         Assert.Equal(byDefault, Assert.Single(Directory.GetFileSystemEntries(containerd.HostsFolder)));
     }
 
+    [Theory]
+    [InlineData("1.6")]
+    [InlineData("1.7")]
+    [InlineData("2.1")]
+    public async Task Configure_FileOfOthersAndDefault_RealContainerdTakesBothAndRemoveLeavesTheBytes(string version)
+    {
+        var image = TestImage.Generate(Lab.CreateFolder("image"), seed: 33, 100_000);
+        var registry = await DockerRegistry.StartAsync(Lab);
+        await registry.PushAsync(image, Repository, "v1");
+        var node = PeerdNode.Create(Lab, "n1");
+
+        // Nothing listens at these names: what is pulled comes through the node.
+        var (others, unknown) = (new Upstream($"127.0.0.1:{FreePorts.Take()}", registry.Endpoint), new Upstream($"127.0.0.1:{FreePorts.Take()}", registry.Endpoint));
+        await PeerdNode.StartAllAsync([node], [node], others, unknown);
+        var containerd = await Containerd.StartAsync(Lab, "c1", new ContainerdSetup(version, HasCri: true));
+        var file = Path.Combine(Directory.CreateDirectory(Path.Combine(containerd.HostsFolder, others.Name)).FullName, "hosts.toml");
+        var before = $"# theirs\r\nserver = \"http://{others.Name}\"\r\n\r\n[host.\"http://127.0.0.1:1\"] # a cache\r\n  capabilities = [ 'pull', \"resolve\" ]\r\n";
+        await File.WriteAllTextAsync(file, before, TestContext.Current.CancellationToken);
+        string[] configure = ["configure", "containerd", "--json", "--certs-dir", containerd.HostsFolder];
+
+        await PeerdCommand.RunJsonAsync(Lab, [.. configure, "--mirror", node.Facade.GetLeftPart(UriPartial.Authority), "--registry", $"http://{others.Name}", "--default"]);
+
+        foreach (var upstream in (Upstream[])[others, unknown])
+        {
+            Assert.Null(await containerd.PullAsync(ImageClient.Cri, $"{upstream.Name}/{Repository}:v1", PullTimeout));
+        }
+
+        await PeerdCommand.RunJsonAsync(Lab, [.. configure, "--remove"]);
+        Assert.Equal(before, await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken));
+        Assert.Equal([Path.GetDirectoryName(file)!], Directory.GetFileSystemEntries(containerd.HostsFolder));
+    }
+
     // What doctor says of a hosts.toml is what containerd does with it.
     [Theory]
     [InlineData("1.6")]
