@@ -97,7 +97,21 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
         base.Dispose();
     }
 
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(FollowAsync(stoppingToken), PublishAsync(stoppingToken), _kept.RunAsync(stoppingToken));
+    // None of them ends by itself: were the others to go on without it, the members would stay for ever what they are.
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
+        Task[] parts = [FollowAsync(ended.Token), PublishAsync(ended.Token), _kept.RunAsync(ended.Token)];
+        try
+        {
+            await await Task.WhenAny(parts);
+        }
+        finally
+        {
+            await ended.CancelAsync();
+            await Task.WhenAll(parts).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
 
     // Whatever it is: who stopped to look would keep the members of that moment for ever.
     private static bool IsPassing(Exception failure) => failure is not (OutOfMemoryException or ObjectDisposedException);

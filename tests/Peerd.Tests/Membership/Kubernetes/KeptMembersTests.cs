@@ -73,6 +73,18 @@ public sealed class KeptMembersTests : IAsyncLifetime
         await Wait.UntilAsync(() => Saved() is not null, "the first list is saved");
     }
 
+    // The process ends then, and is started again, in place of going on with one of its parts missing.
+    [Fact]
+    public async Task Save_FailsAsNobodyForesaw_TheSourceEndsWithThat()
+    {
+        await using var source = await StartAsync(new MembersFile(StateFile, _log) { Flush = _ => throw new InvalidOperationException("unforeseen") });
+        await _time.PassAsync(Settle);
+
+        var end = await Assert.ThrowsAsync<InvalidOperationException>(() => source.Execution.WaitAsync(Wait.Longest, TestContext.Current.CancellationToken));
+
+        Assert.Equal("unforeseen", end.Message);
+    }
+
     [Fact]
     public async Task Save_FormerProcessIsAboutToSaveToo_EachSavesItsOwn()
     {

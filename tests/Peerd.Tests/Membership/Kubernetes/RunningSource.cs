@@ -53,6 +53,9 @@ internal sealed class RunningSource : IAsyncDisposable
         return running;
     }
 
+    /// <summary>Ends when it follows the nodes no more.</summary>
+    public Task Execution => _source.ExecuteTask!;
+
     /// <summary>Waits until this is its list.</summary>
     public Task UntilAsync(MemberList expected) => UntilAsync(expected.Equals);
 
