@@ -56,6 +56,30 @@ public sealed class ServeTests : LabTest
         Assert.Equal(0, await nodes[0].Process.StopAsync(DrainLimit));
     }
 
+    // As in a cluster, where a process may wait for its successor for minutes.
+    [Fact]
+    public async Task Terminate_ClientTakesNothingOfItsAnswer_ExitsWithZeroInTime()
+    {
+        var image = TestImage.Generate(Lab.CreateFolder("image"), seed: 22, 64 * MiB);
+        var registry = await DockerRegistry.StartAsync(Lab);
+        await registry.PushAsync(image, "team/app", "v1");
+        var node = PeerdNode.Create(Lab, "n1");
+        var configuration = node.Configure([node], registry.Upstream);
+        configuration["Peerd"]!["Handover"] = new JsonObject { ["Enabled"] = true, ["DrainTime"] = "1s" };
+        await node.StartAsync(configuration);
+        using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 64 * 1024 };
+        await client.ConnectAsync(node.Facade.Host, node.Facade.Port, TestContext.Current.CancellationToken);
+        var request = $"GET /v2/team/app/blobs/{image.Layers[0].Digest}?ns={registry.Name} HTTP/1.1\r\nHost: node\r\n\r\n";
+        await client.SendAsync(System.Text.Encoding.ASCII.GetBytes(request), TestContext.Current.CancellationToken);
+        await Wait.UntilAsync(
+            "the whole blob is in the node, and as much of it with the client as has room",
+            node.Process,
+            async () => client.Available > 0 && (await NodeMetrics.ReadAsync(node, host: null, TestContext.Current.CancellationToken)).Sum("peerd_cache_bytes") >= 64 * MiB,
+            PullTimeout);
+
+        Assert.Equal(0, await node.Process.StopAsync(DrainLimit));
+    }
+
     [Fact]
     public async Task Restart_AfterKill_ServesWhatItHadWithoutTheRegistry()
     {
