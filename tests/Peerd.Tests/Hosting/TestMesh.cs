@@ -106,7 +106,10 @@ internal sealed class TestMesh : IAsyncDisposable
     }
 
     /// <summary>A content that the registry does not know, for which the ring makes these members responsible.</summary>
-    public SampleContent UnknownOwnedBy(params ReadOnlySpan<string> responsible) => SampleOwnedBy(1000, responsible);
+    public SampleContent UnknownOwnedBy(params ReadOnlySpan<string> responsible) => UnknownOwnedBy(1000, responsible);
+
+    /// <summary>The same of this size.</summary>
+    public SampleContent UnknownOwnedBy(int size, params ReadOnlySpan<string> responsible) => SampleOwnedBy(size, responsible);
 
     /// <summary>A blob at the registry.</summary>
     public SampleContent Blob(int size)
