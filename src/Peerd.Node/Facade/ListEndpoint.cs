@@ -56,7 +56,7 @@ internal sealed class ListEndpoint(IOrigin origin)
         var response = context.Response;
         response.ContentType = list.MediaType is "application/json" or ManifestMediaType.Index ? list.MediaType : isReferrers ? ManifestMediaType.Index : "application/json";
         response.ContentLength = body.Length;
-        if (NextPage(list.Link, target) is { } next)
+        if (!IsForNone(target) && NextPage(list.Link, target) is { } next)
         {
             var ns = target.Registry is null ? string.Empty : $"&ns={Uri.EscapeDataString(target.Registry)}";
             response.Headers.Link = $"</v2/{target.Repository}/{(isReferrers ? "referrers" : "tags")}/{target.Reference}?{next}{ns}>; rel=\"next\"";
@@ -76,6 +76,10 @@ internal sealed class ListEndpoint(IOrigin origin)
         return isNo ? RegistryError.Of(list)
             : RegistryError.NotFound(isReferrers ? RegistryError.ManifestUnknown : RegistryError.NameUnknown, list.Error.Length is > 0 and <= 512 ? list.Error : "the registry does not tell");
     }
+
+    // A list of no tags ends with itself, whatever the registry says.
+    private static bool IsForNone(RequestTarget target) =>
+        target.Kind == RequestKind.Tags && target.Query.Split('&').Any(parameter => parameter.StartsWith("n=", StringComparison.Ordinal) && parameter.AsSpan(2).TrimStart('0').IsEmpty);
 
     // Of the registry's link only the parameters count: the path is the same, and the host is this one.
     private static string? NextPage(string? link, RequestTarget target)

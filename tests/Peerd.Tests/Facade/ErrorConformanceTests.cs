@@ -1,8 +1,10 @@
 using System.Net;
+using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Peerd.Node.Content;
+using Peerd.Node.Origin;
 
 namespace Peerd.Tests.Facade;
 
@@ -46,6 +48,29 @@ public sealed partial class ErrorConformanceTests
 
         // A pause that is asked for says how long.
         Assert.Equal(code == "TOOMANYREQUESTS" ? "3" : null, answer.Header("Retry-After"));
+    }
+
+    // As the registry wrote it: case, order and spaces of what is in it, and those that only the registry knows.
+    [Theory]
+    [InlineData("Bearer realm=\"https://auth.reg.test/token\",service=\"reg, test\",scope=\"repository:team/app:pull\"")]
+    [InlineData("bearer scope=\"repository:team/app:pull,push\" , Realm=\"https://auth.reg.test/token?x=1&y=2\",error=\"invalid_token\",x-own=1")]
+    public async Task Challenge_OfTheRegistry_IsUnauthorizedWithTheHeaderUnchanged(string challenge)
+    {
+        await using var host = await FacadeHost.StartAsync();
+        var asked = AuthenticationHeaderValue.Parse(challenge);
+        var digest = host.Contents.Add(new FakeContent([1], null) { Refusal = new ContentFacts(HttpStatusCode.Unauthorized, Error: "why", Challenge: asked) });
+        host.Origin.Tag("reg.test", "team/app", "v1", new OriginResponse { Outcome = OriginOutcome.Refused, Status = HttpStatusCode.Unauthorized, Error = "why", Challenge = asked });
+
+        foreach (var target in new[] { $"blobs/{digest}", $"manifests/{digest}", "manifests/v1" })
+        {
+            foreach (var method in new[] { "GET", "HEAD" })
+            {
+                var answer = await host.SendAsync(method, $"/v2/team/app/{target}?ns=reg.test");
+
+                Assert.Equal((401, "application/json", challenge), (answer.Status, answer.Header("Content-Type"), answer.Header("WWW-Authenticate")));
+                Assert.Equal(method == "HEAD" ? "" : """{"errors":[{"code":"UNAUTHORIZED","message":"why"}]}""", Encoding.UTF8.GetString(answer.Body));
+            }
+        }
     }
 
     [GeneratedRegex(@"\A[A-Z_]+\z", RegexOptions.None, matchTimeoutMilliseconds: 1000)]

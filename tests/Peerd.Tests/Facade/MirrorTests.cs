@@ -152,14 +152,13 @@ public sealed class MirrorTests(MirrorFixture image) : IClassFixture<MirrorFixtu
     }
 
     [Theory]
-    [InlineData("/v2/_catalog", 404)]
-    [InlineData("/v2/team/app/referrers/sha256:abc?ns=reg.test", 400)]
-    [InlineData("/other", 404)]
-    public async Task Listing_Asked_IsNotServed(string target, int status)
+    [InlineData("/v2/_catalog")]
+    [InlineData("/other")]
+    public async Task Listing_Asked_IsNotServed(string target)
     {
         var answer = await image.Host.GetAsync(target);
 
-        Assert.Equal((status, status == 404 ? RegistryError.Unsupported : RegistryError.DigestInvalid), (answer.Status, answer.ErrorCode()));
+        Assert.Equal((404, RegistryError.Unsupported), (answer.Status, answer.ErrorCode()));
     }
 
     [Fact]

@@ -78,16 +78,36 @@ public sealed class ListTests
         }
     }
 
-    [Fact]
-    public async Task Tags_NoneAreWanted_TheRegistryIsAskedForNone()
+    [Theory]
+    [InlineData("0", null)]
+    [InlineData("0", "</v2/library/test/tags/list?n=0&last=a>; rel=\"next\"")]
+    [InlineData("000", "</v2/library/test/tags/list?last=a>; rel=\"next\"")]
+    public async Task Tags_NoneAreWanted_TheRegistryIsAskedForNoneAndNoLinkFollows(string n, string? link)
     {
         await using var mesh = await StartAsync();
-        Serve(mesh, "application/json", """{"name":"library/test","tags":[]}""", link: null);
+        Serve(mesh, "application/json", """{"name":"library/test","tags":[]}""", link);
 
-        using var answer = await mesh.Node.Client.GetAsync($"/v2/library/test/tags/list?n=0&ns={TestNode.Registry}");
+        using var answer = await mesh.Node.Client.GetAsync($"/v2/library/test/tags/list?n={n}&ns={TestNode.Registry}");
 
         Assert.Equal("""{"name":"library/test","tags":[]}""", await answer.Content.ReadAsStringAsync());
-        Assert.Equal("/v2/library/test/tags/list?n=0", Assert.Single(mesh.Registry.Requests).Target);
+        Assert.False(answer.Headers.Contains("Link"));
+        Assert.Equal($"/v2/library/test/tags/list?n={n}", Assert.Single(mesh.Registry.Requests).Target);
+    }
+
+    [Theory]
+    [InlineData("sha256:abc")]
+    [InlineData("sha256:")]
+    [InlineData("md5:d41d8cd98f00b204e9800998ecf8427e")]
+    [InlineData("v1")]
+    public async Task Referrers_OfAMalformedDigest_AreABadRequest(string digest)
+    {
+        await using var mesh = await StartAsync();
+
+        using var answer = await mesh.Node.Client.GetAsync($"/v2/library/test/referrers/{digest}?ns={TestNode.Registry}");
+
+        Assert.Equal(HttpStatusCode.BadRequest, answer.StatusCode);
+        Assert.Contains("\"DIGEST_INVALID\"", await answer.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        Assert.Empty(mesh.Registry.Requests);
     }
 
     [Fact]
