@@ -1,6 +1,7 @@
 using System.Net;
 using System.Runtime.Versioning;
 using Peerd.Node.Cli.Containerd;
+using Peerd.Node.Facade;
 
 namespace Peerd.Node.Cli.Doctor;
 
@@ -200,17 +201,17 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
 
     private async Task CheckFacadeAsync(int led, CancellationToken cancellationToken)
     {
-        using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = AnswerTime };
+        using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { Timeout = AnswerTime };
         try
         {
             using var response = await http.GetAsync(new Uri(facade, "/v2/"), cancellationToken);
-            if (response.StatusCode == HttpStatusCode.OK)
+            if (response.StatusCode == HttpStatusCode.OK && response.Headers.Contains(RegistryHeaders.ApiVersion))
             {
                 Add(Severity.Ok, $"the facade answers at {_mirror}");
                 return;
             }
 
-            Add(Severity.Error, $"what answers at {_mirror} is no facade: it said {(int)response.StatusCode} to /v2/", "give the right --facade");
+            Add(Severity.Error, $"what answers at {_mirror} is no facade: it said {(int)response.StatusCode} to /v2/{(response.IsSuccessStatusCode ? ", but not as a registry does" : string.Empty)}", "give the right --facade");
         }
         catch (Exception exception) when (exception is HttpRequestException || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {

@@ -12,10 +12,13 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
 {
     private const string Name = "mesh";
 
-    /// <summary>So many others are asked; the rest is much like them.</summary>
-    private const int MostPeers = 16;
+    /// <summary>Others that are asked at a time.</summary>
+    private const int AtOnce = 32;
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
+
+    /// <summary>For all together: enough for some thousands that answer, or for three hundred that do not.</summary>
+    internal static readonly TimeSpan PatienceForAll = TimeSpan.FromSeconds(30);
 
     /// <summary>More than this is no matter of the way between.</summary>
     private static readonly TimeSpan Skew = TimeSpan.FromSeconds(5);
@@ -46,15 +49,41 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
             return findings;
         }
 
-        var asked = others.Peers.Take(MostPeers).ToList();
-        var answers = await Task.WhenAll(asked.Select(peer => AskAsync(peer, cancellationToken)));
-        findings.AddRange(asked.Zip(answers).SelectMany(pair => FindingsOf(pair.First, pair.Second, own)));
+        var answers = await AskAllAsync(others.Peers, cancellationToken);
+        findings.AddRange(others.Peers.Zip(answers).SelectMany(pair => pair.Second is { } answer ? FindingsOf(pair.First, answer, own) : []));
+        if (answers.Count(answer => answer is null) is > 0 and var left)
+        {
+            findings.Add(new Finding(
+                Name, Severity.Warning, $"{left} of {answers.Count} others had not answered after {PatienceForAll.TotalSeconds:0} s, when this ended", "run this again, or see to those that do not answer first"));
+        }
+
         if (findings.Count == 0)
         {
-            findings.Add(new Finding(Name, Severity.Ok, $"{own.Node} and {asked.Count} of {others.Peers.Count} others reach each other, and agree on {own.Members} members and on the time"));
+            findings.Add(new Finding(Name, Severity.Ok, $"{own.Node} and {answers.Count} of {answers.Count} others reach each other, and agree on {own.Members} members and on the time"));
         }
 
         return findings;
+    }
+
+    // Null for those whose turn did not come, or did not end.
+    private async Task<IReadOnlyList<Answer?>> AskAllAsync(IReadOnlyList<Peer> peers, CancellationToken cancellationToken)
+    {
+        var answers = new Answer?[peers.Count];
+        using var late = new CancellationTokenSource(PatienceForAll, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, late.Token);
+        try
+        {
+            await Parallel.ForEachAsync(
+                Enumerable.Range(0, peers.Count),
+                new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = either.Token },
+                async (index, token) => answers[index] = await AskAsync(peers[index], token));
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            // What has come is told.
+        }
+
+        return answers;
     }
 
     private static IEnumerable<Finding> FindingsOf(Peer peer, Answer answer, GetStatusResponse own)

@@ -22,15 +22,11 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
 
     private string Facade => _facade.Urls.Single();
 
-    public async ValueTask InitializeAsync()
+    public async ValueTask InitializeAsync() => _facade = await StartServerAsync(context =>
     {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.WebHost.UseKestrel(options => options.Listen(IPAddress.Loopback, 0));
-        _facade = builder.Build();
-        _facade.Run(context => context.Response.WriteAsync("{}"));
-        await _facade.StartAsync();
-    }
+        context.Response.Headers["Docker-Distribution-Api-Version"] = "registry/2.0";
+        return context.Response.WriteAsync("{}");
+    });
 
     public async ValueTask DisposeAsync()
     {
@@ -161,6 +157,40 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
         Write("docker.io", "[host.\"http://127.0.0.1:1\"]\n");
 
         await AssertFindingAsync(await RunAsync("1.7.24", Version2, "http://127.0.0.1:1"), "error", "nothing answers at http://127.0.0.1:1");
+    }
+
+    // Whatever listens at that port, with or without a page for every path.
+    [Theory]
+    [InlineData(404, "it said 404 to /v2/")]
+    [InlineData(302, "it said 302 to /v2/")]
+    [InlineData(200, "it said 200 to /v2/, but not as a registry does")]
+    public async Task Doctor_AnotherServerAtTheMirrorsAddress_IsNoFacade(int status, string expected)
+    {
+        await using var other = await StartServerAsync(context =>
+        {
+            context.Response.StatusCode = status;
+            context.Response.Headers.Location = "/login";
+            return context.Response.WriteAsync("<html>");
+        });
+        var url = other.Urls.Single();
+        Write("docker.io", $"[host.\"{url}\"]\n");
+
+        var run = await RunAsync("1.7.24", Version2, url);
+
+        await AssertFindingAsync(run, "error", $"what answers at {url} is no facade: {expected}");
+        Assert.DoesNotContain("the facade answers", run.Output, StringComparison.Ordinal);
+        Assert.Equal(1, run.ExitCode);
+    }
+
+    private static async Task<WebApplication> StartServerAsync(RequestDelegate answer)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseKestrel(options => options.Listen(IPAddress.Loopback, 0));
+        var server = builder.Build();
+        server.Run(answer);
+        await server.StartAsync();
+        return server;
     }
 
     private static Task AssertFindingAsync(CommandRun run, string severity, string expected)

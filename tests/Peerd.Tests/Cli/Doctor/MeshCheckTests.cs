@@ -1,4 +1,8 @@
+using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts.V1;
+using Peerd.Node.Cli;
+using Peerd.Node.Cli.Doctor;
+using Peerd.Node.Mesh.Tls;
 
 namespace Peerd.Tests.Cli.Doctor;
 
@@ -26,15 +30,63 @@ public sealed class MeshCheckTests : IAsyncLifetime
     public async Task Doctor_AllAgree_IsFine() => Assert.Contains("n1 and 1 of 1 others reach each other", (await RunAsync(0)).Output, StringComparison.Ordinal);
 
     [Theory]
-    [InlineData("n2", "ring-2", 0, 0, "n2 sees 2 members, n1 sees 2, or others")]
-    [InlineData("n2", "ring-1", 60, 0, "the clock of n2 is 60 s ahead of")]
-    [InlineData("n2", "ring-1", -60, 0, "the clock of n2 is 60 s behind")]
-    [InlineData("n3", "ring-1", 0, 1, "n3 answers at")]
-    public async Task Doctor_TheyDiffer_IsTold(string name, string ring, int skew, int exitCode, string expected)
+    [InlineData("n2", "ring-2", 0, 0, "n2 sees 2 members, n1 sees 2, or others", "wait a minute; if it stays, compare 'peerd ring' on both")]
+    [InlineData("n2", "ring-1", 60, 0, "the clock of n2 is 60 s ahead of", "set both by NTP")]
+    [InlineData("n2", "ring-1", -60, 0, "the clock of n2 is 60 s behind", "set both by NTP")]
+    [InlineData("n3", "ring-1", 0, 1, "n3 answers at", "correct the address on the list of members")]
+    public async Task Doctor_TheyDiffer_IsToldWithWhatToDo(string name, string ring, int skew, int exitCode, string expected, string advice)
     {
         _other.Status = _ => Task.FromResult(StatusOf(name, ring, skew));
 
-        Assert.Contains(expected, (await RunAsync(exitCode)).Output, StringComparison.Ordinal);
+        var lines = (await RunAsync(exitCode)).Lines;
+
+        var found = Array.FindIndex(lines, line => line.Contains(expected, StringComparison.Ordinal));
+        Assert.True(found >= 0, string.Join('\n', lines));
+        Assert.StartsWith($"         to do: {advice}", lines[found + 1], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Doctor_OnlyTheLastOfManyDiffers_IsTold()
+    {
+        var others = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => FakeNode.StartAsync()));
+        for (var i = 0; i < others.Length; i++)
+        {
+            var name = $"m{i}";
+            var ring = i == others.Length - 1 ? "ring-2" : "ring-1";
+            others[i].Status = _ => Task.FromResult(StatusOf(name, ring, 0));
+            _own.Peers.Peers.Add(new Peer { Node = name, Address = new Uri(others[i].Address).Authority });
+        }
+
+        var run = await RunAsync(0);
+
+        Assert.Contains("m19 sees 2 members", run.Output, StringComparison.Ordinal);
+        Assert.Single(run.Lines, line => line.StartsWith("warning", StringComparison.Ordinal));
+        foreach (var other in others)
+        {
+            await other.DisposeAsync();
+        }
+    }
+
+    [Fact]
+    public async Task Doctor_AnotherNeverAnswers_EndsAndTellsWhatItKnows()
+    {
+        // Ahead, so that the patience with one, which the system's clock ends, is not over first.
+        var time = new FakeTimeProvider(TimeProvider.System.GetUtcNow().AddHours(1));
+        await using var silent = await FakeNode.StartAsync();
+        var isAsked = new TaskCompletionSource();
+        silent.Status = async stop =>
+        {
+            isAsked.SetResult();
+            await Task.Delay(Timeout.Infinite, stop);
+            return new GetStatusResponse();
+        };
+        _own.Peers.Peers.Add(new Peer { Node = "n9", Address = new Uri(silent.Address).Authority });
+
+        var running = new MeshCheck(new NodeAccess(new Uri(_own.Address), MeshTls.Off), time).RunAsync(TestContext.Current.CancellationToken);
+        await isAsked.Task;
+        time.Advance(MeshCheck.PatienceForAll);
+
+        Assert.Contains(await running, finding => finding.Seen.Contains("of 2 others had not answered after 30 s", StringComparison.Ordinal));
     }
 
     [Fact]
