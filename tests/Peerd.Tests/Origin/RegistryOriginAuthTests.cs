@@ -138,6 +138,47 @@ public sealed class RegistryOriginAuthTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task ReadAsync_SeveralRegistriesAndOneFile_EachSeesItsOwnCredentialsOnly()
+    {
+        await using var second = await PrivateRegistry.StartAsync();
+        await using var relayed = await PrivateRegistry.StartAsync();
+        second.AddBlob(Repository, 1000, out var ofSecond);
+        second.Allow("bob", Repository);
+        relayed.AddBlob(Repository, 1000, out var ofRelayed);
+        relayed.Allow("carol", Repository);
+        WriteCredentials($$$$"""{"auths":{"{{{{RegistryName}}}}":{"auth":"{{{{Base64("alice")}}}}"},"second.test":{"auth":"{{{{Base64("bob")}}}}"}}}""");
+        await using var setup = new OriginSetup(
+            [(RegistryName, _registry.Registry.Url), ("second.test", second.Registry.Url), ("relayed.test", relayed.Registry.Url)],
+            null,
+            null,
+            ("Registries:0:Auth", "static"),
+            ("Registries:1:Auth", "static"),
+            ("Registries:2:Auth", "relay"),
+            ("CredentialsFile", CredentialsFile));
+
+        for (var i = 0; i < 2; i++)
+        {
+            var outcomes = await Task.WhenAll(
+                setup.TryAsync(Blob(_digest, RegistryName)),
+                setup.TryAsync(Blob(ofSecond, "second.test")),
+                setup.TryAsync(Blob(ofRelayed, "relayed.test") with { Credential = TokenOf("carol") }));
+            Assert.All(outcomes, outcome => Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), outcome));
+        }
+
+        // Without its caller's token there is none for the third.
+        Assert.Equal((OriginOutcome.Refused, HttpStatusCode.Unauthorized), await setup.TryAsync(Blob(ofRelayed, "relayed.test")));
+
+        AssertSeen(_registry, null, PrivateRegistry.BasicOf("alice"), BearerOf("alice"), BearerOf("alice"));
+        AssertSeen(second, null, PrivateRegistry.BasicOf("bob"), BearerOf("bob"), BearerOf("bob"));
+        AssertSeen(relayed, BearerOf("carol"), BearerOf("carol"), null);
+
+        static string BearerOf(string user) => TokenOf(user).Authorization!;
+
+        static void AssertSeen(PrivateRegistry registry, params string?[] expected) =>
+            Assert.Equal(expected, registry.Registry.Requests.Select(request => request.Authorization));
+    }
+
+    [Fact]
     public async Task ReadAsync_StaticFileChanges_IsReadAgain()
     {
         await using var setup = Static(new Microsoft.Extensions.Time.Testing.FakeTimeProvider { AutoAdvanceAmount = TimeSpan.FromSeconds(2) });
