@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Text;
 using Grpc.Core;
@@ -6,6 +7,7 @@ using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
 using Peerd.Node.Ring;
+using Peerd.Tests.Storage;
 
 namespace Peerd.Tests.Hosting;
 
@@ -337,6 +339,38 @@ public sealed class StaleTagTests
 
         Assert.Equal(1, mesh.Peer.RangesAsked);
         Assert.False(mesh.Node.Cache.TryPeek(large.Digest, out _));
+    }
+
+    [Fact]
+    public async Task Announce_ManifestOfTwoMebibytes_IsCopiedByOwnerAndReplicaAndALayerOfThatSizeIsNot()
+    {
+        const int Size = 2 << 20;
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, peers: 1);
+        var layer = mesh.BlobOwnedBy(Size, "node-1", "node-2");
+        var tooLarge = mesh.BlobOwnedBy((4 << 20) + 1, "node-1", "node-2");
+        var manifest = mesh.BlobOwnedBy(Size, "node-1", "node-2");
+        var asked = new ConcurrentQueue<string>();
+        mesh.Peer.Answer = async (range, answers, _) =>
+        {
+            asked.Enqueue(range.Digest);
+            foreach (var answer in FakePeer.Honest(range, manifest))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+
+        // In this order: what is to be copied is begun in the order in which it is told.
+        foreach (var node in mesh.Nodes)
+        {
+            await mesh.Peer.AnnounceAsync(node, [Of(layer, "application/vnd.oci.image.layer.v1.tar+gzip"), Of(tooLarge, MediaType), Of(manifest, MediaType)]);
+        }
+
+        await Wait.UntilAsync(() => mesh.Nodes.All(node => Has(node, manifest.Digest)), "owner and replica have the manifest");
+
+        Assert.Equal([manifest.Digest.ToString()], asked.Distinct());
+        Assert.Empty(mesh.Registry.Requests);
+
+        static Availability Of(SampleContent content, string mediaType) => new() { Digest = content.Digest.ToString(), Size = content.Bytes.Length, MediaType = mediaType, Complete = true };
     }
 
     [Fact]
