@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using Peerd.Node.Cli.Containerd;
 
 namespace Peerd.Tests.Cli.Containerd;
 
@@ -234,7 +235,15 @@ public sealed class OddFoldersTests : IDisposable
         Write("quay.io/hosts.toml", "# theirs\n");
         string[] registries = ["--registry", "quay.io", "--registry", "ghcr.io"];
 
-        await Task.WhenAll(Enumerable.Range(0, 40).Select(i => Task.Run(() => i % 2 == 0 ? RunAsync(registries) : RunAsync("--remove"))));
+        var running = Task.WhenAll(Enumerable.Range(0, 40).Select(i => Task.Run(() => i % 2 == 0 ? RunAsync(registries) : RunAsync("--remove"))));
+        do
+        {
+            // As containerd may at any moment: what is ours is there as a whole or not at all, what is theirs always.
+            Assert.StartsWith("# theirs\n", ReadMeanwhile("quay.io/hosts.toml"), StringComparison.Ordinal);
+            ReadMeanwhile("ghcr.io/hosts.toml");
+        }
+        while (!running.IsCompleted);
+        await running;
 
         Assert.Equal(0, (await RunAsync(registries)).ExitCode);
         Assert.Contains("30000", Read("ghcr.io/hosts.toml"), StringComparison.Ordinal);
@@ -242,6 +251,25 @@ public sealed class OddFoldersTests : IDisposable
         Assert.Equal("# theirs\n", Read("quay.io/hosts.toml"));
         Assert.Equal(["quay.io/hosts.toml"], _folder.EnumerateFiles("*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(_folder.FullName, file.FullName)));
         Assert.Equal(["quay.io"], _folder.EnumerateDirectories().Select(folder => folder.Name));
+    }
+
+    // Takes no lock, as containerd takes none. Throws when the file is cut anywhere; null when there is none.
+    private string? ReadMeanwhile(string name)
+    {
+        string text;
+        try
+        {
+            using var reader = new StreamReader(new FileStream(Path.Combine(_folder.FullName, name), FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete));
+            text = reader.ReadToEnd();
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null;
+        }
+
+        HostsText.Parse(text);
+        Assert.Equal(text != "# theirs\n", new HostsText(text).IsConfigured && text.Contains("[host.\"http://127.0.0.1:30000\"]", StringComparison.Ordinal));
+        return text;
     }
 
     private Task<CommandRun> RunAsync(params string[] options) => CommandRun.OfAsync(["configure", "containerd", "--certs-dir", _folder.FullName, .. options]);
