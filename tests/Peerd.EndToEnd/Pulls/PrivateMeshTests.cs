@@ -10,9 +10,6 @@ namespace Peerd.EndToEnd.Pulls;
 [Collection(PullSiteDefinition.Name)]
 public sealed class PrivateMeshTests(PullSite site) : LabTest
 {
-    // Of PrivateRegistry's user, with bcrypt.
-    private const string PasswordFile = "puller:$2y$05$abcdefghijklmnopqrstuuabXcdEv8y5P1fNp6atN5T5ilrOgFoty";
-
     public static MatrixTheoryData<string, ImageClient, bool> Cases => new(["1.6", "1.7", "2.1"], Enum.GetValues<ImageClient>(), [false, true]);
 
     public static MatrixTheoryData<string, ImageClient> Clients => new(["1.6", "1.7", "2.1"], Enum.GetValues<ImageClient>());
@@ -75,20 +72,15 @@ public sealed class PrivateMeshTests(PullSite site) : LabTest
     [MemberData(nameof(Clients))]
     public async Task Pull_RegistryAsksForAPassword_NodeDoesNot(string version, ImageClient client)
     {
-        var passwords = Path.Combine(Lab.Folder, "passwords");
-        await File.WriteAllTextAsync(passwords, PasswordFile);
-        var port = site.TakePort();
-        var registry = await DockerRegistry.StartAsync(Lab, port, passwords);
-        var image = TestImage.Generate(Lab.CreateFolder("image"), seed: port, 10_000);
-        await registry.PushAsync(image, "team/basic", "v1", PrivateRegistry.Login.ToBasic());
-        var containerd = (await site.UseContainerdsAsync(new ContainerdSetup(version, HasCri: true), registry))[0];
+        var registry = await PasswordRegistry.StartAsync(Lab, site.TakePort());
+        var containerd = (await site.UseContainerdsAsync(new ContainerdSetup(version, HasCri: true), registry.Registry))[0];
         using var http = new HttpClient { Timeout = PullTimeout };
-        using var answer = await http.GetAsync(new Uri(site.Nodes[0].Facade, $"v2/team/basic/manifests/v1?ns={registry.Name}"));
+        using var answer = await http.GetAsync(new Uri(site.Nodes[0].Facade, registry.ManifestPath));
 
         Assert.Equal(HttpStatusCode.NotFound, answer.StatusCode);
         Assert.False(answer.Headers.Contains("WWW-Authenticate"));
-        Assert.NotNull(await containerd.PullAsync(client, $"{registry.Name}/team/basic:v1", PullTimeout, PrivateRegistry.Login));
-        Assert.Equal(0, registry.BytesSoFar);
+        Assert.NotNull(await containerd.PullAsync(client, registry.Reference, PullTimeout, PasswordRegistry.Login));
+        Assert.Equal(0, registry.Registry.BytesSoFar);
     }
 
     internal override string Tail() => $"{base.Tail()}\n{site.Tail()}";
