@@ -119,6 +119,10 @@ internal sealed class Containerd
         await DemandAsync(await _lab.StartAsync($"ctr ingest of {_name}", "/bin/sh", ["-c", Ingest, _setup.Client, _socket, $"{part.Digest}", part.File]), ShortTimeout);
     }
 
+    /// <summary>Deletes a content's file and tells containerd nothing.</summary>
+    /// <param name="content">In the store.</param>
+    public void DeleteFile(Digest content) => File.Delete(FileOf(content));
+
     /// <summary>Contents whose bytes on disk have another digest than their name says; null when there is no such content.</summary>
     /// <param name="expected">What should be there.</param>
     /// <param name="client">Who has pulled it.</param>
@@ -128,7 +132,7 @@ internal sealed class Containerd
         var listed = await ListContentAsync(client);
         foreach (var part in expected)
         {
-            var file = Path.Combine(BlobsFolder, part.Digest.Hex);
+            var file = FileOf(part.Digest);
             if (!listed.Contains(part.Digest) || !File.Exists(file))
             {
                 wrong.Add($"{_name}: {part.Digest} is missing");
@@ -163,6 +167,8 @@ internal sealed class Containerd
         await DemandAsync(process, timeout);
         return process;
     }
+
+    private string FileOf(Digest content) => Path.Combine(BlobsFolder, content.Hex);
 
     private async Task LaunchAsync()
     {

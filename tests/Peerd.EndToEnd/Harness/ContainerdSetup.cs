@@ -22,8 +22,6 @@ internal sealed record ContainerdSetup(string Version, bool HasCri = false, int 
 
     private string Folder => Path.Combine(Repository.Root, ".tools", "containerd-" + Version);
 
-    private string Discards => DiscardsLayers ? "true" : "false";
-
     private bool IsSecond => Version.StartsWith("2.", StringComparison.Ordinal);
 
     /// <summary>The configuration file.</summary>
@@ -55,7 +53,7 @@ internal sealed record ContainerdSetup(string Version, bool HasCri = false, int 
         (true, true) => $"""
             [plugins."io.containerd.cri.v1.images"]
             snapshotter = "{Snapshotter}"
-            discard_unpacked_layers = {Discards}
+            discard_unpacked_layers = {(DiscardsLayers ? "true" : "false")}
             [plugins."io.containerd.cri.v1.images".registry]
             config_path = "{hosts}"
             [plugins."io.containerd.cri.v1.runtime".cni]
@@ -69,7 +67,7 @@ internal sealed record ContainerdSetup(string Version, bool HasCri = false, int 
         (true, false) => $"""
             [plugins."io.containerd.grpc.v1.cri".containerd]
             snapshotter = "{Snapshotter}"
-            discard_unpacked_layers = {Discards}
+            discard_unpacked_layers = {(DiscardsLayers ? "true" : "false")}
             [plugins."io.containerd.grpc.v1.cri".cni]
             bin_dir = "{folder}/cni"
             conf_dir = "{folder}/cni"

@@ -26,21 +26,17 @@ public sealed class ContainerdStoreTests : LabTest
         var first = await PushAsync(seed: 31, "v1");
 
         await PullDirectlyAsync("v1");
-        await UntilHeldAsync(first);
+        await UntilHeldAsync(first.All);
         await AssertServedByFirstNodeAsync(to: 1, first, "v1");
 
         await _containerds[0].RemoveAsync(ImageClient.Cri, Reference("v1"));
-        foreach (var part in first.Layers)
-        {
-            await DirectoryProbe.UntilWithdrawnAsync(_nodes, part.Digest, _nodes[0], WithdrawalLimit);
-        }
-
+        await UntilWithdrawnAsync(first.Layers);
         await PullAsync(by: 2, first, "v1");
 
         await _containerds[0].RestartAsync();
         var second = await PushAsync(seed: 32, "v2");
         await PullDirectlyAsync("v2");
-        await UntilHeldAsync(second);
+        await UntilHeldAsync(second.All);
         await AssertServedByFirstNodeAsync(to: 2, second, "v2");
     }
 
@@ -51,7 +47,7 @@ public sealed class ContainerdStoreTests : LabTest
         var image = await PushAsync(seed: 33, "v1");
 
         await PullDirectlyAsync("v1");
-        await UntilHeldAsync(image);
+        await UntilHeldAsync(image.All);
         await AssertServedByFirstNodeAsync(to: 1, image, "v1");
         var log = _nodes[0].Process.Output.Concat(_nodes[0].Process.Errors);
         Assert.Single(log, line => line.Contains("containerd is asked for their bytes", StringComparison.Ordinal));
@@ -70,6 +66,46 @@ public sealed class ContainerdStoreTests : LabTest
         await _containerds[0].IngestAsync(layer);
 
         await DirectoryProbe.UntilCompleteAsync(_nodes, layer.Digest, _nodes[0], PullTimeout);
+    }
+
+    [Theory]
+    [InlineData("1.7")]
+    [InlineData("2.1")]
+    public async Task Pull_LayersDiscardedByAnotherNodesContainerd_OnlyTheRestComesFromThere(string version)
+    {
+        await StartAsync(new ContainerdSetup(version, HasCri: true, DiscardsLayers: true), new ContainerdSetup(version, HasCri: true));
+        var image = await PushAsync(seed: 35, "v1");
+        TestImage.Part[] kept = [.. image.All.Except(image.Layers)];
+
+        await PullDirectlyAsync("v1");
+        await UntilHeldAsync(kept);
+        await Wait.UntilAsync("the layers are discarded", _containerds[0].Process, AreDiscardedAsync, WithdrawalLimit);
+        await UntilWithdrawnAsync(image.Layers);
+        var before = Bytes(kept);
+        await PullAsync(by: 1, image, "v1");
+
+        Assert.Equal(before, Bytes(kept));
+        await UntilHeldAsync(kept);
+
+        async Task<bool> AreDiscardedAsync() => !(await _containerds[0].ListContentAsync(ImageClient.Cri)).Intersect(image.Layers.Select(layer => layer.Digest)).Any();
+    }
+
+    // Whoever is frozen cannot be asked for a listing: nobody but the reader can see that the file has gone.
+    [Fact]
+    public async Task Pull_LayerDeletedBehindTheBackOfAnotherNodesContainerd_ComesFromElsewhereAndIsWithdrawn()
+    {
+        await StartAsync(new ContainerdSetup("2.1", HasCri: true));
+        var image = await PushAsync(seed: 36, "v1");
+        await PullDirectlyAsync("v1");
+        await UntilHeldAsync(image.All);
+
+        // Of a small one the owner gets a copy, and the owner may be the first node.
+        var layer = image.Layers.MaxBy(layer => layer.Size)!;
+        _containerds[0].Process.Freeze();
+        _containerds[0].DeleteFile(layer.Digest);
+        await PullAsync(by: 1, image, "v1");
+
+        await UntilWithdrawnAsync(layer);
     }
 
     private async Task StartAsync(ContainerdSetup first, ContainerdSetup? others = null)
@@ -110,22 +146,30 @@ public sealed class ContainerdStoreTests : LabTest
         Assert.Empty(await _containerds[by].FindWrongContentAsync(image.All, ImageClient.Cri));
     }
 
-    private async Task UntilHeldAsync(TestImage image)
+    private async Task UntilHeldAsync(IEnumerable<TestImage.Part> parts)
     {
-        foreach (var part in image.All)
+        foreach (var part in parts)
         {
             await DirectoryProbe.UntilCompleteAsync(_nodes, part.Digest, _nodes[0], PullTimeout);
         }
     }
 
+    private async Task UntilWithdrawnAsync(params IEnumerable<TestImage.Part> layers)
+    {
+        foreach (var layer in layers)
+        {
+            await DirectoryProbe.UntilWithdrawnAsync(_nodes, layer.Digest, _nodes[0], WithdrawalLimit);
+        }
+    }
+
     private async Task AssertServedByFirstNodeAsync(int to, TestImage image, string tag)
     {
-        var before = BlobBytes(image);
+        var before = Bytes(image.Blobs);
         var readBefore = await ReadFromContainerdAsync();
 
         await PullAsync(to, image, tag);
 
-        Assert.Equal(before, BlobBytes(image));
+        Assert.Equal(before, Bytes(image.Blobs));
         Assert.InRange(await ReadFromContainerdAsync() - readBefore, image.Layers.Sum(layer => layer.Size), long.MaxValue);
         Assert.Equal(0, (await NodeMetrics.ReadAsync(_nodes[0], null, TestContext.Current.CancellationToken)).Sum("peerd_cache_bytes"));
     }
@@ -133,9 +177,9 @@ public sealed class ContainerdStoreTests : LabTest
     private async Task<long> ReadFromContainerdAsync() =>
         (await NodeMetrics.ReadAsync(_nodes[0], null, TestContext.Current.CancellationToken)).Sum("peerd_storage_read_bytes_total", "source=\"containerd\"");
 
-    private long BlobBytes(TestImage image)
+    private long Bytes(IEnumerable<TestImage.Part> parts)
     {
         var read = _registry.ReadSoFar();
-        return image.Blobs.Sum(blob => read.TryGetValue(blob.Digest, out var traffic) ? traffic.Bytes : 0);
+        return parts.Sum(part => read.TryGetValue(part.Digest, out var traffic) ? traffic.Bytes : 0);
     }
 }
