@@ -67,6 +67,27 @@ public sealed class PrivateMeshTests(PullSite site) : LabTest
         Assert.Equal(Assert.Single(direct.Headers.GetValues("WWW-Authenticate")), Assert.Single(relayed.Headers.GetValues("WWW-Authenticate")));
     }
 
+    // The listener is the border: whoever reaches it may have what the mesh has, if he knows the digest.
+    [Fact]
+    public async Task Blob_AskedWithoutTokenAfterAPull_IsServedByEveryNode()
+    {
+        await using var registry = await PrivateRegistry.StartAsync(Lab, site.TakePort());
+        var containerd = (await UseAsync("2.1", registry))[0];
+        PullAssert.Succeeded(await containerd.PullAsync(ImageClient.Cri, registry.Reference, PullTimeout, PrivateRegistry.Login));
+        var before = registry.Registry.BytesSoFar;
+        using var client = new HttpClient { Timeout = PullTimeout };
+
+        foreach (var (path, blob) in registry.BlobPaths.Zip(registry.Image.Blobs))
+        {
+            foreach (var node in site.Nodes)
+            {
+                Assert.Equal(await File.ReadAllBytesAsync(blob.File), await client.GetByteArrayAsync(new Uri(node.Facade, path)));
+            }
+        }
+
+        Assert.Equal(before, registry.Registry.BytesSoFar);
+    }
+
     // Whoever is asked for Basic credentials sends the password itself, so nobody but the registry may ask for it.
     [Theory]
     [MemberData(nameof(Clients))]

@@ -5,7 +5,9 @@ namespace Peerd.EndToEnd.Pulls;
 /// <summary>A registry with one image that only one user may pull, and the server of its tokens.</summary>
 internal sealed class PrivateRegistry : IAsyncDisposable
 {
-    private const string Repository = "team/private";
+    /// <summary>Where its image is.</summary>
+    public const string Repository = "team/private";
+
     private const string Tag = "v1";
 
     private PrivateRegistry(TokenServer tokens, DockerRegistry registry, TestImage image)
@@ -42,10 +44,18 @@ internal sealed class PrivateRegistry : IAsyncDisposable
     /// <summary>Where config and layers are.</summary>
     public IEnumerable<string> BlobPaths => Image.Blobs.Select(blob => PathOf("blobs", $"{blob.Digest}"));
 
+    /// <summary>The same as overlaybd asks for them.</summary>
+    public IEnumerable<string> BlobUrlPaths => BlobPaths.Select(path => $"blobs/{Registry.Endpoint}{path}");
+
     /// <summary>Where the list of tags is.</summary>
     public string TagsPath => PathOf("tags", "list");
 
-    private string PathOf(string kind, string reference) => $"v2/{Repository}/{kind}/{reference}?ns={Registry.Name}";
+    /// <summary>The same contents where another repository would have them.</summary>
+    /// <param name="repository">Has none of them.</param>
+    public IEnumerable<string> PathsIn(string repository) =>
+        Image.All.Select(part => PathOf(Image.Blobs.Contains(part) ? "blobs" : "manifests", $"{part.Digest}", repository));
+
+    private string PathOf(string kind, string reference, string repository = Repository) => $"v2/{repository}/{kind}/{reference}?ns={Registry.Name}";
 
     /// <summary>Starts it with its image, whose bytes no other registry has.</summary>
     public static async Task<PrivateRegistry> StartAsync(Lab lab, int port)
