@@ -69,7 +69,7 @@ public sealed class PrivateMeshTests(PullSite site) : LabTest
 
     // The listener is the border: whoever reaches it may have what the mesh has, if he knows the digest.
     [Fact]
-    public async Task Blob_AskedWithoutTokenAfterAPull_IsServedByEveryNode()
+    public async Task Blob_AskedWithoutTokenAfterAPull_IsServedAndNoSecretIsKept()
     {
         await using var registry = await PrivateRegistry.StartAsync(Lab, site.TakePort());
         var containerd = (await UseAsync("2.1", registry))[0];
@@ -86,6 +86,7 @@ public sealed class PrivateMeshTests(PullSite site) : LabTest
         }
 
         Assert.Equal(before, registry.Registry.BytesSoFar);
+        await PullAssert.NoSecretIsKeptAsync(Lab, site.Nodes);
     }
 
     // Whoever is asked for Basic credentials sends the password itself, so nobody but the registry may ask for it.

@@ -33,6 +33,7 @@ public sealed class UpstreamAccessTests : LabTest
         PullAssert.Succeeded(await containerds[1].PullAsync(ImageClient.Ctr, registry.Reference, PullTimeout, PrivateRegistry.Login));
         Assert.Empty(await containerds[1].FindWrongContentAsync(registry.Image.All));
         Amplification.Demand(registry.Registry, registry.Image);
+        await PullAssert.NoSecretIsKeptAsync(Lab, nodes);
     }
 
     [Fact]
