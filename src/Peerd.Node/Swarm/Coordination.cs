@@ -208,7 +208,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
                 if (want.Observes)
                 {
-                    session.Push(_coordinator.Tell(now));
+                    session.Push(_coordinator.Tell());
                     if (owner._mesh.IsNearer(Digest, session.Node))
                     {
                         _coordinator.Yield(now);

@@ -132,7 +132,6 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     {
         // Not for ever: the other one may die without another word.
         _askedElsewhereUntil = known.State == LookupState.Available ? now + policy.HandOver : TimeSpan.MinValue;
-        Pause(known.OriginPauseMs, now);
         SizeKnown(known.Size > 0 ? known.Size : -1, known.MediaType, now);
         if (_table is not { } table)
         {
@@ -181,10 +180,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     public bool Yields(TimeSpan now) => now < _yieldsUntil;
 
     /// <summary>What this owner knows, for another that asks.</summary>
-    public LookupResponse Tell(TimeSpan now)
+    public LookupResponse Tell()
     {
         var told = new LookupResponse { Size = Size ?? 0, MediaType = _mediaType, State = _askers.Count > 0 ? LookupState.Available : LookupState.Unavailable };
-        told.OriginPauseMs = _pausedUntil > now ? Milliseconds(_pausedUntil - now) : 0;
         var runs = 0;
 
         // First-hand only, or two owners would tell each other for ever what has long ended; readers first.

@@ -31,6 +31,9 @@ internal sealed class Downloader
     /// <summary>The same whoever brought it, also the last resort.</summary>
     private TimeSpan _lastBytes;
     private TimeSpan _originPausedUntil = TimeSpan.MinValue;
+
+    /// <summary>The same as the origin itself told it.</summary>
+    private TimeSpan _seenPauseUntil = TimeSpan.MinValue;
     private TimeSpan _ownerlessSpread;
     private TimeSpan? _patience;
     private TimeSpan _lastInquiry;
@@ -132,8 +135,8 @@ internal sealed class Downloader
         return [.. SegmentRuns.Of(SegmentRuns.Numbers(segments))];
     }
 
-    /// <summary>How long the origin is to be left alone yet, in milliseconds; 0 when it is not.</summary>
-    public uint OriginPauseMs(TimeSpan now) => _originPausedUntil > now ? (uint)Math.Ceiling((_originPausedUntil - now).TotalMilliseconds) : 0;
+    /// <summary>What is left of the pause that the origin asked this node for, in milliseconds; 0 when it did not, whatever an owner has said.</summary>
+    public uint OriginPauseMs(TimeSpan now) => _seenPauseUntil > now ? (uint)Math.Ceiling((_seenPauseUntil - now).TotalMilliseconds) : 0;
 
     /// <summary>Segments that are being fetched as an owner assigned them.</summary>
     public IReadOnlyList<Assignment> Fetching() =>
@@ -486,7 +489,11 @@ internal sealed class Downloader
         else
         {
             _originFailed = pause == TimeSpan.Zero;
-            _originPausedUntil = pause == TimeSpan.Zero ? _originPausedUntil : now + pause;
+            if (pause > TimeSpan.Zero)
+            {
+                _originPausedUntil = _seenPauseUntil = now + pause;
+            }
+
             GiveBackGrants(pause);
         }
 

@@ -207,7 +207,7 @@ internal sealed class OwnerDesk
             OpenMachine();
         }
 
-        var known = (_machine ?? NewMachine()).Tell(_mesh.Now);
+        var known = (_machine ?? NewMachine()).Tell();
         if (isNearer)
         {
             _machine!.Yield(_mesh.Now);

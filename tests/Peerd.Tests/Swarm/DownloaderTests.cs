@@ -829,8 +829,14 @@ public sealed class DownloaderTests
         Assert.Equal(Enumerable.Range(0, 40), ToldNodes.Segments(giveBack.Segments));
         reads.Skip(1).ToList().ForEach(read => _downloader.OriginRequestEnded(read.Id, succeeded: false, pause, TimeSpan.Zero));
         Actions<DownloadAction.GiveBack>();
+
+        // Another owner is told what the origin said, and not what an owner makes of it.
+        _downloader.Pushed(new LookupResponse { OriginPauseMs = 60_000 }, TimeSpan.Zero);
+        _downloader.Pushed(new LookupResponse { OriginPauseMs = (uint)pause.TotalMilliseconds }, TimeSpan.Zero);
+        Assert.Equal(8000U, _downloader.OriginPauseMs(TimeSpan.FromSeconds(1)));
         Tick(pause);
         Assert.Empty(Take());
+        Assert.Equal(0U, _downloader.OriginPauseMs(pause));
 
         _downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { Count = 1 } } }, pause);
         Assert.True(Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).IsGranted);

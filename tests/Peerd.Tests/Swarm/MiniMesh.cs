@@ -141,9 +141,9 @@ internal sealed class MiniMesh
     /// <summary>Each owner hears what the other knows, again and again while anybody asks the former one; the new one deals.</summary>
     private void Hear()
     {
-        var (second, told) = (_second!, _first.Tell(Now));
+        var (second, told) = (_second!, _first.Tell());
         _first.Yield(Now);
-        _first.Heard(second.Tell(Now), Now);
+        _first.Heard(second.Tell(), Now);
         After(_plan.DelayMs, () =>
         {
             second.Heard(told, Now);
@@ -278,6 +278,9 @@ internal sealed class MiniMesh
                 want.Continued = true;
                 want.Reading.AddRange(_downloader?.Reading() ?? []);
                 want.OriginPauseMs = _downloader?.OriginPauseMs(mesh.Now) ?? 0;
+
+                // What the former owner said of it is void.
+                _toldPauseUntil = mesh.Now + TimeSpan.FromMilliseconds(want.OriginPauseMs);
                 want.Fetching.AddRange(_downloader?.Fetching() ?? []);
                 if (_downloader is not null)
                 {

@@ -71,13 +71,13 @@ public sealed class MiniMeshTests
         AssertReadOnce(mesh);
     }
 
-    /// <summary>The new owner is told by who comes to it, and by the former one for who comes only now.</summary>
+    /// <summary>The new owner is told by those whom the origin has told.</summary>
     [Theory]
     [InlineData(4, 2000, 0)]
     [InlineData(16, 60, 0)]
     [InlineData(16, 2000, 0)]
     [InlineData(16, 2000, 40)]
-    public void Run_OriginAsksForAPauseAndAnotherOwnerTakesOver_NobodyReadsMeanwhile(int nodes, int takeOver, int spread)
+    public void Run_OriginAsksForAPauseAndAnotherOwnerTakesOver_FewReadMeanwhile(int nodes, int takeOver, int spread)
     {
         var plan = new MeshPlan(3, nodes, (16L << 20) - 100, DelayMs: 1, spread, Kills: 0, PauseAtMs: 50, PauseMs: 9000, TakeOverMs: takeOver);
         var mesh = Completed(plan);
