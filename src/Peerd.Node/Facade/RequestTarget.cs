@@ -62,11 +62,6 @@ internal sealed record RequestTarget(RequestKind Kind)
                 return Fail(RegistryError.BadRequest(RegistryError.Unsupported, ListQuery.Allowed), out target, out error);
             }
 
-            if (registry is not null && !RegistryName.IsShort(registry, target.Repository))
-            {
-                return Fail(RegistryError.BadRequest(RegistryError.NameInvalid, "registry and repository have more than 255 characters together"), out target, out error);
-            }
-
             target = target with { Registry = registry, Query = listQuery };
             return true;
         }

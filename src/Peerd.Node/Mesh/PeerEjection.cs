@@ -21,11 +21,14 @@ internal sealed class PeerEjection(TimeProvider time)
     /// <summary>Contents that are remembered as those with which a peer was right.</summary>
     private const int MostPardoned = 64;
 
+    /// <summary>For so long.</summary>
+    private static readonly TimeSpan PardonMemory = TimeSpan.FromMinutes(1);
+
     private readonly Lock _lock = new();
     private readonly HashSet<Digest> _contradicted = [];
 
     /// <summary>With which it turned out to be right; ranges that were under way meanwhile may end only then.</summary>
-    private readonly HashSet<Digest> _pardoned = [];
+    private readonly Dictionary<Digest, TimeSpan> _pardoned = [];
 
     /// <summary>Those for which it is left alone now.</summary>
     private readonly HashSet<Digest> _ejectedFor = [];
@@ -53,7 +56,7 @@ internal sealed class PeerEjection(TimeProvider time)
         lock (_lock)
         {
             // Ranges that were under way together end together, and say no more than one of them.
-            if (Now < _until || (!isProven && _pardoned.Contains(content)))
+            if (Now < _until || (!isProven && _pardoned.TryGetValue(content, out var since) && Now - since < PardonMemory))
             {
                 return false;
             }
@@ -89,12 +92,12 @@ internal sealed class PeerEjection(TimeProvider time)
     {
         lock (_lock)
         {
-            if (_pardoned.Count == MostPardoned)
+            if (_pardoned.Count == MostPardoned && !_pardoned.ContainsKey(content))
             {
-                _pardoned.Clear();
+                _pardoned.Remove(_pardoned.MinBy(pardoned => pardoned.Value).Key);
             }
 
-            _pardoned.Add(content);
+            _pardoned[content] = Now;
             _contradicted.Remove(content);
             if (_ejectedFor.Remove(content))
             {

@@ -51,9 +51,6 @@ internal static partial class RegistryName
     /// <summary>True for a repository such as <c>library/alpine</c>.</summary>
     public static bool IsRepository(string? name) => name is { Length: > 0 and <= MaxLength } && Repository.IsMatch(name);
 
-    /// <summary>True when <c>registry/repository</c> is not too long, which many clients make of it: for them the image has no name then.</summary>
-    public static bool IsShort(string registry, string repository) => registry.Length + 1 + repository.Length <= MaxLength;
-
     /// <summary>True for a tag such as <c>v1.2</c>.</summary>
     public static bool IsTag(string? tag) => tag is not null && Tag.IsMatch(tag);
 

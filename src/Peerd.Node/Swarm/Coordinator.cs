@@ -54,6 +54,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
     /// <summary>Segments that were taken from who read them slowly.</summary>
     private int _takenFromSlow;
+    private TimeSpan _lastTaken;
     private TimeSpan _askedElsewhereUntil = TimeSpan.MinValue;
 
     /// <summary>Nobody asks.</summary>
@@ -881,6 +882,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
         foreach (var slow in participant.Grants.Where(grant => now - grant.SegmentSince > (patience > policy.ReadingPatience ? patience : policy.ReadingPatience)).ToList())
         {
+            _takenFromSlow = now - _lastTaken > policy.TakenFromSlowMemory ? 0 : _takenFromSlow;
             if (_takenFromSlow >= policy.MostTakenFromSlow(_askers))
             {
                 // Where so many are slow it is the origin, or a machine that they share: what is read twice makes that worse.
@@ -888,6 +890,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             }
 
             _takenFromSlow += slow.Segments.Count;
+            _lastTaken = now;
             NoteReading(now - slow.SegmentSince);
             participant.Asker!.NoGrantsUntil = now + policy.LongestBan;
             Revoke(participant, [.. slow.Segments], now);

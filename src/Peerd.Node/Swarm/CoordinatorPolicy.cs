@@ -51,8 +51,11 @@ internal sealed record CoordinatorPolicy
     /// </summary>
     public double TakenFromSlow { get; init; } = 1 / 32.0;
 
-    /// <summary>So many may be taken in any case.</summary>
+    /// <summary>So many may be taken in any case; of the last reader all that it was granted in one go is.</summary>
     public int LeastTakenFromSlow { get; init; } = 4;
+
+    /// <summary>When nothing was taken for so long, all of that may be taken again.</summary>
+    public TimeSpan TakenFromSlowMemory { get; init; } = TimeSpan.FromMinutes(1);
 
     /// <summary><see cref="TakenFromSlow"/> in segments, but <see cref="LeastTakenFromSlow"/> at least.</summary>
     public int MostTakenFromSlow(IEnumerable<Participant> askers) =>

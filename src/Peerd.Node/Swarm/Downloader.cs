@@ -34,6 +34,9 @@ internal sealed class Downloader
 
     /// <summary>The same as the origin itself told it.</summary>
     private TimeSpan _seenPauseUntil = TimeSpan.MinValue;
+
+    /// <summary>The origin was read while an owner said that it was not to be: no owner's word of a pause counts here any more.</summary>
+    private bool _arePausesMadeUp;
     private TimeSpan _ownerlessSpread;
     private TimeSpan? _patience;
     private TimeSpan _lastInquiry;
@@ -198,7 +201,7 @@ internal sealed class Downloader
             Assign(assignment);
         }
 
-        if (push.OriginPauseMs > 0)
+        if (push.OriginPauseMs > 0 && !_arePausesMadeUp)
         {
             var pause = TimeSpan.FromMilliseconds(push.OriginPauseMs);
             _originPausedUntil = now + (pause < _policy.LongestOriginPause ? pause : _policy.LongestOriginPause);
@@ -484,6 +487,12 @@ internal sealed class Downloader
         Remove(request);
         if (succeeded)
         {
+            if (request.IsLastResort && _originPausedUntil > now)
+            {
+                _arePausesMadeUp = true;
+                _originPausedUntil = TimeSpan.MinValue;
+            }
+
             _originRead = Math.Min(_policy.LongestOriginRead, 2 * _originRead);
         }
         else
@@ -1034,10 +1043,15 @@ internal sealed class Downloader
 
         if (_originPausedUntil > now)
         {
-            // Who waits must not be held up by an owner that makes up pauses, be they short, again and again.
-            if ((isIdle && _originPausedUntil - now > _policy.Patience) || now - _lastBytes >= 2 * _policy.Patience)
+            // Of what is under way nothing has come for as long, either: who waits must not be held up by an owner that makes up pauses.
+            if ((isIdle || waited >= 2 * _policy.Patience) && _originPausedUntil - now > _policy.Patience)
             {
                 GiveUp();
+            }
+            else if (_seenPauseUntil <= now && now - _lastBytes >= 2 * _policy.Patience && !_originFailed && OpenOriginRequests() == 0)
+            {
+                // Be they short, again and again: the origin itself is asked whether that is so.
+                ReadWithoutGrant(missing, now);
             }
 
             return;

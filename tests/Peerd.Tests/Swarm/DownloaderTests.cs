@@ -896,28 +896,44 @@ public sealed class DownloaderTests
         Assert.IsType<DownloadAction.Fail>(Assert.Single(Take()));
     }
 
+    // An owner that makes up pauses, be they short, is found out.
     [Theory]
     [InlineData(1000)]
     [InlineData(9000)]
-    public void Pushed_AShortPauseAgainAndAgain_GivesUp(int pause)
+    public void Pushed_AShortPauseAgainAndAgain_TheOriginIsAskedAndTheOwnerNotBelievedAnyMore(int pause)
     {
         Demand(Whole);
         var end = 2 * Policy.Patience;
         for (var now = TimeSpan.Zero; now < end; now += TimeSpan.FromMilliseconds(500))
         {
-            _downloader.Pushed(new LookupResponse { OriginPauseMs = (uint)pause }, now);
-            Tick(now);
+            Pause(now);
             Assert.Empty(Take());
         }
 
-        Tick(end);
+        Pause(end);
+        for (var i = 0; i < Layout.PieceCount; i++)
+        {
+            var read = Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
+            Assert.Equal((1, false), (read.Count, read.IsGranted));
+            Pause(end);
+            Assert.Empty(Take());
+            _downloader.PieceArrived(read.First, end);
+            _downloader.OriginRequestEnded(read.Id, succeeded: true, TimeSpan.Zero, end);
+            Pause(end);
+        }
 
-        Assert.IsType<DownloadAction.Fail>(Assert.Single(Take()));
+        Assert.True(_downloader.IsComplete);
+
+        void Pause(TimeSpan now)
+        {
+            _downloader.Pushed(new LookupResponse { OriginPauseMs = (uint)pause }, now);
+            Tick(now);
+        }
     }
 
     // A peer that sends nothing is no reason to wait, either.
     [Fact]
-    public void Pushed_AShortPauseAgainAndAgainWhileAPeerKeepsItWaiting_GivesUp()
+    public void Pushed_AShortPauseAgainAndAgainWhileAPeerKeepsItWaiting_TheOriginIsAsked()
     {
         Demand(Whole);
         Assign("p", 0);
@@ -927,12 +943,40 @@ public sealed class DownloaderTests
         {
             _downloader.Waiting(request.Id, now);
             _downloader.Pushed(new LookupResponse { OriginPauseMs = 9000 }, now);
-            Assert.DoesNotContain(Take(), action => action is DownloadAction.Fail);
+            Assert.DoesNotContain(Take(), action => action is DownloadAction.FetchFromOrigin or DownloadAction.Fail);
         }
 
         Tick(end);
 
-        Assert.Contains(Take(), action => action is DownloadAction.Fail);
+        Assert.Contains(Take(), action => action is DownloadAction.FetchFromOrigin { IsGranted: false });
+    }
+
+    // The registry itself asks for a pause after each answer, or after a long time without one: who waits for it goes on.
+    [Theory]
+    [InlineData(5, 12)]
+    [InlineData(1, 1)]
+    public void OriginRequestEnded_TheOriginAsksForShortPauses_NothingFails(int seconds, int times)
+    {
+        Demand(Whole);
+        var now = TimeSpan.FromSeconds(0.1);
+        for (var i = 0; i < times; i++)
+        {
+            _downloader.Pushed(new LookupResponse { Granted = { new SegmentRun { Count = 40 } } }, now);
+            var read = Actions<DownloadAction.FetchFromOrigin>();
+            Assert.NotEmpty(read);
+
+            // Nothing comes for longer than anybody waits without a pause.
+            now += times == 1 ? 3 * Policy.Patience : TimeSpan.Zero;
+            read.ToList().ForEach(request => _downloader.OriginRequestEnded(request.Id, succeeded: false, TimeSpan.FromSeconds(seconds), now));
+            for (var end = now + TimeSpan.FromSeconds(seconds); now < end; now += Step)
+            {
+                Tick(now);
+            }
+
+            Assert.DoesNotContain(Take(), action => action is DownloadAction.Fail or DownloadAction.FetchFromOrigin);
+        }
+
+        Assert.False(_downloader.HasFailed);
     }
 
     [Fact]

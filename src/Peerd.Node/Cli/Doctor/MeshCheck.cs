@@ -15,6 +15,9 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
     /// <summary>Others that are asked at a time.</summary>
     private const int AtOnce = 32;
 
+    /// <summary>Findings that are told one by one.</summary>
+    private const int MostTold = 32;
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
 
     /// <summary>For all together: enough for some thousands that answer, or for three hundred that do not.</summary>
@@ -55,6 +58,13 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
         {
             findings.Add(new Finding(
                 Name, Severity.Warning, $"{left} of {answers.Count} others had not answered after {PatienceForAll.TotalSeconds:0} s, when this ended", "run this again, or see to those that do not answer first"));
+        }
+
+        if (findings.Count > MostTold)
+        {
+            var more = findings.Count - MostTold;
+            findings = [.. findings.OrderBy(finding => finding.Severity != Severity.Error).Take(MostTold)];
+            findings.Add(new Finding(Name, Severity.Warning, $"there are {more} more findings such as these", $"look at {own.Node} first: when so many differ from it, it is the odd one"));
         }
 
         if (findings.Count == 0)

@@ -114,7 +114,7 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
     }
 
     // Whatever it is: who stopped to look would keep the members of that moment for ever.
-    private static bool IsPassing(Exception failure) => failure is not (OutOfMemoryException or ObjectDisposedException);
+    private static bool IsPassing(Exception failure) => failure is not OutOfMemoryException;
 
     private TimeSpan Now => _time.GetElapsedTime(0, _time.GetTimestamp());
 

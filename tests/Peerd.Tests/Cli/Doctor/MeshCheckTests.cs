@@ -46,6 +46,22 @@ public sealed class MeshCheckTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Doctor_AlmostAllDiffer_SomeAreToldAndThatItMayBeThisNode()
+    {
+        _other.Status = _ => Task.FromResult(StatusOf("n3", "ring-1", 0));
+        for (var i = 0; i < 40; i++)
+        {
+            _own.Peers.Peers.Add(new Peer { Node = $"m{i}", Address = new Uri(_other.Address).Authority });
+        }
+
+        var run = await RunAsync(1);
+
+        Assert.Equal(32, run.Lines.Count(line => line.Contains("n3 answers at", StringComparison.Ordinal)));
+        Assert.Contains("there are 9 more findings", run.Output, StringComparison.Ordinal);
+        Assert.Contains("look at n1 first", run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Doctor_OnlyTheLastOfManyDiffers_IsTold()
     {
         var others = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => FakeNode.StartAsync()));
