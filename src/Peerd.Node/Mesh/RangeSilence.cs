@@ -11,8 +11,8 @@ internal sealed class RangeSilence : IDisposable
     /// <summary>What comes between two looks from a peer that only keeps the connection alive is less.</summary>
     private const int LeastBytes = 8 * 1024;
 
-    /// <summary>Frames that each range could have had meanwhile.</summary>
-    private const int FramesOfEach = 2;
+    /// <summary>Frames that each range could have had meanwhile, were they sent evenly; they come in turns of some.</summary>
+    private const int FramesOfEach = 4;
 
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _ended = new();

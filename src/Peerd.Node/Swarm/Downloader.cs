@@ -239,6 +239,7 @@ internal sealed class Downloader
             {
                 isLastResort |= request.IsLastResort;
                 request.LastBytes = now;
+                request.Unseen = (request.Unseen.InAll, TimeSpan.Zero);
                 request.Frames++;
                 request.IsWaiting = false;
                 _slowness.Arrived(request);
@@ -1048,10 +1049,17 @@ internal sealed class Downloader
             {
                 GiveUp();
             }
-            else if (_seenPauseUntil <= now && now - _lastBytes >= 2 * _policy.Patience && !_originFailed && OpenOriginRequests() == 0)
+            else if (_seenPauseUntil <= now && now - _lastBytes >= 2 * _policy.Patience)
             {
                 // Be they short, again and again: the origin itself is asked whether that is so.
-                ReadWithoutGrant(missing, now);
+                if (!_originFailed && OpenOriginRequests() == 0)
+                {
+                    ReadWithoutGrant(missing, now);
+                }
+                else if (_originFailed && isIdle && !(_peersAllowed && _peers.IsHeld(missing)))
+                {
+                    GiveUp();
+                }
             }
 
             return;

@@ -24,6 +24,9 @@ internal sealed record PieceRequest(int Id, string? Node, int First, int Count, 
     /// <summary>When its last byte came.</summary>
     public TimeSpan LastBytes { get; set; } = Started;
 
+    /// <summary>How much of the time since it began nobody looked, and of that since its last byte: neither is its source's fault.</summary>
+    public (TimeSpan InAll, TimeSpan SinceLastBytes) Unseen { get; set; }
+
     /// <summary>Frames that have arrived.</summary>
     public int Frames { get; set; }
 

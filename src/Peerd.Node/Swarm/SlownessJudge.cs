@@ -53,7 +53,16 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
     public void Tick(IReadOnlyCollection<PieceRequest> requests, TimeSpan now)
     {
         var passed = now - _lastTick < LongestTick ? now - _lastTick : LongestTick;
+        var unseen = now - _lastTick - passed;
         _lastTick = now;
+        if (unseen > TimeSpan.Zero)
+        {
+            foreach (var request in requests)
+            {
+                Excuse(request, unseen, now);
+            }
+        }
+
         _isOnlyPeerSlow = false;
         if (_hasOtherPeers || !policy.ComparesOnlyPeer)
         {
@@ -88,7 +97,7 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
     /// <summary>Why the range should be given up; null when it should not.</summary>
     public FetchFailure? Judge(PieceRequest request, TimeSpan now)
     {
-        var silent = now - request.LastBytes;
+        var silent = now - request.LastBytes - request.Unseen.SinceLastBytes;
         var expected = _usual * request.Count;
         if (request.IsWaiting)
         {
@@ -119,11 +128,18 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
 
     private bool IsSlow(PieceRequest request, TimeSpan? expected, TimeSpan now)
     {
-        var age = now - request.Started;
+        var age = now - request.Started - request.Unseen.InAll;
         // Short ranges vary a lot: what takes less than the patience is not worth moving.
         return expected is { } usual && age > Longer(policy.StallPatience, usual) && request.Frames > 0
             && age * ((double)request.Count * layout.FramesPerPiece / request.Frames) > policy.SlowFactor * usual;
     }
+
+    // No longer than it has been under way, or nothing has come of it.
+    private static void Excuse(PieceRequest request, TimeSpan unseen, TimeSpan now) => request.Unseen = (
+        Shorter(request.Unseen.InAll + unseen, now - request.Started),
+        Shorter(request.Unseen.SinceLastBytes + unseen, now - request.LastBytes));
+
+    private static TimeSpan Shorter(TimeSpan a, TimeSpan b) => a < b ? a : b;
 
     private static TimeSpan Longer(TimeSpan a, TimeSpan b) => a > b ? a : b;
 }

@@ -71,7 +71,7 @@ public sealed class RangeSilenceTests : IDisposable
     {
         // From the first look on.
         Look();
-        for (var received = 0; received < 2 * FrameSize * Ranges; received += FrameSize / 2)
+        for (var received = 0; received < 4 * FrameSize * Ranges; received += FrameSize / 2)
         {
             Assert.False(_silence.Ended.IsCancellationRequested);
             Come(FrameSize / 2);

@@ -457,7 +457,7 @@ public sealed class DownloaderTests
         Demand(Whole);
         Assign("p", 3);
         var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
-        Tick(TimeSpan.FromSeconds(2));
+        Pass(_downloader, TimeSpan.Zero, TimeSpan.FromSeconds(2));
         Assert.Empty(Take());
 
         Tick(TimeSpan.FromSeconds(2) + TimeSpan.FromTicks(1));
@@ -470,6 +470,29 @@ public sealed class DownloaderTests
         Assert.Equal((1, 0), _downloader.Hedges);
     }
 
+    // The machine stood still, or had no time for this: what has come meanwhile is seen next.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Tick_NobodyLookedForLong_NoPeerIsGivenUpForThat(bool isWaiting)
+    {
+        Demand(Whole);
+        Assign("p", 3);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+        if (isWaiting)
+        {
+            _downloader.Waiting(fetch.Id, TimeSpan.Zero);
+        }
+
+        var late = TimeSpan.FromSeconds(9);
+        Pass(_downloader, TimeSpan.Zero, TimeSpan.FromSeconds(1));
+        Pass(_downloader, late, late + TimeSpan.FromSeconds(0.8));
+        Assert.Empty(Take());
+
+        Pass(_downloader, late + TimeSpan.FromSeconds(0.8), late + TimeSpan.FromSeconds(1.5));
+        Assert.Equal(new DownloadAction.Cancel(fetch.Id), Assert.Single(Take()));
+    }
+
     [Fact]
     public void Tick_PeerWaitsItself_IsCalledStarvedAndItIsNoHedge()
     {
@@ -477,7 +500,7 @@ public sealed class DownloaderTests
         Assign("p", [.. Enumerable.Range(0, 10)]);
         var fetches = Actions<DownloadAction.FetchFromPeer>();
         fetches.ForEach(fetch => _downloader.Waiting(fetch.Id, TimeSpan.Zero));
-        Tick(Policy.StarvedPatience);
+        Pass(_downloader, TimeSpan.Zero, Policy.StarvedPatience);
         Assert.Empty(Take());
 
         Tick(Policy.StarvedPatience + TimeSpan.FromTicks(1));
@@ -497,10 +520,11 @@ public sealed class DownloaderTests
         var fetch = Assert.Single(downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>());
         downloader.Waiting(fetch.Id, TimeSpan.Zero);
 
+        Pass(downloader, TimeSpan.Zero, TimeSpan.FromSeconds(1.9));
         downloader.BytesArrived(0, TimeSpan.FromSeconds(1.9));
-        downloader.Tick(TimeSpan.FromSeconds(3.8));
+        Pass(downloader, TimeSpan.FromSeconds(1.9), TimeSpan.FromSeconds(3.8));
         Assert.Empty(downloader.TakeActions());
-        downloader.Tick(TimeSpan.FromSeconds(4));
+        Pass(downloader, TimeSpan.FromSeconds(3.8), TimeSpan.FromSeconds(4));
 
         Assert.IsType<DownloadAction.Cancel>(Assert.Single(downloader.TakeActions()));
     }
@@ -515,7 +539,7 @@ public sealed class DownloaderTests
             var start = TimeSpan.FromSeconds(6 * round);
             downloader.Pushed(Assigned("p", [.. Enumerable.Range(8 * round, 8)]), start);
             var fetches = downloader.TakeActions().OfType<DownloadAction.FetchFromPeer>().Where(fetch => fetch.IsAssigned).ToList();
-            downloader.Tick(start + TimeSpan.FromSeconds(5));
+            Pass(downloader, start, start + TimeSpan.FromSeconds(5));
             downloader.TakeActions();
             Assert.InRange(downloader.Hedges.Moved, 1, Policy.LeastHedges + (Policy.HedgeBudget * 8 * (round + 1)) + 1);
             fetches.ForEach(fetch => Arrive(downloader, fetch.First, fetch.Count, start + TimeSpan.FromSeconds(5)));
@@ -929,6 +953,26 @@ public sealed class DownloaderTests
             _downloader.Pushed(new LookupResponse { OriginPauseMs = (uint)pause }, now);
             Tick(now);
         }
+    }
+
+    [Fact]
+    public void Pushed_AShortPauseAgainAndAgainToWhoCannotReachTheOrigin_GivesUp()
+    {
+        Demand(Whole);
+        Granted(0, 40);
+        Actions<DownloadAction.FetchFromOrigin>().ToList().ForEach(read => _downloader.OriginRequestEnded(read.Id, succeeded: false, TimeSpan.Zero, TimeSpan.Zero));
+        Take();
+        var end = 2 * Policy.Patience;
+        for (var now = TimeSpan.Zero; now < end; now += TimeSpan.FromMilliseconds(500))
+        {
+            _downloader.Pushed(new LookupResponse { OriginPauseMs = 1000 }, now);
+            Tick(now);
+            Assert.Empty(Take());
+        }
+
+        Tick(end);
+
+        Assert.IsType<DownloadAction.Fail>(Assert.Single(Take()));
     }
 
     // A peer that sends nothing is no reason to wait, either.
@@ -1377,6 +1421,17 @@ public sealed class DownloaderTests
     private List<TAction> Actions<TAction>() => [.. Take().Cast<TAction>()];
 
     private void Tick(TimeSpan now) => _downloader.Tick(now);
+
+    /// <summary>Time passes, and somebody looks all the time.</summary>
+    private static void Pass(Downloader downloader, TimeSpan from, TimeSpan to)
+    {
+        for (var now = from; now < to; now += Step)
+        {
+            downloader.Tick(now);
+        }
+
+        downloader.Tick(to);
+    }
 
     private void End(DownloadAction.FetchFromPeer fetch, RangeOutcomeKind outcome) => _downloader.PeerRequestEnded(fetch.Id, outcome, [], [], TimeSpan.Zero);
 
