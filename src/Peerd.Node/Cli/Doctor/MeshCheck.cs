@@ -53,18 +53,18 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
         }
 
         var answers = await AskAllAsync(others.Peers, cancellationToken);
-        findings.AddRange(others.Peers.Zip(answers).SelectMany(pair => pair.Second is { } answer ? FindingsOf(pair.First, answer, own) : []));
         if (answers.Count(answer => answer is null) is > 0 and var left)
         {
             findings.Add(new Finding(
                 Name, Severity.Warning, $"{left} of {answers.Count} others had not answered after {PatienceForAll.TotalSeconds:0} s, when this ended", "run this again, or see to those that do not answer first"));
         }
 
+        findings.AddRange(others.Peers.Zip(answers).SelectMany(pair => pair.Second is { } answer ? FindingsOf(pair.First, answer, own) : []));
         if (findings.Count > MostTold)
         {
             var more = findings.Count - MostTold;
             findings = [.. findings.OrderBy(finding => finding.Severity != Severity.Error).Take(MostTold)];
-            findings.Add(new Finding(Name, Severity.Warning, $"there are {more} more findings such as these", $"look at {own.Node} first: when so many differ from it, it is the odd one"));
+            findings.Add(new Finding(Name, Severity.Warning, $"there are {more} more findings such as these", $"see to those above first; if most of the {answers.Count} others are among them, see to {own.Node}: then it is the odd one"));
         }
 
         if (findings.Count == 0)

@@ -58,7 +58,7 @@ public sealed class MeshCheckTests : IAsyncLifetime
 
         Assert.Equal(32, run.Lines.Count(line => line.Contains("n3 answers at", StringComparison.Ordinal)));
         Assert.Contains("there are 9 more findings", run.Output, StringComparison.Ordinal);
-        Assert.Contains("look at n1 first", run.Output, StringComparison.Ordinal);
+        Assert.Contains("see to n1", run.Output, StringComparison.Ordinal);
     }
 
     [Fact]
