@@ -12,7 +12,8 @@ namespace Peerd.Node.Swarm;
 /// <summary>
 /// Keeps a copy of each small content that this node is responsible for: manifests and configs are a few bytes on which
 /// a whole pull depends, and must not go with the one node that had them. Copies come from other nodes only, and take a
-/// small part of the cache: whoever makes up contents does not turn it over. Thread-safe.
+/// small part of the cache: whoever makes up contents does not turn it over. Those who announce take turns, and copies go of
+/// what one announced that announced most of them, so that he keeps nobody waiting and pushes out no more than his own. Thread-safe.
 /// </summary>
 internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 {
@@ -22,17 +23,20 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
     /// <summary>Largest manifest that is copied.</summary>
     public const long MaxManifestSize = 4 * 1024 * 1024;
 
-    /// <summary>How often a content is tried, each time when another holder announces it.</summary>
+    /// <summary>How often a content is tried of what one member announced, each time when it announces it.</summary>
     public const int MaxTries = 2;
 
-    /// <summary>The oldest copies go when all together take more than this part of the cache.</summary>
+    /// <summary>Copies go when all together take more than this part of the cache.</summary>
     public const int ShareOfCache = 16;
 
-    /// <summary>Or when they are more.</summary>
+    /// <summary>Each counts as such a part of that share at least.</summary>
     private const int MaxCopies = 16 * 1024;
 
-    private const int Workers = 2;
-    private const int MaxQueued = 1024;
+    /// <summary>More than two: of two members that never send what they announced each would take one.</summary>
+    private const int Workers = 4;
+
+    /// <summary>Of one member. A node that starts announces all that it has, some hundreds of them manifests and configs.</summary>
+    private const int MaxWaiting = 1024;
     private const int MaxRemembered = 4096;
 
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
@@ -45,14 +49,16 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
     private readonly TimeProvider _time;
     private readonly ILogger<SmallCopies> _logger;
     private readonly Lock _lock = new();
-    private readonly HashSet<Digest> _pending = [];
-    private readonly Dictionary<Digest, long> _copies = [];
 
-    /// <summary>The copies from the oldest on. Those that were made before this process began count as what clients have read.</summary>
-    private readonly Queue<Digest> _oldest = new();
-    private readonly ConcurrentLru<Digest, int> _failures = new(MaxRemembered);
-    private readonly Channel<Digest> _queue = Channel.CreateBounded<Digest>(MaxQueued);
-    private long _copiedBytes;
+    /// <summary>What waits, by who announced it.</summary>
+    private readonly Dictionary<string, Queue<Digest>> _waiting = new(StringComparer.Ordinal);
+
+    /// <summary>Members whose turn comes, each of them once, and not while something is copied that it announced.</summary>
+    private readonly Channel<string> _turns = Channel.CreateUnbounded<string>();
+
+    /// <summary>The copies, by who announced them. Those that were made before this process began count as what clients have read.</summary>
+    private readonly FairEntries<Digest, bool> _copies = new();
+    private readonly ConcurrentLru<(Digest Content, string Announcer), int> _failures = new(MaxRemembered);
 
     public SmallCopies(HolderDirectory directory, Downloads downloads, PieceCache cache, RingSource rings, NodeIdentity self, TimeProvider time, ILogger<SmallCopies> logger)
     {
@@ -68,18 +74,26 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 
     void IHolderObserver.HolderChanged(Digest content, string node)
     {
+        // Names that are no members count as one.
+        var announcer = _rings.Knows(node) ? node : string.Empty;
         if (node == _self.Name || _directory.FindComplete(content, node) is not var (size, mediaType) || !IsSmall(size, mediaType)
-            || IsHere(content) || HasFailed(content) || !_rings.Current.IsResponsible(content, _self.Name, ProtocolConstants.Replicas))
+            || IsHere(content) || HasFailed(content, announcer) || !_rings.Current.IsResponsible(content, _self.Name, ProtocolConstants.Replicas))
         {
             return;
         }
 
         lock (_lock)
         {
-            // A thousand nodes announce it, and one fetch is enough. When there is no place, the next one to announce it counts.
-            if (_pending.Add(content) && !_queue.Writer.TryWrite(content))
+            if (!_waiting.TryGetValue(announcer, out var line))
             {
-                _pending.Remove(content);
+                _waiting.Add(announcer, line = new Queue<Digest>());
+                _turns.Writer.TryWrite(announcer);
+            }
+
+            // When there is no place, the next one to announce it counts.
+            if (line.Count < MaxWaiting)
+            {
+                line.Enqueue(content);
             }
         }
     }
@@ -96,79 +110,98 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 
     private bool IsHere(Digest content) => _cache.TryPeek(content, out var cached) && cached.IsVerified;
 
-    private bool HasFailed(Digest content) => _failures.TryGet(content, out var failures) && failures >= MaxTries;
+    private bool HasFailed(Digest content, string announcer) => _failures.TryGet((content, announcer), out var failures) && failures >= MaxTries;
 
     private async Task WorkAsync(CancellationToken stop)
     {
-        await foreach (var content in _queue.Reader.ReadAllAsync(stop))
+        await foreach (var announcer in _turns.Reader.ReadAllAsync(stop))
         {
-            try
+            await CopyAsync(NextOf(announcer), announcer, stop);
+            EndTurn(announcer);
+        }
+    }
+
+    private Digest NextOf(string announcer)
+    {
+        lock (_lock)
+        {
+            return _waiting[announcer].Dequeue();
+        }
+    }
+
+    private void EndTurn(string announcer)
+    {
+        lock (_lock)
+        {
+            if (_waiting[announcer].Count > 0)
             {
-                if (!IsHere(content) && !await FetchAsync(content, stop))
-                {
-                    Failed(content, "no other node gave it");
-                }
+                _turns.Writer.TryWrite(announcer);
             }
-            catch (Exception e) when (!stop.IsCancellationRequested)
+            else
             {
-                // One content must not end the copying of the others.
-                Failed(content, e.Message);
-            }
-            finally
-            {
-                lock (_lock)
-                {
-                    _pending.Remove(content);
-                }
+                _waiting.Remove(announcer);
             }
         }
     }
 
-    private async Task<bool> FetchAsync(Digest content, CancellationToken stop)
+    private async Task CopyAsync(Digest content, string announcer, CancellationToken stop)
+    {
+        try
+        {
+            // A thousand nodes announce it, and one fetch is enough.
+            if (!IsHere(content) && !HasFailed(content, announcer) && !await FetchAsync(content, announcer, stop))
+            {
+                Failed(content, announcer, "no other node gave it");
+            }
+        }
+        catch (Exception e) when (!stop.IsCancellationRequested)
+        {
+            // One content must not end the copying of the others.
+            Failed(content, announcer, e.Message);
+        }
+    }
+
+    private async Task<bool> FetchAsync(Digest content, string announcer, CancellationToken stop)
     {
         using var late = new CancellationTokenSource(Deadline, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, late.Token);
         using var use = _downloads.Join(content, OriginReference.None, isWhole: true);
-        if (await use.Download.OpenedAsync.WaitAsync(either.Token) is not null || !await use.Download.FinishedAsync.WaitAsync(either.Token))
+        if (await use.Download.OpenedAsync.WaitAsync(either.Token) is not null)
         {
             return false;
         }
 
-        MakeRoomFor(content, use.Download.Content.Size);
-        return true;
+        // It counts from now on, for a part of it takes room, too.
+        MakeRoomFor(content, announcer, use.Download.Content.Size);
+        return await use.Download.FinishedAsync.WaitAsync(either.Token);
     }
 
-    private void MakeRoomFor(Digest copy, long size)
+    private void MakeRoomFor(Digest copy, string announcer, long size)
     {
+        var most = _cache.CapacityBytes / ShareOfCache;
         lock (_lock)
         {
-            if (_copies.TryAdd(copy, size))
+            _copies.Set(copy, true, announcer, Math.Max(size, most / MaxCopies));
+            for (var left = _copies.Count; left > 0 && _copies.Weight > most; left--)
             {
-                _oldest.Enqueue(copy);
-                _copiedBytes += size;
-            }
-
-            for (var left = _oldest.Count; left > 0 && (_copiedBytes > _cache.CapacityBytes / ShareOfCache || _copies.Count > MaxCopies); left--)
-            {
-                var oldest = _oldest.Dequeue();
-                if (_cache.TryEvict(oldest))
+                var first = _copies.First;
+                if (_cache.TryEvict(first))
                 {
-                    _copies.Remove(oldest, out var bytes);
-                    _copiedBytes -= bytes;
+                    _copies.Remove(first);
                 }
                 else
                 {
                     // Its turn comes again: who keeps it open does not keep it for ever.
-                    _oldest.Enqueue(oldest);
+                    _copies.TryGet(first, out _);
                 }
             }
         }
     }
 
-    private void Failed(Digest content, string reason)
+    private void Failed(Digest content, string announcer, string reason)
     {
-        _failures.TryGet(content, out var before);
-        _failures.AddOrUpdate(content, before + 1);
+        _failures.TryGet((content, announcer), out var before);
+        _failures.AddOrUpdate((content, announcer), before + 1);
         Log.Failed(_logger, content, reason);
     }
 

@@ -7,6 +7,7 @@ using Peerd.Node.Directory;
 using Peerd.Node.Mesh;
 using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
+using Peerd.Tests.Storage;
 
 namespace Peerd.Tests.Mesh;
 
@@ -121,6 +122,35 @@ public sealed class LyingPeerTests
         // The last ones are still open when they are looked at.
         Assert.InRange(junk.Count(content => mesh.Node.Cache.TryPeek(content.Digest, out _)), 1, (Copied / (256 * 1024)) + 3);
         Assert.True(mesh.Node.Cache.TryPeek(image.Digest, out var kept) && kept.IsVerified, "the copies have pushed out what the node has pulled");
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Peer_AnnouncesManySmallContentsAndSendsThemOrNot_HonestOnesAreCopiedAndStay(bool sends)
+    {
+        const int Capacity = 16 * 1024 * 1024;
+        const int JunkSize = 64 * 1024;
+        await using var mesh = await TestMesh.StartAsync(peers: 2, settings: [$"--Peerd:Cache:Capacity={Capacity}"]);
+        var (honest, liar) = (mesh.Peers[0], mesh.Peers[1]);
+        var first = NewContents(4, 32 * 1024);
+        var last = NewContents(4, 32 * 1024);
+        var junk = sends ? NewContents(2 * Capacity / SmallCopies.ShareOfCache / JunkSize, JunkSize) : NewContents(1500, 32);
+        honest.Answer = (range, answers, _) => SendAsync(FakePeer.Honest(range, first.Concat(last).Single(content => content.Digest.ToString() == range.Digest)), answers);
+        liar.Answer = (range, answers, call) => sends ? SendAsync(FakePeer.Honest(range, junk.Single(content => content.Digest.ToString() == range.Digest)), answers) : liar.NeverAsync(call);
+        await honest.AnnounceAsync(mesh.Node, first);
+        await Wait.UntilAsync(() => first.All(IsCopied), "the first are copied");
+
+        await liar.AnnounceAsync(mesh.Node, junk);
+        await Wait.UntilAsync(() => liar.RangesAsked >= (sends ? junk.Length : 1) && (mesh.Node.Downloads.Count == 0 || !sends), "the liar has been asked");
+        Assert.All(first, content => Assert.True(IsCopied(content)));
+        await honest.AnnounceAsync(mesh.Node, [.. first, .. last]);
+
+        await Wait.UntilAsync(() => last.All(IsCopied), "the last are copied, too");
+
+        SampleContent[] NewContents(int count, int size) => [.. Enumerable.Range(0, count).Select(_ => mesh.UnknownOwnedBy(size, mesh.Node.Name))];
+
+        bool IsCopied(SampleContent content) => mesh.Node.Cache.TryPeek(content.Digest, out var cached) && cached.IsVerified;
     }
 
     [Fact]
