@@ -508,15 +508,5 @@ public sealed class StaleTagTests
     private static string? Header(HttpResponseMessage response, string name) =>
         response.Headers.NonValidated.TryGetValues(name, out var values) ? values.ToString() : null;
 
-    /// <summary>The system's clock, put forward; waits take no longer and no shorter.</summary>
-    private sealed class TimeAhead : TimeProvider
-    {
-        public TimeSpan Ahead { get; set; }
-
-        public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + Ahead;
-
-        public override long GetTimestamp() => base.GetTimestamp() + (long)(Ahead.TotalSeconds * TimestampFrequency);
-    }
-
     private sealed record Answer(HttpStatusCode Status, byte[] Body, long? Length, string? MediaType, string? Digest, string? Stale, string? Warning);
 }

@@ -79,6 +79,10 @@ internal sealed class MeshIdentity
         };
     }
 
+    /// <summary>Whether this is one of the authorities that are trusted.</summary>
+    /// <param name="hash">As <see cref="MeshCallers.Caller.AuthorityOf"/> tells it.</param>
+    public bool HasAuthority(string hash) => _authorities.Any(authority => MeshCallers.Caller.AuthorityOf(authority) == hash);
+
     /// <summary>How the chain of another member is checked: it leads to the mesh's own authorities, and nothing is asked or fetched on the network.</summary>
     public X509ChainPolicy ChainPolicy => PolicyOf(_authorities);
 

@@ -9,7 +9,7 @@ namespace Peerd.Node.Mesh.Tls;
 
 /// <summary>
 /// Mutual TLS of the mesh, or its absence. Each connection is made with the files as they are at that moment; connections
-/// that are up stay so. Thread-safe.
+/// that are up stay so as long as these are valid, see <see cref="MeshCallers"/>. Thread-safe.
 /// </summary>
 internal sealed partial class MeshTls
 {
@@ -106,7 +106,8 @@ internal sealed partial class MeshTls
     }
 
     /// <summary>For one connection that comes in.</summary>
-    public SslServerAuthenticationOptions ServerOptions()
+    /// <param name="caller">Hears what its member shows.</param>
+    public SslServerAuthenticationOptions ServerOptions(MeshCallers.Caller caller)
     {
         var identity = Identity;
         return new SslServerAuthenticationOptions
@@ -115,7 +116,16 @@ internal sealed partial class MeshTls
             ClientCertificateRequired = true,
             CertificateChainPolicy = identity.ChainPolicy,
             CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
-            RemoteCertificateValidationCallback = (_, certificate, _, errors) => Fault(certificate, errors, node: null) is not { } fault || Refuse("caller", fault),
+            RemoteCertificateValidationCallback = (_, certificate, chain, errors) =>
+            {
+                if (Fault(certificate, errors, node: null) is { } fault)
+                {
+                    return Refuse("caller", fault);
+                }
+
+                caller.Show(chain!, identity);
+                return true;
+            },
             EnabledSslProtocols = SslProtocols.Tls13,
             ApplicationProtocols = [SslApplicationProtocol.Http2],
 

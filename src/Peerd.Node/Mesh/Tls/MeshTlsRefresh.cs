@@ -3,16 +3,17 @@ using Microsoft.Extensions.Options;
 
 namespace Peerd.Node.Mesh.Tls;
 
-/// <summary>Looks at the files again and again: where secrets are mounted they are replaced by way of links, which file watchers miss.</summary>
+/// <summary>Looks at the files again and again: where secrets are mounted they are replaced by way of links, which file watchers miss. Then at the connections that were made with others.</summary>
 internal sealed class MeshTlsRefresh : BackgroundService
 {
     private readonly MeshTls _tls;
+    private readonly MeshCallers _callers;
     private readonly TimeSpan _period;
     private readonly TimeProvider _time;
 
-    public MeshTlsRefresh(MeshTls tls, IOptions<MeshTlsOptions> options, IMeterFactory meters, TimeProvider time)
+    public MeshTlsRefresh(MeshTls tls, MeshCallers callers, IOptions<MeshTlsOptions> options, IMeterFactory meters, TimeProvider time)
     {
-        (_tls, _period, _time) = (tls, options.Value.ReloadValue, time);
+        (_tls, _callers, _period, _time) = (tls, callers, options.Value.ReloadValue, time);
         if (tls.IsOn)
         {
             meters.Create("Peerd").CreateObservableGauge(
@@ -34,6 +35,7 @@ internal sealed class MeshTlsRefresh : BackgroundService
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
             _tls.Refresh();
+            _callers.EndInvalid(_tls.Identity);
         }
     }
 }

@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Membership;
@@ -17,16 +18,21 @@ internal static class MeshTlsServices
             provider.GetRequiredService<TimeProvider>(),
             provider.GetRequiredService<MeshMetrics>().TlsRefused,
             provider.GetRequiredService<ILogger<MeshTls>>()));
+        services.AddSingleton<MeshCallers>();
         services.AddHostedService<MeshTlsRefresh>();
         return services;
     }
 
     /// <summary>Lets only members in, if there is TLS.</summary>
-    public static void UseMeshTls(this Microsoft.AspNetCore.Server.Kestrel.Core.ListenOptions listener, MeshTls tls)
+    public static void UseMeshTls(this Microsoft.AspNetCore.Server.Kestrel.Core.ListenOptions listener, MeshTls tls, MeshCallers callers)
     {
         if (tls.IsOn)
         {
-            listener.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = _ => ValueTask.FromResult(tls.ServerOptions()) });
+            listener.Use(next => connection => callers.ServeAsync(connection, next));
+            listener.UseHttps(new TlsHandshakeCallbackOptions
+            {
+                OnConnection = handshake => ValueTask.FromResult(tls.ServerOptions(handshake.Connection.Features.GetRequiredFeature<MeshCallers.Caller>())),
+            });
         }
     }
 }

@@ -1,4 +1,5 @@
 using Grpc.Core;
+using Grpc.Net.Client;
 using Microsoft.Extensions.Logging;
 using Peerd.Contracts.V1;
 using Peerd.EndToEnd.Harness;
@@ -72,6 +73,57 @@ public sealed class MeshTlsRotationTests
                 return false;
             }
         }
+    }
+
+    [Fact]
+    public async Task Connection_CertificateOfTheCallerExpires_NothingNewIsBegunOnItAndItEndsALittleLater()
+    {
+        var time = new TimeAhead();
+        await using var mesh = await TlsMesh.StartAsync(time: time, settings: "--Peerd:Mesh:Tls:Reload=100ms");
+        MeshAuthority.Write(mesh.FolderOf("node-2"), mesh.Authority.Issue(TimeSpan.FromMinutes(-5), TimeSpan.FromMinutes(10), $"node-2.{TlsMesh.Domain}"), mesh.Authority.Pem);
+        var connections = 0;
+        using var channel = MeshChannel.Open(mesh.Node.MeshEndPoint.ToString(), TlsMesh.Tls(mesh.FolderOf("node-2")), "node-1", () => new SocketsHttpHandler
+        {
+            ConnectCallback = async (context, cancellationToken) =>
+            {
+                Interlocked.Increment(ref connections);
+                var client = new System.Net.Sockets.TcpClient();
+                await client.ConnectAsync(context.DnsEndPoint.Host, context.DnsEndPoint.Port, cancellationToken);
+                return client.GetStream();
+            },
+        });
+        using var call = new PeerService.PeerServiceClient(channel).Announce();
+        await AnnounceAsync(call, 1);
+        Assert.Equal("node-1", await AskAsync(channel));
+        Assert.Equal(1, connections);
+
+        time.Ahead = TimeSpan.FromMinutes(20);
+        await Wait.UntilAsync(async () => await AskAsync(channel) == "node-1" && Volatile.Read(ref connections) > 1, "another connection is made");
+        await AnnounceAsync(call, 2);
+
+        time.Ahead += MeshCallers.LeaveTime;
+        await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).WaitAsync(Wait.Longest));
+    }
+
+    [Fact]
+    public async Task Connection_AuthorityOfTheCallerIsTakenOut_EndsALittleLater()
+    {
+        var time = new TimeAhead();
+        await using var mesh = await TlsMesh.StartAsync(time: time, settings: "--Peerd:Mesh:Tls:Reload=100ms");
+        using var next = new MeshAuthority();
+        MeshAuthority.Write(mesh.FolderOf("node-1"), next.Issue($"node-1.{TlsMesh.Domain}"), next.Pem + mesh.Authority.Pem);
+        mesh.Node.Get<MeshTls>().Refresh();
+        MeshAuthority.Write(mesh.FolderOf("node-2"), mesh.Authority.Issue($"node-2.{TlsMesh.Domain}"), next.Pem + mesh.Authority.Pem);
+        using var channel = TlsMesh.Channel(mesh.Node, TlsMesh.Tls(mesh.FolderOf("node-2")), "node-1");
+        using var call = new PeerService.PeerServiceClient(channel).Announce();
+        await AnnounceAsync(call, 1);
+
+        await File.WriteAllTextAsync(Path.Combine(mesh.FolderOf("node-1"), "ca.crt"), next.Pem, TestContext.Current.CancellationToken);
+        await Wait.UntilAsync(async () => await AskAsync(channel) is null, "nothing new is begun on the former connection, and no other is let in");
+        await AnnounceAsync(call, 2);
+
+        time.Ahead += MeshCallers.LeaveTime;
+        await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).WaitAsync(Wait.Longest));
     }
 
     [Theory]
@@ -161,6 +213,19 @@ public sealed class MeshTlsRotationTests
         File.CreateSymbolicLink(Path.Combine(folder, "next"), version);
         var run = await ChartTool.SystemAsync("mv", "--no-target-directory", Path.Combine(folder, "next"), Path.Combine(folder, "..data"));
         Assert.True(run.ExitCode == 0, run.Error);
+    }
+
+    /// <summary>Asks the node its name; null when it does not answer.</summary>
+    private static async Task<string?> AskAsync(GrpcChannel channel)
+    {
+        try
+        {
+            return (await new NodeService.NodeServiceClient(channel).GetStatusAsync(new GetStatusRequest())).Node;
+        }
+        catch (RpcException)
+        {
+            return null;
+        }
     }
 
     private static async Task AnnounceAsync(AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse> call, ulong sequence)

@@ -29,11 +29,12 @@ internal sealed class TlsMesh : IAsyncDisposable
     /// <summary>Starts nodes; each has a certificate with its name.</summary>
     /// <param name="nodes">How many.</param>
     /// <param name="names">What certificates prove.</param>
+    /// <param name="time">Clock of the nodes; none: the system's.</param>
     /// <param name="settings">Further settings of all nodes.</param>
-    public static async Task<TlsMesh> StartAsync(int nodes = 1, string names = "node", params string[] settings)
+    public static async Task<TlsMesh> StartAsync(int nodes = 1, string names = "node", TimeProvider? time = null, params string[] settings)
     {
         var mesh = new TlsMesh();
-        mesh.Mesh = await TestMesh.StartAsync(nodes, settings: settings, settingsOf: name =>
+        mesh.Mesh = await TestMesh.StartAsync(nodes, settings: settings, time: time, settingsOf: name =>
         {
             mesh.Authority.Write(mesh.FolderOf(name), $"{name}.{Domain}");
             return [$"--Peerd:Mesh:Tls:Names={names}", .. MeshAuthority.Settings(mesh.FolderOf(name)).Select(setting => $"--Peerd:Mesh:Tls:{setting.Key}={setting.Value}")];

@@ -1,0 +1,11 @@
+namespace Peerd.Tests.Hosting;
+
+/// <summary>The system's clock, put forward; waits take no longer and no shorter.</summary>
+internal sealed class TimeAhead : TimeProvider
+{
+    public TimeSpan Ahead { get; set; }
+
+    public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + Ahead;
+
+    public override long GetTimestamp() => base.GetTimestamp() + (long)(Ahead.TotalSeconds * TimestampFrequency);
+}
