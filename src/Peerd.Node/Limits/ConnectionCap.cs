@@ -1,11 +1,13 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Peerd.Node.Limits;
 
 /// <summary>
-/// How many connections one listener may have, and how many of one address. Loopback addresses are of one machine with any number
-/// of processes, and count only in the total. Thread-safe.
+/// How many connections one listener may have, and how many of one address. Of IPv6 one host may have all addresses of a /64 network, and
+/// all nodes may have theirs in one, too: to such a network go half of all at most. Loopback addresses are of one machine with any
+/// number of processes, and count only in the total. Thread-safe.
 /// </summary>
 /// <param name="total">Connections in all.</param>
 /// <param name="perAddress">Connections of one address.</param>
@@ -13,6 +15,7 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<IPAddress, int> _byAddress = [];
+    private readonly Dictionary<IPAddress, int> _byNetwork = [];
     private int _open;
 
     /// <summary>Connections that are open.</summary>
@@ -33,14 +36,14 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
         address = CallerAddress.Plain(address);
         lock (_lock)
         {
-            var ofAddress = _byAddress.GetValueOrDefault(address);
-            if (_open >= total || (ofAddress >= perAddress && !IPAddress.IsLoopback(address)))
+            if (_open >= total || (!IPAddress.IsLoopback(address) && (_byAddress.GetValueOrDefault(address) >= perAddress || IsFull(address))))
             {
                 return false;
             }
 
+            Count(_byAddress, address, 1);
+            Count(_byNetwork, CallerAddress.Network(address), 1);
             _open++;
-            _byAddress[address] = ofAddress + 1;
             return true;
         }
     }
@@ -51,11 +54,9 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
         address = CallerAddress.Plain(address);
         lock (_lock)
         {
+            Count(_byAddress, address, -1);
+            Count(_byNetwork, CallerAddress.Network(address), -1);
             _open--;
-            if (--_byAddress[address] == 0)
-            {
-                _byAddress.Remove(address);
-            }
         }
     }
 
@@ -81,4 +82,16 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
             Leave(address);
         }
     });
+
+    /// <summary>The network of an IPv6 address has as many as it may; an IPv4 address has none that is one host's.</summary>
+    private bool IsFull(IPAddress address) =>
+        address.AddressFamily == AddressFamily.InterNetworkV6 && _byNetwork.GetValueOrDefault(CallerAddress.Network(address)) >= Math.Max(perAddress, total / 2);
+
+    private static void Count(Dictionary<IPAddress, int> counts, IPAddress key, int change)
+    {
+        if ((counts[key] = counts.GetValueOrDefault(key) + change) == 0)
+        {
+            counts.Remove(key);
+        }
+    }
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using Grpc.Core;
 using Peerd.Node.Limits;
 using Peerd.Node.Ring;
@@ -74,6 +75,18 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
         metrics.Refused(MeshRefusal.Stream);
         var whose = key.Item1.Length > 0 ? $"node '{node}'" : "callers that are no members";
         throw new RpcException(new Status(StatusCode.ResourceExhausted, $"too many {(isLookup ? "Lookup" : "Announce")} streams of {whose} are open"));
+    }
+
+    /// <summary>
+    /// For whom what a caller takes counts: his address, or of IPv6 the /64 network, in which one host has as many addresses as it
+    /// likes. Nodes may have theirs in one network, so a member that calls from its own address counts by itself.
+    /// </summary>
+    public IPAddress CountedAs(string? node, IPAddress address)
+    {
+        var ring = rings.Current;
+        return node is not null && ring.IndexOf(node) is >= 0 and var index && IPAddress.TryParse(ring[index].Address.Host, out var own) && CallerAddress.Plain(own).Equals(CallerAddress.Plain(address))
+            ? CallerAddress.Plain(address)
+            : CallerAddress.Network(address);
     }
 
     // Who has ended all of its streams keeps what it has used up, or it would begin anew with each stream.

@@ -246,7 +246,7 @@ internal sealed partial class PeerServer(
             tls.EnsureCallerIs(context, node);
         }
 
-        return new RangeCaller(node, context.GetHttpContext().Connection.RemoteIpAddress ?? IPAddress.None);
+        return new RangeCaller(node, streams.CountedAs(node, context.GetHttpContext().Connection.RemoteIpAddress ?? IPAddress.None));
     }
 
     private static int CountOf(AnnounceRequest request) => request.Contents.Count + request.Withdrawn.Count + request.Mismatched.Count + request.Tags.Count;

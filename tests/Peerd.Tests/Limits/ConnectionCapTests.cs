@@ -49,6 +49,23 @@ public sealed class ConnectionCapTests
         Assert.Equal(6, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(IPAddress.Parse("::ffff:127.0.0.2"))));
     }
 
+    [Fact]
+    public void TryEnter_OneNetworkOfIPv6WantsEverything_HasHalfAndOthersStillComeIn()
+    {
+        var cap = new ConnectionCap(total: 20, perAddress: 4);
+        var greedy = Enumerable.Range(1, 100).Select(i => IPAddress.Parse($"2001:db8:0:1::{i:x}")).ToList();
+        var other = IPAddress.Parse("2001:db8:0:2::1");
+
+        Assert.Equal(10, greedy.Count(cap.TryEnter));
+        Assert.Equal(4, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(other)));
+        Assert.True(cap.TryEnter(Greedy));
+        Assert.True(cap.TryEnter(Modest));
+
+        cap.Leave(greedy[0]);
+        Assert.True(cap.TryEnter(greedy[50]));
+        Assert.False(cap.TryEnter(greedy[51]));
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -1,5 +1,13 @@
+using System.Diagnostics.Metrics;
+using System.Net;
 using Grpc.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
+using Peerd.Node.Ring;
+using Peerd.Tests.Hosting;
+using Peerd.Tests.Membership;
 
 namespace Peerd.Tests.Mesh;
 
@@ -48,6 +56,27 @@ public sealed class CallerStreamsTests
             cancel.Cancel();
             return taking.IsCompletedSuccessfully;
         }
+    }
+
+    // Nodes may have all their addresses in one network of IPv6, and a host as many as it likes.
+    [Theory]
+    [InlineData("other", "fd00:1::2", "fd00:1::2")]
+    [InlineData("other", "fd00:1::3", "fd00:1::")]
+    [InlineData("stranger", "fd00:1::2", "fd00:1::")]
+    [InlineData(null, "fd00:1:0:0:5::2", "fd00:1::")]
+    [InlineData(null, "::ffff:10.0.0.1", "10.0.0.1")]
+    [InlineData(null, "10.0.0.1", "10.0.0.1")]
+    [InlineData(null, "::1", "::1")]
+    public async Task CountedAs_AddressOfACaller_IsThatOfTheMemberOrTheNetwork(string? node, string address, string expected)
+    {
+        using var rings = new RingSource(new TestMembership(new MemberList([new Member("other", new DnsEndPoint("fd00:1::2", 1), string.Empty)])), TimeProvider.System, NullLogger<RingSource>.Instance);
+        await rings.StartAsync(TestContext.Current.CancellationToken);
+        await Wait.UntilAsync(() => rings.Current.Count == 1, "the list is known");
+        using var meters = new ServiceCollection().AddMetrics().BuildServiceProvider();
+        var streams = new CallerStreams(rings, new MeshMetrics(meters.GetRequiredService<IMeterFactory>()), TimeProvider.System);
+
+        Assert.Equal(IPAddress.Parse(expected), streams.CountedAs(node, IPAddress.Parse(address)));
+        await rings.StopAsync(TestContext.Current.CancellationToken);
     }
 
     [Fact]
