@@ -12,6 +12,9 @@ internal enum MeshRefusal
     /// <summary>A stream more than one node may have open.</summary>
     Stream,
 
+    /// <summary>A range more than may have been asked for and not have ended.</summary>
+    Range,
+
     /// <summary>A message that was begun and not ended.</summary>
     Message,
 }
@@ -52,7 +55,7 @@ internal sealed class MeshMetrics
             "peerd.mesh.tls.refused", "{certificate}", "Certificates of others that were refused, by side: caller (came to this node) or callee (was called).");
         _ejected = meter.CreateCounter<long>("peerd.peer.ejected", "{ejection}", "How often a peer that sent wrong bytes was left alone for a time, whatever content is wanted.");
         _refused = meter.CreateCounter<long>(
-            "peerd.mesh.refused", "{refusal}", "What callers of the mesh wanted too much of, by what: connection (in all or of one address), stream (of one node) or message (begun and not ended).");
+            "peerd.mesh.refused", "{refusal}", "What callers of the mesh wanted too much of, by what: connection (in all or of one address), stream (of one node), range (in all or of one address) or message (begun and not ended).");
 
         // What never happened counts as 0 and not as unknown.
         _received.Add(0);
@@ -75,6 +78,7 @@ internal sealed class MeshMetrics
         _ejected.Add(0);
         CountRefused(MeshRefusal.Connection, 0);
         CountRefused(MeshRefusal.Stream, 0);
+        CountRefused(MeshRefusal.Range, 0);
         CountRefused(MeshRefusal.Message, 0);
         Shed(isRedirected: true, count: 0);
         Shed(isRedirected: false, count: 0);
@@ -151,6 +155,7 @@ internal sealed class MeshMetrics
     {
         MeshRefusal.Connection => "connection",
         MeshRefusal.Stream => "stream",
+        MeshRefusal.Range => "range",
         _ => "message",
     }));
 

@@ -3,7 +3,9 @@ using Peerd.Contracts.V1;
 namespace Peerd.Node.Mesh;
 
 /// <summary>A range that a reader has asked for and that has not ended. Cancelling it is safe at any time, from any thread.</summary>
-internal sealed class PendingRange(FetchRange request) : IDisposable
+/// <param name="request">What is asked for.</param>
+/// <param name="ended">Called once when it has ended.</param>
+internal sealed class PendingRange(FetchRange request, Action ended) : IDisposable
 {
     private readonly CancellationTokenSource _cancelled = new();
     private readonly Lock _lock = new();
@@ -28,8 +30,15 @@ internal sealed class PendingRange(FetchRange request) : IDisposable
     {
         lock (_lock)
         {
+            if (_disposed)
+            {
+                return;
+            }
+
             _disposed = true;
             _cancelled.Dispose();
         }
+
+        ended();
     }
 }

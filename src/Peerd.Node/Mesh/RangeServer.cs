@@ -38,6 +38,12 @@ internal sealed class RangeServer(
     /// <summary>The same for ranges that containers wait for, which are short.</summary>
     private const int UrgentUploadsPerContent = 64;
 
+    /// <summary>
+    /// Ranges that may have been asked for and not have ended, over all streams, or eight for each upload. Honest readers soon hear that there are
+    /// too many; each one that never listens keeps memory until its deadline.
+    /// </summary>
+    internal const int Pending = 1024;
+
     /// <summary>How often a range that waits for bytes looks whether they are still on their way.</summary>
     private static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
 
@@ -45,6 +51,7 @@ internal sealed class RangeServer(
 
     private readonly UploadSlots _uploads = new(options.Value.UploadsValue, UploadsPerContent);
     private readonly UploadSlots _urgentUploads = new(2 * options.Value.UploadsValue, UrgentUploadsPerContent);
+    private readonly UploadSlots _pending = new(Math.Max(Pending, 8 * options.Value.UploadsValue), perContent: int.MaxValue);
     private readonly TimeSpan _deadline = options.Value.RangeDeadlineValue;
 
     public async Task ServeAsync(IAsyncStreamReader<FetchRangeRequest> requests, IServerStreamWriter<RangeAnswer> answers, RangeCaller caller, CancellationToken cancellationToken)
@@ -55,7 +62,7 @@ internal sealed class RangeServer(
         var serving = ServeQueueAsync(queue.Reader, pending, answers, caller, drain.Current.Leaving, ended.Token);
         try
         {
-            var reading = ReadRequestsAsync(requests, queue.Writer, pending, ended.Token);
+            var reading = ReadRequestsAsync(requests, queue.Writer, pending, caller, ended.Token);
             if (await Task.WhenAny(reading, serving) == reading)
             {
                 await reading;
@@ -81,8 +88,8 @@ internal sealed class RangeServer(
         }
     }
 
-    private static async Task ReadRequestsAsync(
-        IAsyncStreamReader<FetchRangeRequest> requests, ChannelWriter<PendingRange> queue, ConcurrentDictionary<uint, PendingRange> pending, CancellationToken cancellationToken)
+    private async Task ReadRequestsAsync(
+        IAsyncStreamReader<FetchRangeRequest> requests, ChannelWriter<PendingRange> queue, ConcurrentDictionary<uint, PendingRange> pending, RangeCaller caller, CancellationToken cancellationToken)
     {
         await foreach (var request in requests.ReadAllAsync(cancellationToken))
         {
@@ -101,7 +108,13 @@ internal sealed class RangeServer(
                 throw new RpcException(new Status(StatusCode.InvalidArgument, "a message must hold 'range' or 'cancel'"));
             }
 
-            var range = new PendingRange(request.Range);
+            if (!_pending.TryTake(default, caller.Address))
+            {
+                metrics.Refused(MeshRefusal.Range);
+                throw new RpcException(new Status(StatusCode.ResourceExhausted, "too many ranges were asked for that have not ended"));
+            }
+
+            var range = new PendingRange(request.Range, () => _pending.Release(default, caller.Address));
             if (!pending.TryAdd(request.Range.Id, range))
             {
                 range.Dispose();
@@ -122,42 +135,67 @@ internal sealed class RangeServer(
     {
         await foreach (var range in queue.ReadAllAsync(cancellationToken))
         {
+            using var ending = range;
             var started = time.GetTimestamp();
             using var span = Traces.Serve("serve", range.Request.Traceparent);
-            var end = await ServeRangeAsync(range, answers, caller, leaving, cancellationToken);
-            metrics.RangeServed(end, time.GetElapsedTime(started));
-            if (span is not null)
-            {
-                Describe(span, range.Request, end.Status);
-            }
+            await ServeRangeAsync(range, answers, caller, EndAsync, leaving, cancellationToken);
 
-            if (range.Request.TellPieces)
+            async Task EndAsync(RangeEnd end)
             {
-                TellPieces(end, range.Request.Digest);
-            }
+                metrics.RangeServed(end, time.GetElapsedTime(started));
+                if (span is not null)
+                {
+                    Describe(span, range.Request, end.Status);
+                }
 
-            pending.TryRemove(range.Request.Id, out _);
-            range.Dispose();
-            answers.WriteOptions = AtOnce;
-            await answers.WriteAsync(RangeAnswer.OfControl(new FetchRangeResponse { Id = range.Request.Id, End = end }), cancellationToken);
+                if (range.Request.TellPieces)
+                {
+                    TellPieces(end, range.Request.Digest);
+                }
+
+                pending.TryRemove(range.Request.Id, out _);
+
+                // A reader that does not take it, and what was written before, does not keep it for ever.
+                using var late = new CancellationTokenSource(_deadline, time);
+                using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, late.Token);
+                answers.WriteOptions = AtOnce;
+                await answers.WriteAsync(RangeAnswer.OfControl(new FetchRangeResponse { Id = range.Request.Id, End = end }), either.Token);
+            }
         }
     }
 
-    private async Task<RangeEnd> ServeRangeAsync(
-        PendingRange range, IServerStreamWriter<RangeAnswer> answers, RangeCaller caller, CancellationToken leaving, CancellationToken cancellationToken)
+    private async Task ServeRangeAsync(
+        PendingRange range, IServerStreamWriter<RangeAnswer> answers, RangeCaller caller, Func<RangeEnd, Task> endAsync, CancellationToken leaving, CancellationToken cancellationToken)
     {
         var request = range.Request;
         if (!Digest.TryParse(request.Digest, out var digest) || request.Offset < 0 || request.Length < 0)
         {
-            return Invalid("'digest' must be a digest, 'offset' and 'length' must not be negative");
+            await endAsync(Invalid("'digest' must be a digest, 'offset' and 'length' must not be negative"));
+            return;
         }
 
         var slots = request.Urgent ? _urgentUploads : _uploads;
         if (memory.IsOver || !slots.TryTake(digest, caller.Address))
         {
-            return Busy(digest, request);
+            await endAsync(Busy(digest, request));
+            return;
         }
 
+        try
+        {
+            // The last frames go out with the end: until the reader takes them they are still being served.
+            await endAsync(await SendAsync(range, digest, answers, caller, leaving, cancellationToken));
+        }
+        finally
+        {
+            slots.Release(digest, caller.Address);
+        }
+    }
+
+    private async Task<RangeEnd> SendAsync(
+        PendingRange range, Digest digest, IServerStreamWriter<RangeAnswer> answers, RangeCaller caller, CancellationToken leaving, CancellationToken cancellationToken)
+    {
+        var request = range.Request;
         using var deadline = new CancellationTokenSource(Deadline(request), time);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, range.Cancelled, leaving, deadline.Token);
         try
@@ -171,10 +209,6 @@ internal sealed class RangeServer(
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             return new RangeEnd { Status = range.Cancelled.IsCancellationRequested ? RangeStatus.Cancelled : RangeStatus.DeadlineExceeded };
-        }
-        finally
-        {
-            slots.Release(digest, caller.Address);
         }
     }
 

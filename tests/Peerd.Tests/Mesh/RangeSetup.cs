@@ -55,9 +55,9 @@ internal sealed class RangeSetup : IDisposable
     public ArmedTime Time { get; } = new();
 
     /// <summary>Opens a stream of a node and asks for one range on it.</summary>
-    public ServedStream Ask(FetchRange range, string reader = "reader", IPAddress? address = null)
+    public ServedStream Ask(FetchRange range, string reader = "reader", IPAddress? address = null, bool isStuck = false)
     {
-        var stream = new ServedStream(Time);
+        var stream = new ServedStream(Time) { IsStuck = isStuck };
         stream.Send(new FetchRangeRequest { Range = range });
         stream.Serving = _server.ServeAsync(stream, stream, new RangeCaller(reader, address ?? IPAddress.Loopback), _ended.Token);
         return stream;
@@ -126,6 +126,9 @@ internal sealed class ServedStream(TimeProvider time) : IAsyncStreamReader<Fetch
 
     public Task Serving { get; set; } = Task.CompletedTask;
 
+    /// <summary>The reader takes nothing: what is to go out at once never does.</summary>
+    public bool IsStuck { get; init; }
+
     public FetchRangeRequest Current { get; private set; } = new();
 
     public WriteOptions? WriteOptions { get; set; }
@@ -171,6 +174,6 @@ internal sealed class ServedStream(TimeProvider time) : IAsyncStreamReader<Fetch
     public Task WriteAsync(RangeAnswer message, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        return WriteAsync(message);
+        return IsStuck && !WriteOptions!.Flags.HasFlag(WriteFlags.BufferHint) ? Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken) : WriteAsync(message);
     }
 }
