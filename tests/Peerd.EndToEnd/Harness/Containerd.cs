@@ -69,15 +69,16 @@ internal sealed class Containerd
     /// <summary>A client of kubelet's kind.</summary>
     public CriImages ConnectCri() => new(_socket);
 
-    /// <summary>Reads images of this registry through a mirror and nowhere else.</summary>
+    /// <summary>Reads images of this registry through a mirror.</summary>
     /// <param name="registry">Host and port as in image references.</param>
     /// <param name="mirror">Where requests go.</param>
-    public async Task UseMirrorAsync(string registry, Uri mirror)
+    /// <param name="upstream">Where they go when the mirror does not serve them; null: nowhere else.</param>
+    public async Task UseMirrorAsync(string registry, Uri mirror, Uri? upstream = null)
     {
         var folder = System.IO.Directory.CreateDirectory(Path.Combine(HostsFolder, registry)).FullName;
         var url = mirror.GetLeftPart(UriPartial.Authority);
         await File.WriteAllTextAsync(Path.Combine(folder, "hosts.toml"), $"""
-            server = "{url}"
+            server = "{upstream?.GetLeftPart(UriPartial.Authority) ?? url}"
             [host."{url}"]
             capabilities = ["pull", "resolve"]
             """);
