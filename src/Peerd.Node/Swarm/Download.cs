@@ -566,7 +566,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             want.Have.AddRange((_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []).Take(ProtocolConstants.MaxHeldRuns));
             want.Reading.AddRange(_machine?.Reading() ?? []);
             want.Fetching.AddRange(_machine?.Fetching() ?? []);
-            want.OriginPauseMs = _machine?.OriginPauseMs(Now) ?? 0;
+            want.OriginPauseMs = _machine?.OriginPauseMs(Now) ?? PauseOf(OriginPauseLeft);
             want.Continued = _hadSession;
             _hadSession = true;
             // Another session tells it from the beginning.
@@ -838,7 +838,9 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                     _opened.TrySetResult(_originFailure);
                 }
 
-                _link?.Report(new GrantReport { GivenBack = { new SegmentRun { First = 0, Count = 1 } }, OriginFailed = true, OriginPauseMs = PauseOf(_originFailure) });
+                // What was granted for it is given back, and is not read either when another finds out the size.
+                _early?.ForEach(static push => push.Granted.Clear());
+                _link?.Report(new GrantReport { GivenBack = { new SegmentRun { First = 0, Count = 1 } }, OriginFailed = true, OriginPauseMs = PauseOf(failure.RetryAfter) });
             }
 
             return;
@@ -893,6 +895,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         // Before the look at the pieces: what is lost after both is noticed.
         _losses = content.Losses;
         _machine = new Downloader(content.Layout, content.SnapshotPieces(), _services.Policy, StableSeed.Of(Digest, _services.SelfName), Now, _wantsWhole);
+        if (OriginPauseLeft is { } pause)
+        {
+            _machine.OriginPaused(pause, Now);
+        }
+
         var id = 0;
         if (arrivingPieces > 0)
         {
@@ -1278,7 +1285,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 (_originFailure, _originFailedAt) = (failure, Now);
             }
 
-            _machine!.OriginRequestEnded(read.Id, failure is null, TimeSpan.FromMilliseconds(PauseOf(failure)), Now);
+            _machine!.OriginRequestEnded(read.Id, failure is null, TimeSpan.FromMilliseconds(PauseOf(failure?.RetryAfter)), Now);
             Unbar();
             CarryOut();
         }
@@ -1383,8 +1390,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         return content.KeepsInMemory && missing != unverified ? -1 : missing;
     }
 
+    /// <summary>What is left of the pause that the origin asked for when it failed last; null when it did not, or when it is over.</summary>
+    private TimeSpan? OriginPauseLeft => _originFailure?.RetryAfter - (Now - _originFailedAt) is { } left && left > TimeSpan.Zero ? left : null;
+
     /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>
-    private static uint PauseOf(SourceFailure? failure) => failure?.RetryAfter is { } pause ? (uint)Math.Clamp(pause.TotalMilliseconds, 1, int.MaxValue) : 0;
+    private static uint PauseOf(TimeSpan? pause) => pause is { } time ? (uint)Math.Clamp(time.TotalMilliseconds, 1, int.MaxValue) : 0;
 
     /// <summary>A frame that was hashed already may come again, but not with other bytes.</summary>
     private bool IsExpected(int frame, ulong checksum)

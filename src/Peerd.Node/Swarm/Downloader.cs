@@ -501,7 +501,7 @@ internal sealed class Downloader
             _originFailed = pause == TimeSpan.Zero;
             if (pause > TimeSpan.Zero)
             {
-                _originPausedUntil = _seenPauseUntil = now + pause;
+                OriginPaused(pause, now);
             }
 
             GiveBackGrants(pause);
@@ -509,6 +509,9 @@ internal sealed class Downloader
 
         Schedule(now);
     }
+
+    /// <summary>The origin itself has asked this node for a pause.</summary>
+    public void OriginPaused(TimeSpan pause, TimeSpan now) => _originPausedUntil = _seenPauseUntil = now + pause;
 
     /// <summary>
     /// A request to the origin was not made: nobody who demanded its pieces may read them there. To be told once they are not

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using Peerd.Contracts.V1;
 using Peerd.Tests.Hosting;
 
@@ -45,5 +46,56 @@ public sealed class OwnerMoveTests
         Assert.Single(heard, static request => request.Report is { Moving: true });
         Assert.Equal((1, 1), (former.LookupsAsked, next.LookupsAsked));
         Assert.Equal(sample.Bytes.Length, mesh.Registry.BytesOf(sample.Digest));
+    }
+
+    // It was met by the request that was to find out the size, whether another node has found that out since or not.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Pull_TheOriginAskedForAPauseWhenItWasAskedForTheSize_TheNextOwnerIsToldWhatIsLeftOfIt(bool isSizeKnown)
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 2);
+        var (former, next) = (mesh.Peers[0], mesh.Peers[1]);
+        var sample = mesh.BlobOwnedBy(200_001, former.Name, next.Name);
+        mesh.Registry.AnswerWith(HttpStatusCode.TooManyRequests, retryAfter: "200");
+        var told = new TaskCompletionSource<uint>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var heard = new ConcurrentQueue<GrantReport>();
+        former.AnswerLookup = async (asked, answers, call) =>
+        {
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Granted = { new SegmentRun { Count = 1 } } }, call.CancellationToken);
+            while (await asked.MoveNext(call.CancellationToken))
+            {
+                if (asked.Current.Report is { } report)
+                {
+                    heard.Enqueue(report);
+                    if (isSizeKnown && heard.Count == 1)
+                    {
+                        await answers.WriteAsync(new LookupResponse { Size = sample.Bytes.Length }, call.CancellationToken);
+                    }
+
+                    told.TrySetResult(report.OriginPauseMs);
+                }
+            }
+        };
+        var want = new TaskCompletionSource<Want>(TaskCreationOptions.RunContinuationsAsynchronously);
+        next.AnswerLookup = async (asked, _, call) =>
+        {
+            Assert.True(await asked.MoveNext(call.CancellationToken));
+            want.TrySetResult(asked.Current.Want);
+            await next.NeverAsync(call);
+        };
+        _ = mesh.Node.GetAsync(sample.Digest);
+        var pause = await told.Task.WaitAsync(Wait.Longest);
+
+        mesh.Leave(former.Name);
+
+        var moved = await want.Task.WaitAsync(Wait.Longest);
+        Assert.True(moved.Continued);
+        Assert.InRange(moved.OriginPauseMs, 1u, pause);
+
+        // Nothing of what it was granted was read nevertheless, or was still its own.
+        await Wait.UntilAsync(() => heard.Last().Moving, "the former owner hears of it");
+        Assert.Single(heard, static report => report.OriginFailed);
+        Assert.Empty(moved.Reading);
     }
 }
