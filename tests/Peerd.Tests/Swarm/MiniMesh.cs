@@ -28,7 +28,10 @@ internal sealed record MeshPlan(
 internal sealed class MiniMesh
 {
     /// <summary>Until the directory forgets a dead node: well before requesters lose patience.</summary>
-    private const int GraceMs = 1000;
+    public const int GraceMs = 1000;
+
+    /// <summary>Until who asks a dead node for something is told that it is dead.</summary>
+    public const int DeathNoticedMs = 100;
 
     /// <summary>All see the new owner, and have told it what they hold, within this time.</summary>
     private const int MoveSpreadMs = 300;
@@ -38,6 +41,9 @@ internal sealed class MiniMesh
 
     /// <summary>Pieces that a reader of parts has ready beyond its position.</summary>
     private const int Ahead = 8;
+
+    /// <summary>Peers that a reader which waits for a piece asks for it itself, one after the other.</summary>
+    public const int UrgentTries = 3;
 
     private static readonly CoordinatorPolicy Policy = new();
 
@@ -195,6 +201,12 @@ internal sealed class MiniMesh
         private readonly HashSet<int> _incoming = [];
         private readonly List<Upload> _uploads = [];
 
+        /// <summary>Requests that are under way.</summary>
+        private readonly Dictionary<int, OpenRequest> _open = [];
+
+        /// <summary>For what its readers wait for, how often they have asked for it themselves.</summary>
+        private readonly Dictionary<int, int> _urgentTries = [];
+
         /// <summary>Where its readers are, if it has any that want parts.</summary>
         private readonly int[] _positions = [0, mesh.Layout.PieceCount / 2];
 
@@ -218,8 +230,23 @@ internal sealed class MiniMesh
         /// <summary>Pieces that it read from the origin, each time.</summary>
         public List<int> ReadFromOrigin { get; } = [];
 
-        /// <summary>Pieces that it asked of peers, each time.</summary>
+        /// <summary>Pieces that it asked of peers, each time, but for those that a reader asked for that waited.</summary>
         public List<int> AskedOfPeers { get; } = [];
+
+        /// <summary>Pieces that a reader asked for that waited, each time.</summary>
+        public List<int> AskedUrgently { get; } = [];
+
+        /// <summary>Requests to peers for <see cref="AskedOfPeers"/>.</summary>
+        public int Requests { get; private set; }
+
+        /// <summary>How many of these brought less than they were to, by how they ended.</summary>
+        public Dictionary<RangeOutcomeKind, int> Unfulfilled { get; } = [];
+
+        /// <summary>Pieces that these did not bring, each time.</summary>
+        public int NotBrought { get; private set; }
+
+        /// <summary>Pieces that came and were here already.</summary>
+        public int CameAgain { get; private set; }
 
         /// <summary>Messages from the owner to it.</summary>
         public int Pushes { get; private set; }
@@ -304,7 +331,7 @@ internal sealed class MiniMesh
             }
 
             IsDead = true;
-            _uploads.ToList().ForEach(upload => mesh.After(100, () => upload.End(RangeOutcomeKind.Failed)));
+            _uploads.ToList().ForEach(upload => mesh.After(DeathNoticedMs, () => upload.End(RangeOutcomeKind.Failed)));
             mesh.ToOwner(() => _coordinator.Left(Name, mesh.Now));
             mesh.After(GraceMs, () => mesh.ToOwner(() => _coordinator.HolderChanged(Name, complete: false, null, mesh.Now)));
         }
@@ -404,7 +431,9 @@ internal sealed class MiniMesh
             _downloader = new Downloader(mesh.Layout, _have, RequesterPolicy, seed, mesh.Now, isWholeTold: !isInParts);
             if (probed > 0)
             {
-                Read(_downloader.OriginRequestStarted(0, probed, mesh.Now), 0, probed, 0);
+                var id = _downloader.OriginRequestStarted(0, probed, mesh.Now);
+                _open.Add(id, new OpenRequest(0, probed, IsUrgent: false));
+                Read(id, 0, probed, 0);
             }
 
             foreach (var push in _early)
@@ -427,7 +456,27 @@ internal sealed class MiniMesh
                 var next = _have.NextClear(_positions[i]);
                 _positions[i] = next < 0 ? mesh.Layout.PieceCount : next;
                 _downloader.DemandsChanged(Demands(), mesh.Now);
+                if (next >= 0)
+                {
+                    AskUrgently(next);
+                }
             }
+        }
+
+        /// <summary>A reader waits for the piece: some peer is asked for it besides all else, and another one when that has not sent it.</summary>
+        private void AskUrgently(int piece)
+        {
+            if (_urgentTries.GetValueOrDefault(piece) == UrgentTries || _open.Values.Any(open => open.IsUrgent && open.Contains(piece))
+                || _downloader!.AskUrgently(piece, mesh.Now) is not var (id, node))
+            {
+                return;
+            }
+
+            _urgentTries[piece] = _urgentTries.GetValueOrDefault(piece) + 1;
+            AskedUrgently.Add(piece);
+            _open.Add(id, new OpenRequest(piece, 1, IsUrgent: true));
+            var fetch = new DownloadAction.FetchFromPeer(id, node, piece, 1, IsAssigned: false);
+            mesh.After(mesh._plan.DelayMs, () => mesh._nodes[node].Serve(this, fetch, isUrgent: true));
         }
 
         private void CarryOut(DownloadAction action)
@@ -435,13 +484,22 @@ internal sealed class MiniMesh
             switch (action)
             {
                 case DownloadAction.FetchFromPeer fetch:
+                    Requests++;
                     AskedOfPeers.AddRange(Enumerable.Range(fetch.First, fetch.Count));
+                    AssertNotUnderWay(fetch.First, fetch.Count);
+                    _open.Add(fetch.Id, new OpenRequest(fetch.First, fetch.Count, IsUrgent: false));
                     mesh.After(mesh._plan.DelayMs, () => mesh._nodes[fetch.Node].Serve(this, fetch));
                     break;
                 case DownloadAction.FetchFromOrigin read:
                     Assert.True(canReachOrigin, $"{Name} cannot reach the origin and was to read from it");
                     Assert.True(mesh.Now >= _toldPauseUntil, "the origin was read though it had asked for a pause");
                     _incoming.UnionWith(Enumerable.Range(read.First, read.Count));
+                    if (read.IsGranted)
+                    {
+                        AssertNotUnderWay(read.First, read.Count);
+                    }
+
+                    _open.Add(read.Id, new OpenRequest(read.First, read.Count, IsUrgent: false));
                     mesh.After(10, () => Read(read.Id, read.First, read.Count, read.First));
                     break;
                 case DownloadAction.Cancel cancel:
@@ -463,6 +521,14 @@ internal sealed class MiniMesh
             }
         }
 
+        /// <summary>But for a reader that waits, and for the last resort, nothing is asked for that is here or under way.</summary>
+        private void AssertNotUnderWay(int first, int count)
+        {
+            var pieces = Enumerable.Range(first, count).ToList();
+            Assert.DoesNotContain(pieces, _have.Contains);
+            Assert.DoesNotContain(pieces, piece => _open.Values.Any(open => open.Contains(piece)));
+        }
+
         private void Read(int id, int first, int count, int piece)
         {
             var pause = TimeSpan.FromMilliseconds(mesh._plan.PauseAtMs + mesh._plan.PauseMs) - mesh.Now;
@@ -472,6 +538,7 @@ internal sealed class MiniMesh
                 Do(() =>
                 {
                     _incoming.ExceptWith(Enumerable.Range(first, count));
+                    _open.Remove(id);
                     _toldPauseUntil = mesh.Now + pause;
                     _downloader!.OriginRequestEnded(id, succeeded: false, pause, mesh.Now);
                 });
@@ -483,15 +550,12 @@ internal sealed class MiniMesh
                 if (_cancelled.Contains(id) || piece == first + count)
                 {
                     _incoming.ExceptWith(Enumerable.Range(first, count));
+                    _open.Remove(id);
                     _downloader!.OriginRequestEnded(id, succeeded: true, TimeSpan.Zero, mesh.Now);
                     return;
                 }
 
-                if (!_have.Contains(piece))
-                {
-                    ReadFromOrigin.Add(piece);
-                }
-
+                ReadFromOrigin.Add(piece);
                 Arrived(piece);
                 Read(id, first, count, piece + 1);
             }));
@@ -499,7 +563,7 @@ internal sealed class MiniMesh
 
         private void Arrived(int piece)
         {
-            _have.Add(piece);
+            CameAgain += _have.Add(piece) ? 0 : 1;
             _downloader!.PieceArrived(piece, mesh.Now);
             Advance();
             _uploads.ToList().ForEach(upload => upload.Arrived(piece));
@@ -526,14 +590,14 @@ internal sealed class MiniMesh
             });
         }
 
-        private void Serve(Requester reader, DownloadAction.FetchFromPeer fetch)
+        private void Serve(Requester reader, DownloadAction.FetchFromPeer fetch, bool isUrgent = false)
         {
-            var upload = new Upload(this, reader, fetch);
+            var upload = new Upload(this, reader, fetch, isUrgent);
             if (IsDead)
             {
-                mesh.After(100, () => upload.End(RangeOutcomeKind.Failed));
+                mesh.After(DeathNoticedMs, () => upload.End(RangeOutcomeKind.Failed));
             }
-            else if (_uploads.Count == Policy.CreditsOfShortSegments)
+            else if (!isUrgent && _uploads.Count(static other => !other.IsUrgent) == Policy.CreditsOfShortSegments)
             {
                 TurnedAway++;
                 upload.End(RangeOutcomeKind.Busy);
@@ -545,15 +609,33 @@ internal sealed class MiniMesh
             }
         }
 
-        private void PeerEnded(int id, RangeOutcomeKind outcome, IReadOnlyList<PieceRun> pieces) =>
-            Do(() => _downloader!.PeerRequestEnded(id, outcome, [], pieces, mesh.Now));
+        private void PeerEnded(int id, RangeOutcomeKind outcome, IReadOnlyList<PieceRun> pieces) => Do(() =>
+        {
+            _open.Remove(id, out var ended);
+            var missing = Enumerable.Range(ended!.First, ended.Count).Count(piece => !_have.Contains(piece));
+            if (missing > 0 && !ended.IsUrgent)
+            {
+                NotBrought += missing;
+                Unfulfilled[outcome] = Unfulfilled.GetValueOrDefault(outcome) + 1;
+            }
+
+            _downloader!.PeerRequestEnded(id, outcome, [], pieces, mesh.Now);
+        });
+
+        private sealed record OpenRequest(int First, int Count, bool IsUrgent)
+        {
+            public bool Contains(int piece) => piece >= First && piece < First + Count;
+        }
 
         /// <summary>One range that a node sends another.</summary>
-        private sealed class Upload(Requester holder, Requester reader, DownloadAction.FetchFromPeer fetch)
+        private sealed class Upload(Requester holder, Requester reader, DownloadAction.FetchFromPeer fetch, bool isUrgent)
         {
             private int _next = fetch.First;
             private bool _isSending;
             private bool _isOver;
+
+            /// <summary>It takes nobody's place.</summary>
+            public bool IsUrgent => isUrgent;
 
             /// <summary>A piece has come to the holder.</summary>
             public void Arrived(int piece)

@@ -1,5 +1,6 @@
 using CsCheck;
 using Peerd.Contracts;
+using Peerd.Node.Mesh;
 using Peerd.Node.Swarm;
 
 namespace Peerd.Tests.Swarm;
@@ -24,15 +25,16 @@ public sealed class MiniMeshTests
             AssertReadOnce(mesh);
             Assert.All(mesh.All, node => Assert.Equal(
                 Enumerable.Range(0, mesh.Layout.PieceCount), node.AskedOfPeers.Concat(node.ReadFromOrigin).Order()));
-            Assert.All(mesh.All, node => Assert.Equal((0, 0), (node.TurnedAway, node.Hedges.Moved)));
+            AssertNobodyFails(mesh);
         },
         iter: 60);
 
+    /// <summary>Some are read bit by bit, so that readers help themselves to what they wait for.</summary>
     [Fact]
-    public void Run_NodesDie_TheOthersCompleteAndReadOnlyTheirPiecesAgain() => Gen.Select(GenPlan, Gen.Int[1, 4]).Sample(
-        (plan, kills) =>
+    public void Run_NodesDie_TheOthersCompleteAndReadOnlyTheirPiecesAgain() => Gen.Select(GenPlan, Gen.Int[1, 4], Gen.Bool).Sample(
+        (plan, kills, isInParts) =>
         {
-            var mesh = Completed(plan with { Kills = kills });
+            var mesh = Completed(plan with { Kills = kills, InParts = isInParts ? plan.Nodes : 0 });
 
             // What the dead had read may have died with them; nothing else is read twice.
             var read = mesh.Living.SelectMany(node => node.ReadFromOrigin).ToList();
@@ -40,8 +42,9 @@ public sealed class MiniMeshTests
             Assert.InRange(read.Count, 0, mesh.Layout.PieceCount);
             Assert.Empty(Enumerable.Range(0, mesh.Layout.PieceCount).Except(mesh.All.SelectMany(node => node.ReadFromOrigin)));
             Assert.All(mesh.Living, node => Assert.InRange(node.Hedges.Moved, 0, new DownloaderPolicy().LeastHedges + (0.05 * node.AskedOfPeers.Count) + 1));
+            AssertFailuresAreThoseOfTheDead(mesh, plan.DelayMs);
         },
-        iter: 25);
+        iter: 60);
 
     [Theory]
     [InlineData(1, 0)]
@@ -96,6 +99,7 @@ public sealed class MiniMeshTests
         var mesh = Completed(new MeshPlan(7, nodes, (16L << 20) - 100, DelayMs: 1, StartSpreadMs: 0, Kills: 0));
 
         AssertReadOnce(mesh);
+        AssertNobodyFails(mesh);
         Assert.Equal(256, mesh.Layout.SegmentCount);
         Assert.All(mesh.All, node => Assert.InRange(node.Reports, 1, 1.25 * mesh.Layout.SegmentCount));
         Assert.All(mesh.All, node => Assert.InRange(node.Pushes, 1, 1.25 * mesh.Layout.SegmentCount));
@@ -109,6 +113,7 @@ public sealed class MiniMeshTests
             var mesh = Completed(plan with { Unable = 1 + (int)(part * (plan.Nodes - 2)) });
 
             AssertReadOnce(mesh);
+            AssertNobodyFails(mesh);
             var unable = mesh.All.Where(node => !node.CanReachOrigin).ToList();
             Assert.NotEmpty(unable);
             Assert.All(unable, node => Assert.Equal(Enumerable.Range(0, mesh.Layout.PieceCount), node.AskedOfPeers.Order()));
@@ -126,6 +131,7 @@ public sealed class MiniMeshTests
         var mesh = Completed(new MeshPlan(7, nodes, (16L << 20) - 100, DelayMs: 1, StartSpreadMs: 0, Kills: 0, InParts: inParts));
 
         AssertReadOnce(mesh);
+        AssertNobodyFails(mesh);
         Assert.Equal(256, mesh.Layout.PieceCount);
         Assert.All(mesh.All, node => Assert.InRange(node.AskedAgain, 0, 2 * mesh.Layout.PieceCount));
         Assert.All(mesh.All.Take(inParts), node => Assert.NotEqual(0, node.AskedAgain));
@@ -161,6 +167,43 @@ public sealed class MiniMeshTests
         mesh.Run(Limit);
         Assert.All(mesh.Living, node => Assert.True(node.IsComplete, $"{node.Name} is not complete after {mesh.Now}"));
         return mesh;
+    }
+
+    /// <summary>Nobody is asked for what it could not send, and nothing comes twice but what a reader asked for that waited.</summary>
+    private static void AssertNobodyFails(MiniMesh mesh)
+    {
+        Assert.All(mesh.All, node => Assert.Equal((0, 0), (node.TurnedAway, node.Hedges.Moved)));
+        Assert.All(mesh.All, node => Assert.Empty(node.Unfulfilled));
+        AssertAskedAgainForAReason(mesh);
+    }
+
+    /// <summary>
+    /// A node has so many places, as reader and as holder. A dead holder fails in each of its own as often as its askers can find that out
+    /// until the owner forgets it. Where a dead reader was served, the owner takes the place for free before the holder does: who is
+    /// sent there is turned away, once and once more. At each death no more is taken back from an asker than it may fetch at a time.
+    /// </summary>
+    private static void AssertFailuresAreThoseOfTheDead(MiniMesh mesh, int delayMs)
+    {
+        var dead = mesh.All.Count() - mesh.Living.Count();
+        var places = dead * new CoordinatorPolicy().CreditsOfShortSegments;
+        var times = 1 + ((MiniMesh.GraceMs + (2 * delayMs)) / MiniMesh.DeathNoticedMs);
+        Assert.InRange(mesh.Living.Sum(node => node.Unfulfilled.GetValueOrDefault(RangeOutcomeKind.Failed)), 0, places * times);
+        Assert.InRange(mesh.Living.Sum(static node => node.TurnedAway), 0, 2 * places);
+        Assert.All(mesh.Living, node => Assert.InRange(node.Unfulfilled.GetValueOrDefault(RangeOutcomeKind.Cancelled), 0, places + node.Hedges.Moved));
+        AssertAskedAgainForAReason(mesh);
+    }
+
+    /// <summary>
+    /// What was asked for and did not come, and what a reader waited for and asked for itself: a few times, and it may come from both.
+    /// Owner and asker have something to say to each other for each piece and each failure, and when one comes, knows the size and goes.
+    /// </summary>
+    private static void AssertAskedAgainForAReason(MiniMesh mesh)
+    {
+        Assert.All(mesh.Living, node => Assert.InRange(node.AskedOfPeers.Count, 0, mesh.Layout.PieceCount + node.NotBrought));
+        Assert.All(mesh.Living, static node => Assert.InRange(node.Requests, 0, node.AskedOfPeers.Count));
+        Assert.All(mesh.Living, static node => Assert.All(node.AskedUrgently.CountBy(static piece => piece), static asked => Assert.InRange(asked.Value, 1, MiniMesh.UrgentTries)));
+        Assert.All(mesh.Living, static node => Assert.InRange(node.CameAgain, 0, node.AskedUrgently.Count));
+        Assert.All(mesh.Living, node => Assert.InRange(Math.Max(node.Reports, node.Pushes), 1, mesh.Layout.PieceCount + node.AskedAgain + node.Unfulfilled.Values.Sum() + 6));
     }
 
     private static void AssertReadOnce(MiniMesh mesh) =>
