@@ -15,6 +15,7 @@ internal sealed class HerdBenchmark : IBenchmark
     private const int LargestImage = 1 << 30;
     private const int CalibrationSize = 32 << 20;
     private const double Percent = 100;
+    private const double Mebi = 1 << 20;
     private const double HealthyAmplification = 1.02;
     private const double KilledAmplification = 1.15;
     private const double SlowRatio = 1.3;
@@ -144,8 +145,12 @@ internal sealed class HerdBenchmark : IBenchmark
         if (outcome.ProcessorSeconds > 0)
         {
             table.Add(name, "CPU", "s/GB", Better.Lower, outcome.SecondsPerGigabyte);
-            table.Add(name, "peak RSS", "MiB", Better.Lower, outcome.PeakMemory / (double)(1 << 20));
+            table.Add(name, "peak RSS", "MiB", Better.Lower, outcome.PeakMemory / Mebi);
         }
+
+        // They are within this process, and the same whatever they pull from.
+        table.Add(name, "pullers' CPU", "s/GB", Better.Lower, outcome.PullersSecondsPerGigabyte);
+        table.Add(name, "pullers' RSS", "MiB", Better.Lower, outcome.PullersMemory / Mebi);
 
         if (outcome.Crossed > 0)
         {

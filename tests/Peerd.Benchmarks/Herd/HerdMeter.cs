@@ -3,7 +3,10 @@ using Peerd.EndToEnd.Harness;
 
 namespace Peerd.Benchmarks.Herd;
 
-/// <summary>Reads before and after a herd what it has cost: at the registry, on the links, and in the nodes' processes.</summary>
+/// <summary>
+/// Reads before and after a herd what it has cost: at the registry, on the links, in the processes of the nodes or of the proxy, and in this
+/// one, in which everyone pulls.
+/// </summary>
 internal sealed class HerdMeter
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(300);
@@ -20,6 +23,7 @@ internal sealed class HerdMeter
     private readonly Dictionary<int, double> _processorSeconds = [];
     private readonly Dictionary<int, long> _peakMemory = [];
     private double _processorBefore;
+    private double _pullersBefore;
     private (double Busy, double Possible) _machineBefore;
     private long[] _uploadsBefore = [];
     private long _wireBefore;
@@ -47,6 +51,8 @@ internal sealed class HerdMeter
         meter._uploadsBefore = await meter.ReadUploadsAsync();
         meter._wireBefore = await site.RegistryHost.ReadSentOnWireAsync();
         (meter._bytesBefore, meter._requestsBefore) = meter.ReadRegistry();
+        PeakMemory.Reset(Environment.ProcessId);
+        meter._pullersBefore = ProcessorTime.OfSelf();
         meter._machineBefore = ProcessorTime.OfMachine();
         return meter;
     }
@@ -62,6 +68,7 @@ internal sealed class HerdMeter
     public async Task<HerdOutcome> FinishAsync(IReadOnlyList<double> seconds, int failed, long imageSize, long delivered, CancellationToken cancellationToken)
     {
         var (busy, possible) = ProcessorTime.OfMachine();
+        var (pullers, pullersMemory) = (ProcessorTime.OfSelf() - _pullersBefore, PeakMemory.Of(Environment.ProcessId));
         foreach (var process in _processes.Where(process => !process.HasExited))
         {
             Read(process);
@@ -82,6 +89,8 @@ internal sealed class HerdMeter
             uploads.Zip(_uploadsBefore, (after, before) => after - before).DefaultIfEmpty().Max(),
             _processorSeconds.Values.Sum() - _processorBefore,
             _peakMemory.Values.DefaultIfEmpty().Max(),
+            pullers,
+            pullersMemory,
             (busy - _machineBefore.Busy) / (possible - _machineBefore.Possible));
     }
 

@@ -9,8 +9,10 @@ namespace Peerd.Benchmarks.Herd;
 /// <param name="OriginWireBytes">Bytes that have left the registry's interface, headers of every packet included.</param>
 /// <param name="OriginRequests">Contents or parts of them that the registry was asked for.</param>
 /// <param name="BusiestUpload">Bytes out of the interface of whoever sent most, the registry apart.</param>
-/// <param name="ProcessorSeconds">Processor time of all nodes' processes; 0 without any.</param>
-/// <param name="PeakMemory">Most resident bytes that any node's process has ever had; 0 without any.</param>
+/// <param name="ProcessorSeconds">Processor time of the processes between registry and pullers, nodes or the proxy; 0 without any.</param>
+/// <param name="PeakMemory">Most resident bytes that any of these has ever had; 0 without any.</param>
+/// <param name="PullersSeconds">Processor time of all pullers, which are one process: this one.</param>
+/// <param name="PullersMemory">Most resident bytes of that process meanwhile.</param>
 /// <param name="MachineBusy">Which part of the whole machine's processors was busy with this or anything else.</param>
 internal sealed record HerdOutcome(
     IReadOnlyList<double> Seconds,
@@ -23,6 +25,8 @@ internal sealed record HerdOutcome(
     long BusiestUpload,
     double ProcessorSeconds,
     long PeakMemory,
+    double PullersSeconds,
+    long PullersMemory,
     double MachineBusy)
 {
     private const double Giga = 1e9;
@@ -43,4 +47,6 @@ internal sealed record HerdOutcome(
     public double Crossings => Crossed / (double)ImageSize;
 
     public double SecondsPerGigabyte => ProcessorSeconds / (Delivered / Giga);
+
+    public double PullersSecondsPerGigabyte => PullersSeconds / (Delivered / Giga);
 }

@@ -51,7 +51,7 @@ internal sealed class HerdRun(HerdSite site, HerdCase herd, Action<string> progr
     {
         await using var lab = new Lab();
         var proxy = await DockerRegistry.StartProxyAsync(lab, site.ProxyHost, site.Registry);
-        return await PullAsync(site.NodeHosts, [.. site.NodeHosts.Select(_ => proxy.Endpoint)], [site.ProxyHost], [], null, _ => Task.CompletedTask, cancellationToken);
+        return await PullAsync(site.NodeHosts, [.. site.NodeHosts.Select(_ => proxy.Endpoint)], [site.ProxyHost], [proxy.Process], null, _ => Task.CompletedTask, cancellationToken);
     }
 
     private async Task<HerdOutcome> RunNodesAsync(IReadOnlyList<LabHost> hosts, double expectedSeconds, CancellationToken cancellationToken)

@@ -29,6 +29,9 @@ internal sealed partial class DockerRegistry
     /// <summary>Where it listens.</summary>
     public Uri Endpoint { get; }
 
+    /// <summary>The program itself.</summary>
+    public RunningProcess Process => _process;
+
     /// <summary>For the configuration of nodes.</summary>
     public Upstream Upstream => new(Name, Endpoint);
 
