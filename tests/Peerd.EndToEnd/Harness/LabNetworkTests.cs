@@ -62,32 +62,11 @@ public sealed class LabNetworkTests : LabTest
             await client.GetAsync(new Uri(registry.Endpoint, "v2/"), TestContext.Current.CancellationToken);
         }
 
-        var names = host.Namespaces.Select(id => NamespaceOf($"{id}")).ToArray();
-        Assert.Equal(2, names.Intersect(NamespacesOfProcesses()).Count());
+        var names = host.Namespaces.Select(NetworkNamespace.OfProcess).ToArray();
+        Assert.Equal(2, names.Intersect(NetworkNamespace.OfProcesses()).Count());
 
         await lab.DisposeAsync();
 
-        Assert.Empty(names.Intersect(NamespacesOfProcesses()));
-    }
-
-    private static IEnumerable<string> NamespacesOfProcesses() =>
-        System.IO.Directory.EnumerateDirectories("/proc")
-            .Select(folder => Path.GetFileName(folder))
-            .Where(name => int.TryParse(name, out _))
-            .Select(NamespaceOf)
-            .Where(name => name.Length > 0)
-            .Distinct();
-
-    private static string NamespaceOf(string process)
-    {
-        try
-        {
-            return new FileInfo($"/proc/{process}/ns/net").LinkTarget ?? string.Empty;
-        }
-        catch (IOException)
-        {
-            // It has just ended.
-            return string.Empty;
-        }
+        Assert.Empty(names.Intersect(NetworkNamespace.OfProcesses()));
     }
 }

@@ -28,12 +28,32 @@ internal sealed class NetworkNamespace
 
     private string NamespaceFile => FileOf(_holder.Id);
 
+    /// <summary>The namespaces of all processes, as the kernel names them.</summary>
+    public static IEnumerable<string> OfProcesses() =>
+        System.IO.Directory.EnumerateDirectories("/proc")
+            .Select(folder => int.TryParse(Path.GetFileName(folder), out var id) ? OfProcess(id) : string.Empty)
+            .Where(name => name.Length > 0)
+            .Distinct();
+
+    /// <summary>The namespace of a process; empty when it has just ended.</summary>
+    public static string OfProcess(int id)
+    {
+        try
+        {
+            return new FileInfo(FileOf(id)).LinkTarget ?? string.Empty;
+        }
+        catch (IOException)
+        {
+            return string.Empty;
+        }
+    }
+
     /// <summary>Makes an empty namespace.</summary>
     public static async Task<NetworkNamespace> CreateAsync(Lab lab, string name)
     {
-        var own = new FileInfo(FileOf(Environment.ProcessId)).LinkTarget;
+        var own = OfProcess(Environment.ProcessId);
         var holder = await lab.StartAsync($"namespace of {name}", "/usr/bin/unshare", ["--net", "--", "/usr/bin/sleep", "infinity"]);
-        await Wait.UntilAsync($"{name} has its namespace", holder, () => Task.FromResult(new FileInfo(FileOf(holder.Id)).LinkTarget != own), Timeout);
+        await Wait.UntilAsync($"{name} has its namespace", holder, () => Task.FromResult(OfProcess(holder.Id) is { Length: > 0 } name && name != own), Timeout);
         return new NetworkNamespace(lab, name, holder);
     }
 

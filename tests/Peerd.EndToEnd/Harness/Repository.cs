@@ -32,18 +32,20 @@ internal static class Repository
     public static string[]? OtherPeerd => Environment.GetEnvironmentVariable("PEERD_OTHER_PROGRAM") is { Length: > 0 } program ? [Path.Combine(Root, program)] : null;
 
     /// <summary>The command line of <c>peerd.dll</c>, whatever <c>PEERD_PROGRAM</c> says.</summary>
-    public static string[] BuiltPeerd
-    {
-        get
-        {
-            // …/bin/<configuration>/<framework>/
-            var framework = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd('/'));
-            return ["dotnet", Path.Combine(Root, "src/Peerd.Node/bin", framework.Parent!.Name, framework.Name, "peerd.dll")];
-        }
-    }
+    public static string[] BuiltPeerd => BuiltProgram("src/Peerd.Node", "peerd.dll");
+
+    /// <summary>The command line of the benchmarks, built with the same configuration as this test.</summary>
+    public static string[] Benchmarks => BuiltProgram("tests/Peerd.Benchmarks", "Peerd.Benchmarks.dll");
 
     /// <summary>The <c>buf</c> program, installed by <c>scripts/install-test-tools.sh</c>.</summary>
     public static string Buf => Path.Combine(Root, ".tools/bin/buf");
+
+    private static string[] BuiltProgram(string project, string program)
+    {
+        // …/bin/<configuration>/<framework>/
+        var framework = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd('/'));
+        return ["dotnet", Path.Combine(Root, project, "bin", framework.Parent!.Name, framework.Name, program)];
+    }
 
     private static string FindRoot()
     {

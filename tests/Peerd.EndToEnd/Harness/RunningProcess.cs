@@ -6,6 +6,7 @@ namespace Peerd.EndToEnd.Harness;
 /// <summary>A real process with everything it has written. Thread-safe.</summary>
 internal sealed class RunningProcess : IAsyncDisposable
 {
+    private const int SigInt = 2;
     private const int SigKill = 9;
     private const int SigTerm = 15;
     private const int SigCont = 18;
@@ -103,6 +104,9 @@ internal sealed class RunningProcess : IAsyncDisposable
         Terminate();
         return WaitForExitAsync(timeout);
     }
+
+    /// <summary>Sends SIGINT, as Ctrl-C does.</summary>
+    public void Interrupt() => Send(SigInt);
 
     /// <summary>Sends SIGTERM.</summary>
     public void Terminate() => Send(SigTerm);
