@@ -32,6 +32,12 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>In the order in which they became known. Every asker is sent the same messages, so nobody changes them.</summary>
     private readonly List<PieceChecksums> _checksums = [];
     private readonly Random _random = new(seed);
+
+    /// <summary>Of what decides between holders for a sample.</summary>
+    private readonly Random _chance = new(seed);
+
+    /// <summary>Holders for a sample, while it is chosen.</summary>
+    private readonly List<(Participant Holder, double Cost)> _drawn = [];
     private readonly OriginDealer _dealer = new(policy);
     private readonly HolderTrial _trial = new(policy);
     private readonly PeerMatcher _matcher = new(policy, new Random(seed));
@@ -953,7 +959,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         return _table is { Covered.IsFull: true } ? LookupState.Available : LookupState.Unavailable;
     }
 
-    /// <summary>A few random holders, and what they have now.</summary>
+    /// <summary>
+    /// A few holders, and what they have now: most of them of the asker's zone, and rather those who serve few. By chance all the
+    /// same: those who lose their owners together must not all turn to the same ones.
+    /// </summary>
     private void FillSample(Participant participant, Asker asker)
     {
         if (_table is null || policy.HolderSample == 0)
@@ -968,15 +977,16 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             asker.Forget(leaving);
         }
 
-        // Drawn one by one: to look at everybody for everybody costs the square of a herd.
-        for (var i = 0; i < _everybody.Count && asker.Sample.Count < policy.HolderSample; i++)
+        DrawHolders(participant, asker);
+        var elsewhere = asker.Sample.Keys.Count(node => _participants.TryGetValue(node, out var holder) && holder.Zone != participant.Zone);
+        while (asker.Sample.Count < policy.HolderSample && _drawn.Count > 0)
         {
-            var drawn = _random.Next(i, _everybody.Count);
-            (_everybody[i], _everybody[drawn]) = (_everybody[drawn], _everybody[i]);
-            if (_everybody[i] != participant && _everybody[i].Pieces is not null)
-            {
-                asker.Sample.TryAdd(_everybody[i].Node, new PieceSet(_table.Layout.PieceCount));
-            }
+            // What only another zone holds must be known of, too.
+            var isNearby = elsewhere >= policy.HoldersElsewhere;
+            var best = _drawn.MinBy(drawn => ((drawn.Holder.Zone == participant.Zone) == isNearby ? 0 : 2) + drawn.Cost);
+            _drawn.Remove(best);
+            elsewhere += best.Holder.Zone == participant.Zone ? 0 : 1;
+            asker.Sample.Add(best.Holder.Node, new PieceSet(_table.Layout.PieceCount));
         }
 
         foreach (var (node, told) in asker.Sample)
@@ -984,6 +994,24 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             if (_participants.TryGetValue(node, out var holder) && holder.Pieces is { } pieces)
             {
                 Tell(asker, holder, pieces, told);
+            }
+        }
+    }
+
+    /// <summary>Holders that can take a place in the sample, each with what it costs to choose it: less than 2.</summary>
+    private void DrawHolders(Participant participant, Asker asker)
+    {
+        _drawn.Clear();
+
+        // One by one: to look at everybody for everybody costs the square of a herd.
+        for (var i = 0; i < _everybody.Count && _drawn.Count < policy.HoldersLookedAt; i++)
+        {
+            var drawn = _random.Next(i, _everybody.Count);
+            (_everybody[i], _everybody[drawn]) = (_everybody[drawn], _everybody[i]);
+            if (_everybody[i] is { Pieces: not null } holder && holder != participant && !asker.Sample.ContainsKey(holder.Node))
+            {
+                var load = holder.IsBanned ? 1 : Math.Min(1, (double)holder.Serving.Count / holder.Tokens);
+                _drawn.Add((holder, load + _chance.NextDouble()));
             }
         }
     }

@@ -176,6 +176,9 @@ internal sealed record CoordinatorPolicy
     /// <summary>Holders that one asker is told of, so that it has somebody to ask should its owners die.</summary>
     public int HolderSample { get; init; } = 8;
 
+    /// <summary>So many of them are of other zones, where others than those of its own are known.</summary>
+    public int HoldersElsewhere { get; init; } = 2;
+
     /// <summary>How often it is told anew what these hold.</summary>
     public TimeSpan SampleInterval { get; init; } = TimeSpan.FromSeconds(2);
 

@@ -1,0 +1,81 @@
+using Peerd.Contracts.V1;
+using Peerd.Node.Swarm;
+
+namespace Peerd.Tests.Swarm;
+
+/// <summary>Of whom an owner tells an asker, so that it has somebody to ask should its owners die.</summary>
+public sealed class HolderSampleTests
+{
+    private const int Holders = 20;
+    private const int Intervals = 600;
+
+    private static readonly CoordinatorPolicy Policy = new();
+
+    /// <summary>What only another zone holds is known of as well.</summary>
+    [Fact]
+    public void TakePushes_TwoZones_MostAreOfTheAskersOwnAndEverybodyIsToldOfSometime()
+    {
+        var herd = new Herd(4 << 20, Policy, zoneOf: static node => node[..1]);
+        HoldAll(herd, "a", "b");
+
+        var (told, seen) = (0, new HashSet<string>(StringComparer.Ordinal));
+        foreach (var sample in Samples(herd, "asker"))
+        {
+            Assert.Equal(Policy.HolderSample, sample.Count);
+            Assert.InRange(sample.Count(static node => node[0] == 'b'), 1, Policy.HolderSample - 1);
+            told += sample.Count(static node => node[0] == 'b');
+            seen.UnionWith(sample);
+        }
+
+        Assert.InRange((double)told / Intervals, Policy.HoldersElsewhere - 0.1, Policy.HoldersElsewhere + 0.1);
+        Assert.Equal(2 * Holders, seen.Count);
+    }
+
+    [Fact]
+    public void TakePushes_OneNearby_OthersTakeItsZonesPlaces()
+    {
+        var herd = new Herd(4 << 20, Policy, zoneOf: static node => node[..1]);
+        HoldAll(herd, "b");
+        herd.Hold("a0", herd.AllSegments);
+
+        Assert.All(Samples(herd, "asker"), static sample => Assert.Equal(Policy.HolderSample, sample.Count));
+        Assert.Contains("a0", herd.Told["asker"].Holders.Keys);
+    }
+
+    [Fact]
+    public void TakePushes_HalfServeAllThatTheyMay_HardlyAnyButTheOthersAreToldOf()
+    {
+        var herd = new Herd(4 << 20, Policy);
+        HoldAll(herd, "idle", "busy");
+        for (var i = 0; i < Holders; i++)
+        {
+            var all = new Assignment { Node = $"busy{i}", Segments = { new SegmentRun { Count = (uint)Policy.CreditsOfShortSegments } } };
+            herd.Ask($"other{i}", new Want { Continued = true, Fetching = { all } });
+        }
+
+        var busy = Samples(herd, "asker").Sum(static sample => sample.Count(static node => node.StartsWith("busy", StringComparison.Ordinal)));
+
+        Assert.InRange((double)busy / (Intervals * Policy.HolderSample), 0, 0.05);
+    }
+
+    private static void HoldAll(Herd herd, params IEnumerable<string> kinds)
+    {
+        foreach (var kind in kinds)
+        {
+            for (var i = 0; i < Holders; i++)
+            {
+                herd.Hold($"{kind}{i}", herd.AllSegments);
+            }
+        }
+    }
+
+    private static IEnumerable<IReadOnlyCollection<string>> Samples(Herd herd, string asker)
+    {
+        herd.Ask(asker);
+        for (var interval = 0; interval < Intervals; interval++)
+        {
+            herd.Told.Take(interval * Policy.SampleInterval);
+            yield return herd.Told[asker].Holders.Keys.ToList();
+        }
+    }
+}
