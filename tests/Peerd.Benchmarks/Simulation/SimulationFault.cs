@@ -67,12 +67,19 @@ internal enum SimulationFault
 
     /// <summary>Four contents at once, each a quarter of the size.</summary>
     Contents,
+
+    /// <summary>Four, three of them at once as containerd pulls layers, and nodes begin within half the time that one needs.</summary>
+    StaggeredContents,
+
+    /// <summary>The same, and the origin's connections take nearly all of a link now and then.</summary>
+    GreedyStaggeredContents,
 }
 
 /// <summary>Makes scenarios of what happens.</summary>
 internal static class SimulationFaults
 {
     private const int Contents = 4;
+    private const int ContentsAtOnce = 3;
     private const int RingChanges = 4;
     private const double Greed = 0.9;
 
@@ -99,6 +106,8 @@ internal static class SimulationFaults
         SimulationFault.HalfUnequal => scenario with { LeastUplink = 0.5 },
         SimulationFault.Unequal => scenario with { LeastUplink = 0.2 },
         SimulationFault.Contents => scenario with { Contents = Contents, Size = scenario.Size / Contents },
+        SimulationFault.StaggeredContents => SimulationFault.Contents.Apply(scenario) with { ContentsAtOnce = ContentsAtOnce, Stagger = 0.5 },
+        SimulationFault.GreedyStaggeredContents => SimulationFault.StaggeredContents.Apply(scenario) with { OriginGreed = Greed },
         _ => throw new ArgumentOutOfRangeException(nameof(fault), fault, "unknown"),
     };
 }

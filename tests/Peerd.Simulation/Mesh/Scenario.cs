@@ -31,6 +31,9 @@ internal sealed record Scenario
     /// <summary>How many contents of that size each of them wants.</summary>
     public int Contents { get; init; } = 1;
 
+    /// <summary>How many of them a node fetches at a time: containerd pulls three layers at once, and begins the next when one is here.</summary>
+    public int ContentsAtOnce { get; init; } = int.MaxValue;
+
     /// <summary>Bytes per second of a node's link, each way.</summary>
     public double NodeRate { get; init; } = Gigabit;
 

@@ -111,7 +111,14 @@ internal sealed class SimulatedMesh
     }
 
     /// <summary>The node has a whole content, or died before.</summary>
-    public void DownloadIsOver(SimulatedNode node) => _left -= node.IsThin ? 0 : 1;
+    public void DownloadIsOver(SimulatedNode node)
+    {
+        _left -= node.IsThin ? 0 : 1;
+        if (node.IsAlive && node.Waiting.TryDequeue(out var next))
+        {
+            Timeline.After(TimeSpan.Zero, next.Start);
+        }
+    }
 
     private SimulatedNode AddNode(string name, int number, bool isSlow)
     {
@@ -167,7 +174,14 @@ internal sealed class SimulatedMesh
                 _left += node.IsThin ? 0 : 1;
                 var download = new SimulatedDownload(this, node, content) { StartsAt = start };
                 node.Downloads[content.Number] = download;
-                Timeline.At(start, download.Start);
+                if (content.Number < Scenario.ContentsAtOnce)
+                {
+                    Timeline.At(start, download.Start);
+                }
+                else
+                {
+                    node.Waiting.Enqueue(download);
+                }
             }
         }
     }

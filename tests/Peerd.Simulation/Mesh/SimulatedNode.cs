@@ -30,6 +30,9 @@ internal sealed class SimulatedNode(int number, string name, string zone, int do
     /// <summary>By content; null when it does not want it, or not yet.</summary>
     public SimulatedDownload?[] Downloads { get; } = new SimulatedDownload?[contents];
 
+    /// <summary>Downloads that begin when one of the others is over.</summary>
+    public Queue<SimulatedDownload> Waiting { get; } = [];
+
     /// <summary>By content; what it knows as somebody responsible.</summary>
     public OwnerDesk?[] Desks { get; } = new OwnerDesk?[contents];
 
