@@ -40,6 +40,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private readonly List<(Participant Holder, double Cost)> _drawn = [];
     private readonly OriginDealer _dealer = new(policy);
     private readonly HolderTrial _trial = new(policy);
+    private readonly FetchPace _pace = new(policy);
     private readonly PeerMatcher _matcher = new(policy, new Random(seed));
     private SegmentTable? _table;
 
@@ -457,6 +458,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         if (_table is { } known)
         {
             _trial.Look(_everybody, known, isOriginPaused: now < _pausedUntil, now);
+            _pace.Look(_askers, _everybody, known, now);
         }
 
         if (now >= _herdComesUntil && now >= _unsettledUntil && now >= _pausedUntil)

@@ -98,8 +98,21 @@ internal sealed record CoordinatorPolicy
     /// <summary>Who may serve only so many at a time, because it has shown to be slow, is a bad first holder.</summary>
     public int TokensOfSlow { get; init; } = 2;
 
-    /// <summary><see cref="Credits"/> for contents whose segments are so short that news of them take as long as themselves.</summary>
+    /// <summary><see cref="Credits"/> for contents whose segments are so short that news of them take as long as themselves, at most.</summary>
     public int CreditsOfShortSegments { get; init; } = 16;
+
+    /// <summary>How long it takes from a segment's arrival until another is assigned in its place.</summary>
+    public TimeSpan NewsDelay { get; init; } = TimeSpan.FromMilliseconds(25);
+
+    /// <summary>For so long it is looked at how quickly segments come, before <see cref="Credits"/> are adapted to it.</summary>
+    public TimeSpan PaceInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>The most that an asker may fetch at a time of a content, and what it may at first.</summary>
+    public int MostCredits(ContentLayout layout) => layout.SegmentSize <= ShortSegment ? CreditsOfShortSegments : Credits;
+
+    /// <summary>What an asker may fetch at a time when it fetches so many segments in a second.</summary>
+    public int CreditsFor(double segmentsPerSecond, ContentLayout layout) =>
+        Math.Clamp(4 + (2 * (int)Math.Ceiling(segmentsPerSecond * NewsDelay.TotalSeconds)), Math.Min(Credits, MostCredits(layout)), MostCredits(layout));
 
     /// <summary>Bytes of a segment up to which it is short.</summary>
     public int ShortSegment { get; init; } = 256 * 1024;

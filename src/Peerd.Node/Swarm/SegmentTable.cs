@@ -21,7 +21,7 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
     public ContentLayout Layout => layout;
 
     /// <summary>Fetches that one asker, and one holder, may have at a time.</summary>
-    public int Credits { get; } = CreditsOf(policy, layout);
+    public int Credits { get; private set; } = policy.MostCredits(layout);
 
     /// <summary>Who serves so many is looked at how quickly it does: with fewer it may be they who are slow.</summary>
     public int ManyServed => Math.Max(1, Credits / 2);
@@ -30,9 +30,9 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
     public int Children { get; } = ChildrenOf(policy, layout);
 
     /// <summary>The same for who is reading it from the origin: fewer when all segments of the content can be served at once.</summary>
-    public int ChildrenOfReader { get; } = layout.SegmentCount <= 1 || layout.SegmentCount > CreditsOf(policy, layout)
+    public int ChildrenOfReader { get; } = layout.SegmentCount <= 1 || layout.SegmentCount > policy.MostCredits(layout)
         ? ChildrenOf(policy, layout)
-        : Math.Clamp(CreditsOf(policy, layout) / layout.SegmentCount, 1, policy.Children);
+        : Math.Clamp(policy.MostCredits(layout) / layout.SegmentCount, 1, policy.Children);
 
     /// <summary>Segments that somebody holds, or reads from the origin.</summary>
     public PieceSet Covered => _covered;
@@ -42,6 +42,9 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
 
     /// <summary>Segments that were read from the origin.</summary>
     public int SegmentsRead { get; private set; }
+
+    /// <summary>Segments that askers have fetched from others.</summary>
+    public int SegmentsFetched { get; private set; }
 
     /// <summary>Participants of more than one zone have something.</summary>
     public bool HasZones => _zones.Count > 1;
@@ -54,6 +57,17 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
     {
         available = _zones.TryGetValue(zone, out var found) ? found.Available : null;
         return available is not null;
+    }
+
+    /// <summary>From now on askers may fetch, and holders serve, so many at a time.</summary>
+    public void SetCredits(int credits, List<Participant> participants)
+    {
+        foreach (var participant in participants)
+        {
+            participant.Tokens = participant.Tokens >= Credits ? credits : Math.Min(participant.Tokens, credits);
+        }
+
+        Credits = credits;
     }
 
     /// <summary>A new participant.</summary>
@@ -83,6 +97,7 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
                 {
                     fetch.From.Brought += fetch.From.IsServing(ManyServed) ? 1 : 0;
                     End(fetch);
+                    SegmentsFetched++;
                     fetch.From.Tokens = Math.Min(Credits, fetch.From.Tokens + 1);
                     fetch.From.Served++;
                     if (fetch.From.Tokens == Credits)
@@ -309,9 +324,6 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
 
         return zone;
     }
-
-    private static int CreditsOf(CoordinatorPolicy policy, ContentLayout layout) =>
-        layout.SegmentSize <= policy.ShortSegment ? policy.CreditsOfShortSegments : policy.Credits;
 
     private static int ChildrenOf(CoordinatorPolicy policy, ContentLayout layout) =>
         layout.SegmentCount == 1 ? policy.ChildrenOfOnlySegment : policy.Children;

@@ -1,0 +1,35 @@
+namespace Peerd.Node.Swarm;
+
+/// <summary>
+/// Adapts how many segments an asker may fetch at a time to how quickly they come. Many are needed where a segment takes no longer
+/// than the news that it is there; where links are thin, or several contents share them, each of many takes seconds, and all that
+/// wait for it, and whoever looks which are slow, as well. Not thread-safe.
+/// </summary>
+internal sealed class FetchPace(CoordinatorPolicy policy)
+{
+    // When nobody looked for longer nothing is known of that time.
+    private static readonly TimeSpan LongestStep = TimeSpan.FromMilliseconds(500);
+
+    private readonly SourceRate _asker = new();
+    private TimeSpan? _lastLook;
+    private int _fetching;
+    private int _fetched;
+
+    /// <summary>Time passes: to be told whenever something may have changed.</summary>
+    public void Look(List<Participant> askers, List<Participant> participants, SegmentTable table, TimeSpan now)
+    {
+        if (now - _lastLook is { } step && step < LongestStep)
+        {
+            _asker.Passed(_fetching * step);
+            _asker.Arrived(table.SegmentsFetched - _fetched);
+        }
+
+        (_lastLook, _fetched) = (now, table.SegmentsFetched);
+        _fetching = askers.Count(static asker => asker.Fetches.Count > 0);
+        if (_asker.Busy >= policy.PaceInterval * Math.Max(1, _fetching))
+        {
+            table.SetCredits(policy.CreditsFor(_asker.PerSecond, table.Layout), participants);
+            _asker.Forget();
+        }
+    }
+}
