@@ -57,7 +57,7 @@ internal static partial class NodeHost
         services.AddPieceCache(builder.Configuration);
         services.AddContainerdStore(builder.Configuration);
         services.AddOrigin(builder.Configuration);
-        services.AddMembership(SelfFrom);
+        services.AddMembership(SelfFrom, static provider => !provider.GetRequiredService<PieceCache>().IsReleased);
         services.AddRing();
         AddMesh(services);
         services.AddSingleton<ServedBytes>();

@@ -11,7 +11,8 @@ internal static class MembershipRegistration
     /// <summary>Adds <see cref="NodeIdentity"/> and the configured <see cref="IMembershipSource"/>.</summary>
     /// <param name="services">The services of the node.</param>
     /// <param name="self">This node as others see it; asked for once, when the source is made.</param>
-    public static IServiceCollection AddMembership(this IServiceCollection services, Func<IServiceProvider, Member> self)
+    /// <param name="isLast">No later process of this node has taken over from this one.</param>
+    public static IServiceCollection AddMembership(this IServiceCollection services, Func<IServiceProvider, Member> self, Func<IServiceProvider, bool> isLast)
     {
         services.TryAddSingleton(TimeProvider.System);
 
@@ -25,7 +26,7 @@ internal static class MembershipRegistration
         services.AddSingleton<IValidateOptions<MembershipOptions>, PodValidator>();
         services.AddSingleton<IMembershipSource>(provider =>
             provider.GetRequiredService<IOptions<MembershipOptions>>().Value is { Source: MembershipOptions.KubernetesSource } options
-                ? OfCluster(provider, options, self(provider))
+                ? OfCluster(provider, options, self(provider), isLast)
                 : new StaticMembershipSource(
                     provider.GetRequiredService<IOptionsMonitor<MembershipOptions>>(),
                     provider.GetRequiredService<IOptionsChangeTokenSource<MembershipOptions>>(),
@@ -36,13 +37,14 @@ internal static class MembershipRegistration
         return services;
     }
 
-    private static KubernetesMembershipSource OfCluster(IServiceProvider provider, MembershipOptions options, Member self)
+    private static KubernetesMembershipSource OfCluster(IServiceProvider provider, MembershipOptions options, Member self, Func<IServiceProvider, bool> isLast)
     {
         var time = provider.GetRequiredService<TimeProvider>();
         var random = new Random(provider.GetRequiredService<NodeIdentity>().Seed);
         var logger = provider.GetRequiredService<ILogger<KubernetesMembershipSource>>();
+        var file = new MembersFile(options.StateFile, logger) { IsOurs = () => isLast(provider) };
         return new KubernetesMembershipSource(
-            new NodeApi(KubernetesClientConfiguration.InClusterConfig(), options, time), options, new MembersFile(options.StateFile, logger), self, random, time, logger);
+            new NodeApi(KubernetesClientConfiguration.InClusterConfig(), options, time), options, file, self, random, time, logger);
     }
 
     /// <summary>Runs a source that has something to do, as long as the node runs.</summary>

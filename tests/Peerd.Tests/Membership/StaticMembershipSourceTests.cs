@@ -119,7 +119,7 @@ public sealed class StaticMembershipSourceTests : MembershipSourceConformance
             await using var services = new ServiceCollection()
                 .AddLogging()
                 .AddSingleton<IConfiguration>(configuration)
-                .AddMembership(_ => Self)
+                .AddMembership(_ => Self, _ => true)
                 .BuildServiceProvider();
             await using var lists = services.GetRequiredService<IMembershipSource>().WatchAsync(CancellationToken.None).GetAsyncEnumerator(CancellationToken.None);
             Assert.Equal(["a"], (await NextAsync(lists)).Members.Select(member => member.Name));
@@ -188,7 +188,7 @@ public sealed class StaticMembershipSourceTests : MembershipSourceConformance
                 .AddLogging(logging => logging.AddFakeLogging())
                 .AddSingleton<IConfiguration>(new ConfigurationBuilder().Add(_settings).Build())
                 .AddSingleton<TimeProvider>(Time)
-                .AddMembership(_ => Self)
+                .AddMembership(_ => Self, _ => true)
                 .BuildServiceProvider();
             _logs = Services.GetFakeLogCollector();
         }

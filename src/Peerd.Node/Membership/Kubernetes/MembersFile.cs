@@ -16,10 +16,19 @@ internal sealed partial class MembersFile(string path, ILogger logger)
     /// <summary>Has the disk keep what was written. For as long as that takes: it cannot be cancelled.</summary>
     internal Action<FileStream> Flush { get; init; } = static file => file.Flush(flushToDisk: true);
 
+    /// <summary>
+    /// False while another process of the node, which was started later, keeps the list: what this one knows may be older, or of
+    /// other settings.
+    /// </summary>
+    internal Func<bool> IsOurs { get; init; } = static () => true;
+
+    /// <summary>There is no file.</summary>
+    public bool IsNone => path.Length == 0;
+
     /// <summary>The list as it was saved; null when there is none, or none that makes sense.</summary>
     public MemberList? Load()
     {
-        if (path.Length == 0 || !File.Exists(path))
+        if (IsNone || !File.Exists(path))
         {
             return null;
         }
@@ -42,12 +51,12 @@ internal sealed partial class MembersFile(string path, ILogger logger)
         }
     }
 
-    /// <summary>Saves a list: all of it or, when the machine stops in between, the one before. False when that failed.</summary>
+    /// <summary>Saves a list: all of it or, when the machine stops in between, the one before. False when that failed, or the file is not ours.</summary>
     public bool Save(MemberList members)
     {
-        if (path.Length == 0)
+        if (!IsOurs())
         {
-            return true;
+            return false;
         }
 
         // At an upgrade the former process may be about to save the same: each writes a file of its own.
@@ -60,6 +69,13 @@ internal sealed partial class MembersFile(string path, ILogger logger)
                 var saved = members.Members.Select(member => new SavedMember(member.Name, MemberAddress.Format(member.Address), member.Zone)).ToList();
                 JsonSerializer.Serialize(file, saved, MembersJson.Default.ListSavedMember);
                 Flush(file);
+            }
+
+            // The disk may have taken long.
+            if (!IsOurs())
+            {
+                File.Delete(temporary);
+                return false;
             }
 
             File.Move(temporary, path, overwrite: true);

@@ -55,13 +55,10 @@ public sealed class KeptMembersTests : IAsyncLifetime
         using var hangs = new ManualResetEventSlim();
         await using (var source = await StartAsync(new MembersFile(StateFile, _log) { Flush = _ => hangs.Wait(Wait.Longest) }))
         {
-            await _time.PassAsync(Settle);
-            await source.UntilAsync(list => NamesOf(list).SequenceEqual(["a", "b"]));
+            await ListsAsync(source, "a", "b");
             foreach (var name in new[] { "c", "d" })
             {
-                _api.Set(name, "10.0.0.3");
-                await _time.PassAsync(Settle);
-                await source.UntilAsync(list => list.IndexOf(name) >= 0);
+                await JoinsAsync(source, name);
             }
 
             Assert.Null(Saved());
@@ -101,6 +98,93 @@ public sealed class KeptMembersTests : IAsyncLifetime
         Assert.Equal(["next"], NamesOf(Saved()));
     }
 
+    // Each save has the disk write, and under churn the list is another one each second.
+    [Fact]
+    public async Task Save_ListChangesAllTheTime_IsSavedOnceInAWhile()
+    {
+        var saves = 0;
+        await using var source = await StartAsync(new MembersFile(StateFile, _log) { Flush = _ => saves++ });
+        await ListsAsync(source, "a", "b");
+        await _time.ArmedAsync(KeptMembers.Pause);
+
+        foreach (var name in new[] { "c", "d", "e" })
+        {
+            await JoinsAsync(source, name);
+        }
+
+        Assert.Equal(["a", "b"], NamesOf(Saved()));
+        _time.Advance(KeptMembers.Pause);
+        await _time.ArmedAsync(KeptMembers.Pause);
+
+        Assert.Equal(["a", "b", "c", "d", "e"], NamesOf(Saved()));
+        Assert.Equal(2, saves);
+    }
+
+    [Fact]
+    public async Task Save_SourceEnds_LastListIsSaved()
+    {
+        await using (var source = await StartAsync())
+        {
+            await ListsAsync(source, "a", "b");
+            await _time.ArmedAsync(KeptMembers.Pause);
+            await JoinsAsync(source, "c");
+            Assert.Equal(["a", "b"], NamesOf(Saved()));
+        }
+
+        Assert.Equal(["a", "b", "c"], NamesOf(Saved()));
+    }
+
+    // The later process may know more, and be set otherwise.
+    [Fact]
+    public async Task Save_LaterProcessHasTakenOver_ItsListStaysUntilItIsGone()
+    {
+        var isOurs = true;
+        await using (var source = await StartAsync(new MembersFile(StateFile, _log) { IsOurs = () => isOurs }))
+        {
+            await ListsAsync(source, "a", "b");
+            await _time.ArmedAsync(KeptMembers.Pause);
+            isOurs = false;
+            Assert.True(new MembersFile(StateFile, _log).Save(ListOf("next")));
+
+            await JoinsAsync(source, "c");
+            _time.Advance(KeptMembers.Pause);
+            await _time.ArmedAsync(KeptMembers.Pause);
+            Assert.Equal(["next"], NamesOf(Saved()));
+
+            isOurs = true;
+            _time.Advance(KeptMembers.Pause);
+            await _time.ArmedAsync(KeptMembers.Pause);
+            Assert.Equal(["a", "b", "c"], NamesOf(Saved()));
+
+            isOurs = false;
+            Assert.True(new MembersFile(StateFile, _log).Save(ListOf("next")));
+            await JoinsAsync(source, "d");
+        }
+
+        Assert.Equal(["next"], NamesOf(Saved()));
+    }
+
+    [Fact]
+    public void Save_LaterProcessTakesOverMeanwhile_ItsListStays()
+    {
+        var isOurs = true;
+        var former = new MembersFile(StateFile, _log)
+        {
+            IsOurs = () => isOurs,
+            Flush = _ =>
+            {
+                isOurs = false;
+                File.WriteAllText(StateFile, "[]");
+            },
+        };
+
+        Assert.False(former.Save(ListOf("former")));
+
+        Assert.Equal([StateFile], Directory.GetFiles(Path.GetDirectoryName(StateFile)!));
+        Assert.Empty(NamesOf(Saved()));
+        Assert.Equal(0, _log.Collector.Count);
+    }
+
     [Fact]
     public async Task Start_NodeWasNotReadyLongAgo_IsNoMember()
     {
@@ -121,6 +205,21 @@ public sealed class KeptMembersTests : IAsyncLifetime
     private static IEnumerable<string> NamesOf(MemberList? list) => (list ?? MemberList.Empty).Members.Select(member => member.Name);
 
     private static MemberList ListOf(params string[] names) => new(names.Select(name => new Member(name, new DnsEndPoint("10.0.0.1", 30001), string.Empty)));
+
+    /// <summary>Lets the first list come.</summary>
+    private async Task ListsAsync(RunningSource source, params string[] names)
+    {
+        await _time.PassAsync(Settle);
+        await source.UntilAsync(list => NamesOf(list).SequenceEqual(names));
+    }
+
+    /// <summary>Has a node come.</summary>
+    private async Task JoinsAsync(RunningSource source, string name)
+    {
+        _api.Set(name, "10.0.0.3");
+        await _time.PassAsync(Settle);
+        await source.UntilAsync(list => list.IndexOf(name) >= 0);
+    }
 
     private MemberList? Saved() => new MembersFile(StateFile, _log).Load();
 
