@@ -5,7 +5,7 @@ namespace Peerd.EndToEnd.Faults;
 
 /// <summary>
 /// Faults that only the C library can bring about, in nodes that are started with <see cref="EnvironmentOf"/>: a clock that
-/// jumps, and a disk with errors. They are switched in memory that is shared with the nodes; see <c>preload.c</c>. And a machine
+/// jumps, and a disk with errors or without answers. They are switched in memory that is shared with the nodes; see <c>preload.c</c>. And a machine
 /// without IPv6, see <see cref="WithoutIPv6"/>.
 /// </summary>
 internal sealed class PreloadedFaults : IDisposable
@@ -14,7 +14,9 @@ internal sealed class PreloadedFaults : IDisposable
     private const int ClockAt = 0;
     private const int DiskAt = 8;
     private const int FailuresAt = 16;
-    private const int Size = 24;
+    private const int HeldAt = 24;
+    private const int WaitingAt = 32;
+    private const int Size = 40;
 
     private static readonly TimeSpan CompileTimeout = TimeSpan.FromSeconds(30);
 
@@ -33,6 +35,9 @@ internal sealed class PreloadedFaults : IDisposable
 
     /// <summary>Accesses to the disk that have failed so far.</summary>
     public long Failures => _memory.ReadInt64(FailuresAt);
+
+    /// <summary>Accesses to the disk that were held so far.</summary>
+    public long Waiting => _memory.ReadInt64(WaitingAt);
 
     /// <summary>Compiles the library.</summary>
     public static async Task<PreloadedFaults> CreateAsync(Lab lab)
@@ -63,6 +68,9 @@ internal sealed class PreloadedFaults : IDisposable
 
     /// <summary>Makes all accesses to files in the folder fail that are open, or not any more.</summary>
     public void FailDisk(bool fails) => _memory.Write(DiskAt, fails ? 1L : 0L);
+
+    /// <summary>Lets all reads and writes of files in the folder wait, or not any more.</summary>
+    public void HoldDisk(bool holds) => _memory.Write(HeldAt, holds ? 1L : 0L);
 
     /// <summary>Sets the clock so far from the right time.</summary>
     public void MoveClock(TimeSpan offset) => _memory.Write(ClockAt, (long)offset.TotalSeconds);

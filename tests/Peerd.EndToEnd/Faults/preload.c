@@ -1,4 +1,5 @@
-// Loaded into a node before the C library: moves its clock, fails what it reads from and writes to one folder, and takes IPv6 away.
+// Loaded into a node before the C library: moves its clock, fails or holds what it reads from and writes to one folder, and takes
+// IPv6 away.
 // A test holds the strings in memory that it shares with the node: see PreloadedFaults.cs.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,6 +21,8 @@ struct shared {
   int64_t clock_seconds;
   int64_t disk_fails;
   int64_t failures;
+  int64_t disk_waits;
+  int64_t waiting;
 };
 
 static struct shared nothing;
@@ -74,12 +77,19 @@ int socket(int family, int type, int protocol) {
 
 static int fails(int file) {
   char link[64], path[4096];
+  struct timespec pause = {0, 5000000};
   ssize_t length;
-  if (!shared->disk_fails || !*folder)
+  if (!(shared->disk_fails || shared->disk_waits) || !*folder)
     return 0;
   snprintf(link, sizeof link, "/proc/self/fd/%d", file);
   length = readlink(link, path, sizeof path - 1);
   if (length <= 0 || strncmp(path, folder, strlen(folder)) != 0)
+    return 0;
+  if (shared->disk_waits)
+    __sync_fetch_and_add(&((struct shared *)shared)->waiting, 1);
+  while (shared->disk_waits)
+    nanosleep(&pause, NULL);
+  if (!shared->disk_fails)
     return 0;
   __sync_fetch_and_add(&((struct shared *)shared)->failures, 1);
   errno = EIO;
