@@ -85,6 +85,34 @@ public sealed class ClusterTests : LabTest
         Assert.True((await MetricsAsync(first)).Has("peerd_events_dropped_total"));
     }
 
+    [Fact]
+    public async Task Restart_ApiServerGone_ServesWithTheListThatItHadAndANewNodeAlone()
+    {
+        await using var origin = _origin;
+        using var client = _client;
+        var (first, second, third) = (_nodes[0], _nodes[1], _nodes[2]);
+        await using (_api)
+        {
+            await Task.WhenAll(StartAsync(first), StartAsync(second));
+            await RingsAsync([first, second], _nodes);
+            await Wait.UntilAsync("the list is saved", second.Process, () => Task.FromResult(File.Exists(ListOf(second))), Patience);
+        }
+
+        // Nobody listens there any more. What the first one has read comes from there, as it did before.
+        var blob = await ReadAsync(first);
+        await second.Process.KillAsync();
+        await Task.WhenAll(StartAsync(second), StartAsync(third));
+        await Wait.UntilAsync("the API server is missed", second.Process, () => Task.FromResult(second.Process.Output.Any(line => line.Contains("The API server cannot be asked", StringComparison.Ordinal))), Patience);
+        await RingsAsync([first, second], _nodes);
+        Assert.Null(await TryReadAsync(second, blob));
+        Assert.Equal(Size, _origin.Bytes);
+
+        // It never knew of others, and reads the registry itself.
+        await RingsAsync([third], third);
+        Assert.Null(await TryReadAsync(third, blob));
+        Assert.Equal(2 * Size, _origin.Bytes);
+    }
+
     // As the chart does: the name of the node, and the pod, are in the environment.
     private Task StartAsync(PeerdNode node)
     {
