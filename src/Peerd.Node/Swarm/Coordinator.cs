@@ -34,7 +34,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private readonly Random _random = new(seed);
 
     /// <summary>Of what decides between holders for a sample.</summary>
-    private readonly Random _chance = new(seed);
+    private readonly Random _chance = new(~seed);
 
     /// <summary>Holders for a sample, while it is chosen.</summary>
     private readonly List<(Participant Holder, double Cost)> _drawn = [];
@@ -975,12 +975,13 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         if (asker.Sample.Count >= policy.HolderSample)
         {
             // A piece may be held only by a node outside the sample: another one takes a place now and then.
-            var leaving = asker.Sample.Keys.ElementAt(_random.Next(asker.Sample.Count));
-            asker.Forget(leaving);
+            // As long as too many are of other zones, one of those.
+            var among = Elsewhere().ToList() is { } away && away.Count > policy.HoldersElsewhere ? away : [.. asker.Sample.Keys];
+            asker.Forget(among[_random.Next(among.Count)]);
         }
 
         DrawHolders(participant, asker);
-        var elsewhere = asker.Sample.Keys.Count(node => _participants.TryGetValue(node, out var holder) && holder.Zone != participant.Zone);
+        var elsewhere = Elsewhere().Count();
         while (asker.Sample.Count < policy.HolderSample && _drawn.Count > 0)
         {
             // What only another zone holds must be known of, too.
@@ -998,15 +999,18 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 Tell(asker, holder, pieces, told);
             }
         }
+
+        IEnumerable<string> Elsewhere() => asker.Sample.Keys.Where(node => _participants.TryGetValue(node, out var holder) && holder.Zone != participant.Zone);
     }
 
     /// <summary>Holders that can take a place in the sample, each with what it costs to choose it: less than 2.</summary>
     private void DrawHolders(Participant participant, Asker asker)
     {
         _drawn.Clear();
+        var nearby = 0;
 
         // One by one: to look at everybody for everybody costs the square of a herd.
-        for (var i = 0; i < _everybody.Count && _drawn.Count < policy.HoldersLookedAt; i++)
+        for (var i = 0; i < _everybody.Count && _drawn.Count < (nearby < policy.HolderSample ? policy.HoldersLookedAtLonger : policy.HoldersLookedAt); i++)
         {
             var drawn = _random.Next(i, _everybody.Count);
             (_everybody[i], _everybody[drawn]) = (_everybody[drawn], _everybody[i]);
@@ -1014,6 +1018,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             {
                 var load = holder.IsBanned ? 1 : Math.Min(1, (double)holder.Serving.Count / holder.Tokens);
                 _drawn.Add((holder, load + _chance.NextDouble()));
+                nearby += holder.Zone == participant.Zone ? 1 : 0;
             }
         }
     }

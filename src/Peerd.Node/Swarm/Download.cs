@@ -829,6 +829,12 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 if (_machine is not null)
                 {
                     // Its size has become known in the meantime.
+                    if (OriginPauseLeft is { } pause)
+                    {
+                        _machine.OriginRefused(pause, Now);
+                        CarryOut();
+                    }
+
                     return;
                 }
 

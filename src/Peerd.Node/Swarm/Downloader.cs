@@ -513,6 +513,14 @@ internal sealed class Downloader
     /// <summary>The origin itself has asked this node for a pause.</summary>
     public void OriginPaused(TimeSpan pause, TimeSpan now) => _originPausedUntil = _seenPauseUntil = now + pause;
 
+    /// <summary>The same, and it was asked for something else: what was granted is given back, and others hear of the pause.</summary>
+    public void OriginRefused(TimeSpan pause, TimeSpan now)
+    {
+        OriginPaused(pause, now);
+        GiveBackGrants(pause);
+        Schedule(now);
+    }
+
     /// <summary>
     /// A request to the origin was not made: nobody who demanded its pieces may read them there. To be told once they are not
     /// demanded any more; what was granted for it is given back.

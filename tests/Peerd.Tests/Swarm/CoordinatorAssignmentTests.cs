@@ -318,7 +318,7 @@ public sealed class CoordinatorAssignmentTests
     [Fact]
     public void Reported_FailsDuringTheBanForTwo_OneIsNotEnoughForTheNext()
     {
-        var herd = new Herd(Small);
+        var herd = new Herd(Small, new CoordinatorPolicy { PaceInterval = TimeSpan.FromHours(1) });
         herd.Hold("h", herd.AllSegments);
         herd.Ask("a");
         herd.Ask("b");

@@ -867,6 +867,23 @@ public sealed class DownloaderTests
     }
 
     [Fact]
+    public void OriginRefused_ItAsksForAPause_TheOwnerIsToldAndNothingIsReadMeanwhile()
+    {
+        var pause = TimeSpan.FromSeconds(9);
+        var downloader = Create(Layout);
+        downloader.DemandsChanged([Whole], TimeSpan.Zero);
+        downloader.Pushed(new LookupResponse { State = LookupState.Available }, TimeSpan.Zero);
+
+        downloader.OriginRefused(pause, TimeSpan.Zero);
+
+        var giveBack = Assert.IsType<DownloadAction.GiveBack>(Assert.Single(downloader.TakeActions()));
+        Assert.Equal((true, pause), (giveBack.OriginFailed, giveBack.OriginPause));
+        downloader.Tick(pause / 2);
+        Assert.Empty(downloader.TakeActions());
+        Assert.Equal(4500U, downloader.OriginPauseMs(pause / 2));
+    }
+
+    [Fact]
     public void Pushed_OriginPaused_WhatIsGrantedAndNotBegunIsGivenBack()
     {
         var policy = new DownloaderPolicy { FirstOriginRead = 4 * KiB64, OriginRequests = 1 };

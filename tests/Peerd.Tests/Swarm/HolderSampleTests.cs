@@ -32,6 +32,29 @@ public sealed class HolderSampleTests
     }
 
     [Fact]
+    public void TakePushes_TenZones_TheFirstSampleHasSomeOfTheAskersOwn()
+    {
+        var herd = new Herd(4 << 20, Policy, zoneOf: static node => node[..1]);
+        HoldAll(herd, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j");
+
+        Assert.InRange(Samples(herd, "asker").First().Count(static node => node[0] == 'a'), 2, Policy.HolderSample - Policy.HoldersElsewhere);
+    }
+
+    // Those who hold first are told of first, wherever they are.
+    [Fact]
+    public void TakePushes_OnesOwnZoneHoldsLater_TakesThePlacesOfOthersOneByOne()
+    {
+        var herd = new Herd(4 << 20, Policy, zoneOf: static node => node[..1]);
+        HoldAll(herd, "b");
+        Assert.Equal(Policy.HolderSample, Samples(herd, "asker").First().Count);
+
+        HoldAll(herd, "a");
+        var later = Samples(herd, "asker").ElementAt(Policy.HolderSample);
+
+        Assert.Equal(Policy.HoldersElsewhere, later.Count(static node => node[0] == 'b'));
+    }
+
+    [Fact]
     public void TakePushes_OneNearby_OthersTakeItsZonesPlaces()
     {
         var herd = new Herd(4 << 20, Policy, zoneOf: static node => node[..1]);
