@@ -44,6 +44,7 @@ internal sealed record SimulationCase(SimulationFault Fault, int Nodes, long Siz
             yield return Of(SimulationFault.Slow, 50, uplink);
             yield return Of(SimulationFault.GreedyStaggered, 3, uplink);
             yield return Of(SimulationFault.GreedyStaggered, 8, uplink);
+            yield return Of(SimulationFault.StaggeredContents, 8, uplink);
             yield return Of(SimulationFault.HalfUnequal, 50, uplink);
             yield return Of(SimulationFault.Unequal, 50, uplink);
         }
