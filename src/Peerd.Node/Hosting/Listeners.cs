@@ -60,7 +60,7 @@ internal sealed partial class Listeners
 
         Listen(kestrel, ListenerKind.Facade, listen.FacadeEndPoint, listener => FacadeLimits.Apply(listener, facade));
         var tls = kestrel.ApplicationServices.GetRequiredService<MeshTls>();
-        var callers = kestrel.ApplicationServices.GetRequiredService<MeshCallers>();
+        var certified = kestrel.ApplicationServices.GetRequiredService<CertifiedConnections>();
         var counts = kestrel.ApplicationServices.GetRequiredService<MeshMetrics>();
         var signals = kestrel.ApplicationServices.GetRequiredService<StopSignals>();
         Listen(kestrel, ListenerKind.Mesh, ListenAddress.Parse(mesh.Listen), listener =>
@@ -68,7 +68,7 @@ internal sealed partial class Listeners
             listener.Protocols = HttpProtocols.Http2;
             new ConnectionCap(limits.MeshConnectionsValue, limits.MeshConnectionsPerAddressValue).Apply(listener, () => counts.Refused(MeshRefusal.Connection));
             listener.Use(next => connection => signals.LinkAsync(connection, next));
-            listener.UseMeshTls(tls, callers);
+            listener.UseMeshTls(tls, certified);
         });
         Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener =>
         {

@@ -155,7 +155,7 @@ internal sealed partial class PeerServer(
         try
         {
             // Pushing ends early only when it fails, and then the call is cancelled, which ends the reading.
-            await foreach (var request in requests.ReadAllAsync(ended.Token))
+            await foreach (var request in requests.ReadUntilAsync(LeavingOf(context), ended.Token))
             {
                 if (request.Report is { } report && !IsSize(report.Size))
                 {
@@ -246,8 +246,11 @@ internal sealed partial class PeerServer(
             tls.EnsureCallerIs(context, node);
         }
 
-        return new RangeCaller(node, streams.CountedAs(node, context.GetHttpContext().Connection.RemoteIpAddress ?? IPAddress.None));
+        return new RangeCaller(node, streams.CountedAs(node, context.GetHttpContext().Connection.RemoteIpAddress ?? IPAddress.None), LeavingOf(context));
     }
+
+    /// <summary>The connection of a caller goes, and he may make another one.</summary>
+    private static CancellationToken LeavingOf(ServerCallContext context) => context.GetHttpContext().Features.Get<CertifiedConnection>()?.Leaving ?? CancellationToken.None;
 
     private static int CountOf(AnnounceRequest request) => request.Contents.Count + request.Withdrawn.Count + request.Mismatched.Count + request.Tags.Count;
 

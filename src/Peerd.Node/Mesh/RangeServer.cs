@@ -91,7 +91,7 @@ internal sealed class RangeServer(
     private async Task ReadRequestsAsync(
         IAsyncStreamReader<FetchRangeRequest> requests, ChannelWriter<PendingRange> queue, ConcurrentDictionary<uint, PendingRange> pending, RangeCaller caller, CancellationToken cancellationToken)
     {
-        await foreach (var request in requests.ReadAllAsync(cancellationToken))
+        await foreach (var request in requests.ReadUntilAsync(caller.Leaving, cancellationToken))
         {
             if (request.Cancel is { } cancel)
             {

@@ -121,11 +121,14 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             }
 
             var responsible = Responsible(_rings.Current);
+            var vocal = Vocal(responsible);
             var hasMoved = false;
-            foreach (var node in Vocal(responsible))
+            var isAskedAnew = false;
+            for (var i = 0; i < vocal.Length; i += isAskedAnew ? 0 : 1)
             {
+                var node = vocal[i];
                 var peer = _peers.Find(node);
-                await TalkAsync(node, peer, responsible[0], cancellationToken);
+                isAskedAnew = await TalkAsync(node, peer, responsible[0], cancellationToken) && !isAskedAnew;
                 _isTalking = false;
                 if (cancellationToken.IsCancellationRequested || _reports.Reader.Completion.IsCompleted)
                 {
@@ -170,11 +173,15 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         return vocal.Length > 0 ? vocal : responsible;
     }
 
-    /// <summary>Talks with one member until it fails, or until the ring names another owner.</summary>
-    private async Task TalkAsync(string node, Mesh.Peer? peer, string owner, CancellationToken cancellationToken)
+    /// <summary>
+    /// Talks with one member until it fails, or until the ring names another owner. True when the member has answered and then ended the
+    /// session without a word: it goes on, and only the connection had to go.
+    /// </summary>
+    private async Task<bool> TalkAsync(string node, Mesh.Peer? peer, string owner, CancellationToken cancellationToken)
     {
         var started = _time.GetTimestamp();
         var isAnswered = false;
+        var isEnded = false;
         _partner = node;
         _isMoving = false;
         var asking = _user.BeginAsking()?.SetTag(Traces.Peer, node);
@@ -189,7 +196,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             }
             else if (peer is not null)
             {
-                await TalkRemotelyAsync(peer, asking, Answered, moving.Token, ended.Token);
+                isEnded = await TalkRemotelyAsync(peer, asking, Answered, moving.Token, ended.Token);
             }
         }
         catch (Exception e)
@@ -215,6 +222,8 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                 Traces.End(asking);
             }
         }
+
+        return isAnswered && isEnded;
 
         void Answered(LookupResponse push)
         {
@@ -279,7 +288,8 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         }
     }
 
-    private async Task TalkRemotelyAsync(Mesh.Peer peer, Activity? asking, Action<LookupResponse> pushed, CancellationToken moving, CancellationToken cancellationToken)
+    /// <summary>True when the member ended the session without saying that it leaves.</summary>
+    private async Task<bool> TalkRemotelyAsync(Mesh.Peer peer, Activity? asking, Action<LookupResponse> pushed, CancellationToken moving, CancellationToken cancellationToken)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var call = peer.Lookup(ended.Token);
@@ -307,11 +317,13 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                 _isTalking = true;
                 if (call.ResponseStream.Current.Leaving)
                 {
-                    return;
+                    return false;
                 }
 
                 pushed(call.ResponseStream.Current);
             }
+
+            return true;
         }
         finally
         {

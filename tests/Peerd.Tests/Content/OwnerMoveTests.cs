@@ -48,6 +48,29 @@ public sealed class OwnerMoveTests
         Assert.Equal(sample.Bytes.Length, mesh.Registry.BytesOf(sample.Digest));
     }
 
+    // Its connection had to go, and it goes on.
+    [Fact]
+    public async Task Pull_OwnerEndsTheSessionWithoutAWord_IsAskedAgainBeforeTheReplica()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 2);
+        var (owner, replica) = (mesh.Peers[0], mesh.Peers[1]);
+        var sample = mesh.BlobOwnedBy(200_001, owner.Name, replica.Name);
+        owner.AnswerLookup = async (_, answers, call) =>
+        {
+            var isFirst = owner.LookupsAsked == 1;
+            var granted = new SegmentRun { Count = (uint)sample.Layout.SegmentCount };
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Size = sample.Bytes.Length, Granted = { isFirst ? [] : [granted] } }, call.CancellationToken);
+            if (!isFirst)
+            {
+                await owner.NeverAsync(call);
+            }
+        };
+
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+
+        Assert.Equal((2, 0), (owner.LookupsAsked, replica.LookupsAsked));
+    }
+
     // It was met by the request that was to find out the size, whether another node has found that out since or not.
     [Theory]
     [InlineData(false)]

@@ -9,7 +9,7 @@ namespace Peerd.Node.Mesh.Tls;
 
 /// <summary>
 /// Mutual TLS of the mesh, or its absence. Each connection is made with the files as they are at that moment; connections
-/// that are up stay so as long as these are valid, see <see cref="MeshCallers"/>. Thread-safe.
+/// that are up stay so as long as these are valid, see <see cref="CertifiedConnections"/>. Thread-safe.
 /// </summary>
 internal sealed partial class MeshTls
 {
@@ -106,8 +106,8 @@ internal sealed partial class MeshTls
     }
 
     /// <summary>For one connection that comes in.</summary>
-    /// <param name="caller">Hears what its member shows.</param>
-    public SslServerAuthenticationOptions ServerOptions(MeshCallers.Caller caller)
+    /// <param name="connection">Hears what its member shows.</param>
+    public SslServerAuthenticationOptions ServerOptions(CertifiedConnection connection)
     {
         var identity = Identity;
         return new SslServerAuthenticationOptions
@@ -123,7 +123,7 @@ internal sealed partial class MeshTls
                     return Refuse("caller", fault);
                 }
 
-                caller.Show(chain!, identity);
+                connection.Show(chain!, identity);
                 return true;
             },
             EnabledSslProtocols = SslProtocols.Tls13,

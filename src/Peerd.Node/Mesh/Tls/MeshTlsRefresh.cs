@@ -7,13 +7,13 @@ namespace Peerd.Node.Mesh.Tls;
 internal sealed class MeshTlsRefresh : BackgroundService
 {
     private readonly MeshTls _tls;
-    private readonly MeshCallers _callers;
+    private readonly CertifiedConnections _connections;
     private readonly TimeSpan _period;
     private readonly TimeProvider _time;
 
-    public MeshTlsRefresh(MeshTls tls, MeshCallers callers, IOptions<MeshTlsOptions> options, IMeterFactory meters, TimeProvider time)
+    public MeshTlsRefresh(MeshTls tls, CertifiedConnections connections, IOptions<MeshTlsOptions> options, IMeterFactory meters, TimeProvider time)
     {
-        (_tls, _callers, _period, _time) = (tls, callers, options.Value.ReloadValue, time);
+        (_tls, _connections, _period, _time) = (tls, connections, options.Value.ReloadValue, time);
         if (tls.IsOn)
         {
             meters.Create("Peerd").CreateObservableGauge(
@@ -35,7 +35,7 @@ internal sealed class MeshTlsRefresh : BackgroundService
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
             _tls.Refresh();
-            _callers.EndInvalid(_tls.Identity);
+            _connections.EndInvalid(_tls.Identity);
         }
     }
 }

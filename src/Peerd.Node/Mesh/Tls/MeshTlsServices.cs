@@ -18,20 +18,20 @@ internal static class MeshTlsServices
             provider.GetRequiredService<TimeProvider>(),
             provider.GetRequiredService<MeshMetrics>().TlsRefused,
             provider.GetRequiredService<ILogger<MeshTls>>()));
-        services.AddSingleton<MeshCallers>();
+        services.AddSingleton<CertifiedConnections>();
         services.AddHostedService<MeshTlsRefresh>();
         return services;
     }
 
     /// <summary>Lets only members in, if there is TLS.</summary>
-    public static void UseMeshTls(this Microsoft.AspNetCore.Server.Kestrel.Core.ListenOptions listener, MeshTls tls, MeshCallers callers)
+    public static void UseMeshTls(this Microsoft.AspNetCore.Server.Kestrel.Core.ListenOptions listener, MeshTls tls, CertifiedConnections connections)
     {
         if (tls.IsOn)
         {
-            listener.Use(next => connection => callers.ServeAsync(connection, next));
+            listener.Use(next => connection => connections.ServeAsync(connection, next));
             listener.UseHttps(new TlsHandshakeCallbackOptions
             {
-                OnConnection = handshake => ValueTask.FromResult(tls.ServerOptions(handshake.Connection.Features.GetRequiredFeature<MeshCallers.Caller>())),
+                OnConnection = handshake => ValueTask.FromResult(tls.ServerOptions(handshake.Connection.Features.GetRequiredFeature<CertifiedConnection>())),
             });
         }
     }

@@ -1,8 +1,11 @@
+using System.Net;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Logging;
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.EndToEnd.Harness;
+using Peerd.Node.Mesh;
 using Peerd.Node.Mesh.Tls;
 using Peerd.Tests.Chart;
 using Peerd.Tests.Hosting;
@@ -101,7 +104,7 @@ public sealed class MeshTlsRotationTests
         await Wait.UntilAsync(async () => await AskAsync(channel) == "node-1" && Volatile.Read(ref connections) > 1, "another connection is made");
         await AnnounceAsync(call, 2);
 
-        time.Ahead += MeshCallers.LeaveTime;
+        time.Ahead += CertifiedConnections.LeaveTime;
         await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).WaitAsync(Wait.Longest));
     }
 
@@ -122,8 +125,64 @@ public sealed class MeshTlsRotationTests
         await Wait.UntilAsync(async () => await AskAsync(channel) is null, "nothing new is begun on the former connection, and no other is let in");
         await AnnounceAsync(call, 2);
 
-        time.Ahead += MeshCallers.LeaveTime;
+        time.Ahead += CertifiedConnections.LeaveTime;
         await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).WaitAsync(Wait.Longest));
+    }
+
+    // Certificates of one issue expire at the same moment on all nodes, which have others by then.
+    [Fact]
+    public async Task Connection_CertificateOfTheCallerExpires_RangesAndLookupsGoOnAndNobodyIsBlamed()
+    {
+        // More than is on the way at one time: whoever does not take it is still being served.
+        const int Size = 16 * 1024 * 1024;
+        var time = new TimeAhead();
+        await using var mesh = await TlsMesh.StartAsync(time: time, settings: "--Peerd:Mesh:Tls:Reload=100ms");
+        var sample = mesh.Mesh.Blob(Size);
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        MeshAuthority.Write(mesh.FolderOf("node-2"), mesh.Authority.Issue(TimeSpan.FromMinutes(-5), TimeSpan.FromMinutes(10), $"node-2.{TlsMesh.Domain}"), mesh.Authority.Pem);
+        var tls = TlsMesh.Tls(mesh.FolderOf("node-2"));
+        var traffic = new PeerTraffic.Counters();
+        using var peer = new Peerd.Node.Mesh.Peer(
+            new Peerd.Node.Membership.Member("node-1", new DnsEndPoint("127.0.0.1", mesh.Node.MeshEndPoint.Port), string.Empty),
+            "node-2",
+            new MeshOptions(),
+            traffic,
+            mesh.Node.Get<MeshMetrics>(),
+            tls,
+            TimeProvider.System);
+        using var announce = peer.Announce(CancellationToken.None);
+        await AnnounceAsync(announce, 1);
+        using var lookup = peer.Lookup(CancellationToken.None);
+        await lookup.RequestStream.WriteAsync(new LookupRequest { Want = new Want { Member = new Member { Node = "node-2", Incarnation = 1 }, Digest = sample.Digest.ToString() } });
+        Assert.True(await lookup.ResponseStream.MoveNext(CancellationToken.None).WaitAsync(Wait.Longest));
+
+        using var sink = new HoldingSink();
+        var first = FetchAsync(sink);
+        await sink.Begun.WaitAsync(Wait.Longest);
+        mesh.Authority.Write(mesh.FolderOf("node-2"), $"node-2.{TlsMesh.Domain}");
+        tls.Refresh();
+        time.Ahead = TimeSpan.FromMinutes(20);
+
+        while (await lookup.ResponseStream.MoveNext(CancellationToken.None).WaitAsync(Wait.Longest))
+        {
+            Assert.False(lookup.ResponseStream.Current.Leaving);
+        }
+
+        sink.Release();
+        Assert.Equal(RangeOutcomeKind.Complete, (await first).Kind);
+
+        using var later = new HoldingSink();
+        var second = FetchAsync(later);
+        await later.Begun.WaitAsync(Wait.Longest);
+        time.Ahead += CertifiedConnections.LeaveTime;
+        await Assert.ThrowsAsync<RpcException>(() => announce.ResponseStream.MoveNext(CancellationToken.None).WaitAsync(Wait.Longest));
+        later.Release();
+        Assert.Equal(RangeOutcomeKind.Complete, (await second).Kind);
+        Assert.Equal(0, traffic.Failures);
+
+        // What takes the bytes holds its thread.
+        async Task<RangeOutcome> FetchAsync(IRangeSink into) =>
+            await Task.Run(() => peer.FetchAsync(new RangeRequest(sample.Digest, sample.Layout, ByteRange.FromBounds(0, Size)), into, CancellationToken.None)).WaitAsync(Wait.Longest);
     }
 
     [Theory]
@@ -225,6 +284,29 @@ public sealed class MeshTlsRotationTests
         catch (RpcException)
         {
             return null;
+        }
+    }
+
+    /// <summary>Takes nothing more after the first frame has begun to come, until it is released.</summary>
+    private sealed class HoldingSink : IRangeSink, IDisposable
+    {
+        private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly ManualResetEventSlim _released = new();
+
+        public Task Begun => _begun.Task;
+
+        public void Release() => _released.Set();
+
+        public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum)
+        {
+            _begun.TrySetResult();
+            return _released.Wait(Wait.Longest);
+        }
+
+        public void Dispose() => _released.Dispose();
+
+        public void Waiting()
+        {
         }
     }
 
