@@ -6,7 +6,7 @@ namespace Peerd.Node.Limits;
 
 /// <summary>
 /// How many connections one listener may have, and how many of one address. Of IPv6 one host may have all addresses of a /64 network, and
-/// all nodes may have theirs in one, too: to such a network go half of all at most. Loopback addresses are of one machine with any
+/// all nodes may have theirs in one, too: to such a network go half of all, or as many as to one address if that is more. Loopback addresses are of one machine with any
 /// number of processes, and count only in the total. Thread-safe.
 /// </summary>
 /// <param name="total">Connections in all.</param>
@@ -41,9 +41,7 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
                 return false;
             }
 
-            Count(_byAddress, address, 1);
-            Count(_byNetwork, CallerAddress.Network(address), 1);
-            _open++;
+            Add(address, 1);
             return true;
         }
     }
@@ -54,9 +52,7 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
         address = CallerAddress.Plain(address);
         lock (_lock)
         {
-            Count(_byAddress, address, -1);
-            Count(_byNetwork, CallerAddress.Network(address), -1);
-            _open--;
+            Add(address, -1);
         }
     }
 
@@ -85,9 +81,22 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
 
     /// <summary>The network of an IPv6 address has as many as it may; an IPv4 address has none that is one host's.</summary>
     private bool IsFull(IPAddress address) =>
-        address.AddressFamily == AddressFamily.InterNetworkV6 && _byNetwork.GetValueOrDefault(CallerAddress.Network(address)) >= Math.Max(perAddress, total / 2);
+        HasNetwork(address) && _byNetwork.GetValueOrDefault(CallerAddress.Network(address)) >= Math.Max(perAddress, total / 2);
 
-    private static void Count(Dictionary<IPAddress, int> counts, IPAddress key, int change)
+    private static bool HasNetwork(IPAddress address) => address.AddressFamily == AddressFamily.InterNetworkV6;
+
+    private void Add(IPAddress address, int change)
+    {
+        Add(_byAddress, address, change);
+        if (HasNetwork(address))
+        {
+            Add(_byNetwork, CallerAddress.Network(address), change);
+        }
+
+        _open += change;
+    }
+
+    private static void Add(Dictionary<IPAddress, int> counts, IPAddress key, int change)
     {
         if ((counts[key] = counts.GetValueOrDefault(key) + change) == 0)
         {
