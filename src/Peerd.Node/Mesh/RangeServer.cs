@@ -13,7 +13,8 @@ namespace Peerd.Node.Mesh;
 
 /// <summary>
 /// Serves ranges of what this node holds or is receiving right now. At most <see cref="MeshOptions.Uploads"/> at a time
-/// over all streams, and <see cref="UploadsPerContent"/> of one content; no queue beyond that. Thread-safe.
+/// over all streams, and <see cref="UploadsPerContent"/> of one content; no queue beyond that. As many again may have been written and
+/// wait for their readers to take the rest. Thread-safe.
 /// </summary>
 internal sealed class RangeServer(
     PieceCache cache,
@@ -40,9 +41,12 @@ internal sealed class RangeServer(
 
     /// <summary>
     /// Ranges that may have been asked for and not have ended, over all streams, or eight for each upload. Honest readers soon hear that there are
-    /// too many; each one that never listens keeps memory until its deadline.
+    /// too many; each one that never listens keeps memory until its deadline and <see cref="TimeForEnd"/>.
     /// </summary>
     internal const int Pending = 1024;
+
+    /// <summary>The end of a range, and what was written before, are to be taken by so long after its deadline.</summary>
+    internal static readonly TimeSpan TimeForEnd = TimeSpan.FromSeconds(2);
 
     /// <summary>How often a range that waits for bytes looks whether they are still on their way.</summary>
     private static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
@@ -51,6 +55,13 @@ internal sealed class RangeServer(
 
     private readonly UploadSlots _uploads = new(options.Value.UploadsValue, UploadsPerContent);
     private readonly UploadSlots _urgentUploads = new(2 * options.Value.UploadsValue, UrgentUploadsPerContent);
+
+    /// <summary>
+    /// Ranges of which all has been written and not all taken yet. Their readers may have every byte already, and whoever is sent
+    /// here next finds their place free; when there are as many as may be served, they keep it.
+    /// </summary>
+    private readonly UploadSlots _ends = new(options.Value.UploadsValue, perContent: int.MaxValue);
+    private readonly UploadSlots _urgentEnds = new(2 * options.Value.UploadsValue, perContent: int.MaxValue);
     private readonly UploadSlots _pending = new(Math.Max(Pending, 8 * options.Value.UploadsValue), perContent: int.MaxValue);
     private readonly TimeSpan _deadline = options.Value.RangeDeadlineValue;
 
@@ -114,7 +125,7 @@ internal sealed class RangeServer(
                 throw new RpcException(new Status(StatusCode.ResourceExhausted, "too many ranges were asked for that have not ended"));
             }
 
-            var range = new PendingRange(request.Range, () => _pending.Release(default, caller.Address));
+            var range = new PendingRange(request.Range, time.GetTimestamp(), () => _pending.Release(default, caller.Address));
             if (!pending.TryAdd(request.Range.Id, range))
             {
                 range.Dispose();
@@ -156,7 +167,7 @@ internal sealed class RangeServer(
                 pending.TryRemove(range.Request.Id, out _);
 
                 // A reader that does not take it, and what was written before, does not keep it for ever.
-                using var late = new CancellationTokenSource(_deadline, time);
+                using var late = new CancellationTokenSource(Left(range, _deadline) + TimeForEnd, time);
                 using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, late.Token);
                 answers.WriteOptions = AtOnce;
                 await answers.WriteAsync(RangeAnswer.OfControl(new FetchRangeResponse { Id = range.Request.Id, End = end }), either.Token);
@@ -174,17 +185,25 @@ internal sealed class RangeServer(
             return;
         }
 
-        var slots = request.Urgent ? _urgentUploads : _uploads;
-        if (memory.IsOver || !slots.TryTake(digest, caller.Address))
+        var (serving, ending) = request.Urgent ? (_urgentUploads, _urgentEnds) : (_uploads, _ends);
+        if (memory.IsOver || !serving.TryTake(digest, caller.Address))
         {
             await endAsync(Busy(digest, request));
             return;
         }
 
+        var slots = serving;
         try
         {
-            // The last frames go out with the end: until the reader takes them they are still being served.
-            await endAsync(await SendAsync(range, digest, answers, caller, leaving, cancellationToken));
+            var end = await SendAsync(range, digest, answers, caller, leaving, cancellationToken);
+            if (ending.TryTake(digest, caller.Address))
+            {
+                slots = ending;
+                serving.Release(digest, caller.Address);
+            }
+
+            // The last frames go out with the end, and until the reader takes them they are in memory.
+            await endAsync(end);
         }
         finally
         {
@@ -196,7 +215,7 @@ internal sealed class RangeServer(
         PendingRange range, Digest digest, IServerStreamWriter<RangeAnswer> answers, RangeCaller caller, CancellationToken leaving, CancellationToken cancellationToken)
     {
         var request = range.Request;
-        using var deadline = new CancellationTokenSource(Deadline(request), time);
+        using var deadline = new CancellationTokenSource(Left(range, Deadline(request)), time);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, range.Cancelled, leaving, deadline.Token);
         try
         {
@@ -401,6 +420,12 @@ internal sealed class RangeServer(
     {
         var asked = TimeSpan.FromMilliseconds(request.DeadlineMs);
         return request.DeadlineMs > 0 && asked < _deadline ? asked : _deadline;
+    }
+
+    private TimeSpan Left(PendingRange range, TimeSpan deadline)
+    {
+        var left = deadline - time.GetElapsedTime(range.Arrived);
+        return left > TimeSpan.Zero ? left : TimeSpan.Zero;
     }
 
     private RangeEnd Busy(Digest digest, FetchRange request) =>

@@ -137,6 +137,11 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         {
             return Broken(Slowed());
         }
+        catch (RpcException e) when (!isAnswered && e.StatusCode == StatusCode.ResourceExhausted)
+        {
+            // A herd has asked it for more than it takes, with or without this node's part. Nothing is wrong with the peer.
+            return Broken(new RangeOutcome(RangeOutcomeKind.Busy, [], e.Status.Detail));
+        }
         catch (Exception) when (deadline.IsCancellationRequested)
         {
             return Broken(IsOnItsWay(range) ? Slowed() : RangeOutcome.Failed($"not finished within {limits.Deadline.TotalSeconds:0.#} s"));

@@ -13,6 +13,9 @@ namespace Peerd.Tests.Mesh;
 /// <summary>Ranges that peers ask for while this node holds as many bytes as it may, and what ranges themselves make it hold.</summary>
 public sealed class RangeMemoryTests
 {
+    private static readonly TimeSpan Deadline = new MeshOptions().RangeDeadlineValue;
+    private static readonly TimeSpan LastMoment = Deadline + RangeServer.TimeForEnd;
+
     // Who asks when memory is short does better elsewhere; when there is room again he is served.
     [Theory]
     [InlineData(false)]
@@ -34,22 +37,78 @@ public sealed class RangeMemoryTests
 
     // The end and what was written before wait in memory as long as the reader takes nothing.
     [Fact]
-    public async Task Range_ReaderTakesNothing_KeepsItsSlotAndIsEndedAtTheDeadline()
+    public async Task Range_ReadersTakeNothing_KeepAPlaceAndAreEndedAtTheDeadline()
     {
         using var setup = new RangeSetup(uploads: 1);
         var sample = TestMesh.NewSample(200_000);
         sample.WriteAll(setup.Cache);
         var range = new FetchRange { Id = 1, Digest = sample.Digest.ToString() };
-        var stuck = setup.Ask(range, isStuck: true);
+        var stuck = new List<ServedStream>();
 
-        // That of the range, and that of its end.
-        await DeadlinesAsync(setup, 2);
+        // The first one waits for its end to be taken, the second one has the place of those that are served.
+        for (var i = 0; i < 2; i++)
+        {
+            stuck.Add(setup.Ask(range, isStuck: true));
+            await EndsAsync(setup, 1);
+        }
+
         Assert.Equal(RangeStatus.Busy, (await setup.Ask(range).EndAsync()).Status);
-        Assert.False(stuck.Serving.IsCompleted);
+        Assert.All(stuck, stream => Assert.False(stream.Serving.IsCompleted));
 
-        setup.Time.Advance(new MeshOptions().RangeDeadlineValue);
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => stuck.Serving.WaitAsync(Wait.Longest));
+        setup.Time.Advance(LastMoment);
+        await Task.WhenAll(stuck.Select(stream => Assert.ThrowsAnyAsync<OperationCanceledException>(() => stream.Serving.WaitAsync(Wait.Longest))));
         Assert.Equal(RangeStatus.Complete, (await setup.Ask(range).EndAsync()).Status);
+    }
+
+    // The reader may have all bytes before its end has gone out, and the next one is sent here by then.
+    [Fact]
+    public async Task Range_EndsAreOnTheirWay_AsManyFindThePlaceFree()
+    {
+        using var setup = new RangeSetup();
+        var sample = TestMesh.NewSample(1000);
+        sample.WriteAll(setup.Cache);
+        var range = new FetchRange { Id = 1, Digest = sample.Digest.ToString() };
+        for (var i = 0; i < RangeServer.UploadsPerContent; i++)
+        {
+            setup.Ask(range, isStuck: true);
+        }
+
+        await EndsAsync(setup, RangeServer.UploadsPerContent);
+
+        for (var i = 0; i < RangeServer.UploadsPerContent; i++)
+        {
+            Assert.Equal(RangeStatus.Complete, (await setup.Ask(range).EndAsync()).Status);
+        }
+    }
+
+    [Fact]
+    public async Task Range_WaitedUntilTheDeadlineAndNobodyTakesTheEnd_IsEndedSoonAfterIt()
+    {
+        using var setup = new RangeSetup();
+        setup.Incoming.Downloads = true;
+        var stuck = setup.Ask(new FetchRange { Id = 1, Digest = TestMesh.NewSample(1000).Digest.ToString(), Wait = true }, isStuck: true);
+
+        await setup.Time.PassAsync(Deadline);
+        await setup.Time.ArmedAsync(RangeServer.TimeForEnd);
+        setup.Time.Advance(RangeServer.TimeForEnd);
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => stuck.Serving.WaitAsync(Wait.Longest));
+    }
+
+    [Fact]
+    public async Task Range_AskedForBehindOneThatTakesUntilTheDeadline_EndsWithIt()
+    {
+        using var setup = new RangeSetup();
+        setup.Incoming.Downloads = true;
+        var range = new FetchRange { Id = 1, Digest = TestMesh.NewSample(1000).Digest.ToString(), Wait = true };
+        var stream = setup.Ask(range, behind: [.. Enumerable.Range(2, 3).Select(id => new FetchRange(range) { Id = (uint)id })]);
+
+        await setup.Time.PassAsync(Deadline);
+
+        for (var i = 0; i < 4; i++)
+        {
+            Assert.Equal(RangeStatus.DeadlineExceeded, (await stream.EndAsync()).Status);
+        }
     }
 
     [Fact]
@@ -67,15 +126,15 @@ public sealed class RangeMemoryTests
         Assert.Equal(StatusCode.ResourceExhausted, refused.StatusCode);
         Assert.Equal(RangeStatus.Complete, (await setup.Ask(new FetchRange { Id = 1, Digest = another.Digest.ToString() }, "other", other).EndAsync()).Status);
 
-        await DeadlinesAsync(setup, stuck.Count + RangeServer.UploadsPerContent);
-        setup.Time.Advance(new MeshOptions().RangeDeadlineValue);
+        await EndsAsync(setup, stuck.Count + 1);
+        setup.Time.Advance(LastMoment);
         await Task.WhenAll(stuck.Select(stream => Assert.ThrowsAnyAsync<OperationCanceledException>(() => stream.Serving.WaitAsync(Wait.Longest))));
         Assert.Equal(RangeStatus.Complete, (await setup.Ask(range, "another", greedy).EndAsync()).Status);
     }
 
     // Over a real connection, whose memory is that of the whole node.
     [Fact]
-    public async Task Range_ReadersOverANetworkTakeNothing_MemoryIsThatOfTheSlots()
+    public async Task Range_ReadersOverANetworkTakeNothing_MemoryIsThatOfThePlaces()
     {
         const int Uploads = 4;
         const int Streams = 100;
@@ -99,7 +158,8 @@ public sealed class RangeMemoryTests
             // The first word of each answer, and nothing more.
             Assert.All(await Task.WhenAll(calls.Select(call => call.ResponseStream.MoveNext(CancellationToken.None).WaitAsync(Wait.Longest))), Assert.True);
 
-            Assert.Equal(Uploads, calls.Count(call => call.ResponseStream.Current.Head is not null));
+            // As many that are served, and as many whose end waits to be taken.
+            Assert.Equal(2 * Uploads, calls.Count(call => call.ResponseStream.Current.Head is not null));
             Assert.InRange(((BlockPool)mesh.Node.Get<IMemoryPoolFactory<byte>>()).RentedBytes, 1, 2 * Uploads * 512 * 1024);
         }
         finally
@@ -108,11 +168,11 @@ public sealed class RangeMemoryTests
         }
     }
 
-    private static async Task DeadlinesAsync(RangeSetup setup, int count)
+    private static async Task EndsAsync(RangeSetup setup, int count)
     {
         for (var i = 0; i < count; i++)
         {
-            await setup.Time.ArmedAsync(new MeshOptions().RangeDeadlineValue);
+            await setup.Time.ArmedAsync(LastMoment);
         }
     }
 }

@@ -54,11 +54,15 @@ internal sealed class RangeSetup : IDisposable
 
     public ArmedTime Time { get; } = new();
 
-    /// <summary>Opens a stream of a node and asks for one range on it.</summary>
-    public ServedStream Ask(FetchRange range, string reader = "reader", IPAddress? address = null, bool isStuck = false)
+    /// <summary>Opens a stream of a node and asks for one range on it, or for more without waiting for the first.</summary>
+    public ServedStream Ask(FetchRange range, string reader = "reader", IPAddress? address = null, bool isStuck = false, IReadOnlyList<FetchRange>? behind = null)
     {
         var stream = new ServedStream(Time) { IsStuck = isStuck };
-        stream.Send(new FetchRangeRequest { Range = range });
+        foreach (var asked in (IEnumerable<FetchRange>)[range, .. behind ?? []])
+        {
+            stream.Send(new FetchRangeRequest { Range = asked });
+        }
+
         stream.Serving = _server.ServeAsync(stream, stream, new RangeCaller(reader, address ?? IPAddress.Loopback), _ended.Token);
         return stream;
     }

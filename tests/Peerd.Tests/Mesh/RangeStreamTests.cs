@@ -23,6 +23,7 @@ public sealed class RangeStreamTests : IAsyncLifetime
     private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
     private readonly SampleContent _sample = TestMesh.NewSample(200_000);
     private readonly Sink _sink = new();
+    private readonly PeerTraffic.Counters _counters = new();
     private FakePeer? _fake;
     private Peer? _peer;
 
@@ -33,7 +34,7 @@ public sealed class RangeStreamTests : IAsyncLifetime
             new Peerd.Node.Membership.Member("fake", new DnsEndPoint("127.0.0.1", _fake.EndPoint.Port), string.Empty),
             "self",
             new MeshOptions(),
-            new PeerTraffic.Counters(),
+            _counters,
             new MeshMetrics(_services.GetRequiredService<IMeterFactory>()),
             MeshTls.Off,
             _time);
@@ -128,6 +129,31 @@ public sealed class RangeStreamTests : IAsyncLifetime
         }
 
         Assert.Equal(RangeOutcomeKind.Failed, (await fetching.WaitAsync(Wait.Longest)).Kind);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Fetch_PeerHasMoreRangesThanItTakes_IsBusyAndNotToBlame(bool isReused)
+    {
+        _fake!.Answer = async (range, answers, _) =>
+        {
+            foreach (var answer in FakePeer.Honest(range, _sample))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+        if (isReused)
+        {
+            Assert.Equal(RangeOutcomeKind.Complete, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+        }
+
+        var before = _fake.RangesAsked;
+        _fake.Answer = (_, _, _) => throw new RpcException(new Status(StatusCode.ResourceExhausted, "too many"));
+
+        Assert.Equal(RangeOutcomeKind.Busy, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+        Assert.Equal(1, _fake.RangesAsked - before);
+        Assert.Equal(0, _counters.Failures);
     }
 
     [Fact]
