@@ -12,8 +12,9 @@ namespace Peerd.Node.Swarm;
 /// <summary>
 /// Keeps a copy of each small content that this node is responsible for: manifests and configs are a few bytes on which
 /// a whole pull depends, and must not go with the one node that had them. Copies come from other nodes only, and take a
-/// small part of the cache: whoever makes up contents does not turn it over. Those who announce take turns, and copies go of
-/// what one announced that announced most of them, so that he keeps nobody waiting and pushes out no more than his own. Thread-safe.
+/// small part of the cache: whoever makes up contents does not turn it over. Those who announce take turns, who has
+/// just announced in vain after all others. Copies go of what one announced that announced most of them; what several announced
+/// counts as that of the first. Thread-safe.
 /// </summary>
 internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 {
@@ -25,6 +26,9 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 
     /// <summary>How often a content is tried of what one member announced, each time when it announces it.</summary>
     public const int MaxTries = 2;
+
+    /// <summary>How often it is tried in all, unless a member announces it that did not announce in vain just before.</summary>
+    private const int MaxTriesOfAll = 8;
 
     /// <summary>Copies go when all together take more than this part of the cache.</summary>
     public const int ShareOfCache = 16;
@@ -41,6 +45,9 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
 
+    /// <summary>A turn that takes longer is as good as one in vain: others have waited for it.</summary>
+    private static readonly TimeSpan LongTurn = TimeSpan.FromSeconds(5);
+
     private readonly HolderDirectory _directory;
     private readonly Downloads _downloads;
     private readonly PieceCache _cache;
@@ -53,12 +60,20 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
     /// <summary>What waits, by who announced it.</summary>
     private readonly Dictionary<string, Queue<Digest>> _waiting = new(StringComparer.Ordinal);
 
-    /// <summary>Members whose turn comes, each of them once, and not while something is copied that it announced.</summary>
-    private readonly Channel<string> _turns = Channel.CreateUnbounded<string>();
+    /// <summary>Members whose turn comes, each of them once, here or there, and not while something is copied that it announced.</summary>
+    private readonly Queue<string> _turns = new();
+
+    /// <summary>Those whose last turn was in vain or took long: theirs comes when nobody else waits.</summary>
+    private readonly Queue<string> _lastTurns = new();
+
+    /// <summary>As many as there are turns.</summary>
+    private readonly Channel<bool> _turnsWaiting = Channel.CreateUnbounded<bool>();
+    private readonly ConcurrentLru<string, bool> _inVain = new(MaxRemembered);
 
     /// <summary>The copies, by who announced them. Those that were made before this process began count as what clients have read.</summary>
     private readonly FairEntries<Digest, bool> _copies = new();
     private readonly ConcurrentLru<(Digest Content, string Announcer), int> _failures = new(MaxRemembered);
+    private readonly ConcurrentLru<Digest, int> _failuresOfAll = new(MaxRemembered);
 
     public SmallCopies(HolderDirectory directory, Downloads downloads, PieceCache cache, RingSource rings, NodeIdentity self, TimeProvider time, ILogger<SmallCopies> logger)
     {
@@ -87,7 +102,7 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
             if (!_waiting.TryGetValue(announcer, out var line))
             {
                 _waiting.Add(announcer, line = new Queue<Digest>());
-                _turns.Writer.TryWrite(announcer);
+                AddTurn(announcer);
             }
 
             // When there is no place, the next one to announce it counts.
@@ -110,22 +125,40 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 
     private bool IsHere(Digest content) => _cache.TryPeek(content, out var cached) && cached.IsVerified;
 
-    private bool HasFailed(Digest content, string announcer) => _failures.TryGet((content, announcer), out var failures) && failures >= MaxTries;
+    private bool HasFailed(Digest content, string announcer) =>
+        (_failures.TryGet((content, announcer), out var failures) && failures >= MaxTries)
+        || (_failuresOfAll.TryGet(content, out var all) && all >= MaxTriesOfAll && _inVain.TryGet(announcer, out _));
 
     private async Task WorkAsync(CancellationToken stop)
     {
-        await foreach (var announcer in _turns.Reader.ReadAllAsync(stop))
+        await foreach (var _ in _turnsWaiting.Reader.ReadAllAsync(stop))
         {
-            await CopyAsync(NextOf(announcer), announcer, stop);
+            var (announcer, content) = Next();
+            var started = _time.GetTimestamp();
+
+            // A thousand nodes announce it, and one fetch is enough.
+            if (!IsHere(content) && !HasFailed(content, announcer))
+            {
+                if (await CopyAsync(content, announcer, stop) && _time.GetElapsedTime(started) < LongTurn)
+                {
+                    _inVain.TryRemove(announcer);
+                }
+                else
+                {
+                    _inVain.AddOrUpdate(announcer, true);
+                }
+            }
+
             EndTurn(announcer);
         }
     }
 
-    private Digest NextOf(string announcer)
+    private (string Announcer, Digest Content) Next()
     {
         lock (_lock)
         {
-            return _waiting[announcer].Dequeue();
+            var announcer = _turns.Count > 0 ? _turns.Dequeue() : _lastTurns.Dequeue();
+            return (announcer, _waiting[announcer].Dequeue());
         }
     }
 
@@ -135,7 +168,7 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
         {
             if (_waiting[announcer].Count > 0)
             {
-                _turns.Writer.TryWrite(announcer);
+                AddTurn(announcer);
             }
             else
             {
@@ -144,21 +177,32 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
         }
     }
 
-    private async Task CopyAsync(Digest content, string announcer, CancellationToken stop)
+    // Within the lock.
+    private void AddTurn(string announcer)
+    {
+        (_inVain.TryGet(announcer, out _) ? _lastTurns : _turns).Enqueue(announcer);
+        _turnsWaiting.Writer.TryWrite(true);
+    }
+
+    /// <summary>False when it was tried in vain.</summary>
+    private async Task<bool> CopyAsync(Digest content, string announcer, CancellationToken stop)
     {
         try
         {
-            // A thousand nodes announce it, and one fetch is enough.
-            if (!IsHere(content) && !HasFailed(content, announcer) && !await FetchAsync(content, announcer, stop))
+            if (await FetchAsync(content, announcer, stop))
             {
-                Failed(content, announcer, "no other node gave it");
+                return true;
             }
+
+            Failed(content, announcer, "no other node gave it");
         }
         catch (Exception e) when (!stop.IsCancellationRequested)
         {
             // One content must not end the copying of the others.
             Failed(content, announcer, e.Message);
         }
+
+        return false;
     }
 
     private async Task<bool> FetchAsync(Digest content, string announcer, CancellationToken stop)
@@ -202,6 +246,21 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
     {
         _failures.TryGet((content, announcer), out var before);
         _failures.AddOrUpdate((content, announcer), before + 1);
+        _failuresOfAll.TryGet(content, out var ofAll);
+        _failuresOfAll.AddOrUpdate(content, ofAll + 1);
+        lock (_lock)
+        {
+            // What the size told is not what it takes.
+            if (!_cache.TryPeek(content, out var part))
+            {
+                _copies.Remove(content);
+            }
+            else if (!part.IsVerified && _copies.TryGet(content, out _))
+            {
+                _copies.Set(content, true, announcer, Math.Max(part.DiskBytes, _cache.CapacityBytes / ShareOfCache / MaxCopies));
+            }
+        }
+
         Log.Failed(_logger, content, reason);
     }
 

@@ -154,6 +154,30 @@ public sealed class LyingPeerTests
     }
 
     [Fact]
+    public async Task Peers_AsManyAsCopyAtOnceSendNothing_HonestContentsWaitForOneTurnOnly()
+    {
+        const int Liars = 4;
+        var time = new ArmedTime();
+        await using var mesh = await TestMesh.StartAsync(peers: Liars + 1, time: time);
+        var (honest, liars) = (mesh.Peers[Liars], mesh.Peers.Take(Liars).ToList());
+        var contents = Enumerable.Range(0, 6).Select(_ => mesh.UnknownOwnedBy(1000, mesh.Node.Name)).ToArray();
+        honest.Answer = (range, answers, _) => SendAsync(FakePeer.Honest(range, contents.Single(content => content.Digest.ToString() == range.Digest)), answers);
+        foreach (var liar in liars)
+        {
+            liar.Answer = (_, _, call) => liar.NeverAsync(call);
+            await liar.AnnounceAsync(mesh.Node, [.. Enumerable.Range(0, 5).Select(_ => mesh.UnknownOwnedBy(1000, mesh.Node.Name))]);
+        }
+
+        await Wait.UntilAsync(() => liars.All(liar => liar.RangesAsked > 0), "each of them keeps a copy waiting");
+        await honest.AnnounceAsync(mesh.Node, contents);
+        await Wait.UntilAsync(() => contents.All(content => mesh.Node.Get<HolderDirectory>().FindComplete(content.Digest, honest.Name) is not null), "all are announced");
+
+        time.Advance(TimeSpan.FromSeconds(20));
+
+        await Wait.UntilAsync(() => contents.All(content => mesh.Node.Cache.TryPeek(content.Digest, out var cached) && cached.IsVerified), "all are copied");
+    }
+
+    [Fact]
     public async Task Caller_TellsHugeSizesAndChecksums_MemoryIsBounded()
     {
         await using var mesh = await TestMesh.StartAsync(peers: 2);
