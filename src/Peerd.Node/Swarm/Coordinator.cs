@@ -560,9 +560,9 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         {
             foreach (var segment in SegmentRuns.Numbers(SegmentRuns.ToSet(assignment.Segments, table.Layout)).Where(segment => !participant.Available.Contains(segment)))
             {
-                if (participant.Fetches.Count >= table.Credits)
+                if (participant.Fetches.Count >= policy.MostCredits(table.Layout))
                 {
-                    // More was never assigned.
+                    // More was never assigned; so many may have been before fewer were.
                     return;
                 }
 

@@ -3,14 +3,22 @@ namespace Peerd.Node.Swarm;
 /// <summary>
 /// Adapts how many segments an asker may fetch at a time to how quickly they come. Many are needed where a segment takes no longer
 /// than the news that it is there; where links are thin, or several contents share them, each of many takes seconds, and all that
-/// wait for it, and whoever looks which are slow, as well. Not thread-safe.
+/// wait for it, and whoever looks which are slow, as well. Where fewer at a time bring less it is not the links that are thin: the way
+/// is long, or a machine busy, and many are needed. Not thread-safe.
 /// </summary>
 internal sealed class FetchPace(CoordinatorPolicy policy)
 {
     // When nobody looked for longer nothing is known of that time.
     private static readonly TimeSpan LongestStep = TimeSpan.FromMilliseconds(500);
 
+    /// <summary>With fewer at a time so much of what came before has to come still.</summary>
+    private const double EnoughWithFewer = 0.75;
+
     private readonly SourceRate _asker = new();
+
+    /// <summary>What came in a second before fewer were fetched at a time; null once that was compared.</summary>
+    private double? _before;
+    private bool _needsMany;
     private TimeSpan? _lastLook;
     private int _fetching;
     private int _fetched;
@@ -28,8 +36,16 @@ internal sealed class FetchPace(CoordinatorPolicy policy)
         _fetching = askers.Count(static asker => asker.Fetches.Count > 0);
         if (_asker.Busy >= policy.PaceInterval * Math.Max(1, _fetching))
         {
-            table.SetCredits(policy.CreditsFor(_asker.PerSecond, table.Layout), participants);
+            table.SetCredits(CreditsFor(_asker.PerSecond, table), participants);
             _asker.Forget();
         }
+    }
+
+    private int CreditsFor(double rate, SegmentTable table)
+    {
+        _needsMany |= rate < EnoughWithFewer * _before;
+        var credits = _needsMany ? policy.MostCredits(table.Layout) : policy.CreditsFor(rate, table.Layout);
+        _before = credits < table.Credits ? rate : null;
+        return credits;
     }
 }

@@ -59,12 +59,15 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
         return available is not null;
     }
 
-    /// <summary>From now on askers may fetch, and holders serve, so many at a time.</summary>
+    /// <summary>From now on askers may fetch, and holders serve, so many at a time. Who is slow has as far to go as before.</summary>
     public void SetCredits(int credits, List<Participant> participants)
     {
         foreach (var participant in participants)
         {
-            participant.Tokens = participant.Tokens >= Credits ? credits : Math.Min(participant.Tokens, credits);
+            var part = Math.Max(1, participant.Tokens * credits / Credits);
+            participant.Tokens = participant.HasBeenSlow || participant.IsFoundSlow ? Math.Min(participant.Tokens, part)
+                : participant.Tokens >= Credits ? credits
+                : Math.Min(participant.Tokens, credits);
         }
 
         Credits = credits;

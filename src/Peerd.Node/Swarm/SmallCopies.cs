@@ -14,7 +14,7 @@ namespace Peerd.Node.Swarm;
 /// a whole pull depends, and must not go with the one node that had them. Copies come from other nodes only, and take a
 /// small part of the cache: whoever makes up contents does not turn it over. Those who announce take turns, who has
 /// just announced in vain after all others. Copies go of what one announced that announced most of them; what several announced
-/// counts as that of the first. Thread-safe.
+/// counts as that of whose turn it was last. Thread-safe.
 /// </summary>
 internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 {
@@ -45,8 +45,11 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
 
-    /// <summary>A turn that takes longer is as good as one in vain: others have waited for it.</summary>
-    private static readonly TimeSpan LongTurn = TimeSpan.FromSeconds(5);
+    /// <summary>
+    /// A turn that takes longer is as good as one in vain: others have waited for it. Longer than one needs that asks two silent
+    /// holders first: they are not the announcer's fault.
+    /// </summary>
+    private static readonly TimeSpan LongTurn = TimeSpan.FromSeconds(12);
 
     private readonly HolderDirectory _directory;
     private readonly Downloads _downloads;

@@ -56,6 +56,25 @@ public sealed class FetchPaceTests
         Assert.Equal(10, herd.CountFetches(to: "a"));
     }
 
+    // The way is long: each takes 0.2 s, however many there are.
+    [Fact]
+    public void TakePushes_FewerAtATimeBringLess_AsManyAsAtFirstFromThenOn()
+    {
+        var herd = NewHerd(Size, "a");
+        var fewest = Policy.CreditsOfShortSegments;
+
+        for (var i = 0; i < 14; i++)
+        {
+            var asked = herd.Fetches.Select(static fetch => fetch.Segment).ToList();
+            fewest = Math.Min(fewest, asked.Count);
+            herd.Wait(TimeSpan.FromSeconds(0.2));
+            herd.Hold("a", asked);
+            herd.Push();
+        }
+
+        Assert.Equal((Policy.Credits, Policy.CreditsOfShortSegments), (fewest, herd.CountFetches(to: "a")));
+    }
+
     [Fact]
     public void TakePushes_LongSegmentsComeSlowly_AsMany()
     {
@@ -66,17 +85,19 @@ public sealed class FetchPaceTests
         Assert.Equal(Policy.Credits, herd.CountFetches(to: "a"));
     }
 
-    // Who was found slow serves no more because others may.
+    // Who was found slow serves no more because others may, and is not taken for quick because others serve fewer.
     [Theory]
-    [InlineData(16, 8, 16)]
-    [InlineData(12, 8, 16)]
-    [InlineData(3, 3, 3)]
-    public void SetCredits_HolderMayServeSoMany_NoMoreThanCreditsAndAsManyWhenItIsNotSlow(int before, int fewer, int again)
+    [InlineData(16, false, 8, 16)]
+    [InlineData(12, false, 8, 16)]
+    [InlineData(3, false, 3, 3)]
+    [InlineData(8, true, 4, 4)]
+    [InlineData(1, true, 1, 1)]
+    public void SetCredits_HolderMayServeSoMany_NoMoreThanCreditsAndAsManyWhenItIsNotSlow(int before, bool isSlow, int fewer, int again)
     {
         var table = new SegmentTable(Policy, new ContentLayout(Size));
         var holder = new Participant("h", string.Empty);
         table.Enter(holder);
-        holder.Tokens = before;
+        (holder.Tokens, holder.HasBeenSlow) = (before, isSlow);
 
         table.SetCredits(8, [holder]);
         Assert.Equal((8, fewer), (table.Credits, holder.Tokens));

@@ -42,9 +42,9 @@ internal sealed partial class CertifiedConnections(TimeProvider time, ILogger<Ce
             {
                 EndIfInvalid(connection, identity);
             }
-            catch (AggregateException e)
+            catch (Exception e)
             {
-                // Of those who are told that it ends one has failed. Others are still to be ended.
+                // One connection that just ends by itself, say, must not keep others, or end the reading of certificates.
                 if (!_hasFailed)
                 {
                     _hasFailed = true;

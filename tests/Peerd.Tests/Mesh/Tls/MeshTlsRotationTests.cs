@@ -145,7 +145,7 @@ public sealed class MeshTlsRotationTests
         using var peer = new Peerd.Node.Mesh.Peer(
             new Peerd.Node.Membership.Member("node-1", new DnsEndPoint("127.0.0.1", mesh.Node.MeshEndPoint.Port), string.Empty),
             "node-2",
-            new MeshOptions(),
+            new MeshOptions { IdleTimeout = "60s" },
             traffic,
             mesh.Node.Get<MeshMetrics>(),
             tls,
