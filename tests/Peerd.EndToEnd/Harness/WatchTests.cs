@@ -27,7 +27,8 @@ public sealed class WatchTests : LabTest
     {
         var (plain, process) = (await StartAsync("exec 7<&- 8<&- 9<&-"), await StartAsync("exec 7</dev/null 8</dev/null 9</dev/null"));
 
-        Assert.Equal(3, ProcessUse.Of(process.Id)!.Handles - ProcessUse.Of(plain.Id)!.Handles);
+        // A program that has just begun reads some files of its own.
+        await Wait.UntilAsync("it has three more", process, () => Task.FromResult(ProcessUse.Of(process.Id)!.Handles - ProcessUse.Of(plain.Id)!.Handles == 3), Patience);
         Assert.Equal(1, ProcessUse.Of(process.Id)!.Threads);
         await process.KillAsync();
         Assert.Null(ProcessUse.Of(process.Id));

@@ -117,6 +117,8 @@ public sealed class ConnectionEndTests
         await connection.WriteRequestAsync("GET", $"/v2/team/app/blobs/{digest}?ns=reg.test");
         Assert.Equal(50_000, await connection.ReadAsync(new byte[50_000]));
 
+        // Before, sending would tell it, and there is nothing to cancel.
+        await content.AtGate.Task.WaitAsync(Patience);
         connection.Reset();
 
         await content.Cancelled.Task.WaitAsync(Patience);

@@ -36,6 +36,9 @@ internal sealed class FakeContent(byte[] bytes, string? mediaType)
 
     public long GateAt { get; init; }
 
+    /// <summary>Set when a reading has come to <see cref="GateAt"/>.</summary>
+    public TaskCompletionSource AtGate { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     /// <summary>Throws instead of saying that the reader is gone.</summary>
     public bool ThrowsWhenCancelled { get; init; }
 
@@ -147,6 +150,7 @@ internal sealed class FakeContentReader : IContentReader
                 {
                     if (position >= content.GateAt)
                     {
+                        content.AtGate.TrySetResult();
                         await content.CopyGate.WaitAsync(cancellationToken);
                     }
 
