@@ -974,10 +974,11 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
         if (asker.Sample.Count >= policy.HolderSample)
         {
-            // A piece may be held only by a node outside the sample: another one takes a place now and then.
-            // As long as too many are of other zones, one of those.
-            var among = Elsewhere().ToList() is { } away && away.Count > policy.HoldersElsewhere ? away : [.. asker.Sample.Keys];
-            asker.Forget(among[_random.Next(among.Count)]);
+            // A piece may be held only by a node outside the sample: another one takes a place now and then, as long as too many are of
+            // other zones that of one of those.
+            var away = Elsewhere().ToList();
+            var leaving = away.Count > policy.HoldersElsewhere ? away : [.. asker.Sample.Keys];
+            asker.Forget(leaving[_random.Next(leaving.Count)]);
         }
 
         DrawHolders(participant, asker);

@@ -2,9 +2,9 @@ namespace Peerd.Node.Swarm;
 
 /// <summary>
 /// Adapts how many segments an asker may fetch at a time to how quickly they come. Many are needed where a segment takes no longer
-/// than the news that it is there; where links are thin, or several contents share them, each of many takes seconds, and all that
-/// wait for it, and whoever looks which are slow, as well. Where fewer at a time bring less it is not the links that are thin: the way
-/// is long, or a machine busy, and many are needed. Not thread-safe.
+/// than the news that it is there. Where links are thin, or several contents share them, each of many takes seconds: whoever waits for
+/// it waits as long, and nobody can tell who is slow. Where fewer at a time bring less it is not the links: the way is long, or a machine
+/// busy, and many are needed. Not thread-safe.
 /// </summary>
 internal sealed class FetchPace(CoordinatorPolicy policy)
 {

@@ -68,6 +68,7 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
             participant.Tokens = participant.HasBeenSlow || participant.IsFoundSlow ? Math.Min(participant.Tokens, part)
                 : participant.Tokens >= Credits ? credits
                 : Math.Min(participant.Tokens, credits);
+            Judged(participant);
         }
 
         Credits = credits;

@@ -91,6 +91,7 @@ public sealed class FetchPaceTests
     [InlineData(12, false, 8, 16)]
     [InlineData(3, false, 3, 3)]
     [InlineData(8, true, 4, 4)]
+    [InlineData(4, true, 2, 2)]
     [InlineData(1, true, 1, 1)]
     public void SetCredits_HolderMayServeSoMany_NoMoreThanCreditsAndAsManyWhenItIsNotSlow(int before, bool isSlow, int fewer, int again)
     {
@@ -101,6 +102,7 @@ public sealed class FetchPaceTests
 
         table.SetCredits(8, [holder]);
         Assert.Equal((8, fewer), (table.Credits, holder.Tokens));
+        Assert.Equal(!isSlow || fewer > Policy.TokensOfSlow, holder.CountsInZone);
 
         table.SetCredits(16, [holder]);
         Assert.Equal((16, again), (table.Credits, holder.Tokens));
