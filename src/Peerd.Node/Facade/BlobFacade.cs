@@ -1,7 +1,11 @@
 using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Net;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Primitives;
 using Microsoft.Net.Http.Headers;
 using Peerd.Contracts;
 using Peerd.Node.Content;
@@ -45,42 +49,25 @@ internal sealed partial class BlobFacade(
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
     public async Task AnswerAsync(HttpContext context, bool isDirect, CancellationToken deadline)
     {
-        if (!BlobUrl.TryParse(FacadeHandler.TargetOf(context), out var blob))
+        var target = FacadeHandler.TargetOf(context);
+        var authorization = context.Request.Headers.Authorization;
+        var items = context.Features.GetRequiredFeature<IConnectionItemsFeature>().Items;
+        var before = items.TryGetValue(typeof(BlobFacade), out var item) ? item as AskedBefore : null;
+        if (before?.IsFor(target, authorization, isDirect) != true)
         {
-            await RegistryAnswer.WriteErrorAsync(context, RegistryError.BadRequest(RegistryError.NameInvalid, "behind /blobs/ there must be an absolute http or https URL, as it is, without user and fragment"));
-            return;
-        }
-
-        if (!hosts.Allows(blob.Url))
-        {
-            if (_refused.Count < MostRefused && _refused.TryAdd(blob.Url.Authority, true))
+            if (!TryUnderstand(target, authorization, isDirect, out var understood, out var refused))
             {
-                Log.Refused(logger, blob.Url.Scheme, blob.Url.Authority);
+                await RegistryAnswer.WriteErrorAsync(context, refused);
+                return;
             }
 
-            var denied = new RegistryError(HttpStatusCode.Forbidden, RegistryError.Denied, $"{blob.Url.Scheme}://{blob.Url.Authority} is not on this node's list of hosts of blobs (Peerd:Blobs:Hosts)");
-            await RegistryAnswer.WriteErrorAsync(context, denied);
-            return;
+            before = new AskedBefore(target, authorization, isDirect, understood);
+            items[typeof(BlobFacade)] = before;
         }
 
-        var authorization = context.Request.Headers.Authorization;
-        if (authorization.Count > 1)
-        {
-            await RegistryAnswer.WriteErrorAsync(context, RegistryError.BadRequest(RegistryError.Unauthorized, "more than one Authorization"));
-            return;
-        }
-
-        // What it says of itself counts for nothing where anybody can put things.
-        var digest = hosts.Vouches(blob.Url) && !isDirect ? blob.Digest : default;
-        if (access.IsOn && digest != blob.ShownDigest(hosts.IsRegistry(new DnsEndPoint(blob.Url.IdnHost, blob.Url.Port))))
-        {
-            // Who may read the URL would otherwise get another content, whose digest he wrote into it.
-            digest = default;
-        }
-
-        var given = new GivenUrl(blob.Url, authorization.Count == 1 ? authorization[0] : null);
-        var request = new ContentRequest(digest, OriginReference.Of(given, digest.ToString()));
-        if (!digest.IsEmpty && await access.RefusalAsync(request.Origin, deadline) is not null)
+        var request = before.Request;
+        var given = request.Origin.Given!;
+        if (!request.Digest.IsEmpty && await access.RefusalAsync(request.Origin, deadline) is not null)
         {
             // Nothing of what is here is for this client: what the URL itself answers is its answer.
             request = new ContentRequest(default, OriginReference.Of(given, string.Empty));
@@ -104,6 +91,47 @@ internal sealed partial class BlobFacade(
         {
             await RangeAsync(context, request, range, deadline);
         }
+    }
+
+    /// <summary>Finds out what is asked for; false when that is not served, with what the client is told.</summary>
+    private bool TryUnderstand(
+        string target, StringValues authorization, bool isDirect, [NotNullWhen(true)] out ContentRequest? request, [NotNullWhen(false)] out RegistryError? refused)
+    {
+        (request, refused) = (null, null);
+        if (!BlobUrl.TryParse(target, out var blob))
+        {
+            refused = RegistryError.BadRequest(RegistryError.NameInvalid, "behind /blobs/ there must be an absolute http or https URL, as it is, without user and fragment");
+            return false;
+        }
+
+        if (!hosts.Allows(blob.Url))
+        {
+            if (_refused.Count < MostRefused && _refused.TryAdd(blob.Url.Authority, true))
+            {
+                Log.Refused(logger, blob.Url.Scheme, blob.Url.Authority);
+            }
+
+            refused = new RegistryError(HttpStatusCode.Forbidden, RegistryError.Denied, $"{blob.Url.Scheme}://{blob.Url.Authority} is not on this node's list of hosts of blobs (Peerd:Blobs:Hosts)");
+            return false;
+        }
+
+        if (authorization.Count > 1)
+        {
+            refused = RegistryError.BadRequest(RegistryError.Unauthorized, "more than one Authorization");
+            return false;
+        }
+
+        // What it says of itself counts for nothing where anybody can put things.
+        var digest = hosts.Vouches(blob.Url) && !isDirect ? blob.Digest : default;
+        if (access.IsOn && digest != blob.ShownDigest(hosts.IsRegistry(new DnsEndPoint(blob.Url.IdnHost, blob.Url.Port))))
+        {
+            // Who may read the URL would otherwise get another content, whose digest he wrote into it.
+            digest = default;
+        }
+
+        var given = new GivenUrl(blob.Url, authorization.Count == 1 ? authorization[0] : null);
+        request = new ContentRequest(digest, OriginReference.Of(given, digest.ToString()));
+        return true;
     }
 
     private async Task HeadAsync(HttpContext context, ContentRequest request, CancellationToken deadline)
@@ -211,15 +239,22 @@ internal sealed partial class BlobFacade(
                 var chunk = ByteRange.FromBounds(offset, Math.Min(bytes.End, offset + ChunkSize));
 
                 // What is left of the time for the head is for the URL itself.
-                var source = offset == bytes.Offset
-                    ? await stream.EnsureAsync(chunk, origin, _meshTime - time.GetElapsedTime(started), deadline)
-                    : await stream.EnsureAsync(chunk, origin, TimeSpan.MaxValue, context.RequestAborted);
+                var source = context.Response.HasStarted
+                    ? await stream.EnsureAsync(chunk, origin, TimeSpan.MaxValue, context.RequestAborted)
+                    : await stream.EnsureAsync(chunk, origin, _meshTime - time.GetElapsedTime(started), deadline);
+                if (source != BlobSource.None && !context.Response.HasStarted)
+                {
+                    // Nothing is sent by this, but what is put into an answer before it begins is copied once more.
+                    DescribePart(context.Response, bytes, stream.Size);
+                    await context.Response.StartAsync(deadline);
+                }
+
                 var part = memory.IsOver ? ByteRange.FromBounds(offset, Math.Min(chunk.End, offset + WriteWhenOver)) : chunk;
-                var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, part, bytes);
+                var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, part);
                 offset += copied;
                 if (copied < part.Length && (source == BlobSource.None || ++losses > MaxLosses))
                 {
-                    if (offset == bytes.Offset)
+                    if (!context.Response.HasStarted)
                     {
                         return false;
                     }
@@ -231,7 +266,6 @@ internal sealed partial class BlobFacade(
 
                 if (copied == 0)
                 {
-                    // Flushed now, the answer would begin without its head.
                     continue;
                 }
 
@@ -266,8 +300,8 @@ internal sealed partial class BlobFacade(
         }
     }
 
-    /// <summary>Puts a chunk into the answer, and the head before its first byte. How many bytes: what is lost meanwhile ends it.</summary>
-    private static long Copy(HttpResponse response, BlobStream stream, ByteRange chunk, ByteRange all)
+    /// <summary>Puts a chunk into the answer. How many bytes: what is lost meanwhile ends it.</summary>
+    private static long Copy(HttpResponse response, BlobStream stream, ByteRange chunk)
     {
         var offset = chunk.Offset;
         try
@@ -276,13 +310,6 @@ internal sealed partial class BlobFacade(
             {
                 var length = (int)Math.Min(BlockSize, chunk.End - offset);
                 stream.Read(offset, response.BodyWriter.GetSpan(length)[..length]);
-                if (offset == all.Offset)
-                {
-                    response.StatusCode = StatusCodes.Status206PartialContent;
-                    Describe(response, all.Length);
-                    response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {all.Offset}-{all.End - 1}/{stream.Size}");
-                }
-
                 response.BodyWriter.Advance(length);
                 offset += length;
             }
@@ -294,11 +321,24 @@ internal sealed partial class BlobFacade(
         return offset - chunk.Offset;
     }
 
+    private static void DescribePart(HttpResponse response, ByteRange part, long size)
+    {
+        response.StatusCode = StatusCodes.Status206PartialContent;
+        Describe(response, part.Length);
+        response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {part.Offset}-{part.End - 1}/{size}");
+    }
+
     private static void Describe(HttpResponse response, long length)
     {
         response.ContentType = "application/octet-stream";
         response.ContentLength = length;
         response.Headers.AcceptRanges = "bytes";
+    }
+
+    /// <summary>What a connection asked for last, and most clients ask for again and again: it is understood once.</summary>
+    private sealed record AskedBefore(string Target, StringValues Authorization, bool IsDirect, ContentRequest Request)
+    {
+        public bool IsFor(string target, StringValues authorization, bool isDirect) => Target == target && Authorization == authorization && IsDirect == isDirect;
     }
 
     private static partial class Log

@@ -280,6 +280,59 @@ public sealed class BlobReadTests
     }
 
     [Fact]
+    public async Task Read_OneConnection_EachUrlAndAuthorizationIsItsOwn()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var (one, other) = (mesh.Blob(MiB), mesh.Blob(MiB));
+        await using var connection = await ConnectAsync(mesh.Node);
+
+        // Passed through each time, for they name no digest.
+        var url = $"{mesh.Registry.Url}/v2/r/blobs/{one.Digest}?d=sha256:{new string('0', 64)}";
+        foreach (var authorization in new[] { "Bearer S3creta", "Bearer S3creta", "Bearer S3cretb", null, "Bearer S3cretb" })
+        {
+            Assert.Equal(206, (await SendAsync(url, authorization is null ? [] : [$"Authorization: {authorization}"])).Status);
+        }
+
+        Assert.Equal(400, (await SendAsync(url, "Authorization: Bearer S3cretb", "Authorization: Bearer S3cretb")).Status);
+        Assert.Equal(403, (await SendAsync(url.Replace("http:", "https:", StringComparison.Ordinal))).Status);
+        foreach (var sample in new[] { one, other, one })
+        {
+            Assert.Equal(sample.Bytes[..100], (await SendAsync(UrlOf(mesh, sample))).Body);
+        }
+
+        Assert.Equal(
+            ["Bearer S3creta", "Bearer S3creta", "Bearer S3cretb", null, "Bearer S3cretb"],
+            mesh.Registry.Requests.Where(request => request.Target.Contains("?d=", StringComparison.Ordinal)).Select(request => request.Authorization));
+
+        Task<RawAnswer> SendAsync(string url, params string[] headers) => connection.SendAsync("GET", $"/blobs/{url}", ["Range: bytes=0-99", .. headers]);
+    }
+
+    [Fact]
+    public async Task Read_CacheBrokenAndSignatureExpired_IsRefusedAndNotCut()
+    {
+        using var folder = new CacheFolder();
+        await using var registry = await FakeRegistry.StartAsync();
+        SampleContent sample;
+        await using (var before = await TestMesh.StartAsync(registry: registry, cache: folder.Path))
+        {
+            sample = before.Blob(MiB);
+            await ReadAllAsync(before.Node, UrlOf(before, sample), sample);
+        }
+
+        foreach (var file in System.IO.Directory.GetFiles(folder.Path, "*.data", SearchOption.AllDirectories))
+        {
+            using var data = File.OpenHandle(file, FileMode.Open, FileAccess.Write);
+            RandomAccess.Write(data, [(byte)~sample.Bytes[50]], 50);
+        }
+
+        await using var mesh = await TestMesh.StartAsync(registry: registry, cache: folder.Path);
+        registry.AnswerWith(HttpStatusCode.Forbidden);
+
+        Assert.Equal(403, (await ReadAsync(mesh.Node, UrlOf(mesh, sample), "bytes=0-99")).Status);
+        Assert.Equal(1, mesh.Node.IntegrityFailures);
+    }
+
+    [Fact]
     public async Task Read_ContentThatIsNotItsDigest_IsDroppedEverywhereWhenItIsWhole()
     {
         await using var mesh = await TestMesh.StartAsync(nodes: 3);
