@@ -22,7 +22,7 @@ internal sealed partial class Handover(
     ILogger<Handover> logger) : BackgroundService, IHostedLifecycleService
 {
     /// <summary>How long a new process waits for the directory; longer than an old one needs to drain.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+    internal static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     /// <summary>How often the old process looks whether there is a new one.</summary>
     private static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(250);

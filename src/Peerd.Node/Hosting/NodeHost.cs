@@ -33,7 +33,7 @@ namespace Peerd.Node.Hosting;
 internal static partial class NodeHost
 {
     /// <summary>Kestrel waits this much longer than requests may take to end; by default the whole stop stays under 10 s.</summary>
-    private static readonly TimeSpan StopReserve = TimeSpan.FromSeconds(3);
+    internal static readonly TimeSpan StopReserve = TimeSpan.FromSeconds(3);
 
     /// <summary>The builder has settings files of its own, which it would watch although they are not used.</summary>
     private static readonly string[] WithoutReload = ["--hostBuilder:reloadConfigOnChange=false"];

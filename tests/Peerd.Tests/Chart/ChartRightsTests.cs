@@ -106,21 +106,6 @@ public sealed class ChartRightsTests
         Assert.Equal("peerd", policy.Spec.PodSelector.MatchLabels["app"]);
     }
 
-    [Fact]
-    public async Task Server_Probes_AskForWhatTheyMean()
-    {
-        var manifests = await Manifests.OfAsync();
-        var server = manifests.Server;
-
-        // What the old process of the node cannot answer.
-        Assert.Equal(["/usr/local/bin/peerd", "started", manifests.Settings["Peerd:Handover:StartedFile"]], server.StartupProbe.Exec.Command);
-        Assert.Contains(server.VolumeMounts, mount => mount is { Name: "run", MountPath: "/run/peerd" });
-        Assert.NotNull(manifests.Node.Spec.Template.Spec.Volumes.Single(volume => volume.Name == "run").EmptyDir);
-        Assert.Equal("/healthz", server.LivenessProbe.HttpGet.Path);
-        Assert.Equal("/readyz", server.ReadinessProbe.HttpGet.Path);
-        Assert.All([server.LivenessProbe, server.ReadinessProbe], probe => Assert.Equal("30004", probe.HttpGet.Port.Value));
-    }
-
     // On the network of the node a port that is declared is one of the node, and the second pod is not scheduled.
     [Fact]
     public async Task Upgrade_SecondPodOnTheNode_IsAllowedAndAwaited()

@@ -79,9 +79,9 @@ public sealed class NodeTests
     {
         await using var mesh = await TestMesh.StartAsync();
 
-        Assert.Equal(HttpStatusCode.OK, await ProbeAsync(mesh.Node, "/healthz"));
-        Assert.Equal(HttpStatusCode.OK, await ProbeAsync(mesh.Node, "/readyz"));
-        Assert.Equal(HttpStatusCode.NotFound, await ProbeAsync(mesh.Node, "/v2/"));
+        Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync("/healthz"));
+        Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync("/readyz"));
+        Assert.Equal(HttpStatusCode.NotFound, await mesh.Node.ProbeAsync("/v2/"));
         var health = await new Health.HealthClient(mesh.Node.Channel).CheckAsync(new HealthCheckRequest());
         Assert.Equal(HealthCheckResponse.Types.ServingStatus.Serving, health.Status);
     }
@@ -93,8 +93,8 @@ public sealed class NodeTests
         mesh.Leave(mesh.Node.Name);
         await mesh.Node.WaitForMembersAsync(0);
 
-        Assert.Equal(HttpStatusCode.OK, await ProbeAsync(mesh.Node, "/healthz"));
-        Assert.Equal(HttpStatusCode.ServiceUnavailable, await ProbeAsync(mesh.Node, "/readyz"));
+        Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync("/healthz"));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await mesh.Node.ProbeAsync("/readyz"));
         var health = await new Health.HealthClient(mesh.Node.Channel).CheckAsync(new HealthCheckRequest());
         Assert.Equal(HealthCheckResponse.Types.ServingStatus.NotServing, health.Status);
     }
@@ -265,20 +265,13 @@ public sealed class NodeTests
 
         // The host does this first, and closes the listeners after it.
         await node.Get<Handover>().StoppingAsync(TestContext.Current.CancellationToken);
-        Assert.Equal(HttpStatusCode.ServiceUnavailable, await ProbeAsync(node, "/readyz"));
-        Assert.Equal(HttpStatusCode.OK, await ProbeAsync(node, "/healthz"));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await node.ProbeAsync("/readyz"));
+        Assert.Equal(HttpStatusCode.OK, await node.ProbeAsync("/healthz"));
         Assert.Equal(HealthStatus.Unhealthy, (await node.Get<HealthCheckService>().CheckHealthAsync()).Status);
 
         await node.StopAsync().WaitAsync(TimeSpan.FromSeconds(10));
 
         Assert.All(mesh.Nodes.Skip(1), other => Assert.All(samples, sample => Assert.Null(other.Directory.Find(sample.Digest, node.Name))));
-    }
-
-    private static async Task<HttpStatusCode> ProbeAsync(TestNode node, string path)
-    {
-        using var client = new HttpClient { BaseAddress = node.Metrics };
-        using var answer = await client.GetAsync(path);
-        return answer.StatusCode;
     }
 
     private static NodeService.NodeServiceClient Client(TestNode node) => new(node.Channel);

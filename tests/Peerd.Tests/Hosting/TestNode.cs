@@ -165,6 +165,14 @@ internal sealed class TestNode : IAsyncDisposable
         return await Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
     }
 
+    /// <summary>Asks its listener of metrics.</summary>
+    public async Task<HttpStatusCode> ProbeAsync(string path)
+    {
+        using var client = new HttpClient { BaseAddress = Metrics };
+        using var answer = await client.GetAsync(path);
+        return answer.StatusCode;
+    }
+
     /// <summary>Stops the node as SIGTERM does.</summary>
     public async Task StopAsync()
     {
