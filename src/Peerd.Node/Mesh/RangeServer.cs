@@ -51,6 +51,12 @@ internal sealed class RangeServer(
     /// <summary>How often a range that waits for bytes looks whether they are still on their way.</summary>
     private static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
 
+    /// <summary>
+    /// Tells, as a trailer of RESOURCE_EXHAUSTED, that the node has too much to do. The same status stands for messages that are too large, and
+    /// is made up by the client, too.
+    /// </summary>
+    public const string BusyTrailer = "peerd-busy";
+
     private static readonly WriteOptions AtOnce = new();
 
     private readonly UploadSlots _uploads = new(options.Value.UploadsValue, UploadsPerContent);
@@ -122,7 +128,7 @@ internal sealed class RangeServer(
             if (!_pending.TryTake(default, caller.Address))
             {
                 metrics.Refused(MeshRefusal.Range);
-                throw new RpcException(new Status(StatusCode.ResourceExhausted, "too many ranges were asked for that have not ended"));
+                throw TooManyRanges();
             }
 
             var range = new PendingRange(request.Range, time.GetTimestamp(), () => _pending.Release(default, caller.Address));
@@ -135,6 +141,10 @@ internal sealed class RangeServer(
             await queue.WriteAsync(range, cancellationToken);
         }
     }
+
+    /// <summary>How a stream ends on which one range too many was asked for.</summary>
+    internal static RpcException TooManyRanges() =>
+        new(new Status(StatusCode.ResourceExhausted, "too many ranges were asked for that have not ended"), new Metadata { { BusyTrailer, "1" } });
 
     private async Task ServeQueueAsync(
         ChannelReader<PendingRange> queue,

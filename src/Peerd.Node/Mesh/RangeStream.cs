@@ -137,7 +137,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         {
             return Broken(Slowed());
         }
-        catch (RpcException e) when (!isAnswered && e.StatusCode == StatusCode.ResourceExhausted)
+        catch (RpcException e) when (!isAnswered && e.StatusCode == StatusCode.ResourceExhausted && e.Trailers.Get(RangeServer.BusyTrailer) is not null)
         {
             // A herd has asked it for more than it takes, with or without this node's part. Nothing is wrong with the peer.
             return Broken(new RangeOutcome(RangeOutcomeKind.Busy, [], e.Status.Detail));

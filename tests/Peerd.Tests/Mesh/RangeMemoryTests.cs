@@ -124,6 +124,7 @@ public sealed class RangeMemoryTests
 
         var refused = await Assert.ThrowsAsync<RpcException>(() => setup.Ask(range, "another", greedy).Serving.WaitAsync(Wait.Longest));
         Assert.Equal(StatusCode.ResourceExhausted, refused.StatusCode);
+        Assert.NotNull(refused.Trailers.Get(RangeServer.BusyTrailer));
         Assert.Equal(RangeStatus.Complete, (await setup.Ask(new FetchRange { Id = 1, Digest = another.Digest.ToString() }, "other", other).EndAsync()).Status);
 
         await EndsAsync(setup, stuck.Count + 1);

@@ -149,11 +149,25 @@ public sealed class RangeStreamTests : IAsyncLifetime
         }
 
         var before = _fake.RangesAsked;
-        _fake.Answer = (_, _, _) => throw new RpcException(new Status(StatusCode.ResourceExhausted, "too many"));
+        _fake.Answer = (_, _, _) => throw RangeServer.TooManyRanges();
 
         Assert.Equal(RangeOutcomeKind.Busy, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
         Assert.Equal(1, _fake.RangesAsked - before);
         Assert.Equal(0, _counters.Failures);
+    }
+
+    // The client makes up this status itself for a message that is larger than any may be, and a peer for one that it does not take.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Fetch_ResourcesAreExhaustedOtherwise_IsAFailureOfThePeer(bool isOfClient)
+    {
+        _fake!.Answer = (range, answers, _) => isOfClient
+            ? answers.WriteAsync(new FetchRangeResponse { Id = range.Id, End = new RangeEnd { Status = RangeStatus.NotHeld, Message = new string('x', 5 * 1024 * 1024) } })
+            : throw new RpcException(new Status(StatusCode.ResourceExhausted, "a message of 1025 bytes; at most 1024 are taken"));
+
+        Assert.Equal(RangeOutcomeKind.Failed, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+        Assert.Equal(1, _counters.Failures);
     }
 
     [Fact]
