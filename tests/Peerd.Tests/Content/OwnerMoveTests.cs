@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using Peerd.Contracts.V1;
+using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Content;
@@ -55,8 +56,10 @@ public sealed class OwnerMoveTests
         await using var mesh = await TestMesh.StartAsync(peers: 2);
         var (owner, replica) = (mesh.Peers[0], mesh.Peers[1]);
         var sample = mesh.BlobOwnedBy(200_001, owner.Name, replica.Name);
-        owner.AnswerLookup = async (_, answers, call) =>
+        owner.AnswerLookup = async (asked, answers, call) =>
         {
+            // Who could not even ask takes it for dead.
+            Assert.True(await asked.MoveNext(call.CancellationToken));
             var isFirst = owner.LookupsAsked == 1;
             var granted = new SegmentRun { Count = (uint)sample.Layout.SegmentCount };
             await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Size = sample.Bytes.Length, Granted = { isFirst ? [] : [granted] } }, call.CancellationToken);
@@ -69,6 +72,44 @@ public sealed class OwnerMoveTests
         (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
 
         Assert.Equal((2, 0), (owner.LookupsAsked, replica.LookupsAsked));
+    }
+
+    // The same, and what was reported on the session last was never read: that is not told again, for it is all in what is asked then.
+    [Fact]
+    public async Task Pull_OwnerEndsTheSessionWithReportsUnread_KnowsAllWhenItIsAskedAgain()
+    {
+        const int Half = 4;
+        var time = new ArmedTime();
+        await using var mesh = await TestMesh.StartAsync(peers: 2, time: time);
+        var (owner, replica) = (mesh.Peers[0], mesh.Peers[1]);
+        var sample = mesh.BlobOwnedBy((2 * Half * 64 * 1024) - 1, owner.Name, replica.Name);
+        var isReported = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var wants = new ConcurrentQueue<Want>();
+        owner.AnswerLookup = async (asked, answers, call) =>
+        {
+            var isFirst = owner.LookupsAsked == 1;
+            Assert.True(await asked.MoveNext(call.CancellationToken));
+            wants.Enqueue(asked.Current.Want);
+            var granted = new SegmentRun { First = isFirst ? 0U : Half, Count = Half };
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Size = sample.Bytes.Length, Granted = { granted } }, call.CancellationToken);
+            await (isFirst ? isReported.Task : owner.NeverAsync(call));
+        };
+        var pull = mesh.Node.GetAsync(sample.Digest);
+        await Wait.UntilAsync(
+            () => mesh.Node.Cache.TryPeek(sample.Digest, out var content) && content.SnapshotPieces().Count == Half && mesh.Node.Downloads.PiecesInFlight == 0,
+            "all that was granted has arrived");
+        await time.PassAsync(new DownloaderPolicy().ReportInterval);
+
+        isReported.SetResult();
+
+        (await pull).ShouldBe(sample.Bytes);
+        var want = wants.ElementAt(1);
+        Assert.Equal([new PieceRun { First = 0, Count = Half }], want.Have);
+        Assert.Equal((sample.Bytes.Length, true, true), (want.Size, want.CanReachOrigin, want.Continued));
+        Assert.Empty(want.Reading);
+        Assert.Empty(want.Fetching);
+        Assert.Equal((2, 0), (owner.LookupsAsked, replica.LookupsAsked));
+        Assert.Equal(sample.Bytes.Length, mesh.Registry.BytesOf(sample.Digest));
     }
 
     // It was met by the request that was to find out the size, whether another node has found that out since or not.
