@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Options;
 using Peerd.Node.Directory;
+using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Storage;
 
@@ -225,6 +226,7 @@ internal sealed partial class Handover(
     private async Task ReleaseAsync(PieceCache cache, CancellationToken cancellationToken)
     {
         services.GetRequiredService<TagFile>().SaveChanges();
+        await services.GetRequiredService<IMembershipSource>().KeepAsync();
         using var timeout = new CancellationTokenSource(ReleaseTimeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try

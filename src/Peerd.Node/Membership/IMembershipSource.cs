@@ -11,4 +11,7 @@ internal interface IMembershipSource
 
     /// <summary>The list is not only what a node believes that knows nothing: it was read from where members are told, now or before.</summary>
     bool IsSynced => true;
+
+    /// <summary>Another process of this node is about to begin with what this one keeps on disk: all of it is there when this completes, unless the disk is slow. Never fails.</summary>
+    Task KeepAsync() => Task.CompletedTask;
 }

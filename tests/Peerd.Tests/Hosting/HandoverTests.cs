@@ -93,6 +93,22 @@ public sealed class HandoverTests : IDisposable
         return stopping;
     }
 
+    // The new one reads the list as soon as it has the directory.
+    [Fact]
+    public async Task Release_NewProcessWaits_MembersAreSavedBeforeIt()
+    {
+        var cache = Path.Combine(_folder.FullName, "cache");
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Handover:Enabled=true"], cache: cache);
+        bool? wasReleased = null;
+        mesh.KeepMembers = () => wasReleased = mesh.Node.Cache.IsReleased;
+        using var next = new CacheLocks(cache);
+
+        Assert.True(next.TryQueue());
+        await Wait.UntilAsync(() => mesh.Node.Cache.IsReleased, "the new process gets the directory");
+
+        Assert.False(wasReleased);
+    }
+
     // The process before this one in the same folder died without a word.
     [Fact]
     public async Task Started_File_IsThereFromWhenThisProcessListens()

@@ -122,6 +122,13 @@ internal sealed class TestMesh : IAsyncDisposable
     /// <summary>A content that no other test has; the registry does not know it.</summary>
     public static SampleContent NewSample(int size) => new(Interlocked.Increment(ref _lastSeed), size);
 
+    /// <summary>What happens when a process is to save the list of members for another one.</summary>
+    public Action KeepMembers
+    {
+        get => _membership.Keep;
+        set => _membership.Keep = value;
+    }
+
     /// <summary>Takes a member off the list; its process goes on.</summary>
     public void Leave(string name)
     {
@@ -209,6 +216,14 @@ internal sealed class TestMesh : IAsyncDisposable
     private sealed class SharedMembership : IMembershipSource
     {
         private readonly Latest<MemberList> _lists = new(MemberList.Empty);
+
+        public Action Keep { get; set; } = static () => { };
+
+        public Task KeepAsync()
+        {
+            Keep();
+            return Task.CompletedTask;
+        }
 
         public void Publish(IEnumerable<Member> members) => _lists.Publish(new MemberList(members));
 

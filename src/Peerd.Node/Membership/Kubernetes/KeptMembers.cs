@@ -13,10 +13,13 @@ internal sealed class KeptMembers(MembersFile file, TimeProvider time)
     /// <summary>From one attempt to save to the next it takes as long, whatever has become of the first.</summary>
     internal static readonly TimeSpan Pause = TimeSpan.FromSeconds(30);
 
-    /// <summary>How long the last save may hold up the end.</summary>
-    private static readonly TimeSpan LastTimeout = TimeSpan.FromSeconds(2);
+    /// <summary>How long the last save may hold up the end, or a handover.</summary>
+    internal static readonly TimeSpan LastTimeout = TimeSpan.FromSeconds(2);
 
+    private readonly Lock _lock = new();
     private readonly Channel<MemberList> _newest = Channel.CreateBounded<MemberList>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest });
+    private Task _saving = Task.CompletedTask;
+    private volatile MemberList? _unsaved;
 
     /// <summary>This is the list from now on.</summary>
     public void Keep(MemberList members)
@@ -30,30 +33,55 @@ internal sealed class KeptMembers(MembersFile file, TimeProvider time)
     /// <summary>Saves what is to be kept, until cancelled and then once more; a save that hangs is not waited for.</summary>
     public async Task RunAsync(CancellationToken stoppingToken)
     {
-        MemberList? unsaved = null;
-        var saving = Task.FromResult(result: true);
         try
         {
             while (true)
             {
-                var members = Newest() ?? unsaved ?? await _newest.Reader.ReadAsync(stoppingToken);
-                unsaved = members;
-                saving = SaveAsync(members);
-                unsaved = await saving.WaitAsync(stoppingToken) ? null : members;
+                if (_unsaved is null)
+                {
+                    await _newest.Reader.WaitToReadAsync(stoppingToken);
+                }
+
+                await SaveAsync().WaitAsync(stoppingToken);
                 await Task.Delay(Pause, time, stoppingToken);
             }
         }
         finally
         {
-            if (saving.IsCompletedSuccessfully && (Newest() ?? unsaved) is { } last)
+            if (_saving.IsCompletedSuccessfully)
             {
-                Task end = SaveAsync(last).WaitAsync(LastTimeout, time, CancellationToken.None);
-                await end.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await SaveNowAsync();
             }
         }
     }
 
-    private MemberList? Newest() => _newest.Reader.TryRead(out var newest) ? newest : null;
+    /// <summary>Saves what has not been saved yet, for another process is about to read the file. A save that hangs is not waited for.</summary>
+    public async Task SaveNowAsync()
+    {
+        var saving = SaveAsync().WaitAsync(LastTimeout, time, CancellationToken.None);
+        await saving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
 
-    private Task<bool> SaveAsync(MemberList members) => Task.Run(() => file.Save(members), CancellationToken.None);
+    private Task SaveAsync()
+    {
+        lock (_lock)
+        {
+            return _saving = SaveAfterAsync(_saving);
+        }
+    }
+
+    // One after the other, or the older list could be the last one that is written.
+    private async Task SaveAfterAsync(Task former)
+    {
+        await former.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (_newest.Reader.TryRead(out var newest))
+        {
+            _unsaved = newest;
+        }
+
+        if (_unsaved is { } members && await Task.Run(() => file.Save(members)))
+        {
+            _unsaved = null;
+        }
+    }
 }

@@ -91,6 +91,8 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
 
     public bool IsSynced => _isSynced;
 
+    public Task KeepAsync() => _kept.SaveNowAsync();
+
     public override void Dispose()
     {
         _api.Dispose();
@@ -251,8 +253,8 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
             TellIfSelfIsMissing(members);
             if (!members.Equals(_lists.Current))
             {
-                _lists.Publish(members);
                 _kept.Keep(members);
+                _lists.Publish(members);
             }
 
             _isSynced = true;

@@ -134,6 +134,40 @@ public sealed class KeptMembersTests : IAsyncLifetime
         Assert.Equal(["a", "b", "c"], NamesOf(Saved()));
     }
 
+    // It does not save any more then, and that is the list with which the other one begins.
+    [Fact]
+    public async Task Save_LaterProcessIsAboutToTakeOver_LastListIsSaved()
+    {
+        var isOurs = true;
+        await using var source = await StartAsync(new MembersFile(StateFile, _log) { IsOurs = () => isOurs });
+        await ListsAsync(source, "a", "b");
+        await _time.ArmedAsync(KeptMembers.Pause);
+        await JoinsAsync(source, "c");
+        Assert.Equal(["a", "b"], NamesOf(Saved()));
+
+        await source.KeepAsync();
+
+        Assert.Equal(["a", "b", "c"], NamesOf(Saved()));
+        isOurs = false;
+    }
+
+    [Fact]
+    public async Task Save_LaterProcessIsAboutToTakeOverAndDiskHangs_IsNotWaitedForLong()
+    {
+        using var hangs = new ManualResetEventSlim();
+        await using (var source = await StartAsync(new MembersFile(StateFile, _log) { Flush = _ => hangs.Wait(Wait.Longest) }))
+        {
+            await ListsAsync(source, "a", "b");
+            var keeping = source.KeepAsync();
+            await _time.PassAsync(KeptMembers.LastTimeout);
+            await keeping.WaitAsync(Wait.Longest, TestContext.Current.CancellationToken);
+        }
+
+        Assert.Null(Saved());
+        hangs.Set();
+        await Wait.UntilAsync(() => Saved() is not null, "the first list is saved");
+    }
+
     // The later process may know more, and be set otherwise.
     [Fact]
     public async Task Save_LaterProcessHasTakenOver_ItsListStaysUntilItIsGone()

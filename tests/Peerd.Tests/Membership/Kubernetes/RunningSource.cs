@@ -56,6 +56,9 @@ internal sealed class RunningSource : IAsyncDisposable
     /// <summary>Ends when it follows the nodes no more.</summary>
     public Task Execution => _source.ExecuteTask!;
 
+    /// <summary>Another process is about to begin with what is on disk.</summary>
+    public Task KeepAsync() => _source.KeepAsync();
+
     /// <summary>Waits until this is its list.</summary>
     public Task UntilAsync(MemberList expected) => UntilAsync(expected.Equals);
 
