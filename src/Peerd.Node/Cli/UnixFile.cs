@@ -21,6 +21,8 @@ internal static class UnixFile
     private const int RegularFile = 0x8000;
     private const int PermissionBits = 0xfff;
 
+    private static readonly TimeSpan LongestRun = TimeSpan.FromMinutes(1);
+
     /// <summary>Follows all links of a path, of its folders, too.</summary>
     /// <exception cref="IOException">There is no such file, or it cannot be looked at.</exception>
     public static string Resolve(string path)
@@ -93,6 +95,20 @@ internal static class UnixFile
             File.Delete(partial);
         }
     }
+
+    /// <summary>Deletes what runs that were killed have left when they replaced a file; runs that go on now have younger ones.</summary>
+    /// <exception cref="IOException">It cannot be deleted.</exception>
+    /// <exception cref="UnauthorizedAccessException">The same.</exception>
+    public static void DeleteLeftovers(string path)
+    {
+        foreach (var file in new DirectoryInfo(Path.GetDirectoryName(path)!).EnumerateFiles($".{Path.GetFileName(path)}.*{PartialSuffix}").Where(IsOld))
+        {
+            file.Delete();
+        }
+    }
+
+    /// <summary>No run that goes on now has made it.</summary>
+    public static bool IsOld(FileSystemInfo entry) => entry.LastWriteTimeUtc < TimeProvider.System.GetUtcNow().UtcDateTime - LongestRun;
 
     /// <summary>A name that nobody has, in the same folder.</summary>
     public static string Beside(string path) => Path.Combine(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}{PartialSuffix}");

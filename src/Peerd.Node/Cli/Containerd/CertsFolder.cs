@@ -36,6 +36,11 @@ internal sealed class CertsFolder(string root)
         var path = Path.Combine(folder, HostsFile.Name);
         return Try(registry.Name, path, () =>
         {
+            foreach (var existingFolder in new[] { root, folder }.Where(System.IO.Directory.Exists))
+            {
+                HostsFile.DeleteLeftovers(existingFolder);
+            }
+
             var isNewFolder = HostsFile.IsNewFolder(folder);
             var text = HostsFile.Read(path);
             var existing = new HostsText(text ?? string.Empty);

@@ -11,8 +11,6 @@ internal static class HostsFile
 
     private const int Limit = 1 << 20;
 
-    private static readonly TimeSpan LongestRun = TimeSpan.FromMinutes(1);
-
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>Reads one; null when there is none.</summary>
@@ -114,24 +112,18 @@ internal static class HostsFile
     /// <exception cref="HostsException">It cannot be deleted.</exception>
     public static void DeleteLeftovers(string folder) => Try(folder, "has leftovers that cannot be deleted", () =>
     {
-        foreach (var partial in new DirectoryInfo(folder).EnumerateDirectories($".*{UnixFile.PartialSuffix}").Where(partial => IsOld(partial) && partial.EnumerateFileSystemInfos().All(IsOurs)))
+        foreach (var partial in new DirectoryInfo(folder).EnumerateDirectories($".*{UnixFile.PartialSuffix}").Where(partial => UnixFile.IsOld(partial) && partial.EnumerateFileSystemInfos().All(IsOurs)))
         {
             partial.EnumerateFiles().ToList().ForEach(file => file.Delete());
             partial.Delete();
         }
 
-        foreach (var file in new DirectoryInfo(folder).EnumerateFiles($".{Name}.*{UnixFile.PartialSuffix}").Where(IsOurs))
-        {
-            file.Delete();
-        }
-
+        UnixFile.DeleteLeftovers(Path.Combine(folder, Name));
         return true;
     });
 
-    private static bool IsOurs(FileSystemInfo file) => file is FileInfo && IsOld(file)
+    private static bool IsOurs(FileSystemInfo file) => file is FileInfo && UnixFile.IsOld(file)
         && (file.Name == Name || (file.Name.StartsWith($".{Name}.", StringComparison.Ordinal) && file.Name.EndsWith(UnixFile.PartialSuffix, StringComparison.Ordinal)));
-
-    private static bool IsOld(FileSystemInfo entry) => entry.LastWriteTimeUtc < TimeProvider.System.GetUtcNow().UtcDateTime - LongestRun;
 
     private static byte[]? Bytes(string path)
     {

@@ -78,6 +78,7 @@ internal sealed class OverlaybdConfiguration(OverlaybdFile file)
 
     private OverlaybdChange Repeat(Func<OverlaybdChange?> attempt)
     {
+        file.DeleteLeftovers();
         for (var i = 0; i < Attempts; i++)
         {
             if (attempt() is { } change)

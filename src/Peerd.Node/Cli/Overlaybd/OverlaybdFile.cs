@@ -54,6 +54,15 @@ internal sealed class OverlaybdFile
         }
     }
 
+    /// <summary>Deletes what runs that were killed have left of the file and of those beside it.</summary>
+    /// <exception cref="OverlaybdException">It cannot be deleted.</exception>
+    public void DeleteLeftovers() => Try(FullPath, "has leftovers that cannot be deleted", () =>
+    {
+        // Names of the others begin with that of the file.
+        UnixFile.DeleteLeftovers(FullPath);
+        return true;
+    });
+
     /// <exception cref="OverlaybdException">It cannot be read.</exception>
     public byte[] Read() => Read(FullPath, Limit);
 

@@ -218,6 +218,22 @@ public sealed class OddFoldersTests : IDisposable
         Assert.Equal([".docker.io.abc.partial", "quay.io"], _folder.EnumerateDirectories().Select(folder => folder.Name).Order(StringComparer.Ordinal));
     }
 
+    // A pod whose init container is killed again and again runs it again and again.
+    [Fact]
+    public async Task Configure_LeftoversOfARunThatWasKilled_AreDeleted()
+    {
+        await RunAsync("--registry", "ghcr.io");
+        Write("ghcr.io/.hosts.toml.abc.partial", "x");
+        Write(".gcr.io.abc.partial/hosts.toml", "x");
+        File.SetLastWriteTimeUtc(Path.Combine(_folder.FullName, "ghcr.io/.hosts.toml.abc.partial"), DateTime.UnixEpoch);
+        File.SetLastWriteTimeUtc(Path.Combine(_folder.FullName, ".gcr.io.abc.partial/hosts.toml"), DateTime.UnixEpoch);
+        System.IO.Directory.SetLastWriteTimeUtc(Path.Combine(_folder.FullName, ".gcr.io.abc.partial"), DateTime.UnixEpoch);
+
+        await RunAsync("--registry", "ghcr.io");
+
+        Assert.Equal(["ghcr.io", "ghcr.io/hosts.toml"], _folder.EnumerateFileSystemInfos("*", SearchOption.AllDirectories).Select(entry => Path.GetRelativePath(_folder.FullName, entry.FullName)).Order(StringComparer.Ordinal));
+    }
+
     [Fact]
     public async Task Remove_SomethingElseInOurFolder_StaysWithIt()
     {

@@ -41,6 +41,26 @@ public sealed class OverlaybdConfigurationTests : IDisposable
         Assert.Equal(["overlaybd.json"], Files);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void ConfigureOrRemove_LeftoversOfARunThatWasKilled_GoToo(bool isRemoved)
+    {
+        File.WriteAllText(Settings, Foreign);
+        Configure();
+        var before = Files;
+        foreach (var (name, isOld) in new[] { (".overlaybd.json.abc.partial", true), (".overlaybd.json.peerd-state.abc.partial", true), (".overlaybd.json.def.partial", false), (".other.json.abc.partial", true) })
+        {
+            var path = Path.Combine(_folder.Path, name);
+            File.WriteAllText(path, "x");
+            File.SetLastWriteTimeUtc(path, isOld ? DateTime.UnixEpoch : DateTime.UtcNow);
+        }
+
+        _ = isRemoved ? Remove() : Configure();
+
+        Assert.Equal([".other.json.abc.partial", ".overlaybd.json.def.partial", .. isRemoved ? ["overlaybd.json"] : before], Files);
+    }
+
     [Fact]
     public void ConfigureAndRemove_SecondTime_TouchNothing()
     {
