@@ -30,7 +30,7 @@ public sealed partial class ChartDocumentsTests
     [Fact]
     public async Task Documents_HelmCommands_RenderAndKeepWhatWasSet()
     {
-        var commands = Documents.SelectMany(document => HelmCommand.Matches(document.Text).Select(match => (document.Name, match.Value))).ToList();
+        var commands = Documents.SelectMany(document => HelmCommands.Of(document.Text).Select(command => (document.Name, command))).ToList();
 
         Assert.True(commands.Count >= 6, $"only {commands.Count} commands were found");
         foreach (var (document, command) in commands)
@@ -41,6 +41,16 @@ public sealed partial class ChartDocumentsTests
             Assert.True(run.ExitCode == 0, $"{document}: {command}: {run.Error}");
         }
     }
+
+    [Theory]
+    [InlineData("helm install a b --set c=d\n", "helm install a b --set c=d")]
+    [InlineData("1. Then:\n\n   ```sh\n   helm upgrade a b \\\n     --set c=d\n   ```\n", "helm upgrade a b \\\n     --set c=d")]
+    [InlineData("```console\n$ helm install a b\nNAME: a\n```\n", "helm install a b")]
+    [InlineData("\t$  helm upgrade a b\n", "helm upgrade a b")]
+    [InlineData("> helm upgrade a b\n", "helm upgrade a b")]
+    [InlineData("With helm install it is there, and `helm upgrade` changes it.\n", null)]
+    public void HelmCommands_OfADocument_AreFoundWhereverTheyBegin(string document, string? command) =>
+        Assert.Equal(command is null ? [] : [command], HelmCommands.Of(document));
 
     [Fact]
     public async Task Documents_FilesOfValues_Render()
@@ -67,10 +77,6 @@ public sealed partial class ChartDocumentsTests
     // In backquotes, alone or with what it is set to. Below peerd.settings are the settings of the program.
     [GeneratedRegex("`(?<name>peerd(\\.(?!settings)[a-zA-Z]+)+)(=[^`]*)?`", RegexOptions.ExplicitCapture, MatchTimeout)]
     private static partial Regex ValueName { get; }
-
-    // A command over several lines, up to one that does not go on.
-    [GeneratedRegex(@"^helm (install|upgrade) (.*\\\n)*.*$", RegexOptions.ExplicitCapture | RegexOptions.Multiline, MatchTimeout)]
-    private static partial Regex HelmCommand { get; }
 
     [GeneratedRegex(@"--set (?<setting>\S+)", RegexOptions.ExplicitCapture, MatchTimeout)]
     private static partial Regex Setting { get; }

@@ -50,8 +50,9 @@ public sealed class ChartTests
         foreach (var document in Directory.GetFiles(Path.Combine(root, "docs"), "*.md").Append(Path.Combine(root, "README.md")))
         {
             var hasNamespace = false;
-            foreach (var line in File.ReadLines(document))
+            foreach (var written in File.ReadLines(document))
             {
+                var line = written.TrimStart(' ', '\t', '>', '$');
                 hasNamespace = line.StartsWith("kubectl create namespace peerd-ns", StringComparison.Ordinal) || (hasNamespace && line != "```");
                 if (line.StartsWith("helm install ", StringComparison.Ordinal))
                 {
