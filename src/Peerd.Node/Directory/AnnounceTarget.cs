@@ -262,7 +262,7 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
                 {
                     // A member that does not acknowledge is not sent more and more.
                     await window.WaitAsync(either.Token);
-                    await requests.WriteAsync(batch, ended.Token);
+                    await requests.SendAsync(batch, ended.Token);
                 },
                 either.Token);
         }

@@ -54,7 +54,7 @@ internal sealed partial class TagMesh(TagDirectory tags, RingSource rings, NodeI
         try
         {
             using var call = peer.Lookup(either.Token);
-            await call.RequestStream.WriteAsync(new LookupRequest { Tag = new WantTag { Registry = key.Registry, Repository = key.Repository, Tag = key.Tag } }, either.Token);
+            await call.RequestStream.SendAsync(new LookupRequest { Tag = new WantTag { Registry = key.Registry, Repository = key.Repository, Tag = key.Tag } }, either.Token);
             return await call.ResponseStream.MoveNext(either.Token) && call.ResponseStream.Current.Tag is { } told && tags.TryRead(told, out var named, out var target) && named == key
                 ? target
                 : null;

@@ -46,7 +46,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         lane.Begin(id, layout, range, sink);
         try
         {
-            await call.RequestStream.WriteAsync(
+            await call.RequestStream.SendAsync(
                 new FetchRangeRequest
                 {
                     Range = new FetchRange

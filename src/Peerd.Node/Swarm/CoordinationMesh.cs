@@ -72,7 +72,7 @@ internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity se
         {
             using var call = peer.Lookup(cancellationToken);
             var member = new Contracts.V1.Member { Node = self.Name, Incarnation = self.Incarnation };
-            await call.RequestStream.WriteAsync(new LookupRequest { Want = new Want { Member = member, Digest = content.ToString(), Observes = true } }, cancellationToken);
+            await call.RequestStream.SendAsync(new LookupRequest { Want = new Want { Member = member, Digest = content.ToString(), Observes = true } }, cancellationToken);
             return await call.ResponseStream.MoveNext(cancellationToken) ? new OtherOwner(call.ResponseStream.Current, IsNearer(content, name)) : null;
         }
         catch (Exception e) when (e is RpcException or IOException or InvalidOperationException or OperationCanceledException)

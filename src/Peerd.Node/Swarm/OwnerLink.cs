@@ -299,7 +299,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         {
             var want = _user.CreateWant();
             want.Traceparent = Traces.TraceparentOf(asking);
-            await call.RequestStream.WriteAsync(new LookupRequest { Want = want }, ended.Token);
+            await call.RequestStream.SendAsync(new LookupRequest { Want = want }, ended.Token);
         }
         catch (Exception) when (!cancellationToken.IsCancellationRequested)
         {
@@ -307,7 +307,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             throw;
         }
 
-        var reporting = ReportAsync(report => call.RequestStream.WriteAsync(report, ended.Token), call.RequestStream.CompleteAsync, moving, ended.Token);
+        var reporting = ReportAsync(report => call.RequestStream.SendAsync(report, ended.Token), call.RequestStream.CompleteAsync, moving, ended.Token);
         try
         {
             while (await call.ResponseStream.MoveNext(ended.Token))

@@ -171,6 +171,19 @@ public sealed class RangeStreamTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Read_StreamEndsWhileTheRequestWaitsToBeSent_Fails()
+    {
+        using var call = new AsyncDuplexStreamingCall<FetchRangeRequest, RangeAnswer>(
+            new EndedStream(), null!, Task.FromResult(new Metadata()), static () => Status.DefaultCancelled, static () => [], static () => { });
+        using var stream = new RangeStream(new RangeLane(), call);
+
+        var outcome = await stream.ReadAsync(
+            new RangeRequest(_sample.Digest, _sample.Layout, Whole()), _sink, new RangeLimits(Second, Second), new PeerLoad(static () => 0), _time, CancellationToken.None);
+
+        Assert.Equal((RangeOutcomeKind.Failed, true), (outcome.Kind, stream.IsBroken));
+    }
+
+    [Fact]
     public async Task Fetch_WaitingOfAnotherRange_IsCorrupt()
     {
         _fake!.Answer = (range, answers, _) => answers.WriteAsync(new FetchRangeResponse { Id = range.Id + 1, Waiting = new RangeWaiting() });
@@ -367,6 +380,18 @@ public sealed class RangeStreamTests : IAsyncLifetime
         {
             return false;
         }
+    }
+
+    /// <summary>What the runtime throws when a stream ends just when a message begins to wait for room in its window.</summary>
+    private sealed class EndedStream : IClientStreamWriter<FetchRangeRequest>
+    {
+        public WriteOptions? WriteOptions { get; set; }
+
+        public Task WriteAsync(FetchRangeRequest message) => Task.FromException(new NullReferenceException());
+
+        public Task WriteAsync(FetchRangeRequest message, CancellationToken cancellationToken) => WriteAsync(message);
+
+        public Task CompleteAsync() => Task.CompletedTask;
     }
 
     private sealed class Sink : IRangeSink
