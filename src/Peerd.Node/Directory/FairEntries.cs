@@ -49,6 +49,17 @@ internal sealed class FairEntries<TKey, TValue>
         Weigh(whose, weight);
     }
 
+    /// <summary>Whose an entry is; null when there is none.</summary>
+    public string? OwnerOf(TKey key) => _entries.TryGetValue(key, out var node) ? node.Value.Owner.Name : null;
+
+    /// <summary>Gives an entry to another owner, of whose it is the youngest then.</summary>
+    /// <exception cref="KeyNotFoundException">There is none.</exception>
+    public void Give(TKey key, string owner)
+    {
+        var entry = _entries[key].Value;
+        Set(key, entry.Value, owner, entry.Weight);
+    }
+
     /// <summary>Forgets an entry if there is one.</summary>
     public void Remove(TKey key)
     {

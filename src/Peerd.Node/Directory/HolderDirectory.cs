@@ -183,6 +183,15 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         }
     }
 
+    /// <summary>One of these nodes that holds the whole of a content; null when none does.</summary>
+    public string? FirstComplete(Digest content, Predicate<string> isWanted)
+    {
+        lock (_lock)
+        {
+            return _contents.TryGetValue(content, out var found) ? found.Holders.FirstOrDefault(holder => holder.Value.Complete && isWanted(holder.Key)).Key : null;
+        }
+    }
+
     /// <summary>Forgets the entries of leases that broke longer than <see cref="Grace"/> ago.</summary>
     public void Sweep()
     {

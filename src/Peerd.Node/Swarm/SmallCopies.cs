@@ -14,7 +14,7 @@ namespace Peerd.Node.Swarm;
 /// a whole pull depends, and must not go with the one node that had them. Copies come from other nodes only, and take a
 /// small part of the cache: whoever makes up contents does not turn it over. Those who announce take turns, who has
 /// just announced in vain after all others. Copies go of what one announced that announced most of them; what several announced
-/// counts as that of whose turn it was last. Thread-safe.
+/// counts as that of whose turn it was last, and when that one has it no more, as another one's. Thread-safe.
 /// </summary>
 internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 {
@@ -94,8 +94,23 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
     {
         // Names that are no members count as one.
         var announcer = _rings.Knows(node) ? node : string.Empty;
-        if (node == _self.Name || _directory.FindComplete(content, node) is not var (size, mediaType) || !IsSmall(size, mediaType)
-            || IsHere(content) || HasFailed(content, announcer) || !_rings.Current.IsResponsible(content, _self.Name, ProtocolConstants.Replicas))
+        if (node == _self.Name)
+        {
+            return;
+        }
+
+        if (_directory.FindComplete(content, node) is not var (size, mediaType))
+        {
+            // Of a large content, of which others tell piece by piece, there is none.
+            if (_cache.TryPeek(content, out var copy) && copy.Size <= MaxManifestSize)
+            {
+                PassOn(content, node, announcer);
+            }
+
+            return;
+        }
+
+        if (!IsSmall(size, mediaType) || IsHere(content) || HasFailed(content, announcer) || !_rings.Current.IsResponsible(content, _self.Name, ProtocolConstants.Replicas))
         {
             return;
         }
@@ -153,6 +168,19 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
             }
 
             EndTurn(announcer);
+        }
+    }
+
+    /// <summary>A copy counts no more as that of a node that does not announce it any more, if another member does.</summary>
+    private void PassOn(Digest copy, string node, string announcer)
+    {
+        lock (_lock)
+        {
+            if (_copies.OwnerOf(copy) is { } owner && (owner == node || owner == announcer)
+                && _directory.FirstComplete(copy, other => other != node && other != _self.Name && _rings.Knows(other)) is { } next)
+            {
+                _copies.Give(copy, next);
+            }
         }
     }
 
