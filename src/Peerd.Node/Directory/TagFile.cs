@@ -22,8 +22,12 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
 
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
 
+    private readonly Lock _lock = new();
     private readonly string _path = Path.Combine(options.Value.Directory, Name);
     private long _saved;
+
+    /// <summary>Has the disk keep what was written, for as long as that takes.</summary>
+    internal Action<FileStream> Flush { get; init; } = static file => file.Flush(flushToDisk: true);
 
     public override Task StartAsync(CancellationToken cancellationToken)
     {
@@ -88,20 +92,24 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
     /// <summary>Saves what has changed, unless the directory is another process's now.</summary>
     public void SaveChanges()
     {
-        var version = tags.Version;
-        if (version == _saved || cache.IsReleased)
+        // Before the directory goes to another process what is under way is waited for.
+        lock (_lock)
         {
-            return;
-        }
+            var version = tags.Version;
+            if (version == _saved || cache.IsReleased)
+            {
+                return;
+            }
 
-        try
-        {
-            Save();
-            _saved = version;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            Log.Unusable(logger, _path, e.Message);
+            try
+            {
+                Save();
+                _saved = version;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                Log.Unusable(logger, _path, e.Message);
+            }
         }
     }
 
@@ -119,10 +127,14 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
                 tags.DescribeOwn(key)?.WriteDelimitedTo(file);
             }
 
-            file.Flush(flushToDisk: true);
+            Flush(file);
         }
 
-        File.Move(unfinished, _path, overwrite: true);
+        // The disk may have taken long. What has this name is the next process's by now, or is overwritten by it.
+        if (!cache.IsReleased)
+        {
+            File.Move(unfinished, _path, overwrite: true);
+        }
     }
 
     private static partial class Log
