@@ -11,35 +11,11 @@ using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Swarm;
 
-/// <summary>What all downloads of a node share.</summary>
-internal sealed record DownloadServices(
-    PieceCache Cache,
-    IOrigin Origin,
-    PeerConnections Peers,
-    ContentMismatches Mismatches,
-    Func<Digest, IOwnerLinkUser, OwnerLink> OpenLink,
-    string SelfName,
-    ulong Incarnation,
-    DownloaderPolicy Policy,
-    MeshMetrics Metrics,
-    IntegrityFailures Failures,
-    MemoryShare Memory,
-    TimeProvider Time,
-    ILogger Logger)
-{
-    public OriginSizes Sizes { get; } = new(Time);
-
-    public OpenRepositories OpenRepositories { get; } = new(Time);
-
-    /// <summary>What is kept of the checksums that owners push.</summary>
-    public ChecksumBudget Checksums { get; } = new();
-}
-
 /// <summary>
 /// Brings one content into the cache: carries out what the <see cref="Downloader"/> decides, and feeds it with what
 /// happens. Shared by all readers of the content on this node. Thread-safe.
 /// </summary>
-internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
+internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
 {
     private const int MaxEmptyReads = 3;
 
@@ -588,7 +564,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             LearnOrder(push.StartupOrder);
             if (push.Revoked.Count > 0)
             {
-                Log.Revoked(_services.Logger, Digest, push.Revoked.Sum(run => (int)run.Count));
+                DownloadLog.Revoked(_services.Logger, Digest, push.Revoked.Sum(run => (int)run.Count));
             }
 
             if (_machine is null)
@@ -623,7 +599,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             if (!_isOwnerLost)
             {
-                Log.OwnerLost(_services.Logger, Digest);
+                DownloadLog.OwnerLost(_services.Logger, Digest);
             }
 
             _isOwnerLost = true;
@@ -760,7 +736,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             _services.Sizes.Told(Digest, size);
         }
 
-        Log.SizesDiffer(_services.Logger, Digest, message);
+        DownloadLog.SizesDiffer(_services.Logger, Digest, message);
         _originFailure = new SourceFailure(HttpStatusCode.BadGateway, message);
         _opened.TrySetResult(_originFailure);
         GiveUp();
@@ -962,7 +938,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
                 case DownloadAction.FetchFromOrigin read:
                     if (!read.IsGranted)
                     {
-                        Log.LastResort(_services.Logger, Digest, read.First, read.Count);
+                        DownloadLog.LastResort(_services.Logger, Digest, read.First, read.Count);
                     }
 
                     MarkIncoming(read.First, read.Count, isIncoming: true);
@@ -1079,11 +1055,11 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         if (outcome.Kind == RangeOutcomeKind.Corrupt)
         {
             _services.Failures.Add(WrongBytes.Peer);
-            Log.PeerCorrupt(_services.Logger, node, Digest, outcome.Error);
+            DownloadLog.PeerCorrupt(_services.Logger, node, Digest, outcome.Error);
         }
         else if (outcome.Kind == RangeOutcomeKind.Failed)
         {
-            Log.PeerFailed(_services.Logger, node, Digest, outcome.Error);
+            DownloadLog.PeerFailed(_services.Logger, node, Digest, outcome.Error);
         }
     }
 
@@ -1246,7 +1222,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         {
             // What arrived counts; only reads that bring nothing, several in a row, make the origin useless.
             failure = frames > 0 || Interlocked.Increment(ref _emptyReads) < MaxEmptyReads ? null : new SourceFailure(HttpStatusCode.BadGateway, $"reading from the origin broke: {e.Message}");
-            Log.OriginBroken(_services.Logger, Digest, e.Message);
+            DownloadLog.OriginBroken(_services.Logger, Digest, e.Message);
         }
         finally
         {
@@ -1523,7 +1499,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
         if (only is not null && _services.Peers.Find(only) is { } peer)
         {
-            Log.PeerCorrupt(_services.Logger, only, Digest, "the whole does not match the digest, and nobody else sent any of it");
+            DownloadLog.PeerCorrupt(_services.Logger, only, Digest, "the whole does not match the digest, and nobody else sent any of it");
             peer.Blame(Digest, isProven: false);
         }
     }
@@ -1671,7 +1647,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             _hasStartedAfresh = true;
-            Log.Discarded(_services.Logger, Digest);
+            DownloadLog.Discarded(_services.Logger, Digest);
             _isAfresh = true;
             Drop();
             _machine.StartOver(Now, isTrusting: true);
@@ -1745,7 +1721,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
 
             _services.Failures.Add(WrongBytes.Content);
             BlameOnlySender();
-            Log.DigestMismatch(_services.Logger, Digest);
+            DownloadLog.DigestMismatch(_services.Logger, Digest);
             lock (_lock)
             {
                 Drop();
@@ -1869,7 +1845,7 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         await task.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (task.Exception is { InnerException: not OperationCanceledException } failed)
         {
-            Log.TaskFailed(_services.Logger, failed.InnerException!, Digest);
+            DownloadLog.TaskFailed(_services.Logger, failed.InnerException!, Digest);
         }
 
         lock (_lock)
@@ -1901,38 +1877,5 @@ internal sealed partial class Download : IOwnerLinkUser, IAsyncDisposable
         }
 
         public void Waiting() => download.PeerWaits(id);
-    }
-
-    private static partial class Log
-    {
-        [LoggerMessage(1, LogLevel.Warning, "Peer {Node} sent wrong bytes of {Digest}: {Error}")]
-        public static partial void PeerCorrupt(ILogger logger, string node, Digest digest, string error);
-
-        [LoggerMessage(2, LogLevel.Debug, "Fetching {Digest} from {Node} failed: {Error}")]
-        public static partial void PeerFailed(ILogger logger, string node, Digest digest, string error);
-
-        [LoggerMessage(3, LogLevel.Information, "Reading {Digest} from the origin broke: {Error}")]
-        public static partial void OriginBroken(ILogger logger, Digest digest, string error);
-
-        [LoggerMessage(4, LogLevel.Warning, "What was received as {Digest} does not match it; all of it was dropped")]
-        public static partial void DigestMismatch(ILogger logger, Digest digest);
-
-        [LoggerMessage(6, LogLevel.Information, "Nothing arrives of {Digest}: reading {Count} pieces from piece {First} on from the origin without a grant")]
-        public static partial void LastResort(ILogger logger, Digest digest, int first, int count);
-
-        [LoggerMessage(7, LogLevel.Information, "Neither owner nor replica of {Digest} answers")]
-        public static partial void OwnerLost(ILogger logger, Digest digest);
-
-        [LoggerMessage(8, LogLevel.Information, "The owner of {Digest} took back {Segments} segments that had made no progress")]
-        public static partial void Revoked(ILogger logger, Digest digest, int segments);
-
-        [LoggerMessage(9, LogLevel.Warning, "The size of {Digest} is uncertain, what is here of it was dropped: {Reason}")]
-        public static partial void SizesDiffer(ILogger logger, Digest digest, string reason);
-
-        [LoggerMessage(10, LogLevel.Warning, "Another node has found wrong bytes of {Digest}: what is here of it is fetched again")]
-        public static partial void Discarded(ILogger logger, Digest digest);
-
-        [LoggerMessage(5, LogLevel.Error, "Downloading {Digest} met an unexpected error")]
-        public static partial void TaskFailed(ILogger logger, Exception exception, Digest digest);
     }
 }

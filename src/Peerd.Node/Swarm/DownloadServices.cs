@@ -1,0 +1,32 @@
+using Peerd.Contracts;
+using Peerd.Node.Directory;
+using Peerd.Node.Mesh;
+using Peerd.Node.Origin;
+using Peerd.Node.Storage;
+using Peerd.Node.Telemetry;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>What all downloads of a node share.</summary>
+internal sealed record DownloadServices(
+    PieceCache Cache,
+    IOrigin Origin,
+    PeerConnections Peers,
+    ContentMismatches Mismatches,
+    Func<Digest, IOwnerLinkUser, OwnerLink> OpenLink,
+    string SelfName,
+    ulong Incarnation,
+    DownloaderPolicy Policy,
+    MeshMetrics Metrics,
+    IntegrityFailures Failures,
+    MemoryShare Memory,
+    TimeProvider Time,
+    ILogger Logger)
+{
+    public OriginSizes Sizes { get; } = new(Time);
+
+    public OpenRepositories OpenRepositories { get; } = new(Time);
+
+    /// <summary>What is kept of the checksums that owners push.</summary>
+    public ChecksumBudget Checksums { get; } = new();
+}
