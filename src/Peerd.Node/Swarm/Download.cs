@@ -50,7 +50,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly TaskCompletionSource<SourceFailure?> _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<bool> _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _gaveUp = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly HashSet<Task> _tasks = [];
+    private readonly OwnedTasks _tasks;
     private readonly DownloadTrace _trace;
     private readonly Dictionary<int, CancellationTokenSource> _requests = [];
     private readonly List<DownloadReader> _readers = [];
@@ -119,6 +119,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         _services = services;
         _stopping = _stop.Token;
         Digest = digest;
+        _tasks = new OwnedTasks(failure => DownloadLog.TaskFailed(services.Logger, failure, digest));
         _trace = new DownloadTrace(digest);
         _origins = new ClientOrigins(origin);
         _kept = new ChecksumShare(services.Checksums);
@@ -208,10 +209,10 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
             _services.Memory.Enter();
             _trace.Join();
             _link = _services.OpenLink(Digest, this);
-            Own(() => TickAsync(_stopping));
+            _tasks.Run(() => TickAsync(_stopping));
             if (_origins.Current is { Credential: { } credential } origin && credential.Equals(CallerCredential.None))
             {
-                Own(() => AskForChallengeAsync(origin, _stopping));
+                _tasks.Run(() => AskForChallengeAsync(origin, _stopping));
             }
         }
     }
@@ -507,7 +508,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
             FlushReport();
             _checksums.Clear();
             _kept.Clear();
-            tasks = [.. _tasks];
+            tasks = _tasks.Running;
         }
 
         if (_link is { } link)
@@ -752,7 +753,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         if (!_isProbing && _originFailure is null)
         {
             _isProbing = true;
-            Own(() => ProbeAsync(_stopping));
+            _tasks.Run(() => ProbeAsync(_stopping));
         }
     }
 
@@ -898,7 +899,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
 
         _early = null;
         LearnOrder([]);
-        Own(() => VerifyAsync(_stopping));
+        _tasks.Run(() => VerifyAsync(_stopping));
         CarryOut();
         _opened.TrySetResult(null);
         return id;
@@ -980,7 +981,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
 
         var cancel = CancellationTokenSource.CreateLinkedTokenSource(_stopping);
         _requests.Add(id, cancel);
-        Own(() => RunRequestAsync(id, cancel, run));
+        _tasks.Run(() => RunRequestAsync(id, cancel, run));
     }
 
     private async Task RunRequestAsync(int id, CancellationTokenSource cancel, Func<CancellationToken, Task> run)
@@ -1541,7 +1542,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
             if (!_reportScheduled && (fromOrigin || _machine.HasSegmentOf(piece)))
             {
                 _reportScheduled = true;
-                Own(() => ReportLaterAsync(_stopping));
+                _tasks.Run(() => ReportLaterAsync(_stopping));
             }
 
             CarryOut();
@@ -1826,31 +1827,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             return _origins.Current;
-        }
-    }
-
-    /// <summary>
-    /// Runs work of the download, which belongs to none of its clients, and keeps the task until it ends, so that it is
-    /// awaited when the download stops; called under the lock.
-    /// </summary>
-    private void Own(Func<Task> work)
-    {
-        var task = Detached.Run(work);
-        _tasks.Add(task);
-        _ = Detached.Run(() => ForgetAsync(task));
-    }
-
-    private async Task ForgetAsync(Task task)
-    {
-        await task.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (task.Exception is { InnerException: not OperationCanceledException } failed)
-        {
-            DownloadLog.TaskFailed(_services.Logger, failed.InnerException!, Digest);
-        }
-
-        lock (_lock)
-        {
-            _tasks.Remove(task);
         }
     }
 
