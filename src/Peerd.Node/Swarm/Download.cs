@@ -53,7 +53,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly OwnedTasks _tasks;
     private readonly DownloadTrace _trace;
     private readonly Dictionary<int, CancellationTokenSource> _requests = [];
-    private readonly List<DownloadReader> _readers = [];
     private readonly List<uint> _learnedOrder = [];
     private readonly HashSet<int> _urgent = [];
 
@@ -65,11 +64,8 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
 
     /// <summary>What peers sent first that did not agree with what is known from others: a frame, and its checksum.</summary>
     private readonly Dictionary<string, (int Frame, ulong Checksum)> _refused = new(StringComparer.Ordinal);
-    private IReadOnlyList<BackgroundDemand> _background = [];
-
-    /// <summary>Where nothing can be read in the background, as far as is known.</summary>
-    private readonly HashSet<OriginReference> _barred = [];
     private readonly ClientOrigins _origins;
+    private readonly DownloadReaders _readers;
     private readonly Dictionary<int, ulong[]> _checksums = [];
     private readonly ChecksumShare _kept;
     private readonly List<int> _arrived = [];
@@ -122,6 +118,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         _tasks = new OwnedTasks(failure => DownloadLog.TaskFailed(services.Logger, failure, digest));
         _trace = new DownloadTrace(digest);
         _origins = new ClientOrigins(origin);
+        _readers = new DownloadReaders(_origins);
         _kept = new ChecksumShare(services.Checksums);
         _wantsWhole = isWhole;
         if (origin == OriginReference.None)
@@ -357,8 +354,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
-            _background = demands;
-            _barred.IntersectWith(demands.Select(static background => background.Origin));
+            _readers.SetBackground(demands);
             DemandsChanged();
         }
     }
@@ -418,7 +414,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
-            return _barred.Contains(origin);
+            return _readers.IsBarred(origin);
         }
     }
 
@@ -429,7 +425,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         {
             lock (_lock)
             {
-                return _readers.Count > 0;
+                return !_readers.IsEmpty;
             }
         }
     }
@@ -915,15 +911,8 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         var content = Content;
         var longest = content.KeepsInMemory ? LongestInMemory : int.MaxValue;
         _longestDemanded = longest;
-        var demands = _readers.Where(static reader => reader.Position < reader.Barred)
-            .Select(reader => new Demand(reader.Position, Math.Min(reader.End, reader.Barred), Math.Min(reader.Ahead, longest))).ToList();
-        if (_readers.Where(static reader => reader.NeedsWhole).Select(static reader => reader.Barred).DefaultIfEmpty().Max() is > 0 and var barred)
-        {
-            demands.Add(new Demand(FirstUnverified, Math.Min(content.Layout.PieceCount, barred), longest));
-        }
-
-        demands.AddRange(_background.Where(background => !_barred.Contains(background.Origin)).Select(static background => background.Demand));
-        _machine.DemandsChanged(demands, Now, isAhead: _readers.Count == 0 && !_wantsWhole);
+        var demands = _readers.Demands(content.Layout.PieceCount, FirstUnverified, longest);
+        _machine.DemandsChanged(demands, Now, isAhead: _readers.IsEmpty && !_wantsWhole);
         CarryOut();
     }
 
@@ -1046,7 +1035,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             return _awaited.Any(piece => piece >= first && piece < first + count && !Content.HasPiece(piece)) ? Urgency.Streaming
-                : _wantsWhole || _readers.Count > 0 ? Urgency.Pull
+                : _wantsWhole || !_readers.IsEmpty ? Urgency.Pull
                 : Urgency.Ahead;
         }
     }
@@ -1152,7 +1141,13 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         }
 
         var piece = layout.PieceAt(start);
-        var (origin, stop) = WayFor(piece, read.First + read.Count);
+        OriginReference? origin;
+        int stop;
+        lock (_lock)
+        {
+            (origin, stop) = _readers.WayFor(piece, read.First + read.Count, FirstUnverified);
+        }
+
         if (origin is null)
         {
             Bar(read, piece);
@@ -1274,36 +1269,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    /// <summary>
-    /// The way to the origin for a piece, null when those of the clients that want it do not work, and the piece before which
-    /// it ends: what one client brought is for what that client wants.
-    /// </summary>
-    private (OriginReference? Origin, int Stop) WayFor(int piece, int end)
-    {
-        lock (_lock)
-        {
-            if (_origins.For(way => IsWanted(piece, way)) is not { } origin)
-            {
-                return (null, end);
-            }
-
-            var stop = piece + 1;
-            while (stop < end && (IsWanted(stop, origin) || !IsWanted(stop)))
-            {
-                stop++;
-            }
-
-            return (origin, stop);
-        }
-    }
-
-    /// <summary>Some client wants the piece, or the client that would read it at this place.</summary>
-    private bool IsWanted(int piece, OriginReference? way = null) =>
-        _readers.Exists(reader => (way is null || reader.Origin.Equals(way)) && IsWantedBy(reader, piece))
-        || _background.Any(background => (way is null || background.Origin.Equals(way)) && background.Demand.Includes(piece));
-
-    private bool IsWantedBy(DownloadReader reader, int piece) => reader.Wants(piece) || (reader.NeedsWhole && piece >= FirstUnverified);
-
     private int FirstUnverified => Volatile.Read(ref _verifiedFrames) / Content.Layout.FramesPerPiece;
 
     /// <summary>
@@ -1315,12 +1280,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         lock (_lock)
         {
             MarkIncoming(read.First, read.Count, isIncoming: false);
-            foreach (var reader in _readers.Where(reader => IsWantedBy(reader, piece) && !_origins.MayServe(reader.Origin)))
-            {
-                reader.Bar(piece, _origins.FailureOf(reader.Origin));
-            }
-
-            _barred.UnionWith(_background.Where(background => background.Demand.Includes(piece) && !_origins.MayServe(background.Origin)).Select(static background => background.Origin));
+            _readers.Bar(piece, FirstUnverified);
             DemandsChanged();
             _machine!.OriginRequestUnmade(read.Id, Now);
             CarryOut();
@@ -1330,47 +1290,10 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>Something has become of the ways to the origin.</summary>
     private void Unbar()
     {
-        var barred = _readers.FindAll(reader => reader.Barred < int.MaxValue && _origins.MayServe(reader.Origin));
-        barred.ForEach(static reader => reader.Unbar());
-        if (_barred.RemoveWhere(_origins.MayServe) > 0 || barred.Count > 0)
+        if (_readers.Unbar())
         {
             DemandsChanged();
         }
-    }
-
-    /// <summary>Ends readers that wait for what they may not read and nobody brings.</summary>
-    private void RefuseBarred()
-    {
-        foreach (var reader in _readers.Where(static reader => reader.Barred < int.MaxValue))
-        {
-            if (Awaited(reader) is var piece && piece >= reader.Barred && !_machine!.IsFetching(piece) && !_machine.IsDemanded(piece))
-            {
-                reader.Refuse();
-            }
-            else
-            {
-                reader.GoOn();
-            }
-        }
-    }
-
-    /// <summary>The piece that a reader waits for, itself or for the whole to be found right; -1 for none.</summary>
-    private int Awaited(DownloadReader reader)
-    {
-        var content = Content;
-        if (reader.Position < reader.End && !content.HasPiece(reader.Position))
-        {
-            return reader.Position;
-        }
-
-        var unverified = FirstUnverified;
-        if (!reader.NeedsWhole || unverified >= content.Layout.PieceCount || (content.KeepsInMemory ? unverified > reader.Position : reader.Position < reader.End - 1))
-        {
-            return -1;
-        }
-
-        var missing = content.SnapshotPieces().NextClear(unverified);
-        return content.KeepsInMemory && missing != unverified ? -1 : missing;
     }
 
     /// <summary>What is left of the pause that the origin asked for when it failed last; null when it did not, or when it is over.</summary>
@@ -1641,7 +1564,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
                 return _machine is not null && Content.IsVerified;
             }
 
-            if (_hasStartedAfresh && (_wantsWhole || _readers.Exists(reader => reader.NeedsWhole)))
+            if (_hasStartedAfresh && (_wantsWhole || _readers.NeedWhole))
             {
                 // What comes from now on is compared with the digest here. Who says so again and again would keep it from ever being whole.
                 return true;
@@ -1787,7 +1710,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
             var moved = Moved;
             lock (_lock)
             {
-                if (!_readers.Exists(reader => reader.NeedsWhole && reader.Position + Math.Max(1, LongestInMemory / 2) < piece))
+                if (!_readers.IsAnyBehind(piece - Math.Max(1, LongestInMemory / 2)))
                 {
                     return;
                 }
@@ -1809,9 +1732,9 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
             lock (_lock)
             {
                 ProbeWhenSizeIsOverdue();
-                if (_readers.Count + _background.Count > 0 && _machine is not null)
+                if (!_readers.WantNothing && _machine is not null)
                 {
-                    RefuseBarred();
+                    _readers.RefuseBarred(Content, FirstUnverified, piece => _machine.IsFetching(piece) || _machine.IsDemanded(piece));
                     var (moved, refused) = _machine.Hedges;
                     NoteLosses();
                     _machine.Tick(Now);
