@@ -33,7 +33,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
 
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan ChallengePatience = TimeSpan.FromMilliseconds(300);
-    private static readonly TimeSpan ReadingInterval = TimeSpan.FromMilliseconds(500);
 
     /// <summary>How long hashing waits for a slow reader, so that it does not push what the reader needs out of memory.</summary>
     private static readonly TimeSpan ReaderPatience = TimeSpan.FromSeconds(5);
@@ -68,11 +67,10 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly DownloadReaders _readers;
     private readonly Dictionary<int, ulong[]> _checksums = [];
     private readonly ChecksumShare _kept;
-    private readonly List<int> _arrived = [];
-    private readonly List<int> _read = [];
     private OwnerLink? _link;
     private ContentLease? _lease;
     private Downloader? _machine;
+    private ArrivalReports? _reports;
     private PieceSet? _fromOrigin;
     private SourceFailure? _originFailure;
     private ulong[] _hashed = [];
@@ -80,8 +78,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     // By frame: what this download brought, as ByteSource.
     private byte[] _sources = [];
     private TaskCompletionSource _moved = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private PieceSet? _reading;
-    private TimeSpan _lastReading;
     private List<LookupResponse>? _early = [];
     private long _earlyBytes;
     private bool _isSizeSure;
@@ -103,7 +99,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     private bool _isImpatient;
     private TimeSpan _sizeDueAt;
     private bool _wantsWhole;
-    private bool _reportScheduled;
     private bool _isClosed;
 
     /// <param name="services">What all downloads share.</param>
@@ -869,6 +864,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         _lease = lease;
         var content = lease.Content;
         _fromOrigin = new PieceSet(content.Layout.PieceCount);
+        _reports = new ArrivalReports(content);
         Volatile.Write(ref _sources, new byte[content.Layout.FrameCount]);
 
         // Before the look at the pieces: what is lost after both is noticed.
@@ -1437,9 +1433,9 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
             lock (_lock)
             {
                 _machine!.BytesArrived(piece, Now);
-                if (fromOrigin)
+                if (fromOrigin && !_isOwnerWrong && _reports!.Reading(piece, Now) is { } report)
                 {
-                    ReportReading(piece);
+                    _link?.Report(report);
                 }
             }
 
@@ -1455,38 +1451,15 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
                 _machine.PieceLost(piece, Content.KeepsInMemory, Now);
             }
 
-            _arrived.Add(piece);
-            if (fromOrigin)
-            {
-                _read.Add(piece);
-            }
+            _reports!.Arrived(piece, fromOrigin);
 
             // The owner waits for segments from peers, and for every sign of life from the origin.
-            if (!_reportScheduled && (fromOrigin || _machine.HasSegmentOf(piece)))
+            if ((fromOrigin || _machine.HasSegmentOf(piece)) && _reports.TrySchedule())
             {
-                _reportScheduled = true;
                 _tasks.Run(() => ReportLaterAsync(_stopping));
             }
 
             CarryOut();
-        }
-    }
-
-    /// <summary>Now and then, for pieces that take long: a lease must not expire while bytes arrive.</summary>
-    private void ReportReading(int piece)
-    {
-        if (_isOwnerWrong)
-        {
-            return;
-        }
-
-        var layout = Content.Layout;
-        (_reading ??= new PieceSet(layout.SegmentCount)).Add(piece / layout.PiecesPerSegment);
-        if (Now - _lastReading >= ReadingInterval)
-        {
-            _lastReading = Now;
-            _link?.Report(new GrantReport { Reading = { _reading.Runs().Select(run => new SegmentRun { First = (uint)run.First, Count = (uint)run.Count }) } });
-            _reading = null;
         }
     }
 
@@ -1501,54 +1474,11 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
 
     private void FlushReport(FailedFetch? failed = null)
     {
-        if (failed is null)
+        // An owner that is wrong would count these for pieces of a content of another size, and send others here for them.
+        if (_reports?.Take(failed, isHeard: !_isOwnerWrong) is { } report)
         {
-            _reportScheduled = false;
+            _link?.Report(report);
         }
-
-        if (_isOwnerWrong)
-        {
-            // It would count these for pieces of a content of another size, and send others here for them.
-            _arrived.Clear();
-            _read.Clear();
-            return;
-        }
-
-        if (_arrived.Count == 0 && failed is null)
-        {
-            return;
-        }
-
-        var layout = Content.Layout;
-        var pieces = new PieceSet(layout.PieceCount);
-        foreach (var piece in _arrived.Where(Content.HasPiece))
-        {
-            pieces.Add(piece);
-        }
-
-        var report = new GrantReport { Arrived = { pieces.ToPieceRuns() }, Failed = { failed is null ? [] : [failed] } };
-        report.Checksums.AddRange(_read.Where(pieces.Contains).Distinct().Select(piece => ChecksumsOf(piece, layout)).OfType<PieceChecksums>());
-        _arrived.Clear();
-        _read.Clear();
-        _link?.Report(report);
-    }
-
-    private PieceChecksums? ChecksumsOf(int piece, ContentLayout layout)
-    {
-        var checksums = new PieceChecksums { Piece = (uint)piece };
-        try
-        {
-            for (var frame = layout.FirstFrameOf(piece); frame < layout.FirstFrameOf(piece) + layout.FramesIn(piece); frame++)
-            {
-                checksums.Frames.Add(Content.ChecksumOf(frame));
-            }
-        }
-        catch (FrameLostException)
-        {
-            return null;
-        }
-
-        return checksums;
     }
 
     /// <summary>
@@ -1588,8 +1518,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         _senders.Clear();
         _checksums.Clear();
         _kept.Clear();
-        _arrived.Clear();
-        _read.Clear();
+        _reports!.Clear();
 
         // Who is hashing goes on with what it had.
         Volatile.Write(ref _hashed, new ulong[Content.Layout.FrameCount]);
