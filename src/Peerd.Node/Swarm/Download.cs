@@ -58,15 +58,10 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     /// <summary>Pieces of which a reader waits for some frames.</summary>
     private readonly HashSet<int> _awaited = [];
 
-    /// <summary>Peers that sent what is here, since it was empty.</summary>
-    private readonly HashSet<string> _senders = new(StringComparer.Ordinal);
-
-    /// <summary>What peers sent first that did not agree with what is known from others: a frame, and its checksum.</summary>
-    private readonly Dictionary<string, (int Frame, ulong Checksum)> _refused = new(StringComparer.Ordinal);
     private readonly ClientOrigins _origins;
     private readonly DownloadReaders _readers;
-    private readonly Dictionary<int, ulong[]> _checksums = [];
-    private readonly ChecksumShare _kept;
+    private readonly OwnerChecksums _checksums;
+    private readonly FrameSenders _senders = new();
     private OwnerLink? _link;
     private ContentLease? _lease;
     private Downloader? _machine;
@@ -74,9 +69,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     private PieceSet? _fromOrigin;
     private SourceFailure? _originFailure;
     private ulong[] _hashed = [];
-
-    // By frame: what this download brought, as ByteSource.
-    private byte[] _sources = [];
     private TaskCompletionSource _moved = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private List<LookupResponse>? _early = [];
     private long _earlyBytes;
@@ -114,7 +106,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         _trace = new DownloadTrace(digest);
         _origins = new ClientOrigins(origin);
         _readers = new DownloadReaders(_origins);
-        _kept = new ChecksumShare(services.Checksums);
+        _checksums = new OwnerChecksums(services.Checksums);
         _wantsWhole = isWhole;
         if (origin == OriginReference.None)
         {
@@ -146,7 +138,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     public int Drops => Volatile.Read(ref _drops);
 
     /// <summary>Where this download had a frame from; none when it did not bring it.</summary>
-    public ByteSource SourceOf(int frame) => Volatile.Read(ref _sources) is var sources && frame < sources.Length ? (ByteSource)Volatile.Read(ref sources[frame]) : ByteSource.None;
+    public ByteSource SourceOf(int frame) => _senders.SourceOf(frame);
 
     /// <summary>Pieces that were asked for and are not here.</summary>
     public int PiecesInFlight
@@ -498,7 +490,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
             _services.Memory.Leave();
             FlushReport();
             _checksums.Clear();
-            _kept.Clear();
             tasks = _tasks.Running;
         }
 
@@ -513,7 +504,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         {
             // What was under way may have taken more checksums until then.
             _checksums.Clear();
-            _kept.Clear();
         }
 
         _opened.TrySetResult(new SourceFailure(HttpStatusCode.ServiceUnavailable, "the node is stopping"));
@@ -579,7 +569,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
             }
 
             NoteLosses();
-            TakeChecksums(push);
+            _checksums.Add(push.Checksums, _link?.Partner ?? string.Empty, Content.Layout);
             _machine.Pushed(push, Now);
             CarryOut();
         }
@@ -662,20 +652,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         if (_lease is { Content: var content } && _learnedOrder.Count > content.StartupOrder.Count)
         {
             content.Ordered([.. _learnedOrder.Where(piece => piece < content.Layout.PieceCount).Select(piece => (int)piece)], isSeenHere: false);
-        }
-    }
-
-    /// <summary>Only what can belong to the content: an owner could fill the memory otherwise.</summary>
-    private void TakeChecksums(LookupResponse push)
-    {
-        var owner = _link?.Partner ?? string.Empty;
-        foreach (var checksums in push.Checksums)
-        {
-            if (checksums.Piece < Content.Layout.PieceCount && checksums.Frames.Count == Content.Layout.FramesIn((int)checksums.Piece)
-                && !_checksums.ContainsKey((int)checksums.Piece) && _kept.TryTake(owner, checksums.Frames.Count))
-            {
-                _checksums.Add((int)checksums.Piece, [.. checksums.Frames]);
-            }
         }
     }
 
@@ -865,7 +841,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         var content = lease.Content;
         _fromOrigin = new PieceSet(content.Layout.PieceCount);
         _reports = new ArrivalReports(content);
-        Volatile.Write(ref _sources, new byte[content.Layout.FrameCount]);
+        _senders.Begin(content.Layout.FrameCount);
 
         // Before the look at the pieces: what is lost after both is noticed.
         _losses = content.Losses;
@@ -885,7 +861,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
 
         foreach (var push in _early ?? [])
         {
-            TakeChecksums(push);
+            _checksums.Add(push.Checksums, _link?.Partner ?? string.Empty, Content.Layout);
             _machine.Pushed(push, Now);
         }
 
@@ -1311,7 +1287,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     {
         if (!Content.HasFrame(frame))
         {
-            Volatile.Write(ref _sources[frame], (byte)source);
+            _senders.Mark(frame, source);
         }
 
         return true;
@@ -1344,7 +1320,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
 
     private bool AcceptFromPeer(int frame, ReadOnlySpan<byte> data, ulong checksum, int drops)
     {
-        var layout = Content.Layout;
         lock (_lock)
         {
             if (_drops != drops)
@@ -1353,8 +1328,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
                 return true;
             }
 
-            if (_checksums.TryGetValue(frame / layout.FramesPerPiece, out var known) && frame % layout.FramesPerPiece < known.Length
-                && known[frame % layout.FramesPerPiece] != checksum)
+            if (_checksums.Contradict(frame, checksum, Content.Layout))
             {
                 return false;
             }
@@ -1375,7 +1349,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
-            _refused.TryAdd(node, (frame, checksum));
+            _senders.Refused(node, frame, checksum);
         }
     }
 
@@ -1384,12 +1358,9 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     {
         lock (_lock)
         {
-            foreach (var (node, (frame, checksum)) in _refused)
+            foreach (var node in _senders.RefusedThoughRight(right))
             {
-                if (right[frame] == checksum)
-                {
-                    _services.Peers.Find(node)?.Pardon(Digest);
-                }
+                _services.Peers.Find(node)?.Pardon(Digest);
             }
         }
     }
@@ -1400,7 +1371,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         {
             if (_drops == drops)
             {
-                _senders.Add(node);
+                _senders.Sent(node);
             }
         }
     }
@@ -1414,7 +1385,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         string? only;
         lock (_lock)
         {
-            only = _senders.Count == 1 && Enumerable.Range(0, Content.Layout.FrameCount).All(frame => SourceOf(frame) == ByteSource.Peer) ? _senders.First() : null;
+            only = _senders.OnlyOne(Content.Layout.FrameCount);
         }
 
         if (only is not null && _services.Peers.Find(only) is { } peer)
@@ -1515,9 +1486,8 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         Interlocked.Increment(ref _drops);
         Content.DropAll();
         _verifiedFrames = 0;
-        _senders.Clear();
+        _senders.Forget();
         _checksums.Clear();
-        _kept.Clear();
         _reports!.Clear();
 
         // Who is hashing goes on with what it had.
