@@ -15,7 +15,7 @@ namespace Peerd.Node.Swarm;
 /// Brings one content into the cache: carries out what the <see cref="Downloader"/> decides, and feeds it with what
 /// happens. Shared by all readers of the content on this node. Thread-safe.
 /// </summary>
-internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
+internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposable
 {
     private const int MaxEmptyReads = 3;
 
@@ -62,20 +62,19 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     private readonly DownloadReaders _readers;
     private readonly OwnerChecksums _checksums;
     private readonly FrameSenders _senders = new();
+    private readonly OrderedHash _hash = new();
     private OwnerLink? _link;
     private ContentLease? _lease;
     private Downloader? _machine;
     private ArrivalReports? _reports;
     private PieceSet? _fromOrigin;
     private SourceFailure? _originFailure;
-    private ulong[] _hashed = [];
     private TaskCompletionSource _moved = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private List<LookupResponse>? _early = [];
     private long _earlyBytes;
     private bool _isSizeSure;
     private bool _isOwnerWrong;
     private bool _isSizeDisputed;
-    private int _verifiedFrames;
     private int _mismatches;
     private bool _isAfresh;
     private bool _hasStartedAfresh;
@@ -159,7 +158,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     /// Frames from the beginning on that may be read in order. While contents stay in memory, readers and hashing go side by
     /// side: what one of them has read gives way to others, and the one who comes later would need it again.
     /// </summary>
-    public int ReadableFrames => Content.KeepsInMemory && !_finished.Task.IsCompleted ? Volatile.Read(ref _verifiedFrames) : int.MaxValue;
+    public int ReadableFrames => Content.KeepsInMemory && !_finished.Task.IsCompleted ? _hash.Frames : int.MaxValue;
 
     /// <summary>Waits until a frame may be read in order, or nothing more comes for this reader.</summary>
     public async ValueTask WaitReadableAsync(int frame, DownloadReader reader, CancellationToken cancellationToken)
@@ -1176,7 +1175,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
                 response,
                 Content,
                 end,
-                (frame, checksum) => IsExpected(frame, checksum) && Mark(frame, ByteSource.Origin),
+                (frame, checksum) => _hash.Allows(frame, checksum) && Mark(frame, ByteSource.Origin),
                 frame =>
                 {
                     frames++;
@@ -1241,7 +1240,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         }
     }
 
-    private int FirstUnverified => Volatile.Read(ref _verifiedFrames) / Content.Layout.FramesPerPiece;
+    private int FirstUnverified => _hash.Frames / Content.Layout.FramesPerPiece;
 
     /// <summary>
     /// No client that wants this piece can read it at the origin, and others' credentials are not for them: they wait for what
@@ -1273,14 +1272,6 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
 
     /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>
     private static uint PauseOf(TimeSpan? pause) => pause is { } time ? (uint)Math.Clamp(time.TotalMilliseconds, 1, int.MaxValue) : 0;
-
-    /// <summary>A frame that was hashed already may come again, but not with other bytes.</summary>
-    private bool IsExpected(int frame, ulong checksum)
-    {
-        var hashed = Volatile.Read(ref _hashed);
-        var known = frame < hashed.Length ? Volatile.Read(ref hashed[frame]) : 0;
-        return known == 0 || known == checksum;
-    }
 
     // Before the frame is there for readers, who ask at once where it is from. Always true.
     private bool Mark(int frame, ByteSource source)
@@ -1334,7 +1325,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
             }
         }
 
-        if (!IsExpected(frame, checksum))
+        if (!_hash.Allows(frame, checksum))
         {
             return false;
         }
@@ -1485,13 +1476,10 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     {
         Interlocked.Increment(ref _drops);
         Content.DropAll();
-        _verifiedFrames = 0;
         _senders.Forget();
         _checksums.Clear();
         _reports!.Clear();
-
-        // Who is hashing goes on with what it had.
-        Volatile.Write(ref _hashed, new ulong[Content.Layout.FrameCount]);
+        _hash.Forget(Content.Layout.FrameCount);
     }
 
     /// <summary>Hashes the content in order as it arrives; at the end it is known to be right, or starts over.</summary>
@@ -1499,16 +1487,14 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
     {
         var content = Content;
         var layout = content.Layout;
-        using var buffer = PooledBuffer.Rent(layout.FrameSize);
         while (!content.IsVerified)
         {
-            var hashed = new ulong[layout.FrameCount];
-            Volatile.Write(ref _hashed, hashed);
             using (var hash = Digest.CreateHash())
             {
+                ulong[] hashed;
                 try
                 {
-                    await HashAsync(content, hash, hashed, buffer, cancellationToken);
+                    hashed = await _hash.RunAsync(content, hash, this, cancellationToken);
                 }
                 catch (FrameLostException e)
                 {
@@ -1528,7 +1514,7 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
                     {
                         // Of what was hashed some has been replaced meanwhile: hashing begins again, and needs all of it.
                         _isAfresh = false;
-                        _verifiedFrames = 0;
+                        _hash.Rewind();
                         DemandsChanged();
                         continue;
                     }
@@ -1567,35 +1553,16 @@ internal sealed class Download : IOwnerLinkUser, IAsyncDisposable
         Move();
     }
 
-    private async Task HashAsync(CachedContent content, System.Security.Cryptography.IncrementalHash hash, ulong[] hashed, PooledBuffer buffer, CancellationToken cancellationToken)
+    async ValueTask IOrderedHashUser.HashedAsync(int frames, CancellationToken cancellationToken)
     {
-        var layout = content.Layout;
-        for (var frame = 0; frame < layout.FrameCount;)
-        {
-            await WaitForFrameAsync(frame, cancellationToken);
-            await content.PrepareAsync(layout.Frame(frame).Offset, layout.Frame(frame).Length, cancellationToken);
-            var bytes = buffer.Memory.Span[..(int)layout.Frame(frame).Length];
-            try
-            {
-                content.Read(layout.Frame(frame).Offset, bytes);
-            }
-            catch (FrameLostException)
-            {
-                FrameLost(frame);
-                continue;
-            }
+        var content = Content;
 
-            hash.AppendData(bytes);
-            Volatile.Write(ref hashed[frame], FrameChecksum.Compute(bytes));
-            frame++;
-            Volatile.Write(ref _verifiedFrames, frame);
-            // Always: a reader that waits for it may have begun to wait while the disk took no writes.
-            Move();
-            if (content.KeepsInMemory && frame % layout.FramesPerPiece == 0)
-            {
-                ReaderMoved();
-                await WaitForReadersAsync(frame / layout.FramesPerPiece, cancellationToken);
-            }
+        // Always: a reader that waits for it may have begun to wait while the disk took no writes.
+        Move();
+        if (content.KeepsInMemory && frames % content.Layout.FramesPerPiece == 0)
+        {
+            ReaderMoved();
+            await WaitForReadersAsync(frames / content.Layout.FramesPerPiece, cancellationToken);
         }
     }
 
