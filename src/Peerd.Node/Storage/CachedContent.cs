@@ -206,6 +206,17 @@ internal sealed class CachedContent
 
     public bool HasFrame(int frame) => (uint)frame < (uint)_states.Length && IsHeld(StateOf(frame));
 
+    /// <summary>The first byte of the first frame that is not here, from a byte on where one begins; <paramref name="end"/> when none is missing before.</summary>
+    public long FirstMissing(long start, long end)
+    {
+        while (start < end && HasFrame(Layout.FrameAt(start)))
+        {
+            start = Layout.Frame(Layout.FrameAt(start)).End;
+        }
+
+        return start;
+    }
+
     /// <summary>Checksum of a frame that is here.</summary>
     /// <exception cref="FrameLostException">It is not here.</exception>
     public ulong ChecksumOf(int frame)

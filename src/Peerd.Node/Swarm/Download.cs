@@ -28,9 +28,6 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
     /// <summary>Peers that are asked for a frame that a reader waits for, one after the other.</summary>
     private const int UrgentTries = 3;
 
-    /// <summary>How long each of them may take.</summary>
-    private static readonly TimeSpan UrgentPatience = TimeSpan.FromMilliseconds(750);
-
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan ChallengePatience = TimeSpan.FromMilliseconds(300);
 
@@ -53,11 +50,8 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
     private readonly DownloadTrace _trace;
     private readonly Dictionary<int, CancellationTokenSource> _requests = [];
     private readonly List<uint> _learnedOrder = [];
-    private readonly HashSet<int> _urgent = [];
-
-    /// <summary>Pieces of which a reader waits for some frames.</summary>
-    private readonly HashSet<int> _awaited = [];
-
+    private readonly UrgentFrames _urgent = new();
+    private readonly PeerFetches _fetches;
     private readonly ClientOrigins _origins;
     private readonly DownloadReaders _readers;
     private readonly OwnerChecksums _checksums;
@@ -103,6 +97,7 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
         Digest = digest;
         _tasks = new OwnedTasks(failure => DownloadLog.TaskFailed(services.Logger, failure, digest));
         _trace = new DownloadTrace(digest);
+        _fetches = new PeerFetches(services, digest, _trace);
         _origins = new ClientOrigins(origin);
         _readers = new DownloadReaders(_origins);
         _checksums = new OwnerChecksums(services.Checksums);
@@ -357,9 +352,7 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
         {
             if (_machine is not null)
             {
-                var pieces = Content.Layout.FramesPerPiece;
-                _awaited.RemoveWhere(Content.HasPiece);
-                _awaited.UnionWith(Enumerable.Range(first / pieces, ((end - 1) / pieces) - (first / pieces) + 1));
+                _urgent.Await(first, end, Content);
             }
 
             FetchUrgently(first, end, UrgentTries, Traces.Current);
@@ -380,7 +373,7 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
     {
         lock (_lock)
         {
-            return _urgent.Contains(frame);
+            return _urgent.IsFetching(frame);
         }
     }
 
@@ -390,7 +383,7 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
         lock (_lock)
         {
             var piece = frame / Content.Layout.FramesPerPiece;
-            return !_urgent.Contains(frame) && !(_machine?.IsComing(piece) ?? false)
+            return !_urgent.IsFetching(frame) && !(_machine?.IsComing(piece) ?? false)
                 && (_originFailure is not null || (!_origins.MayServe(origin) && !(_machine?.IsFetching(piece) ?? false)));
         }
     }
@@ -966,17 +959,8 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
 
     private async Task FetchFromPeerAsync(DownloadAction.FetchFromPeer fetch, CancellationToken cancellationToken)
     {
-        var layout = Content.Layout;
-        // Another peer, or the origin, may have sent the beginning before it was given up.
-        var end = layout.Piece(fetch.First + fetch.Count - 1).End;
-        var start = FirstMissing(Content, layout.Piece(fetch.First).Offset, end);
-        var request = new RangeRequest(Digest, layout, ByteRange.FromBounds(start, end), Wait: fetch.IsAssigned, TellPieces: !fetch.IsAssigned, Ahead: UrgencyOf(fetch.First, fetch.Count) == Urgency.Ahead);
-        using var step = start < end ? BeginFetch(fetch.Node, request.Range) : null;
-        var outcome = start == end ? RangeOutcome.Complete
-            : await FindPeerAsync(fetch, cancellationToken) is { } peer ? await peer.FetchAsync(request, new Sink(this, fetch.Id, fetch.Node), cancellationToken)
-            : cancellationToken.IsCancellationRequested ? RangeOutcome.Cancelled : RangeOutcome.NotAMember;
-        step?.SetTag(Traces.Outcome, MeshMetrics.LabelOf(outcome.Kind));
-        Note(fetch.Node, outcome);
+        var isAhead = UrgencyOf(fetch.First, fetch.Count) == Urgency.Ahead;
+        var outcome = await _fetches.FetchAsync(fetch, Content, isAhead, new Sink(this, fetch.Id, fetch.Node), cancellationToken);
         lock (_lock)
         {
             _machine!.PeerRequestEnded(fetch.Id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
@@ -984,105 +968,49 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
         }
     }
 
-    /// <summary>An owner whose list is newer than this node's may name one that is a member here in a moment. It is not the one that is slow then.</summary>
-    private async ValueTask<Mesh.Peer?> FindPeerAsync(DownloadAction.FetchFromPeer fetch, CancellationToken cancellationToken)
-    {
-        var finding = _services.Peers.FindSoonAsync(fetch.Node, cancellationToken);
-        if (!finding.IsCompleted)
-        {
-            PeerWaits(fetch.Id);
-        }
-
-        return await finding;
-    }
-
-    private Activity? BeginFetch(string node, ByteRange range, ActivityContext reader = default) =>
-        _trace.Step("fetch", ActivityKind.Client, reader)
-            ?.SetTag(Traces.Peer, node).SetTag(Traces.Offset, range.Offset).SetTag(Traces.Length, range.Length);
-
     /// <summary>Who goes before whom where bandwidth is limited. Of what nobody pulls, all that nobody waits for may be needed later.</summary>
     private Urgency UrgencyOf(int first, int count)
     {
         lock (_lock)
         {
-            return _awaited.Any(piece => piece >= first && piece < first + count && !Content.HasPiece(piece)) ? Urgency.Streaming
+            return _urgent.IsAnyAwaited(first, count, Content) ? Urgency.Streaming
                 : _wantsWhole || !_readers.IsEmpty ? Urgency.Pull
                 : Urgency.Ahead;
         }
     }
 
-    private void Note(string node, RangeOutcome outcome)
-    {
-        if (outcome.Kind == RangeOutcomeKind.Corrupt)
-        {
-            _services.Failures.Add(WrongBytes.Peer);
-            DownloadLog.PeerCorrupt(_services.Logger, node, Digest, outcome.Error);
-        }
-        else if (outcome.Kind == RangeOutcomeKind.Failed)
-        {
-            DownloadLog.PeerFailed(_services.Logger, node, Digest, outcome.Error);
-        }
-    }
-
     private void FetchUrgently(int first, int end, int tries, ActivityContext reader)
     {
-        var layout = Content.Layout;
-        while (first < end && _machine is not null && !_isClosed && tries > 0)
+        while (_machine is not null && !_isClosed && tries > 0 && _urgent.NextMissing(first, end, Content) is var (start, next))
         {
-            if (!IsMissing(first))
+            if (_machine.AskUrgently(start / Content.Layout.FramesPerPiece, Now) is var (id, node))
             {
-                first++;
-                continue;
+                _urgent.Began(start, next);
+                StartRequest(id, token => FetchFramesAsync(id, node, start, next, tries - 1, reader, token));
             }
 
-            var next = first + 1;
-            while (next < end && next % layout.FramesPerPiece != 0 && IsMissing(next))
-            {
-                next++;
-            }
-
-            if (_machine.AskUrgently(first / layout.FramesPerPiece, Now) is not var (id, node))
-            {
-                first = next;
-                continue;
-            }
-
-            var (start, count) = (first, next - first);
-            _urgent.UnionWith(Enumerable.Range(start, count));
-            StartRequest(id, token => FetchFramesAsync(id, node, start, count, tries - 1, reader, token));
             first = next;
         }
-
-        bool IsMissing(int frame) => !Content.HasFrame(frame) && !_urgent.Contains(frame);
     }
 
-    private async Task FetchFramesAsync(int id, string node, int first, int count, int tries, ActivityContext reader, CancellationToken cancellationToken)
+    private async Task FetchFramesAsync(int id, string node, int first, int end, int tries, ActivityContext reader, CancellationToken cancellationToken)
     {
         var layout = Content.Layout;
-        var range = ByteRange.FromBounds(layout.Frame(first).Offset, layout.Frame(first + count - 1).End);
+        var range = ByteRange.FromBounds(layout.Frame(first).Offset, layout.Frame(end - 1).End);
         var outcome = RangeOutcome.NotAMember;
-        using var step = BeginFetch(node, range, reader);
-        using var patience = new CancellationTokenSource(UrgentPatience, _services.Time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
         try
         {
-            if (_services.Peers.Find(node) is { } peer)
-            {
-                outcome = await peer.FetchAsync(new RangeRequest(Digest, layout, range, Urgent: true), new Sink(this, id, node), either.Token);
-                outcome = outcome.Kind == RangeOutcomeKind.Cancelled && patience.IsCancellationRequested ? RangeOutcome.Failed("too slow for a reader that waits") : outcome;
-                Note(node, outcome);
-            }
+            outcome = await _fetches.FetchUrgentlyAsync(node, layout, range, reader, new Sink(this, id, node), cancellationToken);
         }
         finally
         {
-            step?.SetTag(Traces.Outcome, MeshMetrics.LabelOf(outcome.Kind));
             lock (_lock)
             {
-                _urgent.ExceptWith(Enumerable.Range(first, count));
+                _urgent.Ended(first, end);
                 _machine!.PeerRequestEnded(id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
                 if (outcome.Kind != RangeOutcomeKind.Complete)
                 {
-                    FetchUrgently(first, first + count, tries, reader);
+                    FetchUrgently(first, end, tries, reader);
                 }
 
                 CarryOut();
@@ -1104,7 +1032,7 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
         var content = Content;
         var layout = content.Layout;
         var end = layout.Piece(read.First + read.Count - 1).End;
-        var start = FirstMissing(content, layout.Piece(read.First).Offset, end);
+        var start = content.FirstMissing(layout.Piece(read.First).Offset, end);
         if (start >= end)
         {
             Ended(read, origin: null, failure: null);
@@ -1297,16 +1225,6 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
                 _fromOrigin!.Remove(piece);
             }
         }
-    }
-
-    private static long FirstMissing(CachedContent content, long start, long end)
-    {
-        while (start < end && content.HasFrame(content.Layout.FrameAt(start)))
-        {
-            start = content.Layout.Frame(content.Layout.FrameAt(start)).End;
-        }
-
-        return start;
     }
 
     private bool AcceptFromPeer(int frame, ReadOnlySpan<byte> data, ulong checksum, int drops)
