@@ -15,10 +15,8 @@ namespace Peerd.Node.Swarm;
 /// Brings one content into the cache: carries out what the <see cref="Downloader"/> decides, and feeds it with what
 /// happens. Shared by all readers of the content on this node. Thread-safe.
 /// </summary>
-internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposable
+internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUser, IAsyncDisposable
 {
-    private const int MaxEmptyReads = 3;
-
     /// <summary>What is kept of pushes that come before the size is known.</summary>
     private const int MostEarlyBytes = 1024 * 1024;
 
@@ -52,6 +50,7 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
     private readonly List<uint> _learnedOrder = [];
     private readonly UrgentFrames _urgent = new();
     private readonly PeerFetches _fetches;
+    private readonly OriginReads _reads;
     private readonly ClientOrigins _origins;
     private readonly DownloadReaders _readers;
     private readonly OwnerChecksums _checksums;
@@ -77,7 +76,6 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
     private int _losses;
     private int _longestDemanded;
     private TimeSpan _originFailedAt;
-    private int _emptyReads;
     private bool _hadSession;
     private bool _isProbing;
     private bool _isOwnerLost;
@@ -98,6 +96,7 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
         _tasks = new OwnedTasks(failure => DownloadLog.TaskFailed(services.Logger, failure, digest));
         _trace = new DownloadTrace(digest);
         _fetches = new PeerFetches(services, digest, _trace);
+        _reads = new OriginReads(services, digest, _trace, this);
         _origins = new ClientOrigins(origin);
         _readers = new DownloadReaders(_origins);
         _checksums = new OwnerChecksums(services.Checksums);
@@ -730,7 +729,7 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
     {
         try
         {
-            await AskForSizeAsync(cancellationToken);
+            await _reads.ProbeAsync(CurrentOrigin(), cancellationToken);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -739,91 +738,67 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
         }
     }
 
-    private async Task AskForSizeAsync(CancellationToken cancellationToken)
+    void IOriginReadUser.ProbeFailed(OriginReference origin, SourceFailure failure)
     {
-        var origin = CurrentOrigin();
-        var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : new ByteRange(0, ProtocolConstants.ProbeBytes);
-        using var step = _trace.Step("read", ActivityKind.Internal);
-        await using var answer = await _services.Origin.ReadAsync(origin, range, cancellationToken);
-        _services.OpenRepositories.Note(origin, answer);
-        var response = answer is { Outcome: OriginOutcome.Ok, TotalSize: null } && origin.Kind == OriginKind.Manifest ? await OriginRun.MeasureAsync(answer, cancellationToken) : answer;
-        if (response.Outcome != OriginOutcome.Ok || response.TotalSize is null)
+        lock (_lock)
         {
-            lock (_lock)
+            _isProbing = false;
+            if (_origins.Failed(origin, failure))
             {
-                _isProbing = false;
-                var failure = response.Outcome == OriginOutcome.Ok
-                    ? new SourceFailure(HttpStatusCode.BadGateway, "the origin did not tell the size of the content")
-                    : SourceFailure.Of(response);
-                if (_origins.Failed(origin, failure))
-                {
-                    Probe();
-                    return;
-                }
-
-                (_originFailure, _originFailedAt) = (failure, Now);
-                if (_machine is not null)
-                {
-                    // Its size has become known in the meantime.
-                    if (OriginPauseLeft is { } pause)
-                    {
-                        _machine.OriginRefused(pause, Now);
-                        CarryOut();
-                    }
-
-                    return;
-                }
-
-                if (_isOwnerLost || _isImpatient || failure.Challenge is not null)
-                {
-                    // Others may have better luck, but this client can do something about it.
-                    _opened.TrySetResult(_originFailure);
-                }
-
-                // What was granted for it is given back, and is not read either when another finds out the size.
-                _early?.ForEach(static push => push.Granted.Clear());
-                _link?.Report(new GrantReport { GivenBack = { new SegmentRun { First = 0, Count = 1 } }, OriginFailed = true, OriginPauseMs = PauseOf(failure.RetryAfter) });
+                Probe();
+                return;
             }
 
-            return;
-        }
+            (_originFailure, _originFailedAt) = (failure, Now);
+            if (_machine is not null)
+            {
+                // Its size has become known in the meantime.
+                if (OriginPauseLeft is { } pause)
+                {
+                    _machine.OriginRefused(pause, Now);
+                    CarryOut();
+                }
 
-        var layout = new ContentLayout(response.TotalSize.Value);
-        var pieces = PiecesIn(response, layout);
-        int id;
+                return;
+            }
+
+            if (_isOwnerLost || _isImpatient || failure.Challenge is not null)
+            {
+                // Others may have better luck, but this client can do something about it.
+                _opened.TrySetResult(_originFailure);
+            }
+
+            // What was granted for it is given back, and is not read either when another finds out the size.
+            _early?.ForEach(static push => push.Granted.Clear());
+            _link?.Report(new GrantReport { GivenBack = { new SegmentRun { First = 0, Count = 1 } }, OriginFailed = true, OriginPauseMs = PauseOf(failure.RetryAfter) });
+        }
+    }
+
+    (DownloadAction.FetchFromOrigin Read, CachedContent Content)? IOriginReadUser.Probed(long size, string? mediaType, int pieces)
+    {
         lock (_lock)
         {
             _isProbing = false;
             if (_machine is not null)
             {
                 // Its size has become known in the meantime, and others read its beginning.
-                return;
+                return null;
             }
 
+            int id;
             try
             {
-                id = Begin(_services.Cache.Open(Digest, layout.Size, response.MediaType), pieces);
+                id = Begin(_services.Cache.Open(Digest, size, mediaType), pieces);
             }
             catch (InvalidDataException e)
             {
-                Disagree(e.Message, layout.Size);
-                return;
+                Disagree(e.Message, size);
+                return null;
             }
 
-            _link?.Report(new GrantReport { Size = layout.Size, MediaType = response.MediaType ?? string.Empty });
+            _link?.Report(new GrantReport { Size = size, MediaType = mediaType ?? string.Empty });
+            return (new DownloadAction.FetchFromOrigin(id, 0, pieces, IsGranted: true), Content);
         }
-
-        if (pieces > 0)
-        {
-            await ReadBodyAsync(response, origin, new DownloadAction.FetchFromOrigin(id, 0, pieces, IsGranted: true), layout.Piece(pieces - 1).End, cancellationToken);
-        }
-    }
-
-    /// <summary>How many whole pieces the answer to a probe holds.</summary>
-    private static int PiecesIn(OriginResponse response, ContentLayout layout)
-    {
-        var end = response.Range.Length < 0 ? layout.Size : Math.Min(layout.Size, response.Range.End);
-        return end == layout.Size ? layout.PieceCount : layout.PieceAt(end);
     }
 
     /// <summary>The size is known. Returns the id of the request that is bringing the first pieces already.</summary>
@@ -1035,7 +1010,7 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
         var start = content.FirstMissing(layout.Piece(read.First).Offset, end);
         if (start >= end)
         {
-            Ended(read, origin: null, failure: null);
+            EndRead(read, origin: null, failure: null);
             return;
         }
 
@@ -1053,76 +1028,33 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
             return;
         }
 
-        end = layout.Piece(stop - 1).End;
-        var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : ByteRange.FromBounds(start, end);
-        using var step = _trace.Step("read", ActivityKind.Internal)?.SetTag(Traces.Offset, start).SetTag(Traces.Length, end - start);
-        OriginResponse response;
-        try
+        await _reads.ReadAsync(read, origin, UrgencyOf(read.First, read.Count), content, ByteRange.FromBounds(start, layout.Piece(stop - 1).End), cancellationToken);
+    }
+
+    SourceFailure? IOriginReadUser.OtherSize(long size)
+    {
+        lock (_lock)
         {
-            response = await _services.Origin.ReadAsync(origin with { Urgency = UrgencyOf(read.First, read.Count) }, range, cancellationToken);
-        }
-        catch (OperationCanceledException)
-        {
-            Ended(read, origin, failure: null);
-            throw;
-        }
-
-        await using (response)
-        {
-            // With 416 it tells its size, too.
-            var tellsSize = response.Outcome == OriginOutcome.Ok || response.Status == HttpStatusCode.RequestedRangeNotSatisfiable;
-            if (tellsSize && response.TotalSize is { } size && size != content.Size)
-            {
-                lock (_lock)
-                {
-                    Disagree($"the origin's content has {size} bytes instead of {content.Size}", size);
-                }
-
-                Ended(read, origin, _originFailure);
-                return;
-            }
-
-            if (response.Outcome != OriginOutcome.Ok)
-            {
-                Ended(read, origin, SourceFailure.Of(response));
-                return;
-            }
-
-            await ReadBodyAsync(response, origin, read, end, cancellationToken);
+            Disagree($"the origin's content has {size} bytes instead of {Content.Size}", size);
+            return _originFailure;
         }
     }
 
-    private async Task ReadBodyAsync(OriginResponse response, OriginReference origin, DownloadAction.FetchFromOrigin read, long end, CancellationToken cancellationToken)
+    bool IOriginReadUser.TryExpect(int frame, ulong checksum)
     {
-        var frames = 0;
-        var answered = Now;
-        SourceFailure? failure = null;
-        try
+        if (!_hash.Allows(frame, checksum))
         {
-            await OriginRun.StoreAsync(
-                response,
-                Content,
-                end,
-                (frame, checksum) => _hash.Allows(frame, checksum) && Mark(frame, ByteSource.Origin),
-                frame =>
-                {
-                    frames++;
-                    Interlocked.Exchange(ref _emptyReads, 0);
-                    OriginWorks(answered);
-                    FrameStored(frame, fromOrigin: true);
-                },
-                cancellationToken);
+            return false;
         }
-        catch (IOException e)
-        {
-            // What arrived counts; only reads that bring nothing, several in a row, make the origin useless.
-            failure = frames > 0 || Interlocked.Increment(ref _emptyReads) < MaxEmptyReads ? null : new SourceFailure(HttpStatusCode.BadGateway, $"reading from the origin broke: {e.Message}");
-            DownloadLog.OriginBroken(_services.Logger, Digest, e.Message);
-        }
-        finally
-        {
-            Ended(read, origin, failure);
-        }
+
+        Mark(frame, ByteSource.Origin);
+        return true;
+    }
+
+    void IOriginReadUser.Stored(int frame, TimeSpan answered)
+    {
+        OriginWorks(answered);
+        FrameStored(frame, fromOrigin: true);
     }
 
     /// <summary>The origin sends what it was asked for since it failed; what it began to send before says nothing.</summary>
@@ -1140,7 +1072,9 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
         }
     }
 
-    private void Ended(DownloadAction.FetchFromOrigin read, OriginReference? origin, SourceFailure? failure)
+    void IOriginReadUser.Ended(DownloadAction.FetchFromOrigin read, OriginReference? origin, SourceFailure? failure) => EndRead(read, origin, failure);
+
+    private void EndRead(DownloadAction.FetchFromOrigin read, OriginReference? origin, SourceFailure? failure)
     {
         lock (_lock)
         {
@@ -1201,15 +1135,13 @@ internal sealed class Download : IOwnerLinkUser, IOrderedHashUser, IAsyncDisposa
     /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>
     private static uint PauseOf(TimeSpan? pause) => pause is { } time ? (uint)Math.Clamp(time.TotalMilliseconds, 1, int.MaxValue) : 0;
 
-    // Before the frame is there for readers, who ask at once where it is from. Always true.
-    private bool Mark(int frame, ByteSource source)
+    // Before the frame is there for readers, who ask at once where it is from.
+    private void Mark(int frame, ByteSource source)
     {
         if (!Content.HasFrame(frame))
         {
             _senders.Mark(frame, source);
         }
-
-        return true;
     }
 
     private void MarkIncoming(int first, int count, bool isIncoming)
