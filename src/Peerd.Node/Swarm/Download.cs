@@ -52,6 +52,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     private readonly PeerFetches _fetches;
     private readonly OriginReads _reads;
     private readonly ClientOrigins _origins;
+    private readonly OriginOutage _outage = new();
     private readonly DownloadReaders _readers;
     private readonly OwnerChecksums _checksums;
     private readonly FrameSenders _senders = new();
@@ -61,7 +62,6 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     private Downloader? _machine;
     private ArrivalReports? _reports;
     private PieceSet? _fromOrigin;
-    private SourceFailure? _originFailure;
     private TaskCompletionSource _moved = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private List<LookupResponse>? _early = [];
     private long _earlyBytes;
@@ -75,7 +75,6 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     private int _stored;
     private int _losses;
     private int _longestDemanded;
-    private TimeSpan _originFailedAt;
     private bool _hadSession;
     private bool _isProbing;
     private bool _isOwnerLost;
@@ -103,7 +102,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         _wantsWhole = isWhole;
         if (origin == OriginReference.None)
         {
-            _originFailure = new SourceFailure(HttpStatusCode.BadGateway, "no other node has it");
+            _outage.Explain(new SourceFailure(HttpStatusCode.BadGateway, "no other node has it"));
         }
     }
 
@@ -176,7 +175,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             {
                 Begin(_services.Cache.Open(Digest, size: 0, mediaType: null));
             }
-            else if (_originFailure is null && _services.Sizes.Find(Digest) is { } size)
+            else if (_outage.Failure is null && _services.Sizes.Find(Digest) is { } size)
             {
                 _isSizeSure = true;
                 Begin(_services.Cache.Open(Digest, size, mediaType: null));
@@ -231,7 +230,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         {
             if (_machine is null && !_origins.Failed(origin, failure))
             {
-                (_originFailure, _originFailedAt) = (failure, Now);
+                _outage.Began(failure, Now);
                 _opened.TrySetResult(failure);
             }
         }
@@ -308,9 +307,9 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     /// <summary>A client that comes (again) wants it from the origin, whatever that answered so long ago.</summary>
     private void OriginMayWorkAgain(TimeSpan after)
     {
-        if (_originFailure is not null && !IsOver && Now - _originFailedAt >= after)
+        if (_outage.Failure is not null && !IsOver && Now - _outage.Since >= after)
         {
-            _originFailure = null;
+            _outage.End();
             _machine?.OriginChanged(Now);
             CarryOut();
             _link?.AskAgain(NewWant());
@@ -383,7 +382,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         {
             var piece = frame / Content.Layout.FramesPerPiece;
             return !_urgent.IsFetching(frame) && !(_machine?.IsComing(piece) ?? false)
-                && (_originFailure is not null || (!_origins.MayServe(origin) && !(_machine?.IsFetching(piece) ?? false)));
+                && (_outage.Failure is not null || (!_origins.MayServe(origin) && !(_machine?.IsFetching(piece) ?? false)));
         }
     }
 
@@ -515,7 +514,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             want.Have.AddRange((_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []).Take(ProtocolConstants.MaxHeldRuns));
             want.Reading.AddRange(_machine?.Reading() ?? []);
             want.Fetching.AddRange(_machine?.Fetching() ?? []);
-            want.OriginPauseMs = _machine?.OriginPauseMs(Now) ?? PauseOf(OriginPauseLeft);
+            want.OriginPauseMs = _machine?.OriginPauseMs(Now) ?? OriginOutage.Milliseconds(_outage.PauseLeft(Now));
             want.Continued = _hadSession;
             _hadSession = true;
             // Another session tells it from the beginning.
@@ -581,9 +580,9 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
                 _machine.OwnerLost(Now);
                 CarryOut();
             }
-            else if (_originFailure is not null)
+            else if (_outage.Failure is not null)
             {
-                _opened.TrySetResult(_originFailure);
+                _opened.TrySetResult(_outage.Failure);
             }
             else
             {
@@ -625,7 +624,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         Member = new Contracts.V1.Member { Node = _services.SelfName, Incarnation = _services.Incarnation },
         Digest = Digest.ToString(),
         Size = _lease?.Content.Size ?? 0,
-        CanReachOrigin = _originFailure is null or { RetryAfter: not null },
+        CanReachOrigin = _outage.Failure is null or { RetryAfter: not null },
         Wanted = { (_machine?.TakeWanted() ?? (_wantsWhole ? [] : [new PieceRun()])).Take(Asker.MostRuns) },
     };
 
@@ -674,12 +673,12 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         else if (push.OriginPauseMs > 0)
         {
             // Nothing is known of the content: the client may know another way.
-            _opened.TrySetResult(_originFailure ?? new SourceFailure(
+            _opened.TrySetResult(_outage.Failure ?? new SourceFailure(
                 HttpStatusCode.TooManyRequests, "the origin asked another node of the mesh for a pause", TimeSpan.FromMilliseconds(push.OriginPauseMs)));
         }
-        else if (push.State == LookupState.Unavailable && _originFailure is not null)
+        else if (push.State == LookupState.Unavailable && _outage.Failure is not null)
         {
-            _opened.TrySetResult(_originFailure);
+            _opened.TrySetResult(_outage.Failure);
         }
     }
 
@@ -696,8 +695,8 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         }
 
         DownloadLog.SizesDiffer(_services.Logger, Digest, message);
-        _originFailure = new SourceFailure(HttpStatusCode.BadGateway, message);
-        _opened.TrySetResult(_originFailure);
+        _outage.Explain(new SourceFailure(HttpStatusCode.BadGateway, message));
+        _opened.TrySetResult(_outage.Failure);
         GiveUp();
         if (!_services.Cache.TryPeek(Digest, out var content) || !content.IsVerified)
         {
@@ -708,7 +707,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     /// <summary>Finds out the size at the origin and reads the beginning while at it.</summary>
     private void Probe()
     {
-        if (!_isProbing && _originFailure is null)
+        if (!_isProbing && _outage.Failure is null)
         {
             _isProbing = true;
             _tasks.Run(() => ProbeAsync(_stopping));
@@ -749,11 +748,11 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
                 return;
             }
 
-            (_originFailure, _originFailedAt) = (failure, Now);
+            _outage.Began(failure, Now);
             if (_machine is not null)
             {
                 // Its size has become known in the meantime.
-                if (OriginPauseLeft is { } pause)
+                if (_outage.PauseLeft(Now) is { } pause)
                 {
                     _machine.OriginRefused(pause, Now);
                     CarryOut();
@@ -765,12 +764,12 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             if (_isOwnerLost || _isImpatient || failure.Challenge is not null)
             {
                 // Others may have better luck, but this client can do something about it.
-                _opened.TrySetResult(_originFailure);
+                _opened.TrySetResult(_outage.Failure);
             }
 
             // What was granted for it is given back, and is not read either when another finds out the size.
             _early?.ForEach(static push => push.Granted.Clear());
-            _link?.Report(new GrantReport { GivenBack = { new SegmentRun { First = 0, Count = 1 } }, OriginFailed = true, OriginPauseMs = PauseOf(failure.RetryAfter) });
+            _link?.Report(new GrantReport { GivenBack = { new SegmentRun { First = 0, Count = 1 } }, OriginFailed = true, OriginPauseMs = OriginOutage.Milliseconds(failure.RetryAfter) });
         }
     }
 
@@ -813,7 +812,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         // Before the look at the pieces: what is lost after both is noticed.
         _losses = content.Losses;
         _machine = new Downloader(content.Layout, content.SnapshotPieces(), _services.Policy, StableSeed.Of(Digest, _services.SelfName), Now, _wantsWhole);
-        if (OriginPauseLeft is { } pause)
+        if (_outage.PauseLeft(Now) is { } pause)
         {
             _machine.OriginPaused(pause, Now);
         }
@@ -893,7 +892,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
                     _link?.AskAgain(NewWant());
                     break;
                 case DownloadAction.Fail:
-                    _originFailure ??= new SourceFailure(HttpStatusCode.BadGateway, "no source has the content");
+                    _outage.Explain(_outage.Failure ?? new SourceFailure(HttpStatusCode.BadGateway, "no source has the content"));
                     GiveUp();
                     break;
             }
@@ -1036,7 +1035,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         lock (_lock)
         {
             Disagree($"the origin's content has {size} bytes instead of {Content.Size}", size);
-            return _originFailure;
+            return _outage.Failure;
         }
     }
 
@@ -1060,11 +1059,11 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     /// <summary>The origin sends what it was asked for since it failed; what it began to send before says nothing.</summary>
     private void OriginWorks(TimeSpan answered)
     {
-        if (Volatile.Read(ref _originFailure) is not null)
+        if (_outage.Failure is not null)
         {
             lock (_lock)
             {
-                if (answered > _originFailedAt)
+                if (answered > _outage.Since)
                 {
                     OriginMayWorkAgain(TimeSpan.Zero);
                 }
@@ -1093,10 +1092,10 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
 
             if (failure is not null)
             {
-                (_originFailure, _originFailedAt) = (failure, Now);
+                _outage.Began(failure, Now);
             }
 
-            _machine!.OriginRequestEnded(read.Id, failure is null, TimeSpan.FromMilliseconds(PauseOf(failure?.RetryAfter)), Now);
+            _machine!.OriginRequestEnded(read.Id, failure is null, TimeSpan.FromMilliseconds(OriginOutage.Milliseconds(failure?.RetryAfter)), Now);
             Unbar();
             CarryOut();
         }
@@ -1128,12 +1127,6 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             DemandsChanged();
         }
     }
-
-    /// <summary>What is left of the pause that the origin asked for when it failed last; null when it did not, or when it is over.</summary>
-    private TimeSpan? OriginPauseLeft => _originFailure?.RetryAfter - (Now - _originFailedAt) is { } left && left > TimeSpan.Zero ? left : null;
-
-    /// <summary>The pause that the origin asked for, in milliseconds; 0 when it did not.</summary>
-    private static uint PauseOf(TimeSpan? pause) => pause is { } time ? (uint)Math.Clamp(time.TotalMilliseconds, 1, int.MaxValue) : 0;
 
     // Before the frame is there for readers, who ask at once where it is from.
     private void Mark(int frame, ByteSource source)
@@ -1351,7 +1344,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
                     // Only a content that was removed from the cache fails who waits for it.
                     lock (_lock)
                     {
-                        _originFailure ??= new SourceFailure(HttpStatusCode.ServiceUnavailable, e.Message);
+                        _outage.Explain(_outage.Failure ?? new SourceFailure(HttpStatusCode.ServiceUnavailable, e.Message));
                     }
 
                     GiveUp();
@@ -1387,7 +1380,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
                 _services.Mismatches.Add(Digest);
                 if (++_mismatches > 1)
                 {
-                    _originFailure = new SourceFailure(HttpStatusCode.BadGateway, "what the origin sent does not match the digest");
+                    _outage.Explain(new SourceFailure(HttpStatusCode.BadGateway, "what the origin sent does not match the digest"));
                     GiveUp();
                     return;
                 }
