@@ -54,9 +54,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     private readonly ClientOrigins _origins;
     private readonly OriginOutage _outage = new();
     private readonly DownloadReaders _readers;
-    private readonly OwnerChecksums _checksums;
-    private readonly FrameSenders _senders = new();
-    private readonly OrderedHash _hash = new();
+    private readonly ArrivingFrames _frames;
     private OwnerLink? _link;
     private ContentLease? _lease;
     private Downloader? _machine;
@@ -71,7 +69,6 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     private int _mismatches;
     private bool _isAfresh;
     private bool _hasStartedAfresh;
-    private int _drops;
     private int _stored;
     private int _losses;
     private int _longestDemanded;
@@ -98,7 +95,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         _reads = new OriginReads(services, digest, _trace, this);
         _origins = new ClientOrigins(origin);
         _readers = new DownloadReaders(_origins);
-        _checksums = new OwnerChecksums(services.Checksums);
+        _frames = new ArrivingFrames(services, digest, _lock);
         _wantsWhole = isWhole;
         if (origin == OriginReference.None)
         {
@@ -127,10 +124,10 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     public Task GaveUpAsync => _gaveUp.Task;
 
     /// <summary>How often all that was here was dropped, because it does not match the digest: what was read before such a moment may be wrong.</summary>
-    public int Drops => Volatile.Read(ref _drops);
+    public int Drops => _frames.Drops;
 
     /// <summary>Where this download had a frame from; none when it did not bring it.</summary>
-    public ByteSource SourceOf(int frame) => _senders.SourceOf(frame);
+    public ByteSource SourceOf(int frame) => _frames.SourceOf(frame);
 
     /// <summary>Pieces that were asked for and are not here.</summary>
     public int PiecesInFlight
@@ -151,7 +148,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     /// Frames from the beginning on that may be read in order. While contents stay in memory, readers and hashing go side by
     /// side: what one of them has read gives way to others, and the one who comes later would need it again.
     /// </summary>
-    public int ReadableFrames => Content.KeepsInMemory && !_finished.Task.IsCompleted ? _hash.Frames : int.MaxValue;
+    public int ReadableFrames => Content.KeepsInMemory && !_finished.Task.IsCompleted ? _frames.Hash.Frames : int.MaxValue;
 
     /// <summary>Waits until a frame may be read in order, or nothing more comes for this reader.</summary>
     public async ValueTask WaitReadableAsync(int frame, DownloadReader reader, CancellationToken cancellationToken)
@@ -479,7 +476,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             _isClosed = true;
             _services.Memory.Leave();
             FlushReport();
-            _checksums.Clear();
+            _frames.ForgetChecksums();
             tasks = _tasks.Running;
         }
 
@@ -493,7 +490,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         lock (_lock)
         {
             // What was under way may have taken more checksums until then.
-            _checksums.Clear();
+            _frames.ForgetChecksums();
         }
 
         _opened.TrySetResult(new SourceFailure(HttpStatusCode.ServiceUnavailable, "the node is stopping"));
@@ -559,7 +556,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             }
 
             NoteLosses();
-            _checksums.Add(push.Checksums, _link?.Partner ?? string.Empty, Content.Layout);
+            _frames.Told(push.Checksums, _link?.Partner ?? string.Empty);
             _machine.Pushed(push, Now);
             CarryOut();
         }
@@ -807,7 +804,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         var content = lease.Content;
         _fromOrigin = new PieceSet(content.Layout.PieceCount);
         _reports = new ArrivalReports(content);
-        _senders.Begin(content.Layout.FrameCount);
+        _frames.Begin(content);
 
         // Before the look at the pieces: what is lost after both is noticed.
         _losses = content.Losses;
@@ -827,7 +824,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
 
         foreach (var push in _early ?? [])
         {
-            _checksums.Add(push.Checksums, _link?.Partner ?? string.Empty, Content.Layout);
+            _frames.Told(push.Checksums, _link?.Partner ?? string.Empty);
             _machine.Pushed(push, Now);
         }
 
@@ -1039,16 +1036,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         }
     }
 
-    bool IOriginReadUser.TryExpect(int frame, ulong checksum)
-    {
-        if (!_hash.Allows(frame, checksum))
-        {
-            return false;
-        }
-
-        Mark(frame, ByteSource.Origin);
-        return true;
-    }
+    bool IOriginReadUser.TryExpect(int frame, ulong checksum) => _frames.TryExpectFromOrigin(frame, checksum);
 
     void IOriginReadUser.Stored(int frame, TimeSpan answered)
     {
@@ -1101,7 +1089,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         }
     }
 
-    private int FirstUnverified => _hash.Frames / Content.Layout.FramesPerPiece;
+    private int FirstUnverified => _frames.Hash.Frames / Content.Layout.FramesPerPiece;
 
     /// <summary>
     /// No client that wants this piece can read it at the origin, and others' credentials are not for them: they wait for what
@@ -1128,15 +1116,6 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         }
     }
 
-    // Before the frame is there for readers, who ask at once where it is from.
-    private void Mark(int frame, ByteSource source)
-    {
-        if (!Content.HasFrame(frame))
-        {
-            _senders.Mark(frame, source);
-        }
-    }
-
     private void MarkIncoming(int first, int count, bool isIncoming)
     {
         for (var piece = first; piece < first + count; piece++)
@@ -1149,83 +1128,6 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             {
                 _fromOrigin!.Remove(piece);
             }
-        }
-    }
-
-    private bool AcceptFromPeer(int frame, ReadOnlySpan<byte> data, ulong checksum, int drops)
-    {
-        lock (_lock)
-        {
-            if (_drops != drops)
-            {
-                // Asked for before all was dropped, it may be what was wrong: forgotten, and nobody's fault.
-                return true;
-            }
-
-            if (_checksums.Contradict(frame, checksum, Content.Layout))
-            {
-                return false;
-            }
-        }
-
-        if (!_hash.Allows(frame, checksum))
-        {
-            return false;
-        }
-
-        Mark(frame, ByteSource.Peer);
-        Content.WriteFrame(frame, data, checksum);
-        FrameStored(frame, fromOrigin: false);
-        return true;
-    }
-
-    private void RefusedFrom(string node, int frame, ulong checksum)
-    {
-        lock (_lock)
-        {
-            _senders.Refused(node, frame, checksum);
-        }
-    }
-
-    /// <summary>The whole is right, so that it can be told who was: an owner, or who read from the origin first, may have told wrong checksums.</summary>
-    private void PardonThoseWhoWereRight(ulong[] right)
-    {
-        lock (_lock)
-        {
-            foreach (var node in _senders.RefusedThoughRight(right))
-            {
-                _services.Peers.Find(node)?.Pardon(Digest);
-            }
-        }
-    }
-
-    private void SentBy(string node, int drops)
-    {
-        lock (_lock)
-        {
-            if (_drops == drops)
-            {
-                _senders.Sent(node);
-            }
-        }
-    }
-
-    /// <summary>
-    /// The whole does not match its digest. All of it came from one peer, if from one only: that may have been given them itself,
-    /// and have passed them on before it knew.
-    /// </summary>
-    private void BlameOnlySender()
-    {
-        string? only;
-        lock (_lock)
-        {
-            only = _senders.OnlyOne(Content.Layout.FrameCount);
-        }
-
-        if (only is not null && _services.Peers.Find(only) is { } peer)
-        {
-            DownloadLog.PeerCorrupt(_services.Logger, only, Digest, "the whole does not match the digest, and nobody else sent any of it");
-            peer.Blame(Digest, isProven: false);
         }
     }
 
@@ -1317,12 +1219,8 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
 
     private void Drop()
     {
-        Interlocked.Increment(ref _drops);
-        Content.DropAll();
-        _senders.Forget();
-        _checksums.Clear();
+        _frames.DropAll();
         _reports!.Clear();
-        _hash.Forget(Content.Layout.FrameCount);
     }
 
     /// <summary>Hashes the content in order as it arrives; at the end it is known to be right, or starts over.</summary>
@@ -1337,7 +1235,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
                 ulong[] hashed;
                 try
                 {
-                    hashed = await _hash.RunAsync(content, hash, this, cancellationToken);
+                    hashed = await _frames.Hash.RunAsync(content, hash, this, cancellationToken);
                 }
                 catch (FrameLostException e)
                 {
@@ -1357,7 +1255,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
                     {
                         // Of what was hashed some has been replaced meanwhile: hashing begins again, and needs all of it.
                         _isAfresh = false;
-                        _hash.Rewind();
+                        _frames.Hash.Rewind();
                         DemandsChanged();
                         continue;
                     }
@@ -1365,14 +1263,14 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
                     if (Digest.Matches(hash))
                     {
                         content.MarkVerified();
-                        PardonThoseWhoWereRight(hashed);
+                        _frames.PardonThoseWhoWereRight(hashed);
                         break;
                     }
                 }
             }
 
             _services.Failures.Add(WrongBytes.Content);
-            BlameOnlySender();
+            _frames.BlameOnlySender();
             DownloadLog.DigestMismatch(_services.Logger, Digest);
             lock (_lock)
             {
@@ -1472,16 +1370,16 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             if (!_hasSent)
             {
                 _hasSent = true;
-                download.SentBy(node, _drops);
+                download._frames.SentBy(node, _drops);
             }
 
-            if (download.AcceptFromPeer(frame, data, checksum, _drops))
+            var arrival = download._frames.Take(node, frame, data, checksum, _drops);
+            if (arrival == FrameArrival.Stored)
             {
-                return true;
+                download.FrameStored(frame, fromOrigin: false);
             }
 
-            download.RefusedFrom(node, frame, checksum);
-            return false;
+            return arrival != FrameArrival.Refused;
         }
 
         public void Waiting() => download.PeerWaits(id);
