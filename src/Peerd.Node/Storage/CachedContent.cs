@@ -1,5 +1,4 @@
 using System.Buffers;
-using Microsoft.Win32.SafeHandles;
 using Peerd.Contracts;
 using Peerd.Node.Telemetry;
 
@@ -31,15 +30,10 @@ internal sealed class CachedContent
     // Not in our files, but in another's file on this node.
     private const byte External = 6;
 
-    // On a full disk others may take the room that was made, but hardly twice.
-    private const int WriteAttempts = 3;
-
-    private static readonly TimeSpan TouchPeriod = TimeSpan.FromMinutes(1);
-
     // An object, not a Lock: writers wait on it for doomed frames.
     private readonly object _gate = new();
     private readonly CacheParts _parts;
-    private readonly ContentFiles _files;
+    private readonly ContentDisk _disk;
     private readonly byte[] _states;
     private readonly ulong[] _checksums;
     private readonly PieceSet _pieces;
@@ -51,18 +45,11 @@ internal sealed class CachedContent
     private IReadOnlyList<int> _startupOrder = [];
     private volatile bool _isOrderSeenHere;
     private volatile bool _isVerified;
-    private long _lastWrite;
-    private bool _isVerifiedOnDisk;
     private bool _isRemoved;
-    private bool _isIndexCounted;
     private volatile bool _keepsInMemory;
-    private bool _saidFull;
-    private long _diskBytes;
     private int _held;
     private int _losses;
     private int _drops;
-    private long _lastUsed;
-    private long _touched;
 
     /// <summary>A content of which nothing is here.</summary>
     public CachedContent(CacheParts parts, Digest digest, long size, string? mediaType)
@@ -80,18 +67,10 @@ internal sealed class CachedContent
             var frames = ByteRange.FromBounds(Layout.FirstFrameOf(first), Math.Min(Layout.FrameCount, Layout.FirstFrameOf(first + count)));
             _states.AsSpan((int)frames.Offset, (int)frames.Length).Fill(Unchecked);
             _held += (int)frames.Length;
-            _diskBytes += ByteRange.FromBounds(Layout.Piece(first).Offset, Layout.Piece(first + count - 1).End).Length;
         }
 
-        _isVerifiedOnDisk = loaded.Header.IsVerified;
         _isVerified = loaded.Header.IsVerified && _pieces.IsFull;
-        _isIndexCounted = true;
-        _diskBytes += IndexFormat.SpaceOf(Layout);
-        _lastUsed = _touched = loaded.LastUsed.UtcTicks;
-        if (!_pieces.IsFull && parts.Disk.IsWritable)
-        {
-            TryDisk(() => _files.PunchAllBut(_pieces));
-        }
+        _disk.Found(loaded);
     }
 
     private CachedContent(CacheParts parts, IndexHeader header, long number, bool exist, ulong[] checksums)
@@ -100,7 +79,7 @@ internal sealed class CachedContent
         Digest = header.Digest;
         Layout = new ContentLayout(header.Size);
         _mediaType = header.MediaType;
-        _files = new ContentFiles(parts.Directory, Digest, Layout, number, exist);
+        _disk = new ContentDisk(parts, Digest, Layout, new ContentFiles(parts.Directory, Digest, Layout, number, exist), _gate, () => Header, () => ForgetFrames(keepMemory: true));
         _states = new byte[Layout.FrameCount];
         _checksums = checksums;
         _pieces = new PieceSet(Layout.PieceCount);
@@ -126,10 +105,7 @@ internal sealed class CachedContent
                 }
 
                 Volatile.Write(ref _mediaType, value);
-                if (_files.Exist)
-                {
-                    TryDisk(() => _files.WriteHeader(Header));
-                }
+                _disk.WriteHeader();
             }
         }
     }
@@ -170,13 +146,13 @@ internal sealed class CachedContent
     public bool HoldsSomething => Volatile.Read(ref _held) > 0 || (Size == 0 && _isVerified);
 
     /// <summary>What it takes of the cache's capacity.</summary>
-    public long DiskBytes => Volatile.Read(ref _diskBytes);
+    public long DiskBytes => _disk.Bytes;
 
     /// <summary>Place in the cache's order of use; the cache's lock protects it.</summary>
     public CacheEntry Entry { get; } = new();
 
     // Of a content that is whole only with another's file, our own frames say nothing.
-    private IndexHeader Header => new(Digest, Size, _mediaType, _external is null ? _isVerified : _isVerifiedOnDisk);
+    private IndexHeader Header => new(Digest, Size, _mediaType, _external is null ? _isVerified : _disk.IsVerified);
 
     /// <summary>A copy of the set of available pieces.</summary>
     public PieceSet SnapshotPieces()
@@ -266,7 +242,7 @@ internal sealed class CachedContent
         MemoryFrame? kept = null;
         try
         {
-            reserved = WriteToDisk(range, data);
+            reserved = _disk.Write(range, data);
             _keepsInMemory = reserved == 0;
             kept = reserved == 0 ? _parts.Memory.Add(this, frame, data) : null;
         }
@@ -357,19 +333,13 @@ internal sealed class CachedContent
     /// <summary>Records that the whole content matched its digest; kept over restarts. Without effect when a piece is missing (again).</summary>
     public void MarkVerified()
     {
-        // Room for the index of an empty content; others have theirs from the first frame on.
-        var reserved = Size == 0 && _parts.Disk.IsWritable && _parts.Space.TryReserve(IndexFormat.SpaceOf(Layout)) ? IndexFormat.SpaceOf(Layout) : 0;
+        var reserved = _disk.ReserveForEmpty();
         lock (_gate)
         {
             if (!_isRemoved && !_isVerified && _pieces.IsFull)
             {
                 _isVerified = true;
-                Volatile.Write(ref _lastWrite, _files.LastWrite.Ticks);
-                if ((_files.Exist || reserved > 0) && TryDisk(() => _files.WriteHeader(Header)))
-                {
-                    _isVerifiedOnDisk = true;
-                    reserved = CountIndex(reserved);
-                }
+                reserved = _disk.MarkVerified(reserved);
             }
         }
 
@@ -413,13 +383,7 @@ internal sealed class CachedContent
                 ForgetFrames(keepMemory: false);
                 _external?.Distrust();
                 LeaveExternal();
-                if (_files.Exist && !TryDisk(() => _files.Truncate(Header)))
-                {
-                    TryDisk(_files.Delete);
-                    _files.Abandon();
-                }
-
-                _isVerifiedOnDisk = false;
+                _disk.Clear();
             }
         }
 
@@ -478,7 +442,7 @@ internal sealed class CachedContent
                 CountLoss();
             }
 
-            _isVerified &= Size > 0 || _isVerifiedOnDisk;
+            _isVerified &= Size > 0 || _disk.IsVerified;
             Interlocked.Increment(ref _drops);
             LeaveExternal();
         }
@@ -523,12 +487,7 @@ internal sealed class CachedContent
             _isRemoved = true;
             ForgetFrames(keepMemory: false);
             LeaveExternal();
-            if (_files.Exist)
-            {
-                TryDisk(_files.Delete);
-            }
-
-            ReleaseIndex();
+            _disk.Remove();
             _waiters.FailAll("the content was removed from the cache");
         }
 
@@ -542,26 +501,17 @@ internal sealed class CachedContent
     public void Touch()
     {
         DoubtIfWritten();
-        var now = _parts.Time.GetUtcNow();
-        Volatile.Write(ref _lastUsed, now.UtcTicks);
-        if (now.UtcTicks - Volatile.Read(ref _touched) > TouchPeriod.Ticks)
-        {
-            SaveLastUsed();
-        }
+        _disk.Touch();
     }
 
     /// <summary>Closes the files; nobody has the content open.</summary>
     public void Close()
     {
-        if (Volatile.Read(ref _lastUsed) > Volatile.Read(ref _touched))
-        {
-            SaveLastUsed();
-        }
-
+        _disk.SaveUse();
         lock (_gate)
         {
             _external?.Close();
-            _files.Close();
+            _disk.Close();
         }
     }
 
@@ -588,116 +538,6 @@ internal sealed class CachedContent
 
     private byte StateOf(int frame) => Volatile.Read(ref _states[frame]);
 
-    // How many bytes of the capacity were taken, or 0 when the disk does not take the frame.
-    private long WriteToDisk(ByteRange range, ReadOnlySpan<byte> data)
-    {
-        if (!_parts.Directory.TryBeginChange())
-        {
-            return 0;
-        }
-
-        try
-        {
-            return WriteToOwnDisk(range, data);
-        }
-        finally
-        {
-            _parts.Directory.EndChange();
-        }
-    }
-
-    private long WriteToOwnDisk(ByteRange range, ReadOnlySpan<byte> data)
-    {
-        for (var attempt = 1; attempt <= WriteAttempts && _parts.Disk.MayWrite(); attempt++)
-        {
-            var rounds = _parts.Space.Rounds;
-
-            // What two first writers both take for the index, one of them gives back when it publishes.
-            var needed = range.Length + (Volatile.Read(ref _isIndexCounted) ? 0 : IndexFormat.SpaceOf(Layout));
-            if (!_parts.Space.TryReserve(needed))
-            {
-                SayFull();
-                return 0;
-            }
-
-            try
-            {
-                RandomAccess.Write(_files.Writer ?? OpenWriter(), data, range.Offset);
-                _parts.Disk.Succeeded();
-                return needed;
-            }
-            catch (ObjectDisposedException)
-            {
-                // Everything was dropped meanwhile, this frame with it.
-                _parts.Space.Release(needed);
-                return 0;
-            }
-            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-            {
-                _parts.Space.Release(needed);
-                if (exception is FileNotFoundException or DirectoryNotFoundException && AbandonFiles())
-                {
-                    continue;
-                }
-
-                if (!DiskHealth.IsFull(exception) || attempt == WriteAttempts || !_parts.Space.TryMakeRoom(needed, rounds))
-                {
-                    _parts.Disk.Failed(exception);
-                    return 0;
-                }
-            }
-        }
-
-        return 0;
-    }
-
-    private SafeFileHandle OpenWriter()
-    {
-        lock (_gate)
-        {
-            ObjectDisposedException.ThrowIf(_isRemoved, this);
-            return _files.OpenWriter(Header);
-        }
-    }
-
-    private void SayFull()
-    {
-        if (!_saidFull)
-        {
-            _saidFull = true;
-            Log.FullOfPinned(_parts.Log, Digest.ToString());
-        }
-    }
-
-    // Somebody has deleted the files: what was on disk is lost, but new files can be made.
-    private bool AbandonFiles()
-    {
-        lock (_gate)
-        {
-            if (!_files.Exist)
-            {
-                return false;
-            }
-
-            // Another writer was first and has made new files.
-            if (_files.Writer is not null)
-            {
-                return true;
-            }
-
-            ForgetFrames(keepMemory: true);
-            ReleaseIndex();
-            _files.Abandon();
-            _isVerifiedOnDisk = false;
-        }
-
-        _parts.Changes.Add(Digest);
-        return true;
-    }
-
-    // On its own: what it hands over would be made for each frame that is published, punched or not.
-    private void Punch(int frame) => TryDisk(() => _files.Punch(Layout.Frame(frame)));
-
     private void Publish(int frame, long reserved, MemoryFrame? kept)
     {
         var piece = Layout.PieceAt(Layout.Frame(frame).Offset);
@@ -708,12 +548,7 @@ internal sealed class CachedContent
             {
                 Volatile.Write(ref _states[frame], Absent);
                 Monitor.PulseAll(_gate);
-                _parts.Space.Release(reserved);
-                if (reserved > 0)
-                {
-                    Punch(frame);
-                }
-
+                _disk.Undo(Layout.Frame(frame), reserved);
                 if (kept is not null)
                 {
                     _parts.Memory.Remove(kept);
@@ -724,9 +559,7 @@ internal sealed class CachedContent
 
             if (reserved > 0)
             {
-                var length = Layout.Frame(frame).Length;
-                _parts.Space.Release(CountIndex(reserved - length));
-                _diskBytes += length;
+                _disk.Keep(Layout.Frame(frame), reserved);
                 Volatile.Write(ref _states[frame], OnDisk);
             }
             else if (kept is not null && !_parts.Memory.IsGone(kept))
@@ -769,66 +602,10 @@ internal sealed class CachedContent
         _pieces.Add(piece);
         if (areOnDisk)
         {
-            WriteRecord(piece, _checksums.AsSpan(first, count));
+            _disk.WriteRecord(piece, _checksums.AsSpan(first, count), _isVerified);
         }
 
         return true;
-    }
-
-    // After the data of the piece: whatever a kill leaves, a record without its data it is not.
-    private void WriteRecord(int piece, ReadOnlySpan<ulong> checksums)
-    {
-        if (!_parts.Directory.TryBeginChange())
-        {
-            return;
-        }
-
-        try
-        {
-            if (_isVerifiedOnDisk && !_isVerified)
-            {
-                _files.WriteHeader(Header);
-                _isVerifiedOnDisk = false;
-            }
-
-            _files.WriteRecord(Header, piece, checksums);
-        }
-        catch (IOException exception) when (DiskHealth.IsFull(exception))
-        {
-            // Room cannot be made here, under the lock. The next frame that is written makes it; the disk is not broken.
-            Log.IndexNotWritten(_parts.Log, Digest.ToString(), exception.Message);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            _parts.Disk.Failed(exception);
-        }
-        finally
-        {
-            _parts.Directory.EndChange();
-        }
-    }
-
-    // Returns what of the reserved room is not needed because the index is counted already.
-    private long CountIndex(long reserved)
-    {
-        if (_isIndexCounted || reserved == 0)
-        {
-            return reserved;
-        }
-
-        Volatile.Write(ref _isIndexCounted, true);
-        _diskBytes += reserved;
-        return 0;
-    }
-
-    private void ReleaseIndex()
-    {
-        if (_isIndexCounted)
-        {
-            Volatile.Write(ref _isIndexCounted, false);
-            _diskBytes -= IndexFormat.SpaceOf(Layout);
-            _parts.Space.Release(IndexFormat.SpaceOf(Layout));
-        }
     }
 
     private async Task WaitAsync(int frame, CancellationToken cancellationToken)
@@ -873,7 +650,7 @@ internal sealed class CachedContent
         }
 
         buffer = buffer[..(int)(Math.Min(end, wanted) - offset)];
-        var read = TryReadData(offset, buffer, out var failure);
+        var read = _disk.TryRead(offset, buffer, out var failure);
         if (HasDropped(drops))
         {
             return 0;
@@ -884,15 +661,13 @@ internal sealed class CachedContent
 
     private void DoubtIfWritten()
     {
-        if (!_isVerified || _files.LastWrite.Ticks is var written && written == Volatile.Read(ref _lastWrite))
+        if (_isVerified && _disk.WrittenSince is { } written)
         {
-            return;
-        }
-
-        lock (_gate)
-        {
-            Volatile.Write(ref _lastWrite, written);
-            _states.Replace(OnDisk, Unchecked);
+            lock (_gate)
+            {
+                _disk.MarkSeen(written);
+                _states.Replace(OnDisk, Unchecked);
+            }
         }
     }
 
@@ -904,7 +679,7 @@ internal sealed class CachedContent
         try
         {
             var buffer = rented.AsSpan(0, (int)range.Length);
-            var isRead = TryReadData(range.Offset, buffer, out var failure) == buffer.Length;
+            var isRead = _disk.TryRead(range.Offset, buffer, out var failure) == buffer.Length;
             if (isRead && FrameChecksum.Compute(buffer) == Volatile.Read(ref _checksums[frame]))
             {
                 lock (_gate)
@@ -1023,14 +798,7 @@ internal sealed class CachedContent
         }
 
         Interlocked.Increment(ref _drops);
-        if (_files.Exist)
-        {
-            TryDisk(_files.Delete);
-            _files.Abandon();
-        }
-
-        ReleaseIndex();
-        _isVerifiedOnDisk = false;
+        _disk.Delete();
     }
 
     private void FillFromExternal()
@@ -1076,34 +844,6 @@ internal sealed class CachedContent
         Volatile.Write(ref _external, null);
     }
 
-    private int TryReadData(long offset, Span<byte> buffer, out Exception? failure)
-    {
-        failure = null;
-        var total = 0;
-        try
-        {
-            var data = _files.Reader ?? OpenReader();
-            while (total < buffer.Length && RandomAccess.Read(data, buffer[total..], offset + total) is > 0 and var read)
-            {
-                total += read;
-            }
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ObjectDisposedException)
-        {
-            failure = exception;
-        }
-
-        return total;
-    }
-
-    private SafeFileHandle OpenReader()
-    {
-        lock (_gate)
-        {
-            return _files.Reader ?? _files.OpenReader();
-        }
-    }
-
     private bool HasDropped(int drops)
     {
         Interlocked.MemoryBarrier();
@@ -1143,10 +883,7 @@ internal sealed class CachedContent
 
         Interlocked.Increment(ref _drops);
         LosePiece(piece);
-        if (_files.Exist && !TryDisk(() => _files.ClearPiece(Header, piece)))
-        {
-            Log.IndexNotWritten(_parts.Log, Digest.ToString(), $"piece {piece} will be back after a restart");
-        }
+        _disk.ClearPiece(piece);
     }
 
     // Under the lock.
@@ -1157,10 +894,7 @@ internal sealed class CachedContent
         _pieces.Remove(piece);
         CountLoss();
         _isVerified = false;
-        if (_isVerifiedOnDisk && TryDisk(() => _files.WriteHeader(Header)))
-        {
-            _isVerifiedOnDisk = false;
-        }
+        _disk.MarkUnverified();
     }
 
     private void ForgetFrames(bool keepMemory)
@@ -1188,9 +922,7 @@ internal sealed class CachedContent
                 break;
             case OnDisk or Unchecked:
                 SetAbsent(frame);
-                var length = Layout.Frame(frame).Length;
-                _diskBytes -= length;
-                _parts.Space.Release(length);
+                _disk.Forget(Layout.Frame(frame));
                 break;
             case External:
                 SetAbsent(frame);
@@ -1210,54 +942,5 @@ internal sealed class CachedContent
     {
         Volatile.Write(ref _states[frame], Absent);
         Volatile.Write(ref _held, _held - 1);
-    }
-
-    private void SaveLastUsed()
-    {
-        lock (_gate)
-        {
-            if (!_files.Exist || !_parts.Directory.TryBeginChange())
-            {
-                return;
-            }
-
-            Volatile.Write(ref _touched, Volatile.Read(ref _lastUsed));
-            try
-            {
-                _files.Touch(new DateTimeOffset(Volatile.Read(ref _lastUsed), TimeSpan.Zero));
-            }
-            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-            {
-                // The order after a restart is a little older then.
-            }
-            finally
-            {
-                _parts.Directory.EndChange();
-            }
-        }
-    }
-
-    // False also when the disk is another process's now, which decides for itself what stays there.
-    private bool TryDisk(Action change)
-    {
-        if (!_parts.Directory.TryBeginChange())
-        {
-            return false;
-        }
-
-        try
-        {
-            change();
-            return true;
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            Log.IndexNotWritten(_parts.Log, Digest.ToString(), exception.Message);
-            return false;
-        }
-        finally
-        {
-            _parts.Directory.EndChange();
-        }
     }
 }
