@@ -16,25 +16,11 @@ namespace Peerd.Node.Storage;
 /// </remarks>
 internal sealed class CachedContent
 {
-    private const byte Absent = 0;
-    private const byte Writing = 1;
-
-    // Dropped while it was being written: it is absent as soon as its writer has finished.
-    private const byte Doomed = 2;
-    private const byte OnDisk = 3;
-
-    // On disk since before a restart, or others have written there: its first reader checks it.
-    private const byte Unchecked = 4;
-    private const byte InMemory = 5;
-
-    // Not in our files, but in another's file on this node.
-    private const byte External = 6;
-
     // An object, not a Lock: writers wait on it for doomed frames.
     private readonly object _gate = new();
     private readonly CacheParts _parts;
     private readonly ContentDisk _disk;
-    private readonly byte[] _states;
+    private readonly FrameStates _states;
     private readonly ulong[] _checksums;
     private readonly PieceSet _pieces;
     private readonly FrameWaiters _waiters = new();
@@ -47,7 +33,6 @@ internal sealed class CachedContent
     private volatile bool _isVerified;
     private bool _isRemoved;
     private volatile bool _keepsInMemory;
-    private int _held;
     private int _losses;
     private int _drops;
 
@@ -64,9 +49,10 @@ internal sealed class CachedContent
         foreach (var (first, count) in loaded.Pieces.Runs())
         {
             _pieces.AddRun(first, count);
-            var frames = ByteRange.FromBounds(Layout.FirstFrameOf(first), Math.Min(Layout.FrameCount, Layout.FirstFrameOf(first + count)));
-            _states.AsSpan((int)frames.Offset, (int)frames.Length).Fill(Unchecked);
-            _held += (int)frames.Length;
+            for (var frame = Layout.FirstFrameOf(first); frame < Math.Min(Layout.FrameCount, Layout.FirstFrameOf(first + count)); frame++)
+            {
+                _states[frame] = FrameState.Unchecked;
+            }
         }
 
         _isVerified = loaded.Header.IsVerified && _pieces.IsFull;
@@ -80,7 +66,7 @@ internal sealed class CachedContent
         Layout = new ContentLayout(header.Size);
         _mediaType = header.MediaType;
         _disk = new ContentDisk(parts, Digest, Layout, new ContentFiles(parts.Directory, Digest, Layout, number, exist), _gate, () => Header, () => ForgetFrames(keepMemory: true));
-        _states = new byte[Layout.FrameCount];
+        _states = new FrameStates(Layout);
         _checksums = checksums;
         _pieces = new PieceSet(Layout.PieceCount);
     }
@@ -143,7 +129,7 @@ internal sealed class CachedContent
     public int Losses => Volatile.Read(ref _losses);
 
     /// <summary>There is something that may be worth keeping.</summary>
-    public bool HoldsSomething => Volatile.Read(ref _held) > 0 || (Size == 0 && _isVerified);
+    public bool HoldsSomething => _states.Held > 0 || (Size == 0 && _isVerified);
 
     /// <summary>What it takes of the cache's capacity.</summary>
     public long DiskBytes => _disk.Bytes;
@@ -180,7 +166,7 @@ internal sealed class CachedContent
     /// <summary>A peer says that this node gave it wrong bytes: another's file is compared with the digest again.</summary>
     public void DoubtExternal() => Volatile.Read(ref _external)?.Doubt();
 
-    public bool HasFrame(int frame) => (uint)frame < (uint)_states.Length && IsHeld(StateOf(frame));
+    public bool HasFrame(int frame) => _states.Has(frame);
 
     /// <summary>The first byte of the first frame that is not here, from a byte on where one begins; <paramref name="end"/> when none is missing before.</summary>
     public long FirstMissing(long start, long end)
@@ -197,7 +183,7 @@ internal sealed class CachedContent
     /// <exception cref="FrameLostException">It is not here.</exception>
     public ulong ChecksumOf(int frame)
     {
-        if ((uint)frame < (uint)_states.Length && StateOf(frame) == External)
+        if (_states.Is(frame, FrameState.External))
         {
             return ChecksumOfExternal(frame);
         }
@@ -215,7 +201,7 @@ internal sealed class CachedContent
     /// </summary>
     public void WriteFrame(int frame, ReadOnlySpan<byte> data, ulong checksum)
     {
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)frame, (uint)_states.Length, nameof(frame));
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)frame, (uint)_states.Count, nameof(frame));
         var range = Layout.Frame(frame);
         if (data.Length != range.Length)
         {
@@ -224,18 +210,18 @@ internal sealed class CachedContent
 
         lock (_gate)
         {
-            while (_states[frame] == Doomed)
+            while (_states[frame] == FrameState.Doomed)
             {
                 Monitor.Wait(_gate);
             }
 
-            if (_isRemoved || _states[frame] != Absent)
+            if (_isRemoved || _states[frame] != FrameState.Absent)
             {
                 return;
             }
 
             _checksums[frame] = checksum;
-            Volatile.Write(ref _states[frame], Writing);
+            _states[frame] = FrameState.Writing;
         }
 
         var reserved = 0L;
@@ -259,7 +245,7 @@ internal sealed class CachedContent
     /// </summary>
     public ValueTask WaitForFrameAsync(int frame, CancellationToken cancellationToken)
     {
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)frame, (uint)_states.Length, nameof(frame));
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)frame, (uint)_states.Count, nameof(frame));
         return HasFrame(frame) ? ValueTask.CompletedTask : new ValueTask(WaitAsync(frame, cancellationToken));
     }
 
@@ -280,23 +266,23 @@ internal sealed class CachedContent
         {
             var frame = Layout.FrameAt(offset);
             var drops = Volatile.Read(ref _drops);
-            var state = StateOf(frame);
+            var state = _states[frame];
             var read = state switch
             {
-                OnDisk => ReadFromDisk(frame, offset, buffer, drops),
-                Unchecked => CheckFrame(frame, drops),
-                InMemory => ReadFromMemory(frame, offset, buffer),
-                External => ReadExternal(frame, offset, buffer),
+                FrameState.OnDisk => ReadFromDisk(frame, offset, buffer, drops),
+                FrameState.Unchecked => CheckFrame(frame, drops),
+                FrameState.InMemory => ReadFromMemory(frame, offset, buffer),
+                FrameState.External => ReadExternal(frame, offset, buffer),
                 _ => throw new FrameLostException(frame, "it is not in the cache"),
             };
             offset += read;
             buffer = buffer[read..];
-            _parts.Reads.Add(read, isExternal: state == External);
+            _parts.Reads.Add(read, isExternal: state == FrameState.External);
         }
     }
 
     /// <summary>Another program's store has the frame, not the cache.</summary>
-    public bool IsFrameExternal(int frame) => StateOf(frame) == External;
+    public bool IsFrameExternal(int frame) => _states[frame] == FrameState.External;
 
     /// <summary>
     /// Sees to it that <see cref="Read"/> can read these bytes, whose frames are here. At once, unless another program
@@ -311,7 +297,7 @@ internal sealed class CachedContent
 
         for (var at = offset; at < offset + length; at = Layout.Frame(Layout.FrameAt(at)).End)
         {
-            if (StateOf(Layout.FrameAt(at)) == External)
+            if (_states[Layout.FrameAt(at)] == FrameState.External)
             {
                 return external.PrepareAsync(at, offset + length - at, cancellationToken);
             }
@@ -324,7 +310,7 @@ internal sealed class CachedContent
     /// <exception cref="FrameLostException">The frame is not here, or it did not match and its piece was dropped.</exception>
     public void EnsureChecked(int frame)
     {
-        if (StateOf(frame) == Unchecked)
+        if (_states[frame] == FrameState.Unchecked)
         {
             CheckFrame(frame, Volatile.Read(ref _drops));
         }
@@ -426,11 +412,11 @@ internal sealed class CachedContent
                 return false;
             }
 
-            for (var frame = 0; frame < _states.Length; frame++)
+            for (var frame = 0; frame < _states.Count; frame++)
             {
-                if (_states[frame] == External)
+                if (_states[frame] == FrameState.External)
                 {
-                    SetAbsent(frame);
+                    _states[frame] = FrameState.Absent;
                     _pieces.Remove(Layout.PieceAt(Layout.Frame(frame).Offset));
                     CountLoss();
                     _isVerified = false;
@@ -526,7 +512,7 @@ internal sealed class CachedContent
             }
 
             _inMemory.Remove(evicted.Frame);
-            SetAbsent(evicted.Frame);
+            _states[evicted.Frame] = FrameState.Absent;
             LosePiece(Layout.PieceAt(Layout.Frame(evicted.Frame).Offset));
         }
 
@@ -534,19 +520,15 @@ internal sealed class CachedContent
         _parts.OnShrunk(this);
     }
 
-    private static bool IsHeld(byte state) => state >= OnDisk;
-
-    private byte StateOf(int frame) => Volatile.Read(ref _states[frame]);
-
     private void Publish(int frame, long reserved, MemoryFrame? kept)
     {
         var piece = Layout.PieceAt(Layout.Frame(frame).Offset);
         var isComplete = false;
         lock (_gate)
         {
-            if (_isRemoved || _states[frame] == Doomed)
+            if (_isRemoved || _states[frame] == FrameState.Doomed)
             {
-                Volatile.Write(ref _states[frame], Absent);
+                _states[frame] = FrameState.Absent;
                 Monitor.PulseAll(_gate);
                 _disk.Undo(Layout.Frame(frame), reserved);
                 if (kept is not null)
@@ -560,20 +542,19 @@ internal sealed class CachedContent
             if (reserved > 0)
             {
                 _disk.Keep(Layout.Frame(frame), reserved);
-                Volatile.Write(ref _states[frame], OnDisk);
+                _states[frame] = FrameState.OnDisk;
             }
             else if (kept is not null && !_parts.Memory.IsGone(kept))
             {
                 _inMemory.Add(frame, kept);
-                Volatile.Write(ref _states[frame], InMemory);
+                _states[frame] = FrameState.InMemory;
             }
             else
             {
-                Volatile.Write(ref _states[frame], Absent);
+                _states[frame] = FrameState.Absent;
                 return;
             }
 
-            Volatile.Write(ref _held, _held + 1);
             isComplete = CompletePiece(piece);
             _waiters.Complete(frame);
         }
@@ -591,12 +572,12 @@ internal sealed class CachedContent
         var areOnDisk = true;
         for (var frame = first; frame < first + count; frame++)
         {
-            if (!IsHeld(_states[frame]))
+            if (!_states.Has(frame))
             {
                 return false;
             }
 
-            areOnDisk &= _states[frame] != InMemory;
+            areOnDisk &= _states[frame] != FrameState.InMemory;
         }
 
         _pieces.Add(piece);
@@ -642,13 +623,8 @@ internal sealed class CachedContent
     // Reads as far as frames follow each other on disk. 0: a drop came in between, look again.
     private int ReadFromDisk(int frame, long offset, Span<byte> buffer, int drops)
     {
-        var end = Layout.Frame(frame).End;
         var wanted = offset + buffer.Length;
-        for (var next = frame + 1; end < wanted && StateOf(next) == OnDisk; next++)
-        {
-            end = Layout.Frame(next).End;
-        }
-
+        var end = _states.EndOfRun(frame, FrameState.OnDisk, wanted);
         buffer = buffer[..(int)(Math.Min(end, wanted) - offset)];
         var read = _disk.TryRead(offset, buffer, out var failure);
         if (HasDropped(drops))
@@ -666,7 +642,7 @@ internal sealed class CachedContent
             lock (_gate)
             {
                 _disk.MarkSeen(written);
-                _states.Replace(OnDisk, Unchecked);
+                _states.DoubtDisk();
             }
         }
     }
@@ -684,9 +660,9 @@ internal sealed class CachedContent
             {
                 lock (_gate)
                 {
-                    if (_drops == drops && _states[frame] == Unchecked)
+                    if (_drops == drops && _states[frame] == FrameState.Unchecked)
                     {
-                        Volatile.Write(ref _states[frame], OnDisk);
+                        _states[frame] = FrameState.OnDisk;
                     }
                 }
 
@@ -731,13 +707,8 @@ internal sealed class CachedContent
         }
 
         // Its states are as constant as the file: it ends where a frame of ours begins.
-        var end = Layout.Frame(frame).End;
         var wanted = offset + buffer.Length;
-        for (var next = frame + 1; end < wanted && StateOf(next) == External; next++)
-        {
-            end = Layout.Frame(next).End;
-        }
-
+        var end = _states.EndOfRun(frame, FrameState.External, wanted);
         buffer = buffer[..(int)(Math.Min(end, wanted) - offset)];
         var read = file.TryRead(offset, buffer);
         if (read.Failure is null)
@@ -771,7 +742,7 @@ internal sealed class CachedContent
             var checksum = FrameChecksum.Compute(buffer);
             lock (_gate)
             {
-                if (_states[frame] == External)
+                if (_states[frame] == FrameState.External)
                 {
                     _checksums[frame] = checksum;
                 }
@@ -787,9 +758,9 @@ internal sealed class CachedContent
 
     private void DropOwnFrames()
     {
-        for (var frame = 0; frame < _states.Length; frame++)
+        for (var frame = 0; frame < _states.Count; frame++)
         {
-            if (_states[frame] is OnDisk or Unchecked or InMemory)
+            if (_states[frame] is FrameState.OnDisk or FrameState.Unchecked or FrameState.InMemory)
             {
                 ForgetFrame(frame);
                 _checksums[frame] = 0;
@@ -803,13 +774,12 @@ internal sealed class CachedContent
 
     private void FillFromExternal()
     {
-        for (var frame = 0; frame < _states.Length; frame++)
+        for (var frame = 0; frame < _states.Count; frame++)
         {
-            if (_states[frame] == Absent)
+            if (_states[frame] == FrameState.Absent)
             {
                 _checksums[frame] = 0;
-                Volatile.Write(ref _states[frame], External);
-                Volatile.Write(ref _held, _held + 1);
+                _states[frame] = FrameState.External;
                 _waiters.Complete(frame);
             }
         }
@@ -822,11 +792,7 @@ internal sealed class CachedContent
         _isVerified = true;
     }
 
-    private bool IsFromExternal(int piece)
-    {
-        var first = Layout.FirstFrameOf(piece);
-        return _external is not null && _states.AsSpan(first, Layout.FramesIn(piece)).Contains(External);
-    }
+    private bool IsFromExternal(int piece) => _external is not null && _states.IsAny(piece, FrameState.External);
 
     // Our own bytes were wrong or are gone; the other's are looked at before they are believed for long.
     private void RefillFromExternal()
@@ -899,9 +865,9 @@ internal sealed class CachedContent
 
     private void ForgetFrames(bool keepMemory)
     {
-        for (var frame = 0; frame < _states.Length; frame++)
+        for (var frame = 0; frame < _states.Count; frame++)
         {
-            if (!keepMemory || _states[frame] is OnDisk or Unchecked)
+            if (!keepMemory || _states[frame] is FrameState.OnDisk or FrameState.Unchecked)
             {
                 ForgetFrame(frame);
                 _pieces.Remove(Layout.PieceAt(Layout.Frame(frame).Offset));
@@ -917,18 +883,18 @@ internal sealed class CachedContent
     {
         switch (_states[frame])
         {
-            case Writing:
-                Volatile.Write(ref _states[frame], Doomed);
+            case FrameState.Writing:
+                _states[frame] = FrameState.Doomed;
                 break;
-            case OnDisk or Unchecked:
-                SetAbsent(frame);
+            case FrameState.OnDisk or FrameState.Unchecked:
+                _states[frame] = FrameState.Absent;
                 _disk.Forget(Layout.Frame(frame));
                 break;
-            case External:
-                SetAbsent(frame);
+            case FrameState.External:
+                _states[frame] = FrameState.Absent;
                 break;
-            case InMemory:
-                SetAbsent(frame);
+            case FrameState.InMemory:
+                _states[frame] = FrameState.Absent;
                 if (_inMemory.Remove(frame, out var kept))
                 {
                     _parts.Memory.Remove(kept);
@@ -936,11 +902,5 @@ internal sealed class CachedContent
 
                 break;
         }
-    }
-
-    private void SetAbsent(int frame)
-    {
-        Volatile.Write(ref _states[frame], Absent);
-        Volatile.Write(ref _held, _held - 1);
     }
 }
