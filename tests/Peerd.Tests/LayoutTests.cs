@@ -69,6 +69,7 @@ public sealed partial class LayoutTests
     [Theory]
     [InlineData("Swarm/Coordination.cs")]
     [InlineData("Swarm/Download.cs")]
+    [InlineData("Swarm/DownloadDriver.cs")]
     [InlineData("Swarm/OwnerLink.cs")]
     public void PartsOf_PureMachines_AreNotWhatRunsThem(string path) =>
         Assert.DoesNotContain(path, PartsOf(PureMachines, Codes(SwarmFiles())).Keys);

@@ -1,7 +1,6 @@
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Storage;
-using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Swarm;
 

@@ -3,7 +3,6 @@ using System.Net;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
-using Peerd.Node.Limits;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
@@ -12,10 +11,10 @@ using Peerd.Node.Telemetry;
 namespace Peerd.Node.Swarm;
 
 /// <summary>
-/// Brings one content into the cache: carries out what the <see cref="Downloader"/> decides, and feeds it with what
-/// happens. Shared by all readers of the content on this node. Thread-safe.
+/// Brings one content into the cache, shared by all who read it on this node: finds out its size, from its owner or at the origin, and
+/// then has it fetched by a <see cref="DownloadDriver"/> and compared with its digest by a <see cref="ContentVerification"/>. Thread-safe.
 /// </summary>
-internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUser, IAsyncDisposable
+internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriverUser, IContentVerificationUser, IAsyncDisposable
 {
     /// <summary>What is kept of pushes that come before the size is known.</summary>
     private const int MostEarlyBytes = 1024 * 1024;
@@ -23,14 +22,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     /// <summary>After so long an origin that failed is tried again for a client that comes again.</summary>
     private static readonly TimeSpan RetryOrigin = TimeSpan.FromSeconds(2);
 
-    /// <summary>Peers that are asked for a frame that a reader waits for, one after the other.</summary>
-    private const int UrgentTries = 3;
-
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
-    private static readonly TimeSpan ChallengePatience = TimeSpan.FromMilliseconds(300);
-
-    /// <summary>How long hashing waits for a slow reader, so that it does not push what the reader needs out of memory.</summary>
-    private static readonly TimeSpan ReaderPatience = TimeSpan.FromSeconds(5);
 
     /// <summary>The content without bytes needs no source, and no range of it can be asked for.</summary>
     private static readonly Digest Empty = Digest.OfSha256([]);
@@ -46,32 +38,22 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     private readonly TaskCompletionSource _gaveUp = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly OwnedTasks _tasks;
     private readonly DownloadTrace _trace;
-    private readonly Dictionary<int, CancellationTokenSource> _requests = [];
     private readonly List<uint> _learnedOrder = [];
-    private readonly UrgentFrames _urgent = new();
-    private readonly PeerFetches _fetches;
-    private readonly OriginReads _reads;
+    private readonly OriginProbe _probe;
     private readonly ClientOrigins _origins;
     private readonly OriginOutage _outage = new();
     private readonly DownloadReaders _readers;
     private readonly ArrivingFrames _frames;
+    private readonly DownloadParts _parts;
     private OwnerLink? _link;
     private ContentLease? _lease;
-    private Downloader? _machine;
-    private ArrivalReports? _reports;
-    private PieceSet? _fromOrigin;
-    private TaskCompletionSource _moved = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private DownloadDriver? _driver;
+    private ContentVerification? _verification;
     private List<LookupResponse>? _early = [];
     private long _earlyBytes;
     private bool _isSizeSure;
     private bool _isOwnerWrong;
     private bool _isSizeDisputed;
-    private int _mismatches;
-    private bool _isAfresh;
-    private bool _hasStartedAfresh;
-    private int _stored;
-    private int _losses;
-    private int _longestDemanded;
     private bool _hadSession;
     private bool _isProbing;
     private bool _isOwnerLost;
@@ -91,11 +73,11 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         Digest = digest;
         _tasks = new OwnedTasks(failure => DownloadLog.TaskFailed(services.Logger, failure, digest));
         _trace = new DownloadTrace(digest);
-        _fetches = new PeerFetches(services, digest, _trace);
-        _reads = new OriginReads(services, digest, _trace, this);
+        _probe = new OriginProbe(services, _trace, this);
         _origins = new ClientOrigins(origin);
         _readers = new DownloadReaders(_origins);
         _frames = new ArrivingFrames(services, digest, _lock);
+        _parts = new DownloadParts(services, _lock, _tasks, _trace, _origins, _outage, _readers, _frames, _stopping);
         _wantsWhole = isWhole;
         if (origin == OriginReference.None)
         {
@@ -136,13 +118,13 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         {
             lock (_lock)
             {
-                return _machine?.PiecesInFlight ?? 0;
+                return _driver?.Machine.PiecesInFlight ?? 0;
             }
         }
     }
 
     /// <summary>Frames that have been stored so far.</summary>
-    public int Stored => Volatile.Read(ref _stored);
+    public int Stored => _driver?.Stored ?? 0;
 
     /// <summary>
     /// Frames from the beginning on that may be read in order. While contents stay in memory, readers and hashing go side by
@@ -153,7 +135,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     /// <summary>Waits until a frame may be read in order, or nothing more comes for this reader.</summary>
     public async ValueTask WaitReadableAsync(int frame, DownloadReader reader, CancellationToken cancellationToken)
     {
-        for (var moved = Moved; ReadableFrames <= frame && !_gaveUp.Task.IsCompleted && !reader.RefusedAsync.IsCompleted; moved = Moved)
+        for (var moved = _parts.Movement.NextAsync; ReadableFrames <= frame && !_gaveUp.Task.IsCompleted && !reader.RefusedAsync.IsCompleted; moved = _parts.Movement.NextAsync)
         {
             await Task.WhenAny(moved, _gaveUp.Task, reader.RefusedAsync).WaitAsync(cancellationToken);
         }
@@ -190,65 +172,18 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         }
     }
 
-    /// <summary>What had to give way in memory, or was found wrong: who reads in order would come to it one piece after the other.</summary>
-    private void NoteLosses()
-    {
-        if (Content.Losses is var losses && losses != _losses && !_gaveUp.Task.IsCompleted)
-        {
-            _losses = losses;
-            _machine!.PiecesLost(Content.SnapshotPieces());
-
-            if (Content.KeepsInMemory && LongestInMemory < _longestDemanded)
-            {
-                // More downloads than before share the memory.
-                DemandsChanged();
-            }
-        }
-    }
-
-    /// <summary>A client that brought nothing may have to bring something: in a herd it is told so before it is its turn to read.</summary>
     private async Task AskForChallengeAsync(OriginReference origin, CancellationToken cancellationToken)
     {
-        await Task.Delay(ChallengePatience, _services.Time, cancellationToken);
-        if (IsServed())
-        {
-            return;
-        }
-
-        // Once for all contents of a repository: what each node asks for each layer is outside of what owners grant.
-        await using var answer = await _services.OpenRepositories.AskAsync(origin, StatAsync, cancellationToken);
-        if (answer?.Challenge is null)
-        {
-            return;
-        }
-
-        var failure = SourceFailure.Of(answer);
-        lock (_lock)
-        {
-            if (_machine is null && !_origins.Failed(origin, failure))
-            {
-                _outage.Began(failure, Now);
-                _opened.TrySetResult(failure);
-            }
-        }
-
-        bool IsServed()
+        if (await _probe.AskForChallengeAsync(origin, cancellationToken) is { } failure)
         {
             lock (_lock)
             {
-                return _machine is not null || _isProbing || IsOver;
+                if (_driver is null && !_origins.Failed(origin, failure))
+                {
+                    _outage.Began(failure, Now);
+                    _opened.TrySetResult(failure);
+                }
             }
-        }
-
-        async Task<OriginResponse?> StatAsync()
-        {
-            if (IsServed())
-            {
-                return null;
-            }
-
-            using var step = _trace.Step("read", ActivityKind.Internal);
-            return await _services.Origin.StatAsync(origin, cancellationToken);
         }
     }
 
@@ -266,7 +201,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             if (isWhole && !_wantsWhole)
             {
                 _wantsWhole = true;
-                if (_machine is null)
+                if (_driver is null)
                 {
                     _link?.AskAgain(NewWant());
                 }
@@ -307,8 +242,8 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         if (_outage.Failure is not null && !IsOver && Now - _outage.Since >= after)
         {
             _outage.End();
-            _machine?.OriginChanged(Now);
-            CarryOut();
+            _driver?.Machine.OriginChanged(Now);
+            _driver?.CarryOut();
             _link?.AskAgain(NewWant());
         }
     }
@@ -320,7 +255,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         {
             var reader = new DownloadReader(this, Content.Layout, origin, range, aheadPieces);
             _readers.Add(reader);
-            DemandsChanged();
+            _driver?.DemandsChanged();
             return reader;
         }
     }
@@ -331,7 +266,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         lock (_lock)
         {
             _readers.SetBackground(demands);
-            DemandsChanged();
+            _driver?.DemandsChanged();
         }
     }
 
@@ -345,12 +280,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         lock (_lock)
         {
-            if (_machine is not null)
-            {
-                _urgent.Await(first, end, Content);
-            }
-
-            FetchUrgently(first, end, UrgentTries, Traces.Current);
+            _driver?.FetchUrgently(first, end, Traces.Current);
         }
     }
 
@@ -359,7 +289,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         lock (_lock)
         {
-            return _machine?.IsHeld(piece) ?? false;
+            return _driver?.Machine.IsHeld(piece) ?? false;
         }
     }
 
@@ -368,7 +298,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         lock (_lock)
         {
-            return _urgent.IsFetching(frame);
+            return _driver?.IsFetchingUrgently(frame) ?? false;
         }
     }
 
@@ -378,8 +308,8 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         lock (_lock)
         {
             var piece = frame / Content.Layout.FramesPerPiece;
-            return !_urgent.IsFetching(frame) && !(_machine?.IsComing(piece) ?? false)
-                && (_outage.Failure is not null || (!_origins.MayServe(origin) && !(_machine?.IsFetching(piece) ?? false)));
+            return !(_driver?.IsFetchingUrgently(frame) ?? false) && !(_driver?.Machine.IsComing(piece) ?? false)
+                && (_outage.Failure is not null || (!_origins.MayServe(origin) && !(_driver?.Machine.IsFetching(piece) ?? false)));
         }
     }
 
@@ -409,8 +339,8 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         lock (_lock)
         {
-            return (_fromOrigin?.Contains(piece) ?? false) ? PieceArrival.Coming
-                : _machine?.ArrivalOf(piece, reader) is { } arrival and not PieceArrival.Expected ? arrival
+            return (_driver?.IsReading(piece) ?? false) ? PieceArrival.Coming
+                : _driver?.Machine.ArrivalOf(piece, reader) is { } arrival and not PieceArrival.Expected ? arrival
                 : IsOver ? PieceArrival.None
                 : PieceArrival.Expected;
         }
@@ -421,7 +351,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         lock (_lock)
         {
-            _machine?.AddIncoming(pieces);
+            _driver?.Machine.AddIncoming(pieces);
         }
     }
 
@@ -429,37 +359,19 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         lock (_lock)
         {
-            return _machine?.HoldersOf(piece) ?? [];
+            return _driver?.Machine.HoldersOf(piece) ?? [];
         }
     }
 
-    /// <summary>
-    /// Waits for a frame. Whoever waits is known before it is looked for: in memory it may come and go between the two, and
-    /// what is gone must be fetched again. It may be gone, too, when the wait is over.
-    /// </summary>
-    public ValueTask WaitForFrameAsync(int frame, CancellationToken cancellationToken)
-    {
-        var arrived = Content.WaitForFrameAsync(frame, cancellationToken);
-        FrameLost(frame);
-        return arrived;
-    }
+    /// <summary>Waits for a frame, which may be gone again when the wait is over.</summary>
+    public ValueTask WaitForFrameAsync(int frame, CancellationToken cancellationToken) => _driver!.WaitForFrameAsync(frame, cancellationToken);
 
     /// <summary>A reader needs a frame that is not here: yet, or any more.</summary>
     public void FrameLost(int frame)
     {
         lock (_lock)
         {
-            if (_machine is null)
-            {
-                return;
-            }
-
-            var piece = frame / Content.Layout.FramesPerPiece;
-            if (!Content.HasFrame(frame) && _machine.Had(piece))
-            {
-                _machine.PieceLost(piece, Content.KeepsInMemory, Now);
-                CarryOut();
-            }
+            _driver?.FrameLost(frame);
         }
     }
 
@@ -475,7 +387,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
 
             _isClosed = true;
             _services.Memory.Leave();
-            FlushReport();
+            _driver?.FlushReport();
             _frames.ForgetChecksums();
             tasks = _tasks.Running;
         }
@@ -505,13 +417,13 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         lock (_lock)
         {
-            _machine?.SessionStarted();
+            _driver?.Machine.SessionStarted();
             _isOwnerWrong = false;
             var want = NewWant();
             want.Have.AddRange((_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []).Take(ProtocolConstants.MaxHeldRuns));
-            want.Reading.AddRange(_machine?.Reading() ?? []);
-            want.Fetching.AddRange(_machine?.Fetching() ?? []);
-            want.OriginPauseMs = _machine?.OriginPauseMs(Now) ?? OriginOutage.Milliseconds(_outage.PauseLeft(Now));
+            want.Reading.AddRange(_driver?.Machine.Reading() ?? []);
+            want.Fetching.AddRange(_driver?.Machine.Fetching() ?? []);
+            want.OriginPauseMs = _driver?.Machine.OriginPauseMs(Now) ?? OriginOutage.Milliseconds(_outage.PauseLeft(Now));
             want.Continued = _hadSession;
             _hadSession = true;
             // Another session tells it from the beginning.
@@ -536,7 +448,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
                 DownloadLog.Revoked(_services.Logger, Digest, push.Revoked.Sum(run => (int)run.Count));
             }
 
-            if (_machine is null)
+            if (_driver is null)
             {
                 PushedEarly(push);
                 return;
@@ -550,15 +462,15 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
 
             if (_isOwnerWrong)
             {
-                _machine.OwnerLost(Now);
-                CarryOut();
+                _driver.Machine.OwnerLost(Now);
+                _driver.CarryOut();
                 return;
             }
 
-            NoteLosses();
+            _driver.NoteLosses();
             _frames.Told(push.Checksums, _link?.Partner ?? string.Empty);
-            _machine.Pushed(push, Now);
-            CarryOut();
+            _driver.Machine.Pushed(push, Now);
+            _driver.CarryOut();
         }
     }
 
@@ -572,10 +484,10 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             }
 
             _isOwnerLost = true;
-            if (_machine is not null)
+            if (_driver is not null)
             {
-                _machine.OwnerLost(Now);
-                CarryOut();
+                _driver.Machine.OwnerLost(Now);
+                _driver.CarryOut();
             }
             else if (_outage.Failure is not null)
             {
@@ -592,10 +504,10 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         lock (_lock)
         {
-            DemandsChanged();
+            _driver?.DemandsChanged();
         }
 
-        Move();
+        _parts.Movement.Move();
     }
 
     internal void ReaderGone(DownloadReader reader)
@@ -603,18 +515,13 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         lock (_lock)
         {
             _readers.Remove(reader);
-            DemandsChanged();
+            _driver?.DemandsChanged();
         }
 
-        Move();
+        _parts.Movement.Move();
     }
 
-    /// <summary>Completes when a reader or the hashing moves on.</summary>
-    private Task Moved => Volatile.Read(ref _moved).Task;
-
-    private void Move() => Interlocked.Exchange(ref _moved, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
-
-    private TimeSpan Now => _services.Time.GetElapsedTime(0);
+    private TimeSpan Now => _parts.Now;
 
     private Want NewWant() => new()
     {
@@ -622,7 +529,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         Digest = Digest.ToString(),
         Size = _lease?.Content.Size ?? 0,
         CanReachOrigin = _outage.Failure is null or { RetryAfter: not null },
-        Wanted = { (_machine?.TakeWanted() ?? (_wantsWhole ? [] : [new PieceRun()])).Take(Asker.MostRuns) },
+        Wanted = { (_driver?.Machine.TakeWanted() ?? (_wantsWhole ? [] : [new PieceRun()])).Take(Asker.MostRuns) },
     };
 
     private void GiveUp()
@@ -714,7 +621,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     /// <summary>An owner that answers, and then tells no size and grants nothing, must not hold up who could read the origin.</summary>
     private void ProbeWhenSizeIsOverdue()
     {
-        if (_machine is null && !_opened.Task.IsCompleted && Now >= _sizeDueAt)
+        if (_driver is null && !_opened.Task.IsCompleted && Now >= _sizeDueAt)
         {
             _isImpatient = true;
             Probe();
@@ -725,7 +632,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         try
         {
-            await _reads.ProbeAsync(CurrentOrigin(), cancellationToken);
+            await _probe.AskForSizeAsync(CurrentOrigin(), cancellationToken);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -734,7 +641,18 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         }
     }
 
-    void IOriginReadUser.ProbeFailed(OriginReference origin, SourceFailure failure)
+    bool IOriginProbeUser.IsServed
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _driver is not null || _isProbing || IsOver;
+            }
+        }
+    }
+
+    void IOriginProbeUser.ProbeFailed(OriginReference origin, SourceFailure failure)
     {
         lock (_lock)
         {
@@ -746,13 +664,13 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             }
 
             _outage.Began(failure, Now);
-            if (_machine is not null)
+            if (_driver is not null)
             {
                 // Its size has become known in the meantime.
                 if (_outage.PauseLeft(Now) is { } pause)
                 {
-                    _machine.OriginRefused(pause, Now);
-                    CarryOut();
+                    _driver.Machine.OriginRefused(pause, Now);
+                    _driver.CarryOut();
                 }
 
                 return;
@@ -770,12 +688,12 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         }
     }
 
-    (DownloadAction.FetchFromOrigin Read, CachedContent Content)? IOriginReadUser.Probed(long size, string? mediaType, int pieces)
+    (OriginReads Reads, DownloadAction.FetchFromOrigin Read)? IOriginProbeUser.Probed(long size, string? mediaType, int pieces)
     {
         lock (_lock)
         {
             _isProbing = false;
-            if (_machine is not null)
+            if (_driver is not null)
             {
                 // Its size has become known in the meantime, and others read its beginning.
                 return null;
@@ -793,7 +711,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             }
 
             _link?.Report(new GrantReport { Size = size, MediaType = mediaType ?? string.Empty });
-            return (new DownloadAction.FetchFromOrigin(id, 0, pieces, IsGranted: true), Content);
+            return (_driver!.Reads, new DownloadAction.FetchFromOrigin(id, 0, pieces, IsGranted: true));
         }
     }
 
@@ -802,389 +720,52 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         _lease = lease;
         var content = lease.Content;
-        _fromOrigin = new PieceSet(content.Layout.PieceCount);
-        _reports = new ArrivalReports(content);
         _frames.Begin(content);
-
-        // Before the look at the pieces: what is lost after both is noticed.
-        _losses = content.Losses;
-        _machine = new Downloader(content.Layout, content.SnapshotPieces(), _services.Policy, StableSeed.Of(Digest, _services.SelfName), Now, _wantsWhole);
-        if (_outage.PauseLeft(Now) is { } pause)
-        {
-            _machine.OriginPaused(pause, Now);
-        }
-
-        var id = 0;
-        if (arrivingPieces > 0)
-        {
-            // Before the grant for it is heard of, or they would be asked for twice.
-            id = _machine.OriginRequestStarted(0, arrivingPieces, Now);
-            MarkIncoming(0, arrivingPieces, isIncoming: true);
-        }
-
+        _driver = new DownloadDriver(_parts, content, this);
+        _verification = new ContentVerification(_parts, content, _driver, this);
+        var id = arrivingPieces > 0 ? _driver.Began(arrivingPieces) : 0;
         foreach (var push in _early ?? [])
         {
             _frames.Told(push.Checksums, _link?.Partner ?? string.Empty);
-            _machine.Pushed(push, Now);
+            _driver.Machine.Pushed(push, Now);
         }
 
         _early = null;
         LearnOrder([]);
-        _tasks.Run(() => VerifyAsync(_stopping));
-        CarryOut();
+        _tasks.Run(() => _verification.RunAsync(_stopping));
+        _driver.CarryOut();
         _opened.TrySetResult(null);
         return id;
     }
 
-    private void DemandsChanged()
-    {
-        if (_machine is null)
-        {
-            return;
-        }
+    bool IDownloadDriverUser.IsClosed => _isClosed;
 
-        var content = Content;
-        var longest = content.KeepsInMemory ? LongestInMemory : int.MaxValue;
-        _longestDemanded = longest;
-        var demands = _readers.Demands(content.Layout.PieceCount, FirstUnverified, longest);
-        _machine.DemandsChanged(demands, Now, isAhead: _readers.IsEmpty && !_wantsWhole);
-        CarryOut();
+    bool IDownloadDriverUser.HasGivenUp => _gaveUp.Task.IsCompleted;
+
+    bool IDownloadDriverUser.WantsWhole => _wantsWhole;
+
+    bool IDownloadDriverUser.IsOwnerRight => !_isOwnerWrong;
+
+    void IDownloadDriverUser.Report(GrantReport report) => _link?.Report(report);
+
+    void IDownloadDriverUser.AskAgain() => _link?.AskAgain(NewWant());
+
+    void IDownloadDriverUser.NoSource()
+    {
+        _outage.Explain(_outage.Failure ?? new SourceFailure(HttpStatusCode.BadGateway, "no source has the content"));
+        GiveUp();
     }
 
-    private void CarryOut()
-    {
-        foreach (var action in _machine?.TakeActions() ?? [])
-        {
-            switch (action)
-            {
-                case DownloadAction.FetchFromPeer fetch:
-                    StartRequest(fetch.Id, token => FetchFromPeerAsync(fetch, token));
-                    break;
-                case DownloadAction.FetchFromOrigin read:
-                    if (!read.IsGranted)
-                    {
-                        DownloadLog.LastResort(_services.Logger, Digest, read.First, read.Count);
-                    }
+    void IDownloadDriverUser.OriginSends() => OriginMayWorkAgain(TimeSpan.Zero);
 
-                    MarkIncoming(read.First, read.Count, isIncoming: true);
-                    StartRequest(read.Id, token => ReadFromOriginAsync(read, token));
-                    break;
-                case DownloadAction.Cancel cancel:
-                    if (_requests.TryGetValue(cancel.Id, out var request))
-                    {
-                        request.Cancel();
-                    }
-
-                    break;
-                case DownloadAction.GiveBack giveBack:
-                    // What has arrived first, or its owner takes that for not read.
-                    FlushReport();
-                    _link?.Report(new GrantReport { GivenBack = { giveBack.Segments }, OriginFailed = giveBack.OriginFailed, OriginPauseMs = (uint)giveBack.OriginPause.TotalMilliseconds });
-                    break;
-                case DownloadAction.ReportFailed failed:
-                    // With what has arrived of it: the owner counts that first.
-                    FlushReport(failed.Failed);
-                    break;
-                case DownloadAction.AskAgain:
-                    _link?.AskAgain(NewWant());
-                    break;
-                case DownloadAction.Fail:
-                    _outage.Explain(_outage.Failure ?? new SourceFailure(HttpStatusCode.BadGateway, "no source has the content"));
-                    GiveUp();
-                    break;
-            }
-        }
-    }
-
-    private void StartRequest(int id, Func<CancellationToken, Task> run)
-    {
-        if (_isClosed)
-        {
-            return;
-        }
-
-        var cancel = CancellationTokenSource.CreateLinkedTokenSource(_stopping);
-        _requests.Add(id, cancel);
-        _tasks.Run(() => RunRequestAsync(id, cancel, run));
-    }
-
-    private async Task RunRequestAsync(int id, CancellationTokenSource cancel, Func<CancellationToken, Task> run)
-    {
-        try
-        {
-            await run(cancel.Token);
-        }
-        finally
-        {
-            lock (_lock)
-            {
-                _requests.Remove(id);
-                // Whatever became of it: a request whose end is never told keeps its pieces from being asked for again.
-                _machine!.RequestAbandoned(id, Now);
-                CarryOut();
-            }
-
-            cancel.Dispose();
-        }
-    }
-
-    private async Task FetchFromPeerAsync(DownloadAction.FetchFromPeer fetch, CancellationToken cancellationToken)
-    {
-        var isAhead = UrgencyOf(fetch.First, fetch.Count) == Urgency.Ahead;
-        var outcome = await _fetches.FetchAsync(fetch, Content, isAhead, new Sink(this, fetch.Id, fetch.Node), cancellationToken);
-        lock (_lock)
-        {
-            _machine!.PeerRequestEnded(fetch.Id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
-            CarryOut();
-        }
-    }
-
-    /// <summary>Who goes before whom where bandwidth is limited. Of what nobody pulls, all that nobody waits for may be needed later.</summary>
-    private Urgency UrgencyOf(int first, int count)
-    {
-        lock (_lock)
-        {
-            return _urgent.IsAnyAwaited(first, count, Content) ? Urgency.Streaming
-                : _wantsWhole || !_readers.IsEmpty ? Urgency.Pull
-                : Urgency.Ahead;
-        }
-    }
-
-    private void FetchUrgently(int first, int end, int tries, ActivityContext reader)
-    {
-        while (_machine is not null && !_isClosed && tries > 0 && _urgent.NextMissing(first, end, Content) is var (start, next))
-        {
-            if (_machine.AskUrgently(start / Content.Layout.FramesPerPiece, Now) is var (id, node))
-            {
-                _urgent.Began(start, next);
-                StartRequest(id, token => FetchFramesAsync(id, node, start, next, tries - 1, reader, token));
-            }
-
-            first = next;
-        }
-    }
-
-    private async Task FetchFramesAsync(int id, string node, int first, int end, int tries, ActivityContext reader, CancellationToken cancellationToken)
-    {
-        var layout = Content.Layout;
-        var range = ByteRange.FromBounds(layout.Frame(first).Offset, layout.Frame(end - 1).End);
-        var outcome = RangeOutcome.NotAMember;
-        try
-        {
-            outcome = await _fetches.FetchUrgentlyAsync(node, layout, range, reader, new Sink(this, id, node), cancellationToken);
-        }
-        finally
-        {
-            lock (_lock)
-            {
-                _urgent.Ended(first, end);
-                _machine!.PeerRequestEnded(id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
-                if (outcome.Kind != RangeOutcomeKind.Complete)
-                {
-                    FetchUrgently(first, end, tries, reader);
-                }
-
-                CarryOut();
-            }
-        }
-    }
-
-    private void PeerWaits(int id)
-    {
-        lock (_lock)
-        {
-            _machine!.Waiting(id, Now);
-            CarryOut();
-        }
-    }
-
-    private async Task ReadFromOriginAsync(DownloadAction.FetchFromOrigin read, CancellationToken cancellationToken)
-    {
-        var content = Content;
-        var layout = content.Layout;
-        var end = layout.Piece(read.First + read.Count - 1).End;
-        var start = content.FirstMissing(layout.Piece(read.First).Offset, end);
-        if (start >= end)
-        {
-            EndRead(read, origin: null, failure: null);
-            return;
-        }
-
-        var piece = layout.PieceAt(start);
-        OriginReference? origin;
-        int stop;
-        lock (_lock)
-        {
-            (origin, stop) = _readers.WayFor(piece, read.First + read.Count, FirstUnverified);
-        }
-
-        if (origin is null)
-        {
-            Bar(read, piece);
-            return;
-        }
-
-        await _reads.ReadAsync(read, origin, UrgencyOf(read.First, read.Count), content, ByteRange.FromBounds(start, layout.Piece(stop - 1).End), cancellationToken);
-    }
-
-    SourceFailure? IOriginReadUser.OtherSize(long size)
-    {
-        lock (_lock)
-        {
-            Disagree($"the origin's content has {size} bytes instead of {Content.Size}", size);
-            return _outage.Failure;
-        }
-    }
-
-    bool IOriginReadUser.TryExpect(int frame, ulong checksum) => _frames.TryExpectFromOrigin(frame, checksum);
-
-    void IOriginReadUser.Stored(int frame, TimeSpan answered)
-    {
-        OriginWorks(answered);
-        FrameStored(frame, fromOrigin: true);
-    }
-
-    /// <summary>The origin sends what it was asked for since it failed; what it began to send before says nothing.</summary>
-    private void OriginWorks(TimeSpan answered)
-    {
-        if (_outage.Failure is not null)
-        {
-            lock (_lock)
-            {
-                if (answered > _outage.Since)
-                {
-                    OriginMayWorkAgain(TimeSpan.Zero);
-                }
-            }
-        }
-    }
-
-    void IOriginReadUser.Ended(DownloadAction.FetchFromOrigin read, OriginReference? origin, SourceFailure? failure) => EndRead(read, origin, failure);
-
-    private void EndRead(DownloadAction.FetchFromOrigin read, OriginReference? origin, SourceFailure? failure)
-    {
-        lock (_lock)
-        {
-            MarkIncoming(read.First, read.Count, isIncoming: false);
-            if (failure is null)
-            {
-                if (origin is not null)
-                {
-                    _origins.Worked(origin);
-                }
-            }
-            else if (_origins.Failed(origin!, failure))
-            {
-                failure = null;
-            }
-
-            if (failure is not null)
-            {
-                _outage.Began(failure, Now);
-            }
-
-            _machine!.OriginRequestEnded(read.Id, failure is null, TimeSpan.FromMilliseconds(OriginOutage.Milliseconds(failure?.RetryAfter)), Now);
-            Unbar();
-            CarryOut();
-        }
-    }
-
-    private int FirstUnverified => _frames.Hash.Frames / Content.Layout.FramesPerPiece;
-
-    /// <summary>
-    /// No client that wants this piece can read it at the origin, and others' credentials are not for them: they wait for what
-    /// comes for others.
-    /// </summary>
-    private void Bar(DownloadAction.FetchFromOrigin read, int piece)
-    {
-        lock (_lock)
-        {
-            MarkIncoming(read.First, read.Count, isIncoming: false);
-            _readers.Bar(piece, FirstUnverified);
-            DemandsChanged();
-            _machine!.OriginRequestUnmade(read.Id, Now);
-            CarryOut();
-        }
-    }
+    void IDownloadDriverUser.OtherSize(long size) => Disagree($"the origin's content has {size} bytes instead of {Content.Size}", size);
 
     /// <summary>Something has become of the ways to the origin.</summary>
     private void Unbar()
     {
         if (_readers.Unbar())
         {
-            DemandsChanged();
-        }
-    }
-
-    private void MarkIncoming(int first, int count, bool isIncoming)
-    {
-        for (var piece = first; piece < first + count; piece++)
-        {
-            if (isIncoming)
-            {
-                _fromOrigin!.Add(piece);
-            }
-            else
-            {
-                _fromOrigin!.Remove(piece);
-            }
-        }
-    }
-
-    private void FrameStored(int frame, bool fromOrigin)
-    {
-        Interlocked.Increment(ref _stored);
-        var piece = frame / Content.Layout.FramesPerPiece;
-        if (!Content.HasPiece(piece))
-        {
-            lock (_lock)
-            {
-                _machine!.BytesArrived(piece, Now);
-                if (fromOrigin && !_isOwnerWrong && _reports!.Reading(piece, Now) is { } report)
-                {
-                    _link?.Report(report);
-                }
-            }
-
-            return;
-        }
-
-        lock (_lock)
-        {
-            _machine!.PieceArrived(piece, Now);
-            if (!Content.HasPiece(piece))
-            {
-                // Who waits for it found nothing to be lost yet.
-                _machine.PieceLost(piece, Content.KeepsInMemory, Now);
-            }
-
-            _reports!.Arrived(piece, fromOrigin);
-
-            // The owner waits for segments from peers, and for every sign of life from the origin.
-            if ((fromOrigin || _machine.HasSegmentOf(piece)) && _reports.TrySchedule())
-            {
-                _tasks.Run(() => ReportLaterAsync(_stopping));
-            }
-
-            CarryOut();
-        }
-    }
-
-    private async Task ReportLaterAsync(CancellationToken cancellationToken)
-    {
-        await Task.Delay(_services.Policy.ReportInterval, _services.Time, cancellationToken);
-        lock (_lock)
-        {
-            FlushReport();
-        }
-    }
-
-    private void FlushReport(FailedFetch? failed = null)
-    {
-        // An owner that is wrong would count these for pieces of a content of another size, and send others here for them.
-        if (_reports?.Take(failed, isHeard: !_isOwnerWrong) is { } report)
-        {
-            _link?.Report(report);
+            _driver?.DemandsChanged();
         }
     }
 
@@ -1196,140 +777,23 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
     {
         lock (_lock)
         {
-            if (_machine is null || _isClosed || Content.IsVerified)
+            if (_verification is null || _isClosed)
             {
-                return _machine is not null && Content.IsVerified;
+                return _verification is not null && Content.IsVerified;
             }
 
-            if (_hasStartedAfresh && (_wantsWhole || _readers.NeedWhole))
-            {
-                // What comes from now on is compared with the digest here. Who says so again and again would keep it from ever being whole.
-                return true;
-            }
-
-            _hasStartedAfresh = true;
-            DownloadLog.Discarded(_services.Logger, Digest);
-            _isAfresh = true;
-            Drop();
-            _machine.StartOver(Now, isTrusting: true);
-            DemandsChanged();
+            _verification.StartAfresh(_wantsWhole);
             return true;
         }
     }
 
-    private void Drop()
+    void IContentVerificationUser.Verified()
     {
-        _frames.DropAll();
-        _reports!.Clear();
-    }
-
-    /// <summary>Hashes the content in order as it arrives; at the end it is known to be right, or starts over.</summary>
-    private async Task VerifyAsync(CancellationToken cancellationToken)
-    {
-        var content = Content;
-        var layout = content.Layout;
-        while (!content.IsVerified)
-        {
-            using (var hash = Digest.CreateHash())
-            {
-                ulong[] hashed;
-                try
-                {
-                    hashed = await _frames.Hash.RunAsync(content, hash, this, cancellationToken);
-                }
-                catch (FrameLostException e)
-                {
-                    // Only a content that was removed from the cache fails who waits for it.
-                    lock (_lock)
-                    {
-                        _outage.Explain(_outage.Failure ?? new SourceFailure(HttpStatusCode.ServiceUnavailable, e.Message));
-                    }
-
-                    GiveUp();
-                    return;
-                }
-
-                lock (_lock)
-                {
-                    if (_isAfresh)
-                    {
-                        // Of what was hashed some has been replaced meanwhile: hashing begins again, and needs all of it.
-                        _isAfresh = false;
-                        _frames.Hash.Rewind();
-                        DemandsChanged();
-                        continue;
-                    }
-
-                    if (Digest.Matches(hash))
-                    {
-                        content.MarkVerified();
-                        _frames.PardonThoseWhoWereRight(hashed);
-                        break;
-                    }
-                }
-            }
-
-            _services.Failures.Add(WrongBytes.Content);
-            _frames.BlameOnlySender();
-            DownloadLog.DigestMismatch(_services.Logger, Digest);
-            lock (_lock)
-            {
-                Drop();
-                _services.Mismatches.Add(Digest);
-                if (++_mismatches > 1)
-                {
-                    _outage.Explain(new SourceFailure(HttpStatusCode.BadGateway, "what the origin sent does not match the digest"));
-                    GiveUp();
-                    return;
-                }
-
-                _machine!.StartOver(Now);
-                // Hashing begins again, too, and needs all of it.
-                DemandsChanged();
-            }
-        }
-
-        _trace.End(isWhole: true, layout.Size);
+        _trace.End(isWhole: true, Content.Size);
         _finished.TrySetResult(true);
-        Move();
     }
 
-    async ValueTask IOrderedHashUser.HashedAsync(int frames, CancellationToken cancellationToken)
-    {
-        var content = Content;
-
-        // Always: a reader that waits for it may have begun to wait while the disk took no writes.
-        Move();
-        if (content.KeepsInMemory && frames % content.Layout.FramesPerPiece == 0)
-        {
-            ReaderMoved();
-            await WaitForReadersAsync(frames / content.Layout.FramesPerPiece, cancellationToken);
-        }
-    }
-
-    /// <summary>In memory what was read gives way first: hashing must not read far ahead of who reads in order.</summary>
-    private async Task WaitForReadersAsync(int piece, CancellationToken cancellationToken)
-    {
-        using var patience = new CancellationTokenSource(ReaderPatience, _services.Time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
-        while (!either.IsCancellationRequested)
-        {
-            var moved = Moved;
-            lock (_lock)
-            {
-                if (!_readers.IsAnyBehind(piece - Math.Max(1, LongestInMemory / 2)))
-                {
-                    return;
-                }
-            }
-
-            await moved.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
-
-        cancellationToken.ThrowIfCancellationRequested();
-    }
-
-    private int LongestInMemory => Math.Max(2, (int)(_services.Memory.Bytes / Content.Layout.PieceSize));
+    void IContentVerificationUser.GiveUp() => GiveUp();
 
     private async Task TickAsync(CancellationToken cancellationToken)
     {
@@ -1339,14 +803,9 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
             lock (_lock)
             {
                 ProbeWhenSizeIsOverdue();
-                if (!_readers.WantNothing && _machine is not null)
+                if (!_readers.WantNothing)
                 {
-                    _readers.RefuseBarred(Content, FirstUnverified, piece => _machine.IsFetching(piece) || _machine.IsDemanded(piece));
-                    var (moved, refused) = _machine.Hedges;
-                    NoteLosses();
-                    _machine.Tick(Now);
-                    _services.Metrics.Hedged(_machine.Hedges.Moved - moved, _machine.Hedges.Refused - refused);
-                    CarryOut();
+                    _driver?.Tick();
                 }
             }
         }
@@ -1358,30 +817,5 @@ internal sealed class Download : IOwnerLinkUser, IOriginReadUser, IOrderedHashUs
         {
             return _origins.Current;
         }
-    }
-
-    private sealed class Sink(Download download, int id, string node) : IRangeSink
-    {
-        private readonly int _drops = download.Drops;
-        private bool _hasSent;
-
-        public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum)
-        {
-            if (!_hasSent)
-            {
-                _hasSent = true;
-                download._frames.SentBy(node, _drops);
-            }
-
-            var arrival = download._frames.Take(node, frame, data, checksum, _drops);
-            if (arrival == FrameArrival.Stored)
-            {
-                download.FrameStored(frame, fromOrigin: false);
-            }
-
-            return arrival != FrameArrival.Refused;
-        }
-
-        public void Waiting() => download.PeerWaits(id);
     }
 }

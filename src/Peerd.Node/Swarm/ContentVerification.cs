@@ -1,0 +1,163 @@
+using System.Net;
+using Peerd.Node.Storage;
+using Peerd.Node.Telemetry;
+
+namespace Peerd.Node.Swarm;
+
+/// <summary>What comes of a verification is told to this.</summary>
+internal interface IContentVerificationUser
+{
+    /// <summary>The content is right.</summary>
+    void Verified();
+
+    /// <summary>The content will never be here as a whole.</summary>
+    void GiveUp();
+}
+
+/// <summary>
+/// Hashes one content in order as it arrives. At the end it is known to be right; if it is not, it is dropped and brought once more.
+/// Thread-safe with the download's lock.
+/// </summary>
+internal sealed class ContentVerification(DownloadParts parts, CachedContent content, DownloadDriver driver, IContentVerificationUser user) : IOrderedHashUser
+{
+    /// <summary>How long hashing waits for a slow reader, so that it does not push what the reader needs out of memory.</summary>
+    private static readonly TimeSpan ReaderPatience = TimeSpan.FromSeconds(5);
+
+    private int _mismatches;
+    private bool _isAfresh;
+    private bool _hasStartedAfresh;
+
+    /// <summary>Runs until the content is right, or given up.</summary>
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        while (!content.IsVerified)
+        {
+            using (var hash = content.Digest.CreateHash())
+            {
+                ulong[] hashed;
+                try
+                {
+                    hashed = await parts.Frames.Hash.RunAsync(content, hash, this, cancellationToken);
+                }
+                catch (FrameLostException e)
+                {
+                    // Only a content that was removed from the cache fails who waits for it.
+                    lock (parts.Gate)
+                    {
+                        parts.Outage.Explain(parts.Outage.Failure ?? new SourceFailure(HttpStatusCode.ServiceUnavailable, e.Message));
+                    }
+
+                    user.GiveUp();
+                    return;
+                }
+
+                lock (parts.Gate)
+                {
+                    if (_isAfresh)
+                    {
+                        // Of what was hashed some has been replaced meanwhile: hashing begins again, and needs all of it.
+                        _isAfresh = false;
+                        parts.Frames.Hash.Rewind();
+                        driver.DemandsChanged();
+                        continue;
+                    }
+
+                    if (content.Digest.Matches(hash))
+                    {
+                        content.MarkVerified();
+                        parts.Frames.PardonThoseWhoWereRight(hashed);
+                        break;
+                    }
+                }
+            }
+
+            parts.Services.Failures.Add(WrongBytes.Content);
+            parts.Frames.BlameOnlySender();
+            DownloadLog.DigestMismatch(parts.Services.Logger, content.Digest);
+            lock (parts.Gate)
+            {
+                driver.DropAll();
+                parts.Services.Mismatches.Add(content.Digest);
+                if (++_mismatches > 1)
+                {
+                    parts.Outage.Explain(new SourceFailure(HttpStatusCode.BadGateway, "what the origin sent does not match the digest"));
+                    user.GiveUp();
+                    return;
+                }
+
+                driver.Machine.StartOver(parts.Now);
+                // Hashing begins again, too, and needs all of it.
+                driver.DemandsChanged();
+            }
+        }
+
+        user.Verified();
+        parts.Movement.Move();
+    }
+
+    /// <summary>Another node has found wrong bytes of the content: what is here is forgotten and fetched again, once. Called under the lock.</summary>
+    /// <param name="wantsWhole">Some client wants all of it.</param>
+    public void StartAfresh(bool wantsWhole)
+    {
+        if (content.IsVerified || (_hasStartedAfresh && (wantsWhole || parts.Readers.NeedWhole)))
+        {
+            // What comes from now on is compared with the digest here. Who says so again and again would keep it from ever being whole.
+            return;
+        }
+
+        _hasStartedAfresh = true;
+        DownloadLog.Discarded(parts.Services.Logger, content.Digest);
+        _isAfresh = true;
+        driver.DropAll();
+        driver.Machine.StartOver(parts.Now, isTrusting: true);
+        driver.DemandsChanged();
+    }
+
+    ValueTask IOrderedHashUser.WaitForFrameAsync(int frame, CancellationToken cancellationToken) => driver.WaitForFrameAsync(frame, cancellationToken);
+
+    void IOrderedHashUser.FrameLost(int frame)
+    {
+        lock (parts.Gate)
+        {
+            driver.FrameLost(frame);
+        }
+    }
+
+    async ValueTask IOrderedHashUser.HashedAsync(int frames, CancellationToken cancellationToken)
+    {
+        // Always: a reader that waits for it may have begun to wait while the disk took no writes.
+        parts.Movement.Move();
+        if (content.KeepsInMemory && frames % content.Layout.FramesPerPiece == 0)
+        {
+            lock (parts.Gate)
+            {
+                driver.DemandsChanged();
+            }
+
+            parts.Movement.Move();
+            await WaitForReadersAsync(frames / content.Layout.FramesPerPiece, cancellationToken);
+        }
+    }
+
+    /// <summary>In memory what was read gives way first: hashing must not read far ahead of who reads in order.</summary>
+    private async Task WaitForReadersAsync(int piece, CancellationToken cancellationToken)
+    {
+        using var patience = new CancellationTokenSource(ReaderPatience, parts.Services.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
+        while (!either.IsCancellationRequested)
+        {
+            var moved = parts.Movement.NextAsync;
+            lock (parts.Gate)
+            {
+                if (!parts.Readers.IsAnyBehind(piece - Math.Max(1, driver.LongestInMemory / 2)))
+                {
+                    return;
+                }
+            }
+
+            await moved.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        cancellationToken.ThrowIfCancellationRequested();
+    }
+}
