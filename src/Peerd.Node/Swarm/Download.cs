@@ -16,9 +16,6 @@ namespace Peerd.Node.Swarm;
 /// </summary>
 internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriverUser, IContentVerificationUser, IAsyncDisposable
 {
-    /// <summary>What is kept of pushes that come before the size is known.</summary>
-    private const int MostEarlyBytes = 1024 * 1024;
-
     /// <summary>After so long an origin that failed is tried again for a client that comes again.</summary>
     private static readonly TimeSpan RetryOrigin = TimeSpan.FromSeconds(2);
 
@@ -38,7 +35,8 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     private readonly TaskCompletionSource _gaveUp = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly OwnedTasks _tasks;
     private readonly DownloadTrace _trace;
-    private readonly List<uint> _learnedOrder = [];
+    private readonly LearnedOrder _order = new();
+    private readonly EarlyPushes _early = new();
     private readonly OriginProbe _probe;
     private readonly ClientOrigins _origins;
     private readonly OriginOutage _outage = new();
@@ -49,8 +47,6 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     private ContentLease? _lease;
     private DownloadDriver? _driver;
     private ContentVerification? _verification;
-    private List<LookupResponse>? _early = [];
-    private long _earlyBytes;
     private bool _isSizeSure;
     private bool _isOwnerWrong;
     private bool _isSizeDisputed;
@@ -426,8 +422,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
             want.OriginPauseMs = _driver?.Machine.OriginPauseMs(Now) ?? OriginOutage.Milliseconds(_outage.PauseLeft(Now));
             want.Continued = _hadSession;
             _hadSession = true;
-            // Another session tells it from the beginning.
-            _learnedOrder.Clear();
+            _order.Forget();
             return want;
         }
     }
@@ -442,7 +437,12 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
             }
 
             _isOwnerLost = false;
-            LearnOrder(push.StartupOrder);
+            _order.Add(push.StartupOrder);
+            if (_lease is { Content: var content })
+            {
+                _order.TellTo(content);
+            }
+
             if (push.Revoked.Count > 0)
             {
                 DownloadLog.Revoked(_services.Logger, Digest, push.Revoked.Sum(run => (int)run.Count));
@@ -539,25 +539,10 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         _gaveUp.TrySetResult();
     }
 
-    /// <summary>What others have seen is followed here, but told by them alone.</summary>
-    private void LearnOrder(IReadOnlyList<uint> more)
-    {
-        _learnedOrder.AddRange(more.Take(ProtocolConstants.MaxStartupOrder - _learnedOrder.Count));
-        if (_lease is { Content: var content } && _learnedOrder.Count > content.StartupOrder.Count)
-        {
-            content.Ordered([.. _learnedOrder.Where(piece => piece < content.Layout.PieceCount).Select(piece => (int)piece)], isSeenHere: false);
-        }
-    }
-
-    /// <summary>Pushes before the size is known. An owner that does not know it has little to say.</summary>
+    /// <summary>Pushes before the size is known.</summary>
     private void PushedEarly(LookupResponse push)
     {
-        _earlyBytes += push.CalculateSize();
-        if (push.Size > 0 || _earlyBytes <= MostEarlyBytes)
-        {
-            _early!.Add(push);
-        }
-
+        _early.Add(push);
         if (push.Size is > 0 and <= HolderDirectory.MaxSize)
         {
             try
@@ -682,8 +667,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 _opened.TrySetResult(_outage.Failure);
             }
 
-            // What was granted for it is given back, and is not read either when another finds out the size.
-            _early?.ForEach(static push => push.Granted.Clear());
+            _early.ForgetGrants();
             _link?.Report(new GrantReport { GivenBack = { new SegmentRun { First = 0, Count = 1 } }, OriginFailed = true, OriginPauseMs = OriginOutage.Milliseconds(failure.RetryAfter) });
         }
     }
@@ -724,14 +708,13 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         _driver = new DownloadDriver(_parts, content, this);
         _verification = new ContentVerification(_parts, content, _driver, this);
         var id = arrivingPieces > 0 ? _driver.Began(arrivingPieces) : 0;
-        foreach (var push in _early ?? [])
+        foreach (var push in _early.TakeAll())
         {
             _frames.Told(push.Checksums, _link?.Partner ?? string.Empty);
             _driver.Machine.Pushed(push, Now);
         }
 
-        _early = null;
-        LearnOrder([]);
+        _order.TellTo(content);
         _tasks.Run(() => _verification.RunAsync(_stopping));
         _driver.CarryOut();
         _opened.TrySetResult(null);

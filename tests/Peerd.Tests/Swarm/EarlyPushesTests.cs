@@ -1,0 +1,42 @@
+using Peerd.Contracts.V1;
+using Peerd.Node.Swarm;
+
+namespace Peerd.Tests.Swarm;
+
+public sealed class EarlyPushesTests
+{
+    private readonly EarlyPushes _pushes = new();
+
+    [Fact]
+    public void TakeAll_SomeWereKept_OnceInOrder()
+    {
+        var (first, second) = (new LookupResponse { OriginPauseMs = 1 }, new LookupResponse { OriginPauseMs = 2 });
+        _pushes.Add(first);
+        _pushes.Add(second);
+
+        Assert.Equal([first, second], _pushes.TakeAll());
+        Assert.Empty(_pushes.TakeAll());
+    }
+
+    [Fact]
+    public void Add_MoreThanIsKept_OnlyWhatTellsTheSize()
+    {
+        var large = new LookupResponse { StartupOrder = { Enumerable.Repeat(uint.MaxValue, EarlyPushes.MostBytes) } };
+        var telling = new LookupResponse { Size = 1 };
+        _pushes.Add(large);
+        _pushes.Add(new LookupResponse { OriginPauseMs = 1 });
+        _pushes.Add(telling);
+
+        Assert.Equal([telling], _pushes.TakeAll());
+    }
+
+    [Fact]
+    public void ForgetGrants_AGrant_TheRestStays()
+    {
+        _pushes.Add(new LookupResponse { OriginPauseMs = 1, Granted = { new SegmentRun { First = 0, Count = 1 } } });
+
+        _pushes.ForgetGrants();
+
+        Assert.Equal([new LookupResponse { OriginPauseMs = 1 }], _pushes.TakeAll());
+    }
+}
