@@ -89,7 +89,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     public async ValueTask<BlobSource> EnsureAsync(ByteRange bytes, OriginReference origin, TimeSpan limit, CancellationToken cancellationToken)
     {
         var (first, end) = (Layout.FrameAt(bytes.Offset), Layout.FrameAt(bytes.End - 1) + 1);
-        if (IsHere(first, end) && IsRight(first, end))
+        if (IsHere(first, end))
         {
             if (!Content.IsVerified || !IsTouched(bytes))
             {
@@ -264,24 +264,6 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         }
 
         return true;
-    }
-
-    /// <summary>What was on disk before the start is looked at before it is promised to anybody.</summary>
-    private bool IsRight(int first, int end)
-    {
-        try
-        {
-            for (var frame = first; frame < end; frame++)
-            {
-                Content.EnsureChecked(frame);
-            }
-
-            return true;
-        }
-        catch (FrameLostException)
-        {
-            return false;
-        }
     }
 
     /// <summary>The download that brings what is missing; null when there is none for this content any more.</summary>

@@ -11,6 +11,9 @@ internal sealed class ContentReading(
 {
     private const int LongestWrite = 256 * 1024;
 
+    /// <summary>After so many bytes others have their turn.</summary>
+    private const int Turn = 4 * 1024 * 1024;
+
     /// <summary>A client that takes nothing for this long is given up.</summary>
     private static readonly TimeSpan ClientTimeout = TimeSpan.FromSeconds(120);
 
@@ -88,6 +91,11 @@ internal sealed class ContentReading(
                 }
 
                 _reader?.MoveTo(offset);
+                if (offset / Turn > (offset - length) / Turn)
+                {
+                    // Writing to a client that is as fast as this node never waits, and the thread is one of few.
+                    await Task.Yield();
+                }
             }
 
             return CopyOutcome.Complete;

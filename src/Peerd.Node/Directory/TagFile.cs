@@ -15,12 +15,17 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
 {
     public const string Name = "tags";
 
+    private const string Unfinished = ".new";
+
     private const int MaxLength = 16 * 1024 * 1024;
 
     /// <summary>So far a clock may be set back.</summary>
     private static readonly TimeSpan MostBack = TimeSpan.FromMinutes(1);
 
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
+
+    /// <summary>So long a save waits for another one.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     private readonly Lock _lock = new();
     private readonly string _path = Path.Combine(options.Value.Directory, Name);
@@ -58,6 +63,7 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
     {
         try
         {
+            DeleteLeftovers();
             using var file = File.OpenRead(_path);
             if (file.Length > MaxLength)
             {
@@ -92,48 +98,70 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
     /// <summary>Saves what has changed, unless the directory is another process's now.</summary>
     public void SaveChanges()
     {
-        // Before the directory goes to another process what is under way is waited for.
-        lock (_lock)
+        // Before the directory goes to another process what is under way is waited for, but for a disk that hangs.
+        if (!_lock.TryEnter(Patience))
+        {
+            return;
+        }
+
+        try
         {
             var version = tags.Version;
-            if (version == _saved || cache.IsReleased)
+            if (version != _saved && !cache.IsReleased && TrySave())
             {
-                return;
-            }
-
-            try
-            {
-                Save();
                 _saved = version;
             }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                Log.Unusable(logger, _path, e.Message);
-            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Log.Unusable(logger, _path, e.Message);
+        }
+        finally
+        {
+            _lock.Exit();
         }
     }
 
     // Under another name first: a file that was cut off must not take the place of a whole one.
-    private void Save()
+    private bool TrySave()
     {
-        var unfinished = _path + ".new";
-        using (var file = File.Create(unfinished))
+        var unfinished = $"{_path}.{Path.GetRandomFileName()}{Unfinished}";
+        try
         {
-            Span<byte> head = stackalloc byte[sizeof(long)];
-            BinaryPrimitives.WriteInt64LittleEndian(head, time.GetUtcNow().ToUnixTimeMilliseconds());
-            file.Write(head);
-            foreach (var key in tags.Own)
+            using (var file = File.Create(unfinished))
             {
-                tags.DescribeOwn(key)?.WriteDelimitedTo(file);
+                Span<byte> head = stackalloc byte[sizeof(long)];
+                BinaryPrimitives.WriteInt64LittleEndian(head, time.GetUtcNow().ToUnixTimeMilliseconds());
+                file.Write(head);
+                foreach (var key in tags.Own)
+                {
+                    tags.DescribeOwn(key)?.WriteDelimitedTo(file);
+                }
+
+                Flush(file);
             }
 
-            Flush(file);
-        }
+            // The disk may have taken long.
+            if (cache.IsReleased)
+            {
+                return false;
+            }
 
-        // The disk may have taken long. What has this name is the next process's by now, or is overwritten by it.
-        if (!cache.IsReleased)
-        {
             File.Move(unfinished, _path, overwrite: true);
+            return true;
+        }
+        finally
+        {
+            File.Delete(unfinished);
+        }
+    }
+
+    // Of processes that were killed. Who is just writing such a file says that it could not, and does it again.
+    private void DeleteLeftovers()
+    {
+        foreach (var left in System.IO.Directory.EnumerateFiles(options.Value.Directory, $"{Name}*{Unfinished}"))
+        {
+            File.Delete(left);
         }
     }
 

@@ -52,21 +52,21 @@ internal sealed partial class BlobFacade(
         var target = FacadeHandler.TargetOf(context);
         var authorization = context.Request.Headers.Authorization;
         var items = context.Features.GetRequiredFeature<IConnectionItemsFeature>().Items;
-        var before = items.TryGetValue(typeof(BlobFacade), out var item) ? item as AskedBefore : null;
-        if (before?.IsFor(target, authorization, isDirect) != true)
+        var last = items.TryGetValue(typeof(BlobFacade), out var item) ? item as LastAsked : null;
+        if (last?.IsFor(target, authorization, isDirect) != true)
         {
-            if (!TryUnderstand(target, authorization, isDirect, out var understood, out var refused))
+            if (!TryUnderstand(target, authorization, isDirect, out last, out var refused))
             {
                 await RegistryAnswer.WriteErrorAsync(context, refused);
                 return;
             }
 
-            before = new AskedBefore(target, authorization, isDirect, understood);
-            items[typeof(BlobFacade)] = before;
+            items[typeof(BlobFacade)] = last;
         }
 
-        var request = before.Request;
-        var given = request.Origin.Given!;
+        // New for each request: it remembers where its URL led, and who asks a registry again is not to be sent there.
+        var given = new GivenUrl(last.Url, authorization.Count == 1 ? authorization[0] : null);
+        var request = new ContentRequest(last.Digest, OriginReference.Of(given, last.Digest.ToString()));
         if (!request.Digest.IsEmpty && await access.RefusalAsync(request.Origin, deadline) is not null)
         {
             // Nothing of what is here is for this client: what the URL itself answers is its answer.
@@ -95,9 +95,9 @@ internal sealed partial class BlobFacade(
 
     /// <summary>Finds out what is asked for; false when that is not served, with what the client is told.</summary>
     private bool TryUnderstand(
-        string target, StringValues authorization, bool isDirect, [NotNullWhen(true)] out ContentRequest? request, [NotNullWhen(false)] out RegistryError? refused)
+        string target, StringValues authorization, bool isDirect, [NotNullWhen(true)] out LastAsked? asked, [NotNullWhen(false)] out RegistryError? refused)
     {
-        (request, refused) = (null, null);
+        (asked, refused) = (null, null);
         if (!BlobUrl.TryParse(target, out var blob))
         {
             refused = RegistryError.BadRequest(RegistryError.NameInvalid, "behind /blobs/ there must be an absolute http or https URL, as it is, without user and fragment");
@@ -129,8 +129,7 @@ internal sealed partial class BlobFacade(
             digest = default;
         }
 
-        var given = new GivenUrl(blob.Url, authorization.Count == 1 ? authorization[0] : null);
-        request = new ContentRequest(digest, OriginReference.Of(given, digest.ToString()));
+        asked = new LastAsked(target, authorization, isDirect, blob.Url, digest);
         return true;
     }
 
@@ -239,22 +238,15 @@ internal sealed partial class BlobFacade(
                 var chunk = ByteRange.FromBounds(offset, Math.Min(bytes.End, offset + ChunkSize));
 
                 // What is left of the time for the head is for the URL itself.
-                var source = context.Response.HasStarted
-                    ? await stream.EnsureAsync(chunk, origin, TimeSpan.MaxValue, context.RequestAborted)
-                    : await stream.EnsureAsync(chunk, origin, _meshTime - time.GetElapsedTime(started), deadline);
-                if (source != BlobSource.None && !context.Response.HasStarted)
-                {
-                    // Nothing is sent by this, but what is put into an answer before it begins is copied once more.
-                    DescribePart(context.Response, bytes, stream.Size);
-                    await context.Response.StartAsync(deadline);
-                }
-
+                var source = offset == bytes.Offset
+                    ? await stream.EnsureAsync(chunk, origin, _meshTime - time.GetElapsedTime(started), deadline)
+                    : await stream.EnsureAsync(chunk, origin, TimeSpan.MaxValue, context.RequestAborted);
                 var part = memory.IsOver ? ByteRange.FromBounds(offset, Math.Min(chunk.End, offset + WriteWhenOver)) : chunk;
-                var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, part);
+                var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, part, bytes);
                 offset += copied;
                 if (copied < part.Length && (source == BlobSource.None || ++losses > MaxLosses))
                 {
-                    if (!context.Response.HasStarted)
+                    if (offset == bytes.Offset)
                     {
                         return false;
                     }
@@ -266,6 +258,7 @@ internal sealed partial class BlobFacade(
 
                 if (copied == 0)
                 {
+                    // Flushed now, the answer would begin without its head.
                     continue;
                 }
 
@@ -274,6 +267,12 @@ internal sealed partial class BlobFacade(
                 if (!await ClientFlush.SendAsync(context, time))
                 {
                     return true;
+                }
+
+                if (offset < bytes.End)
+                {
+                    // Writing to a client that is as fast as this node never waits, and the thread is one of few.
+                    await Task.Yield();
                 }
             }
 
@@ -300,8 +299,8 @@ internal sealed partial class BlobFacade(
         }
     }
 
-    /// <summary>Puts a chunk into the answer. How many bytes: what is lost meanwhile ends it.</summary>
-    private static long Copy(HttpResponse response, BlobStream stream, ByteRange chunk)
+    /// <summary>Puts a chunk into the answer, and the head before its first byte. How many bytes: what is lost meanwhile ends it.</summary>
+    private static long Copy(HttpResponse response, BlobStream stream, ByteRange chunk, ByteRange all)
     {
         var offset = chunk.Offset;
         try
@@ -310,6 +309,13 @@ internal sealed partial class BlobFacade(
             {
                 var length = (int)Math.Min(BlockSize, chunk.End - offset);
                 stream.Read(offset, response.BodyWriter.GetSpan(length)[..length]);
+                if (offset == all.Offset)
+                {
+                    response.StatusCode = StatusCodes.Status206PartialContent;
+                    Describe(response, all.Length);
+                    response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {all.Offset}-{all.End - 1}/{stream.Size}");
+                }
+
                 response.BodyWriter.Advance(length);
                 offset += length;
             }
@@ -321,13 +327,6 @@ internal sealed partial class BlobFacade(
         return offset - chunk.Offset;
     }
 
-    private static void DescribePart(HttpResponse response, ByteRange part, long size)
-    {
-        response.StatusCode = StatusCodes.Status206PartialContent;
-        Describe(response, part.Length);
-        response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {part.Offset}-{part.End - 1}/{size}");
-    }
-
     private static void Describe(HttpResponse response, long length)
     {
         response.ContentType = "application/octet-stream";
@@ -335,8 +334,16 @@ internal sealed partial class BlobFacade(
         response.Headers.AcceptRanges = "bytes";
     }
 
-    /// <summary>What a connection asked for last, and most clients ask for again and again: it is understood once.</summary>
-    private sealed record AskedBefore(string Target, StringValues Authorization, bool IsDirect, ContentRequest Request)
+    /// <summary>
+    /// What a connection asked for last, and what that means: most clients ask for it again and again, with other ranges. Kept
+    /// as long as the connection, with the secrets that are in it.
+    /// </summary>
+    /// <param name="Target">The target of the request line.</param>
+    /// <param name="Authorization">What came with it.</param>
+    /// <param name="IsDirect">The URL itself was to be read.</param>
+    /// <param name="Url">The URL behind the prefix.</param>
+    /// <param name="Digest">The content that it is believed to name; none: the URL itself is read.</param>
+    private sealed record LastAsked(string Target, StringValues Authorization, bool IsDirect, Uri Url, Digest Digest)
     {
         public bool IsFor(string target, StringValues authorization, bool isDirect) => Target == target && Authorization == authorization && IsDirect == isDirect;
     }

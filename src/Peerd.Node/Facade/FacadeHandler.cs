@@ -16,6 +16,9 @@ namespace Peerd.Node.Facade;
 internal sealed partial class FacadeHandler(
     RegistryFacade registry, BlobFacade blobs, IOptions<FacadeOptions> options, IOptions<BlobOptions> blobOptions, FacadeLoad load, FacadeMetrics metrics, TimeProvider time, ILogger<FacadeHandler> logger)
 {
+    private readonly TimeSpan _timeout = options.Value.AnswerTimeoutValue;
+    private readonly TimeSpan _blobTimeout = blobOptions.Value.AnswerTimeoutValue;
+
     /// <summary>Answers one request; a terminal handler. Throws only what Kestrel must see to close the connection.</summary>
     public async Task HandleAsync(HttpContext context)
     {
@@ -42,7 +45,7 @@ internal sealed partial class FacadeHandler(
         var aborted = context.RequestAborted;
         var isBlob = TargetOf(context).StartsWith(BlobUrl.Prefix, StringComparison.Ordinal);
         using var span = Traces.Begin(isBlob ? "facade blobs" : "facade v2", context.Request.Headers.TraceParent is [var traceparent] ? traceparent : null);
-        using var deadline = new CancellationTokenSource(isBlob ? blobOptions.Value.AnswerTimeoutValue : options.Value.AnswerTimeoutValue, time);
+        using var deadline = new CancellationTokenSource(isBlob ? _blobTimeout : _timeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(aborted, deadline.Token);
         try
         {

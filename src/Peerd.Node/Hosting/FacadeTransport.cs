@@ -11,7 +11,10 @@ namespace Peerd.Node.Hosting;
 /// </summary>
 internal sealed class FacadeTransport : IConnectionListenerFactory, IConnectionListenerFactorySelector
 {
-    /// <summary>An answer of this size is left to the kernel at once, and nobody waits until it is sent. A few reads of overlaybd.</summary>
+    /// <summary>
+    /// Nobody waits until an answer of less than this is sent: more than the 64 KiB of most reads and their heads. What the kernel
+    /// does not take at once stays in blocks of this process, for each connection no more than this and one write.
+    /// </summary>
     private const int SendBuffer = 256 * 1024;
 
     private readonly Listeners _listeners;

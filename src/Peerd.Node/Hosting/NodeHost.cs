@@ -196,6 +196,7 @@ internal static partial class NodeHost
         builder.Services.AddLimits(builder.Configuration);
         builder.WebHost.ConfigureKestrel(listeners.Configure);
         builder.Services.Configure<SocketTransportOptions>(sockets => sockets.CreateBoundListenSocket = listeners.Bind);
+        // Kestrel asks the last that was added first.
         builder.Services.AddSingleton<IConnectionListenerFactory, FacadeTransport>();
     }
 

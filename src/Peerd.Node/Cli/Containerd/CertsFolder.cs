@@ -38,7 +38,7 @@ internal sealed class CertsFolder(string root)
         {
             foreach (var existingFolder in new[] { root, folder }.Where(System.IO.Directory.Exists))
             {
-                HostsFile.DeleteLeftovers(existingFolder);
+                TryDeleteLeftovers(existingFolder);
             }
 
             var isNewFolder = HostsFile.IsNewFolder(folder);
@@ -110,6 +110,18 @@ internal sealed class CertsFolder(string root)
     {
         var folders = NamesOf(registry).Select(name => Path.Combine(root, name)).ToList();
         return folders.Find(System.IO.Directory.Exists) ?? folders[^1];
+    }
+
+    // They are in nobody's way: where they cannot be deleted, nothing need be changed either.
+    private static void TryDeleteLeftovers(string folder)
+    {
+        try
+        {
+            HostsFile.DeleteLeftovers(folder);
+        }
+        catch (HostsException)
+        {
+        }
     }
 
     private static HostsChange? Remove(string registry, string path) => Try(registry, path, () =>

@@ -54,14 +54,18 @@ internal sealed class OverlaybdFile
         }
     }
 
-    /// <summary>Deletes what runs that were killed have left of the file and of those beside it.</summary>
-    /// <exception cref="OverlaybdException">It cannot be deleted.</exception>
-    public void DeleteLeftovers() => Try(FullPath, "has leftovers that cannot be deleted", () =>
+    /// <summary>Deletes what runs that were killed have left of the file and of those beside it, as far as that is possible: it is in nobody's way.</summary>
+    public void DeleteLeftovers()
     {
-        // Names of the others begin with that of the file.
-        UnixFile.DeleteLeftovers(FullPath);
-        return true;
-    });
+        try
+        {
+            // Names of the others begin with that of the file.
+            UnixFile.DeleteLeftovers(FullPath);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+        }
+    }
 
     /// <exception cref="OverlaybdException">It cannot be read.</exception>
     public byte[] Read() => Read(FullPath, Limit);
