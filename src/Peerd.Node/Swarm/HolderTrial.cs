@@ -3,8 +3,8 @@ namespace Peerd.Node.Swarm;
 /// <summary>
 /// Tells which holders are slow. What askers report does not show it: connections that share a link take it from each other
 /// for seconds, and what the origin sends beside a peer is one of them. So what a holder brings to all is compared with what
-/// others bring. Where a few ask there are hardly any others: once nothing is left to be read, what each holder brings is
-/// compared with what the origin brought before. Not thread-safe.
+/// others bring. Of two there are no others: once nothing is left to be read, what each holder brings is compared with what the
+/// origin brought before. Where many ask, who is slow is found by their reports; see <see cref="BringsLess"/>. Not thread-safe.
 /// </summary>
 internal sealed class HolderTrial(CoordinatorPolicy policy)
 {
@@ -50,18 +50,18 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
         }
 
         var isNothingLeft = !isAnybodyGranted && table.Covered.IsFull && step < LongestStep;
-        var areSlow = isNothingLeft && BringLittle(participants, table, now);
         foreach (var holder in participants)
         {
-            if (!isNothingLeft || holder.Serving.Count == 0)
+            var isTried = Try(holder, isNothingLeft, now);
+            var isLess = BringsLess(holder, participants, table) == true;
+            if (isLess)
             {
-                holder.TrialSince = null;
+                // It reads nothing then; but it may be the link of the others, as long as they read: nothing is read again for that.
+                (holder.HasBeenSlow, holder.Tokens) = (true, 1);
+                table.Judged(holder);
             }
-            else if (holder.TrialSince is not { } since || now - since > policy.LongestTrial)
-            {
-                (holder.TrialSince, holder.ServedBefore) = (now, holder.Served);
-            }
-            else if (areSlow && now - since >= policy.ShortestTrial && (BringsLess(holder, participants, table) == true || IsSlow(holder, table, now)))
+
+            if (isTried && BringLittle(holder, participants, table, now) && (isLess || IsSlow(holder, table, now)))
             {
                 // Until it has served as many as others again.
                 (holder.IsFoundSlow, holder.Tokens) = (true, 1);
@@ -126,10 +126,34 @@ internal sealed class HolderTrial(CoordinatorPolicy policy)
         }
     }
 
-    /// <summary>Together they bring less than half of what the origin brought: many that fill a link need not be quick, each of them.</summary>
-    private bool BringLittle(List<Participant> participants, SegmentTable table, TimeSpan now) =>
-        !IsOriginKnown(table)
-        || 2 * participants.Sum(holder => Rate(holder, now)) < OriginRate(table) * participants.Count(static participant => participant.Fetches.Count > 0);
+    /// <summary>It has been looked at for long enough what it brings while nothing is left to be read.</summary>
+    private bool Try(Participant holder, bool isNothingLeft, TimeSpan now)
+    {
+        if (!isNothingLeft || holder.Serving.Count == 0)
+        {
+            holder.TrialSince = null;
+            return false;
+        }
+
+        if (holder.TrialSince is not { } since || now - since > policy.LongestTrial)
+        {
+            (holder.TrialSince, holder.ServedBefore) = (now, holder.Served);
+            return false;
+        }
+
+        return now - since >= policy.ShortestTrial;
+    }
+
+    /// <summary>
+    /// Those whom the holder serves get less from all who serve them than half of what the origin brought: many that fill a link need
+    /// not be quick, each of them.
+    /// </summary>
+    private bool BringLittle(Participant holder, List<Participant> participants, SegmentTable table, TimeSpan now)
+    {
+        var served = holder.Serving.Select(static fetch => fetch.To).ToHashSet();
+        return !IsOriginKnown(table)
+            || 2 * participants.Where(other => other.Serving.Exists(fetch => served.Contains(fetch.To))).Sum(other => Rate(other, now)) < OriginRate(table) * served.Count;
+    }
 
     // Without the origin's word there is only that of the askers.
     private bool IsSlow(Participant holder, SegmentTable table, TimeSpan now) =>

@@ -123,19 +123,19 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
         var least = table is null ? 0 : policy.LeastHeld(askers, table.Layout);
         // Who has let a lease expire may be dead, however much it holds. Nobody is kept waiting for it, and it gets nothing
         // beside what it still reads: with leases that end at different times it would be a reader for ever.
-        var isForemostEnough = askers.Count(asker => asker.Grants.Count > 0 && !asker.IsBehind(least) && !IsSlow(asker) && asker.Asker!.Expired == 0) >= policy.ForemostReaders;
-        var areEnoughQuick = askers.Count(asker => asker.Grants.Count > 0 && asker.Asker is { Wanted: null, Expired: 0 } && !IsSlow(asker)) >= Math.Min(policy.ForemostReaders, (askers.Count + 1) / 2);
+        var isForemostEnough = askers.Count(asker => asker.Grants.Count > 0 && !IsPoor(asker, least, askers) && asker.Asker!.Expired == 0) >= policy.ForemostReaders;
+        var areEnoughQuick = askers.Count(asker => asker.Grants.Count > 0 && asker.Asker is { Wanted: null, Expired: 0 } && !IsSlow(asker, askers)) >= Math.Min(policy.ForemostReaders, (askers.Count + 1) / 2);
         Participant? best = null;
         foreach (var asker in askers)
         {
-            if (!asker.Asker!.CanReachOrigin || (isForemostEnough && asker.IsBehind(least)) || (areEnoughQuick && IsSlow(asker)) || (isAnybodyFree && !IsTrusted(asker, now))
+            if (!asker.Asker!.CanReachOrigin || (isForemostEnough && asker.IsBehind(least)) || (areEnoughQuick && IsSlow(asker, askers)) || (isAnybodyFree && !IsTrusted(asker, now))
                 || !HasRoom(asker, table, askers.Count, isAlone) || (asker.Grants.Count == 0 ? reading >= policy.Readers : asker.Asker.Expired > 0 && askers.Count > 1)
                 || (covered is not null && NextFor(asker, table!, covered, isAlone) < 0))
             {
                 continue;
             }
 
-            if (best is null || Compare(asker, best, least) < 0)
+            if (best is null || Compare(asker, best, least, askers) < 0)
             {
                 best = asker;
             }
@@ -167,19 +167,23 @@ internal sealed class OriginDealer(CoordinatorPolicy policy)
     }
 
     /// <summary>A bad first holder: its link is thin one way or the other, or it came late and has enough to do.</summary>
-    private bool IsPoor(Participant asker, int least) => asker.IsBehind(least) || IsSlow(asker);
+    private bool IsPoor(Participant asker, int least, IReadOnlyCollection<Participant> askers) => asker.IsBehind(least) || IsSlow(asker, askers);
 
-    /// <summary>Wants the whole, and has shown to be slow to serve: what it reads others would get late, or not at all.</summary>
-    private bool IsSlow(Participant asker) => asker.HasBeenSlow && asker.Tokens <= policy.TokensOfSlow && asker.Asker!.Wanted is null;
+    /// <summary>
+    /// Wants the whole, and has shown to be slow to serve: what it reads others would get late, or not at all. Of two it is so until it
+    /// has served as many as others again, unless both are: nobody tells which of them it is.
+    /// </summary>
+    private bool IsSlow(Participant asker, IReadOnlyCollection<Participant> askers) =>
+        asker.Asker!.Wanted is null && (asker.IsSlow(policy.TokensOfSlow) || (asker.HasBeenSlow && askers.Count == 2 && askers.Any(static other => !other.HasBeenSlow)));
 
     private static bool IsTrusted(Participant asker, TimeSpan now) => asker.Asker!.NoGrantsUntil <= now && !asker.IsBanned;
 
     // Who has least to do reads next: who has much to fetch from others has no room for it, and who is slow to serve is a bad
     // first holder, as is who is far behind the others: it may have a thin link that all would wait for.
-    private int Compare(Participant a, Participant b, int least)
+    private int Compare(Participant a, Participant b, int least, IReadOnlyCollection<Participant> askers)
     {
         var byExpired = a.Asker!.Expired.CompareTo(b.Asker!.Expired);
-        var byProgress = IsPoor(a, least).CompareTo(IsPoor(b, least));
+        var byProgress = IsPoor(a, least, askers).CompareTo(IsPoor(b, least, askers));
         var byLoad = Load(a).CompareTo(Load(b));
         return byExpired != 0 ? byExpired : byProgress != 0 ? byProgress : byLoad != 0 ? byLoad : a.Asker.GrantedEver.CompareTo(b.Asker.GrantedEver);
 

@@ -68,6 +68,9 @@ internal sealed class Participant(string node, string zone)
     /// <summary>It was found to be slow where a few ask, and has not served as many as others since: what only it holds is read from the origin again.</summary>
     public bool IsFoundSlow { get; set; }
 
+    /// <summary>It was found to be slow, or has been too slow for somebody and may not serve more than so many again.</summary>
+    public bool IsSlow(int tokens) => IsFoundSlow || (HasBeenSlow && Tokens <= tokens);
+
     /// <summary>
     /// Others of its zone do without what can be fetched from it elsewhere: not while it is banned or slow. Changed by the
     /// <see cref="SegmentTable"/> only.

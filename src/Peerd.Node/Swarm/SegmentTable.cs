@@ -227,7 +227,7 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
     /// <summary>Something is known anew of how the participant serves: its zone counts on it or does not.</summary>
     public void Judged(Participant participant)
     {
-        var counts = !participant.IsBanned && !participant.IsFoundSlow && !(participant.HasBeenSlow && participant.Tokens <= policy.TokensOfSlow);
+        var counts = !participant.IsBanned && !participant.IsSlow(policy.TokensOfSlow);
         if (participant.CountsInZone == counts)
         {
             return;

@@ -61,15 +61,69 @@ public sealed class HolderTrialTests
         }
     }
 
+    // What the other is given fills its link, not that of the one who waits.
     [Fact]
-    public void OriginIsBeingRead_ReportsChangeNothing()
+    public void NothingIsLeftAndOneOfTwoGivesAllAndGetsNothing_WhatTheOtherAloneHoldsIsRead()
     {
-        foreach (var node in new[] { "slow", "a" })
+        Ask("slow", "a");
+        ReadShares("slow", "a");
+        Assert.Empty(_herd.Owner.Grants);
+
+        for (var begun = _herd.Now; !_herd.Owner.Grants.Any(); Bring(fetch => fetch.From != "slow"))
         {
-            _herd.Ask(node, canReachOrigin: true);
+            Assert.InRange(_herd.Now - begun, TimeSpan.Zero, TimeSpan.FromSeconds(1));
+            Assert.NotEqual(0, _herd.CountFetches("slow", "a"));
+        }
+
+        Assert.All(_herd.GrantedTo("a"), segment => Assert.True(_herd.Holds("slow", segment)));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void ThreeReadAndOneBringsTheOthersLess_ItReadsNoMoreThoughNobodyReportsIt(bool isSlow)
+    {
+        Ask("holder", "a", "b");
+        for (var steps = 0; steps < 50; steps++)
+        {
+            ReadOneEach("holder", "a", "b");
+            Bring(fetch => !isSlow || fetch.From != "holder");
+        }
+
+        _herd.Hold("holder", _herd.GrantedTo("holder"));
+        _herd.Push();
+
+        Assert.Equal(isSlow, !_herd.GrantedTo("holder").Any());
+        Assert.NotEmpty(_herd.GrantedTo("a"));
+    }
+
+    // It has brought three since, so that it may serve four at a time again: that tells little of what it can bring.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void OneOfTwoWasReported_ItReadsNothingBeforeItServesAsManyAsTheOtherUnlessBothWere(bool wereBoth)
+    {
+        Ask("slow", "a");
+        Repeat(16, () => ReadOneEach("slow", "a"));
+        _herd.FailAll("a", "slow", FetchFailure.Slow);
+        if (wereBoth)
+        {
+            _herd.FailAll("slow", "a", FetchFailure.Slow);
         }
 
         _herd.Push();
+        Repeat(3, () => Bring(fetch => fetch.From == "slow"));
+        _herd.Hold("slow", _herd.GrantedTo("slow"));
+        _herd.Push();
+
+        Assert.Equal(wereBoth, _herd.GrantedTo("slow").Any());
+        Assert.NotEmpty(_herd.GrantedTo("a"));
+    }
+
+    [Fact]
+    public void OriginIsBeingRead_ReportsChangeNothing()
+    {
+        Ask("slow", "a");
         _herd.Hold("slow", _herd.GrantedTo("slow"));
         for (var i = 0; i < 20; i++)
         {
@@ -228,9 +282,32 @@ public sealed class HolderTrialTests
             _herd.Hold(nodes[i], _herd.AllSegments.SkipLast(unread).Where(segment => segment % nodes.Length == i));
         }
 
+        Ask(nodes);
+        return nodes;
+    }
+
+    private void Ask(params string[] nodes)
+    {
         Array.ForEach(nodes, node => _herd.Ask(node, canReachOrigin: true));
         _herd.Push();
-        return nodes;
+    }
+
+    /// <summary>All read until nothing is left, and give each other nothing.</summary>
+    private void ReadShares(params string[] nodes)
+    {
+        for (var steps = 0; _herd.Owner.Grants.Any(); steps++)
+        {
+            Assert.InRange(steps, 0, _herd.Layout.SegmentCount);
+            ReadOneEach(nodes);
+        }
+    }
+
+    /// <summary>A step passes, and the origin brings each one of those that it reads.</summary>
+    private void ReadOneEach(params string[] nodes)
+    {
+        _herd.Wait(_step);
+        Array.ForEach(nodes, node => _herd.Hold(node, _herd.GrantedTo(node).Take(1)));
+        _herd.Push();
     }
 
     /// <summary>A step passes, and each holder brings one of the fetches.</summary>
@@ -262,12 +339,7 @@ public sealed class HolderTrialTests
     {
         var readers = new[] { "a", "b" }[..others];
         string[] everybody = ["slow", .. readers];
-        foreach (var node in everybody)
-        {
-            _herd.Ask(node, canReachOrigin: true);
-        }
-
-        _herd.Push();
+        Ask(everybody);
         for (var steps = 0; _herd.Owner.Grants.Any(); steps++)
         {
             Assert.InRange(steps, 0, _herd.Layout.SegmentCount);
@@ -279,12 +351,7 @@ public sealed class HolderTrialTests
 
     private void ReadGranted(string[] readers)
     {
-        _herd.Wait(_step);
-        foreach (var node in readers)
-        {
-            _herd.Hold(node, _herd.GrantedTo(node).Take(1));
-        }
-
+        ReadOneEach(readers);
         foreach (var fetch in _herd.Fetches.Where(fetch => fetch.From != "slow"))
         {
             _herd.Hold(fetch.To, fetch.Segment);
