@@ -91,7 +91,7 @@ internal sealed class ContentReading(
                 }
 
                 _reader?.MoveTo(offset);
-                if (offset / Turn > (offset - length) / Turn)
+                if (offset < range.End && offset / Turn > (offset - length) / Turn)
                 {
                     // Writing to a client that is as fast as this node never waits, and the thread is one of few.
                     await Task.Yield();

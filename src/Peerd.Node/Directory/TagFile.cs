@@ -15,8 +15,6 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
 {
     public const string Name = "tags";
 
-    private const string Unfinished = ".new";
-
     private const int MaxLength = 16 * 1024 * 1024;
 
     /// <summary>So far a clock may be set back.</summary>
@@ -24,8 +22,8 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
 
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
 
-    /// <summary>So long a save waits for another one.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+    /// <summary>So long the last save is waited for.</summary>
+    private static readonly TimeSpan LastTimeout = TimeSpan.FromSeconds(2);
 
     private readonly Lock _lock = new();
     private readonly string _path = Path.Combine(options.Value.Directory, Name);
@@ -47,7 +45,7 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         await base.StopAsync(cancellationToken);
-        SaveChanges();
+        await SaveNowAsync();
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -63,7 +61,6 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
     {
         try
         {
-            DeleteLeftovers();
             using var file = File.OpenRead(_path);
             if (file.Length > MaxLength)
             {
@@ -95,74 +92,51 @@ internal sealed partial class TagFile(TagDirectory tags, IOptions<CacheOptions> 
         }
     }
 
-    /// <summary>Saves what has changed, unless the directory is another process's now.</summary>
-    public void SaveChanges()
+    /// <summary>Saves what has changed, for another process is about to read the file. A save that hangs is not waited for.</summary>
+    public async Task SaveNowAsync()
     {
-        // Before the directory goes to another process what is under way is waited for, but for a disk that hangs.
-        if (!_lock.TryEnter(Patience))
-        {
-            return;
-        }
+        var saving = Task.Run(SaveChanges).WaitAsync(LastTimeout, time);
+        await saving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
 
-        try
+    /// <summary>Saves what has changed, unless the directory is another process's now. For as long as the disk takes.</summary>
+    internal void SaveChanges()
+    {
+        lock (_lock)
         {
             var version = tags.Version;
-            if (version != _saved && !cache.IsReleased && TrySave())
+            try
             {
-                _saved = version;
+                if (version != _saved && cache.TryChange(Save))
+                {
+                    _saved = version;
+                }
             }
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            Log.Unusable(logger, _path, e.Message);
-        }
-        finally
-        {
-            _lock.Exit();
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                Log.Unusable(logger, _path, e.Message);
+            }
         }
     }
 
     // Under another name first: a file that was cut off must not take the place of a whole one.
-    private bool TrySave()
+    private void Save()
     {
-        var unfinished = $"{_path}.{Path.GetRandomFileName()}{Unfinished}";
-        try
+        var unfinished = _path + ".new";
+        using (var file = File.Create(unfinished))
         {
-            using (var file = File.Create(unfinished))
+            Span<byte> head = stackalloc byte[sizeof(long)];
+            BinaryPrimitives.WriteInt64LittleEndian(head, time.GetUtcNow().ToUnixTimeMilliseconds());
+            file.Write(head);
+            foreach (var key in tags.Own)
             {
-                Span<byte> head = stackalloc byte[sizeof(long)];
-                BinaryPrimitives.WriteInt64LittleEndian(head, time.GetUtcNow().ToUnixTimeMilliseconds());
-                file.Write(head);
-                foreach (var key in tags.Own)
-                {
-                    tags.DescribeOwn(key)?.WriteDelimitedTo(file);
-                }
-
-                Flush(file);
+                tags.DescribeOwn(key)?.WriteDelimitedTo(file);
             }
 
-            // The disk may have taken long.
-            if (cache.IsReleased)
-            {
-                return false;
-            }
+            Flush(file);
+        }
 
-            File.Move(unfinished, _path, overwrite: true);
-            return true;
-        }
-        finally
-        {
-            File.Delete(unfinished);
-        }
-    }
-
-    // Of processes that were killed. Who is just writing such a file says that it could not, and does it again.
-    private void DeleteLeftovers()
-    {
-        foreach (var left in System.IO.Directory.EnumerateFiles(options.Value.Directory, $"{Name}*{Unfinished}"))
-        {
-            File.Delete(left);
-        }
+        File.Move(unfinished, _path, overwrite: true);
     }
 
     private static partial class Log

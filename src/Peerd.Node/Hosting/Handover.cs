@@ -225,7 +225,7 @@ internal sealed partial class Handover(
 
     private async Task ReleaseAsync(PieceCache cache, CancellationToken cancellationToken)
     {
-        services.GetRequiredService<TagFile>().SaveChanges();
+        await services.GetRequiredService<TagFile>().SaveNowAsync();
         await services.GetRequiredService<IMembershipSource>().KeepAsync();
         using var timeout = new CancellationTokenSource(ReleaseTimeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);

@@ -142,6 +142,11 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
             // A herd has asked it for more than it takes, with or without this node's part. Nothing is wrong with the peer.
             return Broken(new RangeOutcome(RangeOutcomeKind.Busy, [], e.Status.Detail));
         }
+        catch (RpcException e) when (isAnswered && e.Status.DebugException is HttpProtocolException { ErrorCode: 0 })
+        {
+            // It has ended the connection as it should, because a certificate is not valid any more, say. What was on its way is lost.
+            return Broken(new RangeOutcome(RangeOutcomeKind.Busy, [], "the peer ended the connection"));
+        }
         catch (Exception) when (deadline.IsCancellationRequested)
         {
             return Broken(IsOnItsWay(range) ? Slowed() : RangeOutcome.Failed($"not finished within {limits.Deadline.TotalSeconds:0.#} s"));

@@ -21,8 +21,8 @@ internal enum FrameState : byte
 }
 
 /// <summary>
-/// The states of all frames of one content. Any thread can look at them; they change under the content's lock, each after what it tells of
-/// its frame is so.
+/// The states of all frames of one content. Any thread can look at them; they change under the content's lock: to one that says that the
+/// frame is here when it is, and to <see cref="FrameState.Absent"/> before it goes.
 /// </summary>
 internal sealed class FrameStates(ContentLayout layout)
 {

@@ -269,6 +269,25 @@ internal sealed class PieceCache : IDisposable
         content?.Detach(file);
     }
 
+    /// <summary>Changes another file of the directory, which a release of it waits for. False: nothing is changed, it is another process's now.</summary>
+    public bool TryChange(Action change)
+    {
+        if (!_parts.Directory.TryBeginChange())
+        {
+            return false;
+        }
+
+        try
+        {
+            change();
+            return true;
+        }
+        finally
+        {
+            _parts.Directory.EndChange();
+        }
+    }
+
     /// <summary>
     /// Lets another process have the directory. This one reads on what it knows to be there, until it is disposed, and
     /// keeps what is new in memory.

@@ -31,7 +31,12 @@ internal sealed class ArrivalReports(CachedContent content)
     }
 
     /// <summary>True when what has arrived is to be told in a moment, and nobody does that yet.</summary>
-    public bool TrySchedule() => !_isScheduled && (_isScheduled = true);
+    public bool TrySchedule()
+    {
+        var isFirst = !_isScheduled;
+        _isScheduled = true;
+        return isFirst;
+    }
 
     /// <summary>Bytes of a piece come from the origin; tells what is to be said of that now, if anything.</summary>
     public GrantReport? Reading(int piece, TimeSpan now)

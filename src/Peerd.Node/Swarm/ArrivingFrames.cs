@@ -24,7 +24,7 @@ internal sealed class ArrivingFrames(DownloadServices services, Digest digest, L
     /// <summary>How often all that was here was dropped.</summary>
     public int Drops => Volatile.Read(ref _drops);
 
-    /// <summary>Where a frame came from; none when it has not come.</summary>
+    /// <summary>Where a frame came from when this download brought it last; none when it did not.</summary>
     public ByteSource SourceOf(int frame) => _senders.SourceOf(frame);
 
     /// <summary>The size is known. Called under the lock, before any frame can come.</summary>

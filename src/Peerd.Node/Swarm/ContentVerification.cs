@@ -7,10 +7,10 @@ namespace Peerd.Node.Swarm;
 /// <summary>What comes of a verification is told to this.</summary>
 internal interface IContentVerificationUser
 {
-    /// <summary>The content is right.</summary>
+    /// <summary>The content is right. Called without the download's lock.</summary>
     void Verified();
 
-    /// <summary>The content will never be here as a whole.</summary>
+    /// <summary>The content will never be here as a whole. Called with the download's lock or without it.</summary>
     void GiveUp();
 }
 
@@ -101,7 +101,7 @@ internal sealed class ContentVerification(DownloadParts parts, CachedContent con
     {
         if (content.IsVerified || (_hasStartedAfresh && (wantsWhole || parts.Readers.NeedWhole)))
         {
-            // What comes from now on is compared with the digest here. Who says so again and again would keep it from ever being whole.
+            // What is right is. The rest is compared with the digest here, and who says so again and again would keep it from ever being whole.
             return;
         }
 

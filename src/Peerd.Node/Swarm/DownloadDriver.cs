@@ -42,7 +42,7 @@ internal interface IDownloadDriverUser
 /// <summary>
 /// Drives the <see cref="Downloader"/> of one content from when its size is known: tells it what is wanted and what happens, and carries
 /// out what it decides with fetches from peers, reads at the origin, and reports to the owner. Called under the download's lock, except
-/// where it says otherwise.
+/// where it says otherwise, and by reads at the origin, which hold no lock.
 /// </summary>
 internal sealed class DownloadDriver : IOriginReadUser
 {

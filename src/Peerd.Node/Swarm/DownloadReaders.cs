@@ -22,7 +22,7 @@ internal sealed class DownloadReaders(ClientOrigins origins)
     /// <summary>Nothing is wanted, not even in the background.</summary>
     public bool WantNothing => _readers.Count + _background.Count == 0;
 
-    /// <summary>Some reader comes to the last byte soon.</summary>
+    /// <summary>Some reader comes to the last byte soon, which it gets only when the whole was found right.</summary>
     public bool NeedWhole => _readers.Exists(static reader => reader.NeedsWhole);
 
     public void Add(DownloadReader reader) => _readers.Add(reader);

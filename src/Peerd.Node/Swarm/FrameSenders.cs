@@ -20,7 +20,7 @@ internal sealed class FrameSenders
     /// <summary>The size is known: so many frames may come.</summary>
     public void Begin(int frameCount) => Volatile.Write(ref _sources, new byte[frameCount]);
 
-    /// <summary>Where a frame came from; none when it has not come.</summary>
+    /// <summary>Where a frame came from when this download brought it last; none when it did not.</summary>
     public ByteSource SourceOf(int frame) => Volatile.Read(ref _sources) is var sources && frame < sources.Length ? (ByteSource)Volatile.Read(ref sources[frame]) : ByteSource.None;
 
     /// <summary>To be called before the frame is there for readers, who ask at once where it is from.</summary>

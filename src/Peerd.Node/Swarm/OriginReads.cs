@@ -11,7 +11,7 @@ namespace Peerd.Node.Swarm;
 /// <summary>What reads at the origin need of those that they are for, and what these are told.</summary>
 internal interface IOriginReadUser
 {
-    /// <summary>The origin's content has another size. Returns what that makes of the download.</summary>
+    /// <summary>The origin's content has another size. Returns the failure with which the read ends.</summary>
     SourceFailure? OtherSize(long size);
 
     /// <summary>A frame that has this checksum is stored next; when that is not to be, the answer counts as broken.</summary>

@@ -308,6 +308,34 @@ public sealed class BlobReadTests
     }
 
     [Fact]
+    public async Task Read_OneConnectionAndARedirect_RegistryIsAskedEachTime()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(MiB);
+        mesh.Registry.Intercept = context =>
+        {
+            var isFirst = context.Request.QueryString.Value!.StartsWith("?d=", StringComparison.Ordinal);
+            if (isFirst)
+            {
+                context.Response.Redirect($"{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?sig=S3cretstore");
+            }
+
+            return Task.FromResult(isFirst);
+        };
+        await using var connection = await ConnectAsync(mesh.Node);
+
+        // It names no digest, so that it is passed through.
+        for (var i = 0; i < 2; i++)
+        {
+            var answer = await connection.SendAsync("GET", $"/blobs/{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?d=sha256:{new string('0', 64)}", "Range: bytes=0-99");
+            Assert.Equal(sample.Bytes[..100], answer.Body);
+        }
+
+        // It may have changed its mind.
+        Assert.Equal(2, mesh.Registry.Requests.Count(request => request.Target.Contains("?d=", StringComparison.Ordinal)));
+    }
+
+    [Fact]
     public async Task Read_CacheBrokenAndSignatureExpired_IsRefusedAndNotCut()
     {
         using var folder = new CacheFolder();

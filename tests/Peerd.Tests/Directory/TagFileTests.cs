@@ -66,15 +66,35 @@ public sealed class TagFileTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Save_DirectoryIsReleasedMeanwhile_FileIsLeftToTheNextProcess()
+    public async Task Save_DirectoryIsReleasedMeanwhile_ReleaseWaitsAndNothingIsSavedAfterIt()
     {
         var saving = await BeginAsync("one");
-        await _cache.ReleaseAsync(TestContext.Current.CancellationToken);
+        var releasing = _cache.ReleaseAsync(TestContext.Current.CancellationToken);
+        Assert.False(releasing.IsCompleted);
 
         _hangs.Set();
         await saving;
+        await releasing;
+        Resolve("two");
+        _file.SaveChanges();
 
-        Assert.DoesNotContain(Path.Combine(_folder.Path, TagFile.Name), _folder.Files($"{TagFile.Name}*"));
+        Assert.Equal(1, Volatile.Read(ref _flushes));
+        Assert.Equal([Path.Combine(_folder.Path, TagFile.Name)], _folder.Files($"{TagFile.Name}*"));
+    }
+
+    [Fact]
+    public async Task SaveNow_DiskHangs_IsNotWaitedForLong()
+    {
+        var saving = await BeginAsync("one");
+        Resolve("two");
+
+        var now = _file.SaveNowAsync();
+        _setup.Time.Advance(TimeSpan.FromSeconds(2));
+        await now.WaitAsync(Wait.Longest, TestContext.Current.CancellationToken);
+
+        Assert.False(saving.IsCompleted);
+        _hangs.Set();
+        await saving;
     }
 
     private async Task<Task> BeginAsync(string tag)

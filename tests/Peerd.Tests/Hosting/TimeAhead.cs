@@ -5,7 +5,10 @@ internal sealed class TimeAhead : TimeProvider
 {
     public TimeSpan Ahead { get; set; }
 
-    public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + Ahead;
+    /// <summary>Only what the clock shows: nobody has waited for that long.</summary>
+    public TimeSpan ClockAhead { get; set; }
+
+    public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + Ahead + ClockAhead;
 
     public override long GetTimestamp() => base.GetTimestamp() + (long)(Ahead.TotalSeconds * TimestampFrequency);
 }

@@ -112,7 +112,7 @@ internal sealed class CertsFolder(string root)
         return folders.Find(System.IO.Directory.Exists) ?? folders[^1];
     }
 
-    // They are in nobody's way: where they cannot be deleted, nothing need be changed either.
+    // They are in nobody's way. That they cannot be deleted must not keep a registry from being configured.
     private static void TryDeleteLeftovers(string folder)
     {
         try

@@ -130,14 +130,17 @@ public sealed class MeshTlsRotationTests
     }
 
     // Certificates of one issue expire at the same moment on all nodes, which have others by then.
-    [Fact]
-    public async Task Connection_CertificateOfTheCallerExpires_RangesAndLookupsGoOnAndNobodyIsBlamed()
+    // When all is on its way nothing is left to be served: with the stream the connection ends, and what the caller has not taken by then
+    // is lost. Of more than 16 MiB, which is the most that is on its way, something is left.
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(48, false)]
+    public async Task Connection_CertificateOfTheCallerExpires_RangesAndLookupsGoOnAndNobodyIsBlamed(int mebibytes, bool isOnItsWay)
     {
-        // More than is on the way at one time: whoever does not take it is still being served.
-        const int Size = 16 * 1024 * 1024;
+        var size = mebibytes * 1024 * 1024;
         var time = new TimeAhead();
         await using var mesh = await TlsMesh.StartAsync(time: time, settings: "--Peerd:Mesh:Tls:Reload=100ms");
-        var sample = mesh.Mesh.Blob(Size);
+        var sample = mesh.Mesh.Blob(size);
         (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
         MeshAuthority.Write(mesh.FolderOf("node-2"), mesh.Authority.Issue(TimeSpan.FromMinutes(-5), TimeSpan.FromMinutes(10), $"node-2.{TlsMesh.Domain}"), mesh.Authority.Pem);
         var tls = TlsMesh.Tls(mesh.FolderOf("node-2"));
@@ -161,7 +164,7 @@ public sealed class MeshTlsRotationTests
         await sink.Begun.WaitAsync(Wait.Longest);
         mesh.Authority.Write(mesh.FolderOf("node-2"), $"node-2.{TlsMesh.Domain}");
         tls.Refresh();
-        time.Ahead = TimeSpan.FromMinutes(20);
+        time.ClockAhead = TimeSpan.FromMinutes(20);
 
         while (await lookup.ResponseStream.MoveNext(CancellationToken.None).WaitAsync(Wait.Longest))
         {
@@ -169,7 +172,7 @@ public sealed class MeshTlsRotationTests
         }
 
         sink.Release();
-        Assert.Equal(RangeOutcomeKind.Complete, (await first).Kind);
+        Assert.Contains((await first).Kind, isOnItsWay ? [RangeOutcomeKind.Complete, RangeOutcomeKind.Busy] : new[] { RangeOutcomeKind.Complete });
 
         using var later = new HoldingSink();
         var second = FetchAsync(later);
@@ -182,7 +185,7 @@ public sealed class MeshTlsRotationTests
 
         // What takes the bytes holds its thread.
         async Task<RangeOutcome> FetchAsync(IRangeSink into) =>
-            await Task.Run(() => peer.FetchAsync(new RangeRequest(sample.Digest, sample.Layout, ByteRange.FromBounds(0, Size)), into, CancellationToken.None)).WaitAsync(Wait.Longest);
+            await Task.Run(() => peer.FetchAsync(new RangeRequest(sample.Digest, sample.Layout, ByteRange.FromBounds(0, size)), into, CancellationToken.None)).WaitAsync(Wait.Longest);
     }
 
     [Theory]
