@@ -266,7 +266,7 @@ internal sealed class RangeServer(
             RangeAnswer answer;
             try
             {
-                if (!await WaitForFrameAsync(range, content, frame, piece))
+                if (!content.HasFrame(frame) && !await WaitForFrameAsync(range, content, frame, piece))
                 {
                     return NotServed(RangeStatus.NotHeld, content.Digest, piece);
                 }
@@ -346,26 +346,41 @@ internal sealed class RangeServer(
             }
 
             await range.Answers.WaitingAsync();
-            await WaitABitAsync(stop => wasOpened ? Task.Delay(Timeout.InfiniteTimeSpan, time, stop) : opened.WaitAsync(stop), range.Stop);
+            await (wasOpened ? Task.Delay(IncomingCheck, time, range.Stop) : WaitABitAsync(opened, range.Stop));
         }
     }
 
     private async ValueTask<bool> WaitForFrameAsync(Served range, CachedContent content, int frame, int piece)
     {
-        while (!content.HasFrame(frame))
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(range.Stop);
+        var coming = Task.CompletedTask;
+        try
         {
-            var arrival = incoming.ArrivalOf(range.Digest, piece, range.Reader);
-            if (arrival != PieceArrival.Coming && !(arrival == PieceArrival.Expected && range.Request.Wait))
+            while (!content.HasFrame(frame))
             {
-                // It may have arrived between the two looks.
-                return content.HasFrame(frame);
+                var arrival = incoming.ArrivalOf(range.Digest, piece, range.Reader);
+                if (arrival != PieceArrival.Coming && !(arrival == PieceArrival.Expected && range.Request.Wait))
+                {
+                    // It may have arrived between the two looks.
+                    return content.HasFrame(frame);
+                }
+
+                await range.Answers.WaitingAsync();
+                if (coming.IsCompleted)
+                {
+                    coming = content.WaitForFrameAsync(frame, stop.Token).AsTask();
+                }
+
+                await WaitABitAsync(coming, range.Stop);
             }
 
-            await range.Answers.WaitingAsync();
-            await WaitABitAsync(stop => content.WaitForFrameAsync(frame, stop).AsTask(), range.Stop);
+            return true;
         }
-
-        return true;
+        finally
+        {
+            await stop.CancelAsync();
+            await coming.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
     }
 
     /// <summary>Waits until a frame may be sent; false when that takes so long that the reader does better elsewhere.</summary>
@@ -377,7 +392,7 @@ internal sealed class RangeServer(
         while (!taking.IsCompleted && time.GetElapsedTime(range.Started) < _deadline / 2)
         {
             await range.Answers.WaitingAsync();
-            await WaitABitAsync(cancellation => taking.WaitAsync(cancellation), range.Stop);
+            await WaitABitAsync(taking, range.Stop);
         }
 
         if (taking.IsCompletedSuccessfully)
@@ -391,16 +406,14 @@ internal sealed class RangeServer(
         return taking.IsCompletedSuccessfully;
     }
 
-    private async Task WaitABitAsync(Func<CancellationToken, Task> wait, CancellationToken cancellationToken)
+    // Without an exception each time: hundreds of ranges wait at once in a herd.
+    private async Task WaitABitAsync(Task task, CancellationToken cancellationToken)
     {
-        using var check = new CancellationTokenSource(IncomingCheck, time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, check.Token);
-        try
+        await task.WaitAsync(IncomingCheck, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        cancellationToken.ThrowIfCancellationRequested();
+        if (task.IsCompleted)
         {
-            await wait(either.Token);
-        }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
-        {
+            await task;
         }
     }
 
