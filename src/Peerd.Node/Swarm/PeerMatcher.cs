@@ -13,10 +13,14 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
     private readonly List<Participant> _free = [];
     private readonly List<Participant> _looked = [];
 
+    /// <summary>How many want something, when they are few; 0 else.</summary>
+    private int _few;
+
     /// <summary>Assigns what can be assigned now.</summary>
     public void Match(IReadOnlyCollection<Participant> askers, IEnumerable<Participant> participants, SegmentTable table, TimeSpan now, Action<Fetch> assign)
     {
         _hungry.Clear();
+        _few = policy.AreFew(askers) ? askers.Count(static asker => !asker.WantsNothing) : 0;
         foreach (var asker in askers)
         {
             var lacksNothing = asker.Asker!.Wanted is { } wanted ? wanted.CountOf(asker.Available, within: null) == 0 : asker.Available.IsFull;
@@ -44,7 +48,7 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         _free.Clear();
         foreach (var participant in participants)
         {
-            if (participant.HasRoom(now))
+            if (participant.HasRoom(now, ShareOf(participant)))
             {
                 AddFree(participant);
             }
@@ -65,12 +69,12 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
                 }
 
                 asker.Asker!.StarvingSince = null;
-                if (!fetch.From.HasRoom(now))
+                if (!fetch.From.HasRoom(now, ShareOf(fetch.From)))
                 {
                     RemoveFree(fetch.From);
                 }
 
-                if (asker.FreeIndex < 0 && asker.HasRoom(now))
+                if (asker.FreeIndex < 0 && asker.HasRoom(now, ShareOf(asker)))
                 {
                     // What it is about to receive can be fetched from it.
                     AddFree(asker);
@@ -132,12 +136,19 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         {
             var j = random.Next(i, _free.Count);
             SwapFree(i, j);
-            if (_free[i] != asker && !(avoidingAt is { } now && asker.Asker!.Avoids(_free[i].Node, now)))
+            if (_free[i] != asker && _free[i].CountServed(asker) < ShareOf(_free[i]) && !(avoidingAt is { } now && asker.Asker!.Avoids(_free[i].Node, now)))
             {
                 _looked.Add(_free[i]);
             }
         }
     }
+
+    /// <summary>
+    /// How many places of a holder one asker takes at most. Where two ask beside the holder it is half of them: all that one whose link
+    /// is thin fetches is under way for long, and would leave none to the other.
+    /// </summary>
+    private int ShareOf(Participant holder) =>
+        _few - (holder.Asker is null || holder.WantsNothing ? 0 : 1) > 1 ? (holder.Tokens + 1) / 2 : holder.Tokens;
 
     private int FirstOf(Participant asker, PieceSet? nearby)
     {
@@ -180,7 +191,7 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         var bestCost = double.MaxValue;
         foreach (var holder in _looked)
         {
-            if (!holder.Available.Contains(segment) || !MayServe(holder, asker, table, segment) || holder.Serving.Count >= holder.Tokens
+            if (!holder.Available.Contains(segment) || !MayServe(holder, asker, table, segment) || holder.IsFull(ShareOf(holder))
                 || (nearby is not null && holder.Zone != asker.Zone && nearby.Contains(segment)) || holder.WaitsFor(asker, segment))
             {
                 continue;

@@ -47,6 +47,9 @@ internal enum SimulationFault
     /// <summary>One node sends at 5 % of its rate, and the origin's connections take nearly all of a link now and then.</summary>
     GreedySlow,
 
+    /// <summary>The same where one node receives as slowly as it sends.</summary>
+    GreedyThin,
+
     /// <summary>The owner is killed.</summary>
     OwnerLost,
 
@@ -99,6 +102,7 @@ internal static class SimulationFaults
         SimulationFault.Staggered => scenario with { Stagger = 0.5 },
         SimulationFault.GreedyStaggered => scenario with { Stagger = 0.5, OriginGreed = Greed },
         SimulationFault.GreedySlow => scenario with { SlowNodes = 1, OriginGreed = Greed },
+        SimulationFault.GreedyThin => SimulationFault.Thin.Apply(scenario) with { OriginGreed = Greed },
         SimulationFault.OwnerLost => scenario with { OwnerFate = OwnerFate.OwnerDies },
         SimulationFault.OwnersLost => scenario with { OwnerFate = OwnerFate.BothDie },
         SimulationFault.Zones => scenario with { Zones = 2, ZoneUplink = 1 },

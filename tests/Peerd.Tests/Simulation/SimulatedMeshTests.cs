@@ -75,7 +75,7 @@ public sealed class SimulatedMeshTests
     }
 
     [Theory]
-    [InlineData(3, 4, 0.918)]
+    [InlineData(3, 4, 0.94)]
     [InlineData(20, 4, 0.985)]
     [InlineData(20, 1, 0.941)]
     public void Run_StaggeredHerd_IsAsCloseToTheBoundAsItWas(int nodes, int uplink, double share)
@@ -117,14 +117,29 @@ public sealed class SimulatedMeshTests
     [Theory]
     [InlineData(2, 4, 0.992, 1)]
     [InlineData(2, 1, 0.833, 1.005)]
-    [InlineData(3, 4, 0.995, 1)]
-    [InlineData(3, 1, 0.893, 1)]
+    [InlineData(3, 4, 0.932, 1)]
+    [InlineData(3, 1, 0.947, 1)]
     public void Run_OneOfAFewSendsSlowly_TheOthersReadLittleAgain(int nodes, int uplink, double share, double amplification)
     {
         var outcome = Run(new Scenario { Nodes = nodes, Size = 1024 * MiB, OriginUplink = uplink, SlowNodes = 1 });
 
         Assert.InRange(outcome.LastShare, share - 0.01, share + 0.01);
         Assert.InRange(outcome.Amplification, amplification - 0.01, amplification + 0.01);
+    }
+
+    // It must not take the places of holders from the other: with all of them open to it, this was 0.65 and 0.86 at worst.
+    [Theory]
+    [InlineData(4)]
+    [InlineData(1)]
+    public void Run_OneOfThreeReceivesSlowly_TheOthersDoNotNotice(int uplink)
+    {
+        for (var seed = 1; seed <= 8; seed++)
+        {
+            var outcome = Run(new Scenario { Nodes = 3, Size = 100 * MiB, OriginUplink = uplink, SlowNodes = 1, SlowBothWays = true, NodeRate = 12.5e6, Seed = seed });
+
+            Assert.InRange(outcome.LastShare, 0.96, 1);
+            Assert.InRange(outcome.Amplification, 1, 1.01);
+        }
     }
 
     [Theory]

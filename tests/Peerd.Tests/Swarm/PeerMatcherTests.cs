@@ -3,7 +3,7 @@ using Peerd.Node.Swarm;
 
 namespace Peerd.Tests.Swarm;
 
-/// <summary>One asks, and one or two hold everything.</summary>
+/// <summary>One to four ask, and one or two hold everything.</summary>
 public sealed class PeerMatcherTests
 {
     private static readonly CoordinatorPolicy Policy = new();
@@ -49,6 +49,71 @@ public sealed class PeerMatcherTests
         Assert.Equal(["other"], _asker.Asker.Avoided.Keys);
     }
 
+    [Fact]
+    public void Match_AnotherAskerWantsSomething_HalfOfTheHoldersPlacesAreForIt()
+    {
+        var holder = AddHolder("holder");
+        var another = AddAsker("another");
+
+        Match(TimeSpan.Zero);
+        Assert.Equal(holder.Tokens / 2, holder.CountServed(_asker));
+        Match(TimeSpan.Zero, another);
+        Assert.Equal(holder.Tokens / 2, holder.CountServed(another));
+        Match(TimeSpan.Zero, _asker, another);
+        Assert.Equal(holder.Tokens, holder.Serving.Count);
+    }
+
+    [Fact]
+    public void Match_OneAskerTookAllPlacesThatAreLeft_AnotherGetsHalfOfThemAllTheSame()
+    {
+        var holder = AddHolder("holder");
+        Match(TimeSpan.Zero);
+        holder.Tokens = 4;
+
+        Assert.Equal(_table.Credits, holder.CountServed(_asker));
+        var another = AddAsker("another");
+        Match(TimeSpan.Zero, another);
+        Assert.Equal(2, holder.CountServed(another));
+    }
+
+    [Fact]
+    public void Match_AnotherAskerWantsNothing_AllPlacesAreForOne()
+    {
+        AddHolder("holder");
+        AddAsker("another").Asker!.Wanted = new PieceSet(_table.Layout.SegmentCount);
+
+        Assert.Equal(_table.Credits, Match(TimeSpan.Zero).Count);
+    }
+
+    [Fact]
+    public void Match_TheOtherAskerIsTheHolder_AllItsPlacesAreForOne()
+    {
+        var holder = AddHolder("holder");
+        holder.Asker = new Asker();
+
+        Assert.Equal(_table.Credits, Match(TimeSpan.Zero).Count);
+    }
+
+    [Fact]
+    public void Match_ManyAsk_OneMayTakeAllPlaces()
+    {
+        AddHolder("holder");
+        for (var i = 0; i < Policy.Few; i++)
+        {
+            AddAsker($"another{i}");
+        }
+
+        Assert.Equal(_table.Credits, Match(TimeSpan.Zero).Count);
+    }
+
+    private Participant AddAsker(string name)
+    {
+        var asker = new Participant(name, string.Empty) { Asker = new Asker() };
+        _table.Enter(asker);
+        _participants.Add(asker);
+        return asker;
+    }
+
     private Participant AddHolder(string name)
     {
         var holder = new Participant(name, string.Empty);
@@ -60,10 +125,19 @@ public sealed class PeerMatcherTests
         return holder;
     }
 
-    private List<string> Match(TimeSpan now)
+    private List<string> Match(TimeSpan now) => Match(now, _asker);
+
+    /// <summary>All ask, but only these are free to fetch something.</summary>
+    private List<string> Match(TimeSpan now, params Participant[] free)
     {
         var assigned = new List<string>();
-        _matcher.Match([_asker], _participants, _table, now, fetch => assigned.Add(fetch.From.Node));
+        var askers = _participants.FindAll(static participant => participant.Asker is not null);
+        foreach (var asker in askers)
+        {
+            asker.Asker!.NotBefore = free.Contains(asker) ? TimeSpan.Zero : TimeSpan.MaxValue;
+        }
+
+        _matcher.Match(askers, _participants, _table, now, fetch => assigned.Add(fetch.From.Node));
         return assigned;
     }
 }
