@@ -200,6 +200,8 @@ public sealed class SimulatedMeshTests
     // Who cannot get from others what the origin's connections leave no room for calls them slow. An owner that believes it reads
     // a tenth again with some of these seeds.
     [Theory]
+    [InlineData(2, 384, 12.5e6, 0.9, 8)]
+    [InlineData(2, 1024, 125e6, 0.9, 30)]
     [InlineData(3, 384, 12.5e6, 0.9, 8)]
     [InlineData(3, 1024, 125e6, 0.9, 30)]
     [InlineData(8, 384, 12.5e6, 0.9, 8)]
