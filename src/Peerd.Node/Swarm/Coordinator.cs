@@ -27,17 +27,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>All participants, in no order.</summary>
     private readonly List<Participant> _everybody = [];
     private readonly List<Participant> _askers = [];
-    private readonly HashSet<int> _piecesWithChecksums = [];
-
-    /// <summary>In the order in which they became known. Every asker is sent the same messages, so nobody changes them.</summary>
-    private readonly List<PieceChecksums> _checksums = [];
-    private readonly Random _random = new(seed);
-
-    /// <summary>Of what decides between holders for a sample.</summary>
-    private readonly Random _chance = new(~seed);
-
-    /// <summary>Holders for a sample, while it is chosen.</summary>
-    private readonly List<(Participant Holder, double Cost)> _drawn = [];
+    private readonly FirstChecksums _checksums = new(policy);
+    private readonly HolderSampler _sampler = new(policy, seed);
     private readonly OriginDealer _dealer = new(policy);
     private readonly HolderTrial _trial = new(policy);
     private readonly FetchPace _pace = new(policy);
@@ -346,25 +337,12 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>
     /// Checksums as the first reader of a piece told them. Later words do not count, nor those of who was not granted the piece: false.
     /// </summary>
-    public bool ChecksumsKnown(string node, int piece, ulong[] checksums)
-    {
-        if (_table is { Layout: var layout } && piece >= 0 && piece < layout.PieceCount && checksums.Length == layout.FramesIn(piece)
-            && TryGetAsker(node, out _, out var reader) && reader.Granted?.Contains(piece / layout.PiecesPerSegment) == true && _piecesWithChecksums.Add(piece))
-        {
-            _checksums.Add(new PieceChecksums { Piece = (uint)piece, Frames = { checksums } });
-            return true;
-        }
-
-        return false;
-    }
+    public bool ChecksumsKnown(string node, int piece, ulong[] checksums) =>
+        _table is { Layout: var layout } && piece >= 0 && piece < layout.PieceCount && checksums.Length == layout.FramesIn(piece)
+        && TryGetAsker(node, out _, out var reader) && reader.Granted?.Contains(piece / layout.PiecesPerSegment) == true && _checksums.Add(piece, checksums);
 
     /// <summary>Some bytes are wrong: the checksums that the first readers told may be of those.</summary>
-    public void ChecksumsInDoubt()
-    {
-        _checksums.Clear();
-        _piecesWithChecksums.Clear();
-        _askers.ForEach(asker => asker.Asker!.ToldChecksums = 0);
-    }
+    public void ChecksumsInDoubt() => _checksums.Clear(_askers);
 
     /// <summary>
     /// A report of an asker. What has arrived must have been told before, by <see cref="HolderChanged"/>; checksums by
@@ -485,17 +463,8 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 asker.Pending.State = state;
             }
 
-            if (asker.LastSample is null || now - asker.LastSample >= policy.SampleInterval)
-            {
-                asker.LastSample = now;
-                FillSample(participant, asker);
-            }
-
-            if (asker.ToldChecksums < _checksums.Count && (asker.HasPending || asker.LastPush is null || now - asker.LastPush >= policy.ChecksumInterval))
-            {
-                TellChecksums(asker);
-            }
-
+            _sampler.Tell(participant, _participants, _everybody, _table, now);
+            _checksums.Tell(asker, now);
             if (asker.HasPending)
             {
                 asker.LastPush = now;
@@ -959,101 +928,5 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
 
         return _table is { Covered.IsFull: true } ? LookupState.Available : LookupState.Unavailable;
-    }
-
-    /// <summary>
-    /// A few holders, and what they have now: most of them of the asker's zone, and rather those who serve few. By chance all the
-    /// same: those who lose their owners together must not all turn to the same ones.
-    /// </summary>
-    private void FillSample(Participant participant, Asker asker)
-    {
-        if (_table is null || policy.HolderSample == 0)
-        {
-            return;
-        }
-
-        if (asker.Sample.Count >= policy.HolderSample)
-        {
-            // A piece may be held only by a node outside the sample: another one takes a place now and then, as long as too many are of
-            // other zones that of one of those.
-            var away = Elsewhere().ToList();
-            var leaving = away.Count > policy.HoldersElsewhere ? away : [.. asker.Sample.Keys];
-            asker.Forget(leaving[_random.Next(leaving.Count)]);
-        }
-
-        DrawHolders(participant, asker);
-        var elsewhere = Elsewhere().Count();
-        while (asker.Sample.Count < policy.HolderSample && _drawn.Count > 0)
-        {
-            // What only another zone holds must be known of, too.
-            var isNearby = elsewhere >= policy.HoldersElsewhere;
-            var best = _drawn.MinBy(drawn => ((drawn.Holder.Zone == participant.Zone) == isNearby ? 0 : 2) + drawn.Cost);
-            _drawn.Remove(best);
-            elsewhere += best.Holder.Zone == participant.Zone ? 0 : 1;
-            asker.Sample.Add(best.Holder.Node, new PieceSet(_table.Layout.PieceCount));
-        }
-
-        foreach (var (node, told) in asker.Sample)
-        {
-            if (_participants.TryGetValue(node, out var holder) && holder.Pieces is { } pieces)
-            {
-                Tell(asker, holder, pieces, told);
-            }
-        }
-
-        IEnumerable<string> Elsewhere() => asker.Sample.Keys.Where(node => _participants.TryGetValue(node, out var holder) && holder.Zone != participant.Zone);
-    }
-
-    /// <summary>Holders that can take a place in the sample, each with what it costs to choose it: less than 2.</summary>
-    private void DrawHolders(Participant participant, Asker asker)
-    {
-        _drawn.Clear();
-        var nearby = 0;
-
-        // One by one: to look at everybody for everybody costs the square of a herd.
-        for (var i = 0; i < _everybody.Count && _drawn.Count < (nearby < policy.HolderSample ? policy.HoldersLookedAtLonger : policy.HoldersLookedAt); i++)
-        {
-            var drawn = _random.Next(i, _everybody.Count);
-            (_everybody[i], _everybody[drawn]) = (_everybody[drawn], _everybody[i]);
-            if (_everybody[i] is { Pieces: not null } holder && holder != participant && !asker.Sample.ContainsKey(holder.Node))
-            {
-                var load = holder.IsBanned ? 1 : Math.Min(1, (double)holder.Serving.Count / holder.Tokens);
-                _drawn.Add((holder, load + _chance.NextDouble()));
-                nearby += holder.Zone == participant.Zone ? 1 : 0;
-            }
-        }
-    }
-
-    private static void Tell(Asker asker, Participant holder, PieceSet pieces, PieceSet told)
-    {
-        var added = new PieceSet(pieces.Capacity);
-        var isLess = told.CountOf(pieces, within: null) > 0;
-        for (var piece = pieces.NextSet(0); piece >= 0; piece = pieces.NextSet(piece + 1))
-        {
-            if (isLess || told.Add(piece))
-            {
-                added.Add(piece);
-            }
-        }
-
-        if (isLess)
-        {
-            told.Clear();
-            told.AddRuns(pieces.ToPieceRuns());
-        }
-
-        if (added.Count > 0 || isLess)
-        {
-            asker.Pending.Holders.Add(new Holder { Node = holder.Node, Complete = holder.Complete, Replace = isLess, Pieces = { holder.Complete ? [] : added.ToPieceRuns() } });
-        }
-    }
-
-    private void TellChecksums(Asker asker)
-    {
-        var end = Math.Min(_checksums.Count, asker.ToldChecksums + policy.ChecksumsAtOnce);
-        for (; asker.ToldChecksums < end; asker.ToldChecksums++)
-        {
-            asker.Pending.Checksums.Add(_checksums[asker.ToldChecksums]);
-        }
     }
 }

@@ -4,7 +4,7 @@ using Peerd.Node.Swarm;
 namespace Peerd.Tests.Swarm;
 
 /// <summary>Of whom an owner tells an asker, so that it has somebody to ask should its owners die.</summary>
-public sealed class HolderSampleTests
+public sealed class HolderSamplerTests
 {
     private const int Holders = 20;
     private const int Intervals = 600;
