@@ -60,6 +60,8 @@ public sealed partial class LayoutTests
     [InlineData("Swarm/SourceRate.cs")]
     [InlineData("Swarm/KnownPeers.cs")]
     [InlineData("Swarm/PieceRequest.cs")]
+    [InlineData("Swarm/Complaints.cs")]
+    [InlineData("Swarm/GrantLeases.cs")]
     [InlineData("Swarm/CoordinatorPolicy.cs")]
     [InlineData("Swarm/DownloaderPolicy.cs")]
     public void PartsOf_PureMachines_AreFound(string path) =>

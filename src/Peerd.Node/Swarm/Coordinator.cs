@@ -9,51 +9,52 @@ namespace Peerd.Node.Swarm;
 /// The owner's side of one content: decides who reads which segment from the origin and who fetches which from whom.
 /// Pure: events and time go in, pushes come out; no I/O, no clock, no randomness but the seed's. Not thread-safe.
 /// </summary>
-/// <param name="policy">Constants.</param>
-/// <param name="seed">Of all that is random.</param>
-/// <param name="zoneOf">Zone of a node by its name; empty when unknown.</param>
-internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<string, string>? zoneOf = null)
+internal sealed class Coordinator
 {
-    /// <summary>Segment that is granted to find out the size.</summary>
-    private const int Probe = 0;
-
-    private const double WeightOfNews = 0.2;
-
-    /// <summary>Holders that another owner is believed to know.</summary>
-    private const int MostHeard = 8192;
-
+    private readonly CoordinatorPolicy _policy;
+    private readonly Func<string, string>? _zoneOf;
     private readonly Dictionary<string, Participant> _participants = new(StringComparer.Ordinal);
 
     /// <summary>All participants, in no order.</summary>
     private readonly List<Participant> _everybody = [];
     private readonly List<Participant> _askers = [];
-    private readonly FirstChecksums _checksums = new(policy);
-    private readonly HolderSampler _sampler = new(policy, seed);
-    private readonly OriginDealer _dealer = new(policy);
-    private readonly HolderTrial _trial = new(policy);
-    private readonly FetchPace _pace = new(policy);
-    private readonly PeerMatcher _matcher = new(policy, new Random(seed));
+    private readonly FirstChecksums _checksums;
+    private readonly HolderSampler _sampler;
+    private readonly OriginDealer _dealer;
+    private readonly HolderTrial _trial;
+    private readonly FetchPace _pace;
+    private readonly PeerMatcher _matcher;
+    private readonly SizeProbes _probes;
+    private readonly GrantLeases _leases;
+    private readonly Complaints _complaints;
+    private readonly Hearsay _hearsay;
     private SegmentTable? _table;
-
-    /// <summary>Who finds out the size, and since when: one, or several when two have failed, which may be all that the others would tell, too.</summary>
-    private readonly Dictionary<Participant, TimeSpan> _probers = [];
-    private int _failedProbes;
     private string _mediaType = string.Empty;
     private bool _hasBeenAsked;
     private TimeSpan _herdComesUntil = TimeSpan.MinValue;
     private TimeSpan _unsettledUntil = TimeSpan.MinValue;
     private TimeSpan _pausedUntil = TimeSpan.MinValue;
     private TimeSpan _yieldsUntil = TimeSpan.MinValue;
-    private TimeSpan _lease = policy.Lease;
-    private bool _hasLeaseExpired;
-
-    /// <summary>How long reading a segment from the origin takes; null until one was read.</summary>
-    private TimeSpan? _usualReading;
-
-    /// <summary>Segments that were taken from who read them slowly.</summary>
-    private int _takenFromSlow;
-    private TimeSpan _lastTaken;
     private TimeSpan _askedElsewhereUntil = TimeSpan.MinValue;
+
+    /// <param name="policy">Constants.</param>
+    /// <param name="seed">Of all that is random.</param>
+    /// <param name="zoneOf">Zone of a node by its name; empty when unknown.</param>
+    public Coordinator(CoordinatorPolicy policy, int seed, Func<string, string>? zoneOf = null)
+    {
+        _policy = policy;
+        _zoneOf = zoneOf;
+        _checksums = new FirstChecksums(policy);
+        _sampler = new HolderSampler(policy, seed);
+        _dealer = new OriginDealer(policy);
+        _trial = new HolderTrial(policy);
+        _pace = new FetchPace(policy);
+        _matcher = new PeerMatcher(policy, new Random(seed));
+        _probes = new SizeProbes(policy);
+        _leases = new GrantLeases(policy, _askers);
+        _complaints = new Complaints(policy, _trial, _askers, _everybody);
+        _hearsay = new Hearsay(policy);
+    }
 
     /// <summary>Nobody asks.</summary>
     public bool IsIdle => _askers.Count == 0;
@@ -64,7 +65,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>Who reads which segment from the origin right now.</summary>
     public IEnumerable<KeyValuePair<int, string>> Grants =>
         _table?.Granted.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.Reader.Node))
-        ?? _probers.Keys.Select(prober => KeyValuePair.Create(Probe, prober.Node));
+        ?? _probes.Probers.Select(prober => KeyValuePair.Create(SizeProbes.Segment, prober.Node));
 
     /// <summary>How many grants a node has open.</summary>
     public int CountGrants(string node) => _participants.TryGetValue(node, out var participant) ? participant.Grants.Count : 0;
@@ -99,16 +100,18 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
 
         Pause(want.OriginPauseMs, now);
+        if (!asker.CanReachOrigin && want.CanReachOrigin)
+        {
+            _probes.ForgetFailures();
+        }
 
-        // Who comes now may know another way: what it is told, one finds out first.
-        _failedProbes = asker.CanReachOrigin || !want.CanReachOrigin ? _failedProbes : 0;
         asker.CanReachOrigin = want.CanReachOrigin;
         asker.IsPaused &= want.CanReachOrigin;
         asker.ToldState = LookupState.Unspecified;
         participant.HeardAt = null;
         if (want.Continued && !_hasBeenAsked)
         {
-            _herdComesUntil = now + policy.Settling;
+            _herdComesUntil = now + _policy.Settling;
         }
 
         asker.Wants(want.Wanted);
@@ -130,40 +133,16 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     public void Heard(LookupResponse known, TimeSpan now)
     {
         // Not for ever: the other one may die without another word.
-        _askedElsewhereUntil = known.State == LookupState.Available ? now + policy.HandOver : TimeSpan.MinValue;
+        _askedElsewhereUntil = known.State == LookupState.Available ? now + _policy.HandOver : TimeSpan.MinValue;
         SizeKnown(known.Size > 0 ? known.Size : -1, known.MediaType, now);
         if (_table is not { } table)
         {
             return;
         }
 
-        foreach (var holder in known.Holders.Take(MostHeard))
+        foreach (var holder in known.Holders.Take(Hearsay.MostHeard))
         {
-            var participant = GetOrAdd(holder.Node);
-            if (participant.Asker is not null)
-            {
-                // It speaks for itself.
-                continue;
-            }
-
-            if ((participant.Pieces is null || participant.HeardAt is not null) && (holder.Complete || holder.Pieces.Count > 0))
-            {
-                var pieces = participant.Pieces?.Clone() ?? new PieceSet(table.Layout.PieceCount);
-                pieces.AddRuns(holder.Complete ? [new PieceRun { Count = (uint)table.Layout.PieceCount }] : holder.Pieces);
-                participant.HeardAt = now;
-                participant.Pieces = pieces;
-                participant.Complete |= holder.Complete;
-                table.SetPieces(participant, pieces);
-            }
-
-            var reading = new PieceSet(table.Layout.PieceCount);
-            reading.AddRuns(holder.Receiving);
-            table.ReleaseAll(participant);
-            var segments = Enumerable.Range(0, table.Layout.SegmentCount).Where(segment => !table.Covered.Contains(segment) && Intersects(reading, segment, table.Layout)).ToList();
-            if (segments.Count > 0)
-            {
-                table.AddGrant(participant, segments, now).IsHeard = true;
-            }
+            Hearsay.Hear(GetOrAdd(holder.Node), holder, table, now);
         }
 
         ReclaimHeld(table);
@@ -173,47 +152,19 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// Another owner deals: this one deals nothing for a while, or both would deal the same, except to who has got nothing
     /// for as long.
     /// </summary>
-    public void Yield(TimeSpan now) => _yieldsUntil = now + policy.HandOver;
+    public void Yield(TimeSpan now) => _yieldsUntil = now + _policy.HandOver;
 
     /// <summary>Another owner deals.</summary>
     public bool Yields(TimeSpan now) => now < _yieldsUntil;
 
     /// <summary>What this owner knows, for another that asks.</summary>
-    public LookupResponse Tell()
+    public LookupResponse Tell() => new()
     {
-        var told = new LookupResponse { Size = Size ?? 0, MediaType = _mediaType, State = _askers.Count > 0 ? LookupState.Available : LookupState.Unavailable };
-        var runs = 0;
-
-        // First-hand only, or two owners would tell each other for ever what has long ended; readers first.
-        var telling = _participants.Values.Where(participant => (participant.Pieces is not null && participant.HeardAt is null) || participant.Grants.Exists(grant => !grant.IsHeard));
-        foreach (var participant in telling.OrderBy(participant => participant.Grants.Count == 0))
-        {
-            if (runs > policy.RunsTold)
-            {
-                break;
-            }
-
-            var isPieceTold = participant.HeardAt is null;
-            var holder = new Holder { Node = participant.Node, Complete = participant.Complete && isPieceTold };
-            if (isPieceTold && participant is { Complete: false, Pieces: { } pieces })
-            {
-                holder.Pieces.AddRange(pieces.ToPieceRuns());
-            }
-
-            if (_table is { } table)
-            {
-                foreach (var run in SegmentRuns.Of(participant.Grants.Where(grant => !grant.IsHeard).SelectMany(grant => grant.Segments)))
-                {
-                    holder.Receiving.Add(new PieceRun { First = run.First * (uint)table.Layout.PiecesPerSegment, Count = run.Count * (uint)table.Layout.PiecesPerSegment });
-                }
-            }
-
-            runs += 1 + holder.Pieces.Count + holder.Receiving.Count;
-            told.Holders.Add(holder);
-        }
-
-        return told;
-    }
+        Size = Size ?? 0,
+        MediaType = _mediaType,
+        State = _askers.Count > 0 ? LookupState.Available : LookupState.Unavailable,
+        Holders = { _hearsay.Tell(_participants.Values, _table?.Layout) },
+    };
 
     /// <summary>A node does not ask any more: it reads and fetches nothing from now on, or goes on with another owner.</summary>
     /// <param name="node">Name of the node.</param>
@@ -228,7 +179,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
         participant.Asker = null;
         _askers.Remove(participant);
-        _probers.Remove(participant);
+        _probes.Left(participant);
         if (_table is { } table)
         {
             if (isMoving)
@@ -268,7 +219,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             return;
         }
 
-        var table = new SegmentTable(policy, new ContentLayout(size));
+        var table = new SegmentTable(_policy, new ContentLayout(size));
         _table = table;
         foreach (var participant in _participants.Values)
         {
@@ -289,7 +240,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             participant.Asker.NoteWanted(table.Layout);
         }
 
-        EndProbes(table, teller, now);
+        if (_probes.End(teller) is { } reader)
+        {
+            ExtendProbe(reader, table, now);
+        }
     }
 
     /// <summary>What a node holds now, as the directory has it; null when it holds nothing any more.</summary>
@@ -317,7 +271,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
                 participant.HeardAt = null;
                 participant.Pieces = pieces;
                 participant.Complete = complete;
-                NoteProgress(participant, pieces, table, now);
+                _leases.Arrived(participant, pieces, table, now);
                 table.SetPieces(participant, pieces);
                 foreach (var grant in participant.Grants)
                 {
@@ -357,11 +311,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
         if (report.Reading.Count > 0 && _table is { } table)
         {
-            var reading = SegmentRuns.ToSet(report.Reading, table.Layout);
-            foreach (var grant in participant.Grants.Where(grant => grant.Segments.Exists(reading.Contains)))
-            {
-                grant.LastProgress = now;
-            }
+            GrantLeases.Renew(participant, report.Reading, table, now);
         }
 
         GiveBack(participant, report);
@@ -372,9 +322,12 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             asker.IsPaused = report.OriginPauseMs > 0;
         }
 
-        foreach (var failed in report.Failed)
+        if (_table is { } known)
         {
-            Failed(participant, asker, failed, now);
+            foreach (var failed in report.Failed)
+            {
+                _complaints.Take(participant, failed, known, now);
+            }
         }
     }
 
@@ -383,22 +336,21 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     {
         foreach (var participant in _everybody.ToList())
         {
-            if (participant.IsBanned && participant.BannedUntil <= now)
+            if (_table is { } table)
             {
-                _table?.SetBanned(participant, isBanned: false);
-                participant.Service.Forget();
+                Complaints.EndBan(participant, table, now);
             }
 
-            if (participant.HeardAt is { } heard && now - heard > policy.Hearsay)
+            if (participant.HeardAt is { } heard && now - heard > _policy.Hearsay)
             {
                 _table?.Leave(participant);
                 participant.Pieces = null;
                 participant.HeardAt = null;
                 _askers.ForEach(asker => asker.Asker!.Forget(participant.Node));
             }
-            else
+            else if (_table is { } known)
             {
-                EndStalledGrants(participant, now);
+                _leases.End(participant, known, now);
             }
 
             if (participant.Serving.Count == 0)
@@ -408,16 +360,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
             }
         }
 
-        _lease = _hasLeaseExpired ? Doubled(_lease, 1, policy.LongestLease) : _lease;
-        _hasLeaseExpired = false;
-
+        _leases.Lengthen();
         if (_askers.Count > 1)
         {
-            foreach (var (silent, _) in _probers.Where(prober => now - prober.Value > 2 * policy.Lease).ToList())
-            {
-                Revoke(silent, [Probe], now);
-                _probers.Remove(silent);
-            }
+            _probes.EndSilent(now);
         }
 
         if (_pausedUntil <= now)
@@ -441,7 +387,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
         if (now >= _herdComesUntil && now >= _unsettledUntil && now >= _pausedUntil)
         {
-            Deal(Yields(now) ? _askers.FindAll(asker => now - asker.Asker!.StarvingSince >= policy.HandOver) : _askers, now);
+            Deal(Yields(now) ? _askers.FindAll(asker => now - asker.Asker!.StarvingSince >= _policy.HandOver) : _askers, now);
         }
 
         if (_table is { } table)
@@ -450,7 +396,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
         else
         {
-            _askers.ForEach(asker => asker.Asker!.StarvingSince = _probers.ContainsKey(asker) ? null : asker.Asker.StarvingSince ?? now);
+            _askers.ForEach(asker => asker.Asker!.StarvingSince = _probes.Contains(asker) ? null : asker.Asker.StarvingSince ?? now);
         }
 
         var state = StateOf();
@@ -477,7 +423,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     {
         if (!_participants.TryGetValue(node, out var participant))
         {
-            _participants.Add(node, participant = new Participant(node, zoneOf?.Invoke(node) ?? string.Empty));
+            _participants.Add(node, participant = new Participant(node, _zoneOf?.Invoke(node) ?? string.Empty));
             _everybody.Add(participant);
             _table?.Enter(participant);
         }
@@ -502,13 +448,6 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
     }
 
-    private static bool Intersects(PieceSet pieces, int segment, ContentLayout layout)
-    {
-        var (first, end) = SegmentRuns.PiecesOf(segment, layout);
-        var next = pieces.NextSet(first);
-        return next >= 0 && next < end;
-    }
-
     /// <summary>What the asker is doing already, as an owner before this one told it.</summary>
     private void TakeOver(Participant participant, Want want, SegmentTable table, TimeSpan now)
     {
@@ -529,7 +468,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         {
             foreach (var segment in SegmentRuns.Numbers(SegmentRuns.ToSet(assignment.Segments, table.Layout)).Where(segment => !participant.Available.Contains(segment)))
             {
-                if (participant.Fetches.Count >= policy.MostCredits(table.Layout))
+                if (participant.Fetches.Count >= _policy.MostCredits(table.Layout))
                 {
                     // More was never assigned; so many may have been before fewer were.
                     return;
@@ -563,36 +502,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
         }
         else
         {
-            DealProbes(askers, now);
-        }
-    }
-
-    /// <summary>One is enough when all is well. What nobody has all must have asked for: one after the other would take too long.</summary>
-    private void DealProbes(List<Participant> askers, TimeSpan now)
-    {
-        // The first may only have lacked a token: of several each would read a small content whole.
-        var most = _failedProbes > 1 ? policy.Readers : 1;
-        while (_probers.Count < most && _dealer.ChooseProber(askers.FindAll(asker => !_probers.ContainsKey(asker)), now) is { } prober)
-        {
-            _probers.Add(prober, now);
-            prober.Asker!.GrantedEver++;
-            prober.Asker.Pending.Granted.Add(new SegmentRun { First = Probe, Count = 1 });
-        }
-    }
-
-    /// <summary>The size is known: one of those who asked for it reads on.</summary>
-    private void EndProbes(SegmentTable table, string? teller, TimeSpan now)
-    {
-        var reader = _probers.Keys.FirstOrDefault(prober => prober.Node == teller) ?? _probers.Keys.FirstOrDefault();
-        foreach (var prober in _probers.Keys.Where(prober => prober != reader))
-        {
-            prober.Asker!.Pending.Revoked.Add(new SegmentRun { First = Probe, Count = 1 });
-        }
-
-        _probers.Clear();
-        if (reader is not null)
-        {
-            ExtendProbe(reader, table, now);
+            _probes.Deal(askers, _dealer, now);
         }
     }
 
@@ -637,7 +547,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     /// <summary>An owner that was asked before it had heard of the others has granted what they hold: what was not begun is fetched from them.</summary>
     private void ReclaimHeld(SegmentTable table)
     {
-        if (policy.AreFew(_everybody) && _everybody.Exists(participant => participant.IsFoundSlow))
+        if (_policy.AreFew(_everybody) && _everybody.Exists(participant => participant.IsFoundSlow))
         {
             // What only such a one holds is granted all the same, where a few ask.
             return;
@@ -657,12 +567,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     {
         if (_table is not { } table)
         {
-            if (report.GivenBack.Any(run => run.First == Probe) && _probers.Remove(participant))
-            {
-                // Who is told to pause is not told that there is nothing.
-                _failedProbes += report.OriginFailed && report.OriginPauseMs == 0 ? 1 : 0;
-            }
-
+            _probes.Reported(participant, report);
             return;
         }
 
@@ -680,7 +585,7 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
     private void Pause(uint milliseconds, TimeSpan now)
     {
         var length = TimeSpan.FromMilliseconds(milliseconds);
-        var until = now + (length < policy.LongestOriginPause ? length : policy.LongestOriginPause);
+        var until = now + (length < _policy.LongestOriginPause ? length : _policy.LongestOriginPause);
         if (milliseconds > 0 && until > _pausedUntil)
         {
             _pausedUntil = until;
@@ -690,239 +595,10 @@ internal sealed class Coordinator(CoordinatorPolicy policy, int seed, Func<strin
 
     private static uint Milliseconds(TimeSpan time) => (uint)Math.Max(1, time.TotalMilliseconds);
 
-    private void Failed(Participant participant, Asker asker, FailedFetch failed, TimeSpan now)
-    {
-        if (failed.Segment > int.MaxValue || !participant.Fetches.TryGetValue((int)failed.Segment, out var fetch) || fetch.From.Node != failed.Node)
-        {
-            // Of something that was taken back meanwhile.
-            return;
-        }
-
-        var table = _table!;
-        table.End(fetch);
-        asker.LastFailed[fetch.Segment] = failed.Node;
-        if (failed.Reason is not (FetchFailure.Slow or FetchFailure.Starved) && asker.NotBefore <= now)
-        {
-            // Failures that come at once must not go round and round. What fails during the pause was under way before it: when holders
-            // die all that was fetched from them fails together, and counts once.
-            asker.NotBefore = now + Doubled(policy.FirstFailurePause, asker.Failures++, policy.LongestFailurePause);
-        }
-
-        var holder = fetch.From;
-        switch (failed.Reason)
-        {
-            case FetchFailure.Busy:
-                holder.Tokens = Math.Max(1, holder.Serving.Count);
-                table.Judged(holder);
-                holder.NotBefore = holder.Serving.Count == 0 ? now + policy.BusyPause : holder.NotBefore;
-                break;
-            case FetchFailure.NotHeld:
-                table.Lose(holder, fetch.Segment);
-                if (holder.Complete && ++holder.Denials >= policy.DenialsToComplain)
-                {
-                    // Lost just now it would have told so by the next.
-                    Complain(holder, participant, now);
-                }
-
-                break;
-            case FetchFailure.Slow:
-                ReportedSlow(holder, participant, now);
-                break;
-            case FetchFailure.Unreachable or FetchFailure.Corrupt:
-                Complain(holder, participant, now);
-                break;
-        }
-    }
-
-    private void ReportedSlow(Participant holder, Participant complainer, TimeSpan now)
-    {
-        var areFew = policy.AreFew(_askers);
-        var bringsLess = areFew ? null : _trial.BringsLess(holder, _everybody, _table!);
-        if (bringsLess == false)
-        {
-            Avoid(holder, complainer, now);
-            return;
-        }
-
-        if (!areFew && bringsLess is null && (complainer.WasReading || complainer.Grants.Count > 0))
-        {
-            // It may be the link of the complainer: what it reads from the origin, or has read until this report, may have taken that.
-            return;
-        }
-
-        holder.HasBeenSlow = true;
-        holder.Tokens = Math.Max(1, holder.Tokens / 2);
-        _table!.Judged(holder);
-        if (areFew || holder.Tokens > 1)
-        {
-            // A few are no judges of each other: see HolderTrial.
-            return;
-        }
-
-        if (holder.LastBan == TimeSpan.Zero)
-        {
-            // Machines have bad moments: at first it is only left alone.
-            holder.LastBan = policy.FirstBan;
-            holder.NotBefore = now + policy.FirstBan;
-        }
-        else if (holder.NotBefore <= now)
-        {
-            // Or what only it holds would come one segment after the other.
-            Complain(holder, complainer, now);
-        }
-    }
-
-    /// <summary>
-    /// To others the holder is not slow, as far as is known: it is the path between both. All that the complainer may fetch would
-    /// gather there in the end, because the place that is free is mostly the one that it has just left; and the holder would serve
-    /// nobody else. When another says the same the holder may have become slow, which shows only as long as it serves many.
-    /// </summary>
-    private void Avoid(Participant holder, Participant complainer, TimeSpan now)
-    {
-        var others = _askers.FindAll(other => other != complainer && other.Asker!.Avoids(holder.Node, now));
-        others.ForEach(other => other.Asker!.Avoided.Remove(holder.Node));
-        if (others.Count == 0)
-        {
-            complainer.Asker!.Avoid(holder.Node, now + policy.FirstBan, now);
-        }
-    }
-
-    /// <summary>One alone may be the one that is cut off: it takes two, or all that there are, to ban a holder.</summary>
-    private void Complain(Participant holder, Participant complainer, TimeSpan now)
-    {
-        if (holder.IsBanned)
-        {
-            // Of what was under way already: nothing that a ban after this one could be founded on.
-            return;
-        }
-
-        holder.Complainers.Add(complainer.Node);
-        if (holder.Complainers.Count >= Math.Min(2, _askers.Count(other => other != holder)))
-        {
-            Ban(holder, now);
-        }
-    }
-
-    private void Ban(Participant participant, TimeSpan now)
-    {
-        participant.LastBan = participant.LastBan == TimeSpan.Zero ? policy.FirstBan : Doubled(participant.LastBan, 1, policy.LongestBan);
-        participant.BannedUntil = now + participant.LastBan;
-        participant.Complainers.Clear();
-        _table!.SetBanned(participant, isBanned: true);
-    }
-
-    private static TimeSpan Doubled(TimeSpan first, int times, TimeSpan longest)
-    {
-        var doubled = first * Math.Pow(2, Math.Min(10, times));
-        return doubled < longest ? doubled : longest;
-    }
-
-    private void EndStalledGrants(Participant participant, TimeSpan now)
-    {
-        // Who is the only one that could read goes on: it has its own patience with the origin.
-        if (participant.Grants.Count == 0 || (participant.Asker is not null && !_askers.Exists(other => other != participant && other.Asker!.CanReachOrigin && !other.WantsNothing)))
-        {
-            return;
-        }
-
-        foreach (var stalled in participant.Grants.Where(grant => now - grant.LastProgress > _lease).ToList())
-        {
-            var segments = stalled.Segments.ToList();
-            if (participant.Asker is { } asker && participant.Wants(stalled))
-            {
-                // An origin that lets everybody wait is not made quicker by asking it again and again.
-                _hasLeaseExpired = true;
-                asker.Expired++;
-                asker.NoGrantsUntil = now + policy.LongestBan;
-            }
-
-            Revoke(participant, segments, now);
-        }
-
-        EndSlowGrants(participant, now);
-    }
-
-    /// <summary>Who has a thin link reads on as long as bytes arrive, and all others wait for what it reads.</summary>
-    private void EndSlowGrants(Participant participant, TimeSpan now)
-    {
-        if (_table is not { } table || _usualReading is not { } usual || participant.Grants.Count == 0)
-        {
-            return;
-        }
-
-        var least = policy.LeastHeld(_askers, table.Layout);
-        var patience = policy.SlowReading * usual;
-        if (!participant.IsBehind(least) || !_askers.Exists(other => other.Asker is { CanReachOrigin: true, Wanted: null, Expired: 0 } && !other.IsBehind(least)))
-        {
-            return;
-        }
-
-        foreach (var slow in participant.Grants.Where(grant => now - grant.SegmentSince > (patience > policy.ReadingPatience ? patience : policy.ReadingPatience)).ToList())
-        {
-            _takenFromSlow = now - _lastTaken > policy.TakenFromSlowMemory ? 0 : _takenFromSlow;
-            if (_takenFromSlow >= policy.MostTakenFromSlow(_askers))
-            {
-                // Where so many are slow it is the origin, or a machine that they share: what is read twice makes that worse.
-                return;
-            }
-
-            _takenFromSlow += slow.Segments.Count;
-            _lastTaken = now;
-            NoteReading(now - slow.SegmentSince);
-            participant.Asker!.NoGrantsUntil = now + policy.LongestBan;
-            Revoke(participant, [.. slow.Segments], now);
-        }
-    }
-
-    private void Revoke(Participant reader, List<int> segments, TimeSpan now)
-    {
-        reader.Asker?.Pending.Revoked.AddRange(SegmentRuns.Of(segments));
-        foreach (var segment in segments)
-        {
-            _table?.Release(reader, segment);
-            EndFetchesBehind(reader, segment);
-        }
-    }
-
-    /// <summary>Who was to get the segment from a reader that reads it no more, or from one of those, gets it elsewhere.</summary>
-    private void EndFetchesBehind(Participant reader, int segment)
-    {
-        foreach (var fetch in reader.Serving.Where(fetch => fetch.Segment == segment).ToList())
-        {
-            _table!.End(fetch);
-            EndFetchesBehind(fetch.To, segment);
-        }
-    }
-
-    private void NoteProgress(Participant participant, PieceSet pieces, SegmentTable table, TimeSpan now)
-    {
-        foreach (var grant in participant.Grants)
-        {
-            var read = grant.Segments.Count(segment => table.HoldsAll(pieces, segment));
-            if (read > 0)
-            {
-                NoteReading((now - grant.SegmentSince) / read);
-                grant.SegmentSince = now;
-            }
-
-            if (grant.Segments.Sum(segment => table.CountHeld(pieces, segment)) > grant.Arrived)
-            {
-                grant.LastProgress = now;
-                if (participant.Asker is { } asker)
-                {
-                    asker.Expired = 0;
-                }
-            }
-        }
-    }
-
-    /// <summary>Reading a segment took so long, or would have taken longer.</summary>
-    private void NoteReading(TimeSpan each) => _usualReading = _usualReading is { } usual ? usual + ((each - usual) * WeightOfNews) : each;
-
     private LookupState StateOf()
     {
         // Who waits for the end of a pause will be granted something by then.
-        if (_askers.Exists(asker => asker.Asker!.CanReachOrigin || asker.Asker.IsPaused) || _probers.Count > 0)
+        if (_askers.Exists(asker => asker.Asker!.CanReachOrigin || asker.Asker.IsPaused) || _probes.Probers.Count > 0)
         {
             return LookupState.Available;
         }

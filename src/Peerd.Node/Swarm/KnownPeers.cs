@@ -115,8 +115,7 @@ internal sealed class KnownPeers(ContentLayout layout, DownloaderPolicy policy)
             return;
         }
 
-        var ban = policy.FirstBan * Math.Pow(2, Math.Min(10, peer.Failures++));
-        peer.BannedUntil = now + (ban < policy.LongestBan ? ban : policy.LongestBan);
+        peer.BannedUntil = now + DoublingTime.After(peer.Failures++, policy.FirstBan, policy.LongestBan);
     }
 
     /// <summary>It has failed too often to be counted on.</summary>
