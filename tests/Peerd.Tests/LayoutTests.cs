@@ -62,6 +62,8 @@ public sealed partial class LayoutTests
     [InlineData("Swarm/PieceRequest.cs")]
     [InlineData("Swarm/Complaints.cs")]
     [InlineData("Swarm/GrantLeases.cs")]
+    [InlineData("Swarm/PieceTable.cs")]
+    [InlineData("Swarm/OwnerlessFetches.cs")]
     [InlineData("Swarm/CoordinatorPolicy.cs")]
     [InlineData("Swarm/DownloaderPolicy.cs")]
     public void PartsOf_PureMachines_AreFound(string path) =>

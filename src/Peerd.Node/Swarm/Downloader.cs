@@ -16,33 +16,20 @@ internal sealed class Downloader
     private readonly Random _random;
     private readonly KnownPeers _peers;
     private readonly SlownessJudge _slowness;
-    private readonly PieceSet _have;
+    private readonly PieceTable _table;
+    private readonly ReaderDemands _demands;
+    private readonly AssignedSegments _assigned;
+    private readonly OriginGrants _grants;
+    private readonly OriginPauses _pauses;
+    private readonly OwnerlessFetches _ownerless;
     private readonly PieceSet _gone;
-    private readonly PieceSet _inFlight;
-    private readonly PieceSet _granted;
-    private readonly SortedList<int, Assigned> _assigned = [];
-    private readonly Dictionary<int, PieceRequest> _requests = [];
     private readonly List<DownloadAction> _actions = [];
-    private readonly List<Demand> _demands = [];
-    private PieceSet? _toldWanted;
-    private int _toldFirst = -1;
     private TimeSpan _lastProgress;
 
     /// <summary>The same whoever brought it, also the last resort.</summary>
     private TimeSpan _lastBytes;
-    private TimeSpan _originPausedUntil = TimeSpan.MinValue;
-
-    /// <summary>The same as the origin itself told it.</summary>
-    private TimeSpan _seenPauseUntil = TimeSpan.MinValue;
-
-    /// <summary>The origin was read while an owner said that it was not to be: no owner's word of a pause counts here any more.</summary>
-    private bool _arePausesMadeUp;
     private TimeSpan _ownerlessSpread;
     private TimeSpan? _patience;
-    private TimeSpan _lastInquiry;
-    private int _lastId;
-    private bool _isAhead;
-    private int _originRead;
     private bool _originFailed;
     private bool _ownerLost;
     private bool _unavailable;
@@ -58,25 +45,26 @@ internal sealed class Downloader
     public Downloader(ContentLayout layout, PieceSet have, DownloaderPolicy policy, int seed, TimeSpan now, bool isWholeTold = true)
     {
         _layout = layout;
-        _have = have.Clone();
         _gone = new PieceSet(layout.PieceCount);
         _policy = policy;
         _random = new Random(seed);
         _peers = new KnownPeers(layout, policy);
         _slowness = new SlownessJudge(layout, policy, now);
-        _inFlight = new PieceSet(layout.PieceCount);
-        _granted = new PieceSet(layout.PieceCount);
+        _table = new PieceTable(layout, have, _peers, _slowness);
+        _demands = new ReaderDemands(_table, isWholeTold);
+        _assigned = new AssignedSegments(policy, _table, _demands, _peers, _actions);
+        _grants = new OriginGrants(policy, _table, _demands, _actions);
+        _pauses = new OriginPauses(policy);
+        _ownerless = new OwnerlessFetches(policy, _table, _demands, _peers, _assigned, _random, _actions);
         _lastProgress = now;
         _lastBytes = now;
-        _toldWanted = isWholeTold ? null : new PieceSet(layout.PieceCount);
-        _originRead = Math.Max(layout.SegmentSize, policy.FirstOriginRead);
     }
 
     /// <summary>All pieces are here.</summary>
-    public bool IsComplete => _have.IsFull;
+    public bool IsComplete => _table.Have.IsFull;
 
     /// <summary>Pieces that were asked for and are not here.</summary>
-    public int PiecesInFlight => _inFlight.Count;
+    public int PiecesInFlight => _table.InFlight.Count;
 
     /// <summary>No source had what is missing.</summary>
     public bool HasFailed => _failed;
@@ -102,11 +90,9 @@ internal sealed class Downloader
     /// <param name="isAhead">All of them are fetched ahead only: readers ask for what they wait for themselves.</param>
     public void DemandsChanged(IEnumerable<Demand> demands, TimeSpan now, bool isAhead = false)
     {
-        _isAhead = isAhead;
-        _demands.Clear();
-        _demands.AddRange(demands);
+        _demands.Set(demands, isAhead);
         _failed = false;
-        if (!IsWantTold())
+        if (!_demands.IsTold(Wanted()))
         {
             _actions.Add(new DownloadAction.AskAgain());
         }
@@ -115,21 +101,13 @@ internal sealed class Downloader
     }
 
     /// <summary>What is wanted, as the owner is told it: empty for all, an empty run for nothing.</summary>
-    public IReadOnlyList<PieceRun> TakeWanted()
-    {
-        _toldWanted = Wanted();
-        _toldFirst = FirstDemanded();
-        return _toldWanted is null ? []
-            : _toldWanted.Count == 0 ? [new PieceRun()]
-            : _toldFirst > _toldWanted.NextSet(0) ? [new PieceRun { First = (uint)_toldFirst, Count = 1 }, .. _toldWanted.ToPieceRuns()]
-            : [.. _toldWanted.ToPieceRuns()];
-    }
+    public IReadOnlyList<PieceRun> TakeWanted() => _demands.Tell(Wanted());
 
     /// <summary>Segments that are being read from the origin with a grant.</summary>
     public IReadOnlyList<SegmentRun> Reading()
     {
         var segments = new PieceSet(_layout.SegmentCount);
-        foreach (var request in _requests.Values.Where(request => request is { Node: null, IsLastResort: false }))
+        foreach (var request in _table.Requests.Where(request => request is { Node: null, IsLastResort: false }))
         {
             var first = request.First / _layout.PiecesPerSegment;
             segments.AddRun(first, ((request.First + request.Count - 1) / _layout.PiecesPerSegment) - first + 1);
@@ -139,24 +117,13 @@ internal sealed class Downloader
     }
 
     /// <summary>What is left of the pause that the origin asked this node for, in milliseconds; 0 when it did not, whatever an owner has said.</summary>
-    public uint OriginPauseMs(TimeSpan now) => _seenPauseUntil > now ? (uint)Math.Ceiling((_seenPauseUntil - now).TotalMilliseconds) : 0;
+    public uint OriginPauseMs(TimeSpan now) => _pauses.SeenUntil > now ? (uint)Math.Ceiling((_pauses.SeenUntil - now).TotalMilliseconds) : 0;
 
     /// <summary>Segments that are being fetched as an owner assigned them.</summary>
-    public IReadOnlyList<Assignment> Fetching() =>
-        [.. _assigned.GroupBy(pair => pair.Value.Node, StringComparer.Ordinal)
-            .Select(group => new Assignment { Node = group.Key, Segments = { SegmentRuns.Of(group.Select(pair => pair.Key)) } })];
+    public IReadOnlyList<Assignment> Fetching() => _assigned.Told();
 
     /// <summary>A session with an owner begins, maybe another one: grants of the former are void unless they are being read.</summary>
-    public void SessionStarted()
-    {
-        for (var piece = _granted.NextSet(0); piece >= 0; piece = _granted.NextSet(piece + 1))
-        {
-            if (!_inFlight.Contains(piece))
-            {
-                _granted.Remove(piece);
-            }
-        }
-    }
+    public void SessionStarted() => _grants.KeepWhatIsRead();
 
     /// <summary>A push of the owner.</summary>
     public void Pushed(LookupResponse push, TimeSpan now)
@@ -175,37 +142,31 @@ internal sealed class Downloader
         // In this order: a segment that is taken from a stalled reader is given back to it when no other can read.
         foreach (var run in push.Revoked)
         {
-            Revoke(run);
+            _grants.Revoke(run);
         }
 
         foreach (var run in push.Granted)
         {
-            Grant(run);
-            foreach (var segment in _assigned.Keys.Where(segment => segment >= run.First && segment - run.First < run.Count).ToList())
-            {
-                // Who was to send it reads it no more.
-                CancelAssigned(segment);
-                _assigned.Remove(segment);
-            }
+            _grants.Add(run);
+            _assigned.Withdraw(run);
         }
 
         if (push.Reclaimed.Count > 0)
         {
-            // Others read, too: what is asked for in one go can't be given to them.
-            _originRead = Math.Max(_layout.SegmentSize, _policy.FirstOriginRead);
-            GiveBackIdle(push.Reclaimed);
+            _grants.Reclaim(push.Reclaimed);
         }
 
-        foreach (var assignment in push.Assigned)
+        if (_peersAllowed)
         {
-            Assign(assignment);
+            foreach (var assignment in push.Assigned)
+            {
+                _assigned.Assign(assignment);
+            }
         }
 
-        if (push.OriginPauseMs > 0 && !_arePausesMadeUp)
+        if (push.OriginPauseMs > 0 && _pauses.Told(TimeSpan.FromMilliseconds(push.OriginPauseMs), now))
         {
-            var pause = TimeSpan.FromMilliseconds(push.OriginPauseMs);
-            _originPausedUntil = now + (pause < _policy.LongestOriginPause ? pause : _policy.LongestOriginPause);
-            GiveBackIdle([new SegmentRun { Count = (uint)_layout.SegmentCount }]);
+            _grants.GiveBackIdle([new SegmentRun { Count = (uint)_layout.SegmentCount }]);
         }
 
         if (push.State != LookupState.Unspecified)
@@ -225,7 +186,7 @@ internal sealed class Downloader
         }
 
         _ownerLost = true;
-        _granted.Clear();
+        _table.Granted.Clear();
         Schedule(now);
     }
 
@@ -233,7 +194,7 @@ internal sealed class Downloader
     public void BytesArrived(int piece, TimeSpan now)
     {
         var isLastResort = false;
-        foreach (var request in _requests.Values)
+        foreach (var request in _table.Requests)
         {
             if (request.Contains(piece))
             {
@@ -257,10 +218,10 @@ internal sealed class Downloader
     /// <summary>The peer says that it waits for the next bytes of this request itself.</summary>
     public void Waiting(int id, TimeSpan now)
     {
-        if (_requests.TryGetValue(id, out var request) && !request.IsWaiting)
+        if (_table.TryGet(id, out var request) && !request.IsWaiting)
         {
             request.IsWaiting = true;
-            if (_isAhead)
+            if (_demands.IsAhead)
             {
                 // Another may take its place.
                 Schedule(now);
@@ -275,7 +236,7 @@ internal sealed class Downloader
     public PieceArrival ArrivalOf(int piece, string? reader)
     {
         var (isFromReader, isFromOthers) = (false, false);
-        foreach (var request in _requests.Values.Where(request => request.Contains(piece)))
+        foreach (var request in _table.Requests.Where(request => request.Contains(piece)))
         {
             if (request.Node is null)
             {
@@ -286,10 +247,9 @@ internal sealed class Downloader
             isFromOthers |= request.Node != reader;
         }
 
-        if (_assigned.TryGetValue(piece / _layout.PiecesPerSegment, out var assigned) && assigned.Open == 0 && !isFromOthers)
+        if (!isFromOthers && _assigned.ToBeAskedOf(piece / _layout.PiecesPerSegment) is { } node)
         {
-            // It is asked for soon.
-            (isFromReader, isFromOthers) = (isFromReader || assigned.Node == reader, assigned.Node != reader);
+            (isFromReader, isFromOthers) = (isFromReader || node == reader, node != reader);
         }
 
         return isFromReader && !isFromOthers ? PieceArrival.FromReader : PieceArrival.Expected;
@@ -298,7 +258,7 @@ internal sealed class Downloader
     /// <summary>Adds the pieces that are on their way here from the origin.</summary>
     public void AddIncoming(PieceSet pieces)
     {
-        foreach (var request in _requests.Values)
+        foreach (var request in _table.Requests)
         {
             if (request.Node is null)
             {
@@ -311,23 +271,18 @@ internal sealed class Downloader
     public void PieceArrived(int piece, TimeSpan now)
     {
         BytesArrived(piece, now);
-        _have.Add(piece);
+        _table.Have.Add(piece);
         _gone.Remove(piece);
-        _granted.Remove(piece);
-        var segment = piece / _layout.PiecesPerSegment;
-        if (_assigned.Count > 0 && IsWhole(segment))
-        {
-            _assigned.Remove(segment);
-        }
-
+        _table.Granted.Remove(piece);
+        _assigned.PieceArrived(piece / _layout.PiecesPerSegment);
         Schedule(now);
     }
 
     /// <summary>The piece is here, as far as was told, or has been and was not asked for since.</summary>
-    public bool Had(int piece) => _have.Contains(piece) || _gone.Contains(piece);
+    public bool Had(int piece) => _table.Have.Contains(piece) || _gone.Contains(piece);
 
     /// <summary>All pieces of the segment that this piece belongs to are here, as far as was told.</summary>
-    public bool HasSegmentOf(int piece) => IsWhole(piece / _layout.PiecesPerSegment);
+    public bool HasSegmentOf(int piece) => _table.IsWhole(piece / _layout.PiecesPerSegment);
 
     /// <summary>A piece that was here is gone: evicted or corrupt.</summary>
     /// <param name="piece">Number of the piece.</param>
@@ -338,11 +293,11 @@ internal sealed class Downloader
     /// <param name="now">The time.</param>
     public void PieceLost(int piece, bool wasInMemory, TimeSpan now)
     {
-        _have.Remove(piece);
+        _table.Have.Remove(piece);
         _gone.Remove(piece);
         if (wasInMemory && !_originFailed && !_peers.All.Any(peer => peer.Pieces.Contains(piece)))
         {
-            _granted.Add(piece);
+            _table.Granted.Add(piece);
         }
 
         Schedule(now);
@@ -355,11 +310,11 @@ internal sealed class Downloader
     /// <param name="here">What is here.</param>
     public void PiecesLost(PieceSet here)
     {
-        for (var piece = _have.NextSet(0); piece >= 0; piece = _have.NextSet(piece + 1))
+        for (var piece = _table.Have.NextSet(0); piece >= 0; piece = _table.Have.NextSet(piece + 1))
         {
             if (!here.Contains(piece))
             {
-                _have.Remove(piece);
+                _table.Have.Remove(piece);
                 _gone.Add(piece);
             }
         }
@@ -370,20 +325,14 @@ internal sealed class Downloader
     /// <param name="isTrusting">It was another node that found out. Else peers are not trusted with the content any more.</param>
     public void StartOver(TimeSpan now, bool isTrusting = false)
     {
-        _have.Clear();
+        _table.Have.Clear();
         _peersAllowed &= isTrusting;
-        foreach (var (segment, assigned) in _assigned)
-        {
-            // Nobody's fault, but the holder has a place again.
-            _actions.Add(new DownloadAction.ReportFailed(new FailedFetch { Segment = (uint)segment, Node = assigned.Node, Reason = FetchFailure.Starved }));
-        }
-
-        _assigned.Clear();
+        _assigned.GiveUp();
         _lastProgress = now;
         _lastBytes = now;
-        foreach (var id in _requests.Keys)
+        foreach (var request in _table.Requests)
         {
-            _actions.Add(new DownloadAction.Cancel(id));
+            _actions.Add(new DownloadAction.Cancel(request.Id));
         }
 
         _actions.Add(new DownloadAction.AskAgain());
@@ -397,7 +346,7 @@ internal sealed class Downloader
     /// </summary>
     public (int Id, string Node)? AskUrgently(int piece, TimeSpan now)
     {
-        if (!_peersAllowed || _requests.Values.Any(request => request is { IsUrgent: false, IsWaiting: false } && request.Contains(piece) && _have.NextClear(request.First) == piece))
+        if (!_peersAllowed || _table.Requests.Any(request => request is { IsUrgent: false, IsWaiting: false } && request.Contains(piece) && _table.Have.NextClear(request.First) == piece))
         {
             return null;
         }
@@ -409,7 +358,7 @@ internal sealed class Downloader
         }
 
         var holder = KnownPeers.Choose(holders, _random);
-        return (Add(new PieceRequest(++_lastId, holder.Node, piece, 1, now) { IsUrgent = true }).Id, holder.Node);
+        return (_table.Begin(new PieceRequest(holder.Node, piece, 1, now) { IsUrgent = true }).Id, holder.Node);
     }
 
     /// <summary>Some peer is known to have the piece whole, so that any part of it can be asked for.</summary>
@@ -421,7 +370,7 @@ internal sealed class Downloader
     /// <summary>A request to the origin is under way that was not asked for by an action; returns its id.</summary>
     public int OriginRequestStarted(int first, int count, TimeSpan now)
     {
-        var request = Add(new PieceRequest(++_lastId, null, first, count, now));
+        var request = _table.Begin(new PieceRequest(null, first, count, now));
         Schedule(now);
         return request.Id;
     }
@@ -438,15 +387,14 @@ internal sealed class Downloader
     /// <param name="now">The time.</param>
     public void PeerRequestEnded(int id, RangeOutcomeKind outcome, IReadOnlyList<string> otherHolders, IReadOnlyList<PieceRun> pieces, TimeSpan now)
     {
-        if (!_requests.Remove(id, out var request))
+        if (!_table.TryEnd(id, out var request))
         {
             return;
         }
 
-        Remove(request);
         var peer = _peers.GetOrAdd(request.Node!);
         peer.Answered();
-        _peers.Judge(peer, request.First, request.Count, _have.NextClear(request.First), outcome, now);
+        _peers.Judge(peer, request.First, request.Count, _table.Have.NextClear(request.First), outcome, now);
         if (request.Verdict == FetchFailure.Slow)
         {
             _peers.Ban(peer, now);
@@ -469,7 +417,7 @@ internal sealed class Downloader
             _peers.GetOrAdd(node).Pieces.Add(request.First);
         }
 
-        EndAssigned(request, outcome);
+        _assigned.Ended(request, outcome);
         Schedule(now);
     }
 
@@ -480,44 +428,42 @@ internal sealed class Downloader
     /// <param name="now">The time.</param>
     public void OriginRequestEnded(int id, bool succeeded, TimeSpan pause, TimeSpan now)
     {
-        if (!_requests.Remove(id, out var request))
+        if (!_table.TryEnd(id, out var request))
         {
             return;
         }
 
-        Remove(request);
         if (succeeded)
         {
-            if (request.IsLastResort && _originPausedUntil > now)
+            if (request.IsLastResort)
             {
-                _arePausesMadeUp = true;
-                _originPausedUntil = TimeSpan.MinValue;
+                _pauses.WasRead(now);
             }
 
-            _originRead = Math.Min(_policy.LongestOriginRead, 2 * _originRead);
+            _grants.Succeeded();
         }
         else
         {
             _originFailed = pause == TimeSpan.Zero;
             if (pause > TimeSpan.Zero)
             {
-                OriginPaused(pause, now);
+                _pauses.Seen(pause, now);
             }
 
-            GiveBackGrants(pause);
+            _grants.GiveBackAll(pause);
         }
 
         Schedule(now);
     }
 
     /// <summary>The origin itself has asked this node for a pause.</summary>
-    public void OriginPaused(TimeSpan pause, TimeSpan now) => _originPausedUntil = _seenPauseUntil = now + pause;
+    public void OriginPaused(TimeSpan pause, TimeSpan now) => _pauses.Seen(pause, now);
 
     /// <summary>The same, and it was asked for something else: what was granted is given back, and others hear of the pause.</summary>
     public void OriginRefused(TimeSpan pause, TimeSpan now)
     {
         OriginPaused(pause, now);
-        GiveBackGrants(pause);
+        _grants.GiveBackAll(pause);
         Schedule(now);
     }
 
@@ -527,27 +473,26 @@ internal sealed class Downloader
     /// </summary>
     public void OriginRequestUnmade(int id, TimeSpan now)
     {
-        if (_requests.Remove(id, out var request))
+        if (_table.TryEnd(id, out var request))
         {
-            Remove(request);
             var first = request.First / _layout.PiecesPerSegment;
             // First: who still seems to want what is given back gets it again.
             _actions.Add(new DownloadAction.AskAgain());
-            GiveBackIdle([new SegmentRun { First = (uint)first, Count = (uint)(((request.First + request.Count - 1) / _layout.PiecesPerSegment) - first + 1) }]);
+            _grants.GiveBackIdle([new SegmentRun { First = (uint)first, Count = (uint)(((request.First + request.Count - 1) / _layout.PiecesPerSegment) - first + 1) }]);
             Schedule(now);
         }
     }
 
     /// <summary>The piece was asked for, or is asked for soon.</summary>
-    public bool IsFetching(int piece) => _inFlight.Contains(piece) || _assigned.ContainsKey(piece / _layout.PiecesPerSegment);
+    public bool IsFetching(int piece) => _table.InFlight.Contains(piece) || _assigned.Contains(piece / _layout.PiecesPerSegment);
 
     /// <summary>A reader needs the piece now.</summary>
-    public bool IsDemanded(int piece) => _demands.Exists(demand => demand.Includes(piece));
+    public bool IsDemanded(int piece) => _demands.Include(piece);
 
     /// <summary>A request has ended without a word. Without effect when its end was told.</summary>
     public void RequestAbandoned(int id, TimeSpan now)
     {
-        if (_requests.TryGetValue(id, out var request))
+        if (_table.TryGet(id, out var request))
         {
             if (request.Node is null)
             {
@@ -571,8 +516,8 @@ internal sealed class Downloader
     /// <summary>Time passes: to be called every 20 ms or so.</summary>
     public void Tick(TimeSpan now)
     {
-        _slowness.Tick(_requests.Values, now);
-        foreach (var request in _requests.Values)
+        _slowness.Tick(_table.Requests, now);
+        foreach (var request in _table.Requests)
         {
             if (request is { Node: not null, Verdict: null, IsUrgent: false } && _slowness.Judge(request, now) is { } verdict)
             {
@@ -584,304 +529,8 @@ internal sealed class Downloader
         Schedule(now);
     }
 
-    private bool IsWantTold()
-    {
-        var wanted = Wanted();
-        if (_toldWanted is null)
-        {
-            // It was told that all is wanted.
-            return wanted is null || _have.IsFull;
-        }
-
-        // What a reader waits for now may have been told as something for later; owners deal in order otherwise.
-        var isFirstTold = FirstDemanded() is var first && (first < 0 || first == _toldFirst || first == wanted?.NextSet(0) || _granted.Contains(first) || _inFlight.Contains(first));
-        return wanted is not null && isFirstTold && wanted.CountOf(_toldWanted, within: null) == 0 && (wanted.Count > 0 || _toldWanted.Count == 0);
-    }
-
-    /// <summary>Missing pieces that readers need; null when that is all that is missing.</summary>
-    private PieceSet? Wanted()
-    {
-        var wanted = new PieceSet(_layout.PieceCount);
-        if (!_peersAllowed)
-        {
-            return wanted;
-        }
-
-        if (_demands.Exists(demand => demand.Ahead == int.MaxValue && demand.End >= _layout.PieceCount && demand.Position <= _have.NextClear(0)))
-        {
-            return null;
-        }
-
-        var isAll = true;
-        for (var piece = _have.NextClear(0); piece >= 0; piece = _have.NextClear(piece + 1))
-        {
-            if (IsDemanded(piece))
-            {
-                wanted.Add(piece);
-            }
-            else
-            {
-                isAll = false;
-            }
-        }
-
-        return isAll && wanted.Count > 0 ? null : wanted;
-    }
-
-    private void Assign(Assignment assignment)
-    {
-        foreach (var segment in SegmentRuns.Numbers(SegmentRuns.ToSet(assignment.Segments, _layout)))
-        {
-            if (!_peersAllowed || IsWhole(segment))
-            {
-                // The owner learns so from what it is told anyway.
-                continue;
-            }
-
-            if (_assigned.TryGetValue(segment, out var former))
-            {
-                if (former.Node == assignment.Node)
-                {
-                    continue;
-                }
-
-                // The owner knows better now.
-                CancelAssigned(segment);
-            }
-            else if (_assigned.Count >= _policy.MostAssigned)
-            {
-                return;
-            }
-
-            _assigned[segment] = new Assigned(assignment.Node);
-            var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
-            _peers.GetOrAdd(assignment.Node).Pieces.AddRun(first, end - first);
-        }
-    }
-
-    private void CancelAssigned(int segment)
-    {
-        foreach (var request in _requests.Values.Where(request => request.Segment == segment && request.Node == _assigned[segment].Node))
-        {
-            _actions.Add(new DownloadAction.Cancel(request.Id));
-        }
-    }
-
-    private void StartAssigned(TimeSpan now)
-    {
-        foreach (var (segment, assigned) in _isAhead ? MostWantedFirst() : _assigned)
-        {
-            if (assigned.Open > 0 || !HasRoomAt(assigned.Node))
-            {
-                continue;
-            }
-
-            var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
-            for (var piece = NextIdle(first, end); piece < end; piece = NextIdle(piece, end))
-            {
-                var count = 1;
-                while (piece + count < end && NextIdle(piece + count, end) == piece + count)
-                {
-                    count++;
-                }
-
-                assigned.Open++;
-                var request = Add(new PieceRequest(++_lastId, assigned.Node, piece, count, now) { Segment = segment });
-                _actions.Add(new DownloadAction.FetchFromPeer(request.Id, assigned.Node, piece, count, IsAssigned: true));
-                piece += count;
-            }
-        }
-    }
-
-    private IEnumerable<KeyValuePair<int, Assigned>> MostWantedFirst()
-    {
-        var idle = _assigned.Where(assigned => assigned.Value.Open == 0 && HasRoomAt(assigned.Value.Node) && !IsRestIncoming(assigned.Key)).ToList();
-        if (idle.Count < 2)
-        {
-            return idle;
-        }
-
-        var ranks = new Dictionary<int, int>();
-        foreach (var (rank, demand) in _demands.Index())
-        {
-            var end = (int)Math.Min(Math.Min(demand.End, _layout.PieceCount), (long)demand.Position + demand.Ahead);
-            for (var piece = _have.NextClear(demand.Position); piece >= 0 && piece < end && ranks.Count < _layout.SegmentCount; piece = _have.NextClear(piece + 1))
-            {
-                ranks.TryAdd(piece / _layout.PiecesPerSegment, rank);
-                piece = Math.Max(piece, ((piece / _layout.PiecesPerSegment) + 1) * _layout.PiecesPerSegment - 1);
-            }
-        }
-
-        return idle.OrderBy(assigned => ranks.GetValueOrDefault(assigned.Key, int.MaxValue));
-    }
-
-    /// <summary>More may be asked of a peer. Ranges that it waits for itself take nothing from what readers wait for.</summary>
-    private bool HasRoomAt(string node) =>
-        !_isAhead || _requests.Values.Count(request => request.Node == node && request is { IsUrgent: false, IsWaiting: false }) < _policy.RequestsAheadPerPeer;
-
-    private int NextIdle(int from, int end)
-    {
-        while (from < end && (_have.Contains(from) || _inFlight.Contains(from)))
-        {
-            from++;
-        }
-
-        return from;
-    }
-
-    private void EndAssigned(PieceRequest request, RangeOutcomeKind outcome)
-    {
-        if (request.Segment < 0 || !_assigned.TryGetValue(request.Segment, out var assigned) || assigned.Node != request.Node || assigned.Open == 0)
-        {
-            return;
-        }
-
-        assigned.Open--;
-        FetchFailure? failure = request.Verdict ?? outcome switch
-        {
-            RangeOutcomeKind.Complete or RangeOutcomeKind.NotHeld => FetchFailure.NotHeld,
-            RangeOutcomeKind.Busy => FetchFailure.Busy,
-            RangeOutcomeKind.Corrupt => FetchFailure.Corrupt,
-            RangeOutcomeKind.Cancelled => null,
-            _ => FetchFailure.Unreachable,
-        };
-        if (failure is null || (outcome == RangeOutcomeKind.Complete && request.Verdict is null && (assigned.Open > 0 || IsRestIncoming(request.Segment))))
-        {
-            return;
-        }
-
-        _assigned.Remove(request.Segment);
-        _actions.Add(new DownloadAction.ReportFailed(new FailedFetch { Segment = (uint)request.Segment, Node = request.Node, Reason = failure.Value }));
-        if (failure is FetchFailure.Unreachable or FetchFailure.Slow or FetchFailure.Starved)
-        {
-            GiveUpIdle(request.Node);
-        }
-    }
-
-    /// <summary>What was assigned from a node that has failed and was not begun is left to others; nobody is blamed for that.</summary>
-    private void GiveUpIdle(string node)
-    {
-        foreach (var (segment, _) in _assigned.Where(assigned => _isAhead && assigned.Value.Open == 0 && assigned.Value.Node == node).ToList())
-        {
-            _assigned.Remove(segment);
-            _actions.Add(new DownloadAction.ReportFailed(new FailedFetch { Segment = (uint)segment, Node = node, Reason = FetchFailure.Starved }));
-        }
-    }
-
-    /// <summary>What is missing of the segment comes another way, so that nobody was to send it.</summary>
-    private bool IsRestIncoming(int segment)
-    {
-        var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
-        return NextIdle(first, end) == end;
-    }
-
-    private bool IsBegun(int segment)
-    {
-        var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
-        return _have.NextSet(first) is var piece && piece >= 0 && piece < end;
-    }
-
-    private bool IsWhole(int segment)
-    {
-        var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
-        var missing = _have.NextClear(first);
-        return missing < 0 || missing >= end;
-    }
-
-    private void Revoke(SegmentRun run)
-    {
-        var first = (long)run.First * _layout.PiecesPerSegment;
-        var end = Math.Min(_layout.PieceCount, first + ((long)run.Count * _layout.PiecesPerSegment));
-        for (var piece = first; piece < end; piece++)
-        {
-            _granted.Remove((int)piece);
-        }
-
-        // A read that runs into revoked pieces has stalled there; what is behind them is granted still and read anew.
-        foreach (var request in _requests.Values.Where(request => request.Node is null && request.First < end && request.First + request.Count > first))
-        {
-            _actions.Add(new DownloadAction.Cancel(request.Id));
-        }
-    }
-
-    /// <summary>The word may be older than what has arrived meanwhile, which must neither be read nor be given back.</summary>
-    private void Grant(SegmentRun run)
-    {
-        var end = Math.Min(_layout.PieceCount, ((long)run.First + run.Count) * _layout.PiecesPerSegment);
-        var first = (long)run.First * _layout.PiecesPerSegment;
-        for (var piece = first < end ? _have.NextClear((int)first) : -1; piece >= 0 && piece < end; piece = _have.NextClear(piece + 1))
-        {
-            _granted.Add(piece);
-        }
-    }
-
-    /// <summary>
-    /// Gives back those of the granted segments that are not being read. Whoever gets one reads all of it, so one that is
-    /// here in part stays when a reader needs the rest.
-    /// </summary>
-    private void GiveBackIdle(IEnumerable<SegmentRun> runs)
-    {
-        var idle = new List<int>();
-        foreach (var segment in SegmentRuns.Numbers(SegmentRuns.ToSet(runs, _layout)))
-        {
-            var (first, end) = SegmentRuns.PiecesOf(segment, _layout);
-            var pieces = Enumerable.Range(first, end - first);
-            if (pieces.Any(_granted.Contains) && !pieces.Any(_inFlight.Contains) && !(IsBegun(segment) && pieces.Any(piece => _granted.Contains(piece) && IsDemanded(piece))))
-            {
-                foreach (var piece in pieces)
-                {
-                    _granted.Remove(piece);
-                }
-
-                idle.Add(segment);
-            }
-        }
-
-        if (idle.Count > 0)
-        {
-            _actions.Add(new DownloadAction.GiveBack([.. SegmentRuns.Of(idle)], OriginFailed: false, TimeSpan.Zero));
-        }
-    }
-
-    private void GiveBackGrants(TimeSpan pause)
-    {
-        var segments = new PieceSet(_layout.SegmentCount);
-        for (var piece = _granted.NextSet(0); piece >= 0; piece = _granted.NextSet(piece + 1))
-        {
-            segments.Add(piece / _layout.PiecesPerSegment);
-        }
-
-        _granted.Clear();
-        _actions.Add(new DownloadAction.GiveBack([.. SegmentRuns.Of(SegmentRuns.Numbers(segments))], OriginFailed: true, pause));
-    }
-
-    private void Remove(PieceRequest request)
-    {
-        for (var piece = request.First; piece < request.First + request.Count; piece++)
-        {
-            // The last resort may be bringing it, too.
-            if (!_requests.Values.Any(other => other.Contains(piece)))
-            {
-                _inFlight.Remove(piece);
-            }
-        }
-    }
-
-    private PieceRequest Add(PieceRequest request)
-    {
-        _inFlight.AddRun(request.First, request.Count);
-        _requests.Add(request.Id, request);
-        if (request.Node is { } node)
-        {
-            _peers.GetOrAdd(node).Asked();
-            if (!request.IsUrgent)
-            {
-                _slowness.Began(node);
-            }
-        }
-
-        return request;
-    }
+    /// <summary>Missing pieces that readers need; null when that is all that is missing. An owner has nothing for who trusts no peers.</summary>
+    private PieceSet? Wanted() => _peersAllowed ? _demands.Wanted() : new PieceSet(_layout.PieceCount);
 
     private void Schedule(TimeSpan now)
     {
@@ -890,143 +539,20 @@ internal sealed class Downloader
             return;
         }
 
-        ReadGranted(now);
-        StartAssigned(now);
-        if (_ownerLost || (_requests.Count == 0 && now - _lastProgress >= _policy.AssignmentPatience))
+        _grants.Read(now);
+        _assigned.Start(now);
+        if (_peersAllowed && (_ownerLost || (_table.Requests.Count == 0 && now - _lastProgress >= _policy.AssignmentPatience)))
         {
-            AskPeers(now);
+            _ownerless.Ask(now);
         }
 
         FallBack(now);
     }
 
-    private void ReadGranted(TimeSpan now)
-    {
-        // Readers that want different parts do not wait for each other.
-        var most = Math.Clamp(_demands.Count, _policy.OriginRequests, _policy.MostOriginRequests);
-        for (var piece = FirstToRead(); piece >= 0 && OpenOriginRequests() < most; piece = FirstToRead())
-        {
-            var count = 1;
-            while ((count + 1) * (long)_layout.PieceSize <= _originRead && IsToRead(piece + count))
-            {
-                count++;
-            }
-
-            ReadFromOrigin(piece, count, isGranted: true, now);
-        }
-    }
-
-    /// <summary>The most wanted of the granted pieces. What no reader wants yet, and what memory could not hold, stays granted and can be reclaimed.</summary>
-    private int FirstToRead()
-    {
-        foreach (var demand in _demands)
-        {
-            for (var piece = _granted.NextSet(demand.Position); piece >= 0 && demand.Includes(piece); piece = _granted.NextSet(piece + 1))
-            {
-                if (!_have.Contains(piece) && !_inFlight.Contains(piece))
-                {
-                    return piece;
-                }
-            }
-        }
-
-        return -1;
-    }
-
-    private bool IsToRead(int piece) => piece < _layout.PieceCount && _granted.Contains(piece) && !_have.Contains(piece) && !_inFlight.Contains(piece) && IsDemanded(piece);
-
-    private int OpenOriginRequests() => _requests.Values.Count(request => request.Node is null);
-
-    private void ReadFromOrigin(int first, int count, bool isGranted, TimeSpan now)
-    {
-        var request = Add(new PieceRequest(++_lastId, null, first, count, now) { IsLastResort = !isGranted });
-        _actions.Add(new DownloadAction.FetchFromOrigin(request.Id, first, count, isGranted));
-    }
-
-    private void AskPeers(TimeSpan now)
-    {
-        if (!_peersAllowed)
-        {
-            return;
-        }
-
-        while (_requests.Count - OpenOriginRequests() < _policy.Requests)
-        {
-            var usable = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Open < _policy.RequestsPerPeer && HasRoomAt(peer.Node) && peer.Pieces.Count > 0).ToList();
-            var candidates = usable.Count == 0 ? [] : Candidates(usable);
-            if (candidates.Count == 0)
-            {
-                Inquire(now);
-                return;
-            }
-
-            // Half in the order of reading, half anywhere: what everybody fetches in order nobody can give to another.
-            var piece = _lastId % 2 == 0 ? candidates[0] : candidates[_random.Next(candidates.Count)];
-            var holders = usable.Where(peer => peer.Pieces.Contains(piece)).ToList();
-            var holder = KnownPeers.Choose(holders, _random);
-            var request = Add(new PieceRequest(++_lastId, holder.Node, piece, RunLength(holder, piece, usable.Count), now));
-            _actions.Add(new DownloadAction.FetchFromPeer(request.Id, holder.Node, piece, request.Count, IsAssigned: false));
-        }
-    }
-
-    /// <summary>Nobody is known to have what is missing: asks some peer for it, which tells at least what it has by now.</summary>
-    private void Inquire(TimeSpan now)
-    {
-        var missing = FirstDemanded();
-        if (missing < 0 || !IsIdle(missing) || now - _lastInquiry < _policy.InquiryInterval)
-        {
-            return;
-        }
-
-        var peers = _peers.All.Where(peer => peer.BannedUntil <= now && peer.Open == 0).ToList();
-        if (peers.Count > 0)
-        {
-            _lastInquiry = now;
-            var peer = peers[_random.Next(peers.Count)];
-            var request = Add(new PieceRequest(++_lastId, peer.Node, missing, 1, now));
-            _actions.Add(new DownloadAction.FetchFromPeer(request.Id, peer.Node, missing, 1, IsAssigned: false));
-        }
-    }
-
-    /// <summary>Missing pieces that a usable peer has, the most wanted first.</summary>
-    private List<int> Candidates(List<KnownPeer> usable)
-    {
-        var candidates = new List<int>();
-        foreach (var demand in _demands)
-        {
-            var end = Math.Min(Math.Min(demand.End, _layout.PieceCount), demand.Ahead > _layout.PieceCount ? int.MaxValue : demand.Position + demand.Ahead);
-            for (var piece = _have.NextClear(demand.Position); piece >= 0 && piece < end && candidates.Count < _policy.Window * _layout.PiecesPerSegment; piece = _have.NextClear(piece + 1))
-            {
-                if (IsIdle(piece) && usable.Exists(peer => peer.Pieces.Contains(piece)))
-                {
-                    candidates.Add(piece);
-                }
-            }
-        }
-
-        return candidates;
-    }
-
-    private bool IsIdle(int piece) => !_have.Contains(piece) && !_inFlight.Contains(piece) && !_granted.Contains(piece);
-
-    private int RunLength(KnownPeer peer, int first, int usablePeers)
-    {
-        // With several peers a range is no longer than a segment, so that all of them have something to do.
-        var longest = Math.Max(1, _policy.LongestRange / _layout.PieceSize);
-        longest = usablePeers > 1 ? Math.Min(longest, _layout.PiecesPerSegment) : longest;
-        var count = 1;
-        while (count < longest && first + count < _layout.PieceCount && peer.Pieces.Contains(first + count) && IsIdle(first + count) && IsDemanded(first + count))
-        {
-            count++;
-        }
-
-        return count;
-    }
-
     /// <summary>Nothing is under way: read from the origin without a grant, or give up.</summary>
     private void FallBack(TimeSpan now)
     {
-        var missing = FirstDemanded();
+        var missing = _demands.First();
         if (missing < 0)
         {
             _lastProgress = now;
@@ -1035,35 +561,35 @@ internal sealed class Downloader
         }
 
         // After a pause the owner has to deal first, or all nodes would read the same at the same moment.
-        var waited = now - (_originPausedUntil <= now && _originPausedUntil > _lastProgress ? _originPausedUntil : _lastProgress);
+        var waited = now - (_pauses.Until <= now && _pauses.Until > _lastProgress ? _pauses.Until : _lastProgress);
         if (waited < _policy.OwnerlessPatience)
         {
             // Nearly always: who has what needs no look then.
             return;
         }
 
-        var isIdle = _requests.Count == 0;
+        var isIdle = _table.Requests.Count == 0;
 
         // Without an owner, those who wait for each other wait for nothing. What was not assigned is waited for only by who
         // reads it from the origin.
-        var isStuck = isIdle || (_ownerLost && _requests.Values.All(request => request.IsWaiting && (request.Segment >= 0 || waited >= _policy.StarvedPatience)));
+        var isStuck = isIdle || (_ownerLost && _table.Requests.All(request => request.IsWaiting && (request.Segment >= 0 || waited >= _policy.StarvedPatience)));
         var isAlone = _ownerLost || _unavailable || !_peersAllowed || _peers.IsHeldByFailingOnly(missing);
         if (waited < (isAlone ? _policy.OwnerlessPatience + _ownerlessSpread : _policy.Patience) || (!isStuck && waited < _policy.Patience))
         {
             return;
         }
 
-        if (_originPausedUntil > now)
+        if (_pauses.Until > now)
         {
             // Of what is under way nothing has come for as long, either: who waits must not be held up by an owner that makes up pauses.
-            if ((isIdle || waited >= 2 * _policy.Patience) && _originPausedUntil - now > _policy.Patience)
+            if ((isIdle || waited >= 2 * _policy.Patience) && _pauses.Until - now > _policy.Patience)
             {
                 GiveUp();
             }
-            else if (_seenPauseUntil <= now && now - _lastBytes >= 2 * _policy.Patience)
+            else if (_pauses.SeenUntil <= now && now - _lastBytes >= 2 * _policy.Patience)
             {
                 // Be they short, again and again: the origin itself is asked whether that is so.
-                if (!_originFailed && OpenOriginRequests() == 0)
+                if (!_originFailed && _table.RequestsToOrigin == 0)
                 {
                     ReadWithoutGrant(missing, now);
                 }
@@ -1078,7 +604,7 @@ internal sealed class Downloader
 
         if (!_originFailed)
         {
-            if (OpenOriginRequests() == 0 && (isAlone || waited >= (_patience ??= _policy.Patience + (_policy.PatienceSpread * _random.NextDouble()))))
+            if (_table.RequestsToOrigin == 0 && (isAlone || waited >= (_patience ??= _policy.Patience + (_policy.PatienceSpread * _random.NextDouble()))))
             {
                 ReadWithoutGrant(missing, now);
             }
@@ -1101,44 +627,23 @@ internal sealed class Downloader
     private void ReadWithoutGrant(int missing, TimeSpan now)
     {
         // Others may be doing the same: every other time something else than what all of them need first.
-        var first = _lastId % 2 == 0 ? missing : SomeMissing(missing);
+        var first = _table.Begun % 2 == 0 ? missing : SomeMissing(missing);
 
         // No more than a segment at a time: the owner may come back.
         var end = Math.Min(_layout.PieceCount, ((first / _layout.PiecesPerSegment) + 1) * _layout.PiecesPerSegment);
         var count = 1;
-        while (first + count < end && !_have.Contains(first + count) && !_inFlight.Contains(first + count))
+        while (first + count < end && _table.IsMissing(first + count))
         {
             count++;
         }
 
-        ReadFromOrigin(first, count, isGranted: false, now);
+        var request = _table.Begin(new PieceRequest(null, first, count, now) { IsLastResort = true });
+        _actions.Add(new DownloadAction.FetchFromOrigin(request.Id, first, count, IsGranted: false));
     }
 
     private int SomeMissing(int first)
     {
-        var piece = _have.NextClear(_random.Next(first, _layout.PieceCount));
-        return piece >= 0 && IsDemanded(piece) && !_inFlight.Contains(piece) ? piece : first;
-    }
-
-    private int FirstDemanded()
-    {
-        foreach (var demand in _demands)
-        {
-            var piece = _have.NextClear(demand.Position);
-            if (piece >= 0 && demand.Includes(piece))
-            {
-                return piece;
-            }
-        }
-
-        return -1;
-    }
-
-    private sealed class Assigned(string node)
-    {
-        public string Node { get; } = node;
-
-        /// <summary>Requests for it that are under way.</summary>
-        public int Open { get; set; }
+        var piece = _table.Have.NextClear(_random.Next(first, _layout.PieceCount));
+        return piece >= 0 && IsDemanded(piece) && !_table.InFlight.Contains(piece) ? piece : first;
     }
 }

@@ -3,14 +3,16 @@ using Peerd.Contracts.V1;
 namespace Peerd.Node.Swarm;
 
 /// <summary>A run of pieces that a downloader has asked of a peer, or of the origin.</summary>
-/// <param name="Id">Under which its end is told.</param>
 /// <param name="Node">The peer; null for the origin.</param>
 /// <param name="First">First piece.</param>
 /// <param name="Count">How many pieces.</param>
 /// <param name="Started">When.</param>
-internal sealed record PieceRequest(int Id, string? Node, int First, int Count, TimeSpan Started)
+internal sealed record PieceRequest(string? Node, int First, int Count, TimeSpan Started)
 {
     public const int Unassigned = -1;
+
+    /// <summary>Under which its end is told; given when it begins.</summary>
+    public int Id { get; set; }
 
     /// <summary>The segment that the owner assigned; <see cref="Unassigned"/> when it did not.</summary>
     public int Segment { get; init; } = Unassigned;
