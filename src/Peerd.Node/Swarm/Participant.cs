@@ -110,36 +110,8 @@ internal sealed class Participant(string node, string zone)
     /// <summary>It still wants something of what it was granted here.</summary>
     public bool Wants(Grant grant) => Asker?.Wanted is not { } wanted || grant.Segments.Exists(wanted.Contains);
 
-    /// <summary>It can serve one more: see <see cref="IsFull"/>.</summary>
-    public bool HasRoom(TimeSpan now, int share) => !IsFull(share) && !IsBanned && NotBefore <= now && Available.Count > 0;
-
-    /// <summary>It serves as many as it may. Of what the same asker fetches only its share counts: it may have been more when it began.</summary>
-    public bool IsFull(int share)
-    {
-        if (Serving.Count < Tokens || share >= Tokens)
-        {
-            return Serving.Count >= Tokens;
-        }
-
-        var served = 0;
-        for (var i = 0; i < Serving.Count && served < Tokens; i++)
-        {
-            served += Before(i) < share ? 1 : 0;
-        }
-
-        return served >= Tokens;
-
-        int Before(int end)
-        {
-            var before = 0;
-            for (var i = 0; i < end; i++)
-            {
-                before += Serving[i].To == Serving[end].To ? 1 : 0;
-            }
-
-            return before;
-        }
-    }
+    /// <summary>It can serve one more.</summary>
+    public bool HasRoom(TimeSpan now) => Serving.Count < Tokens && !IsBanned && NotBefore <= now && Available.Count > 0;
 
     /// <summary>How many it serves this one.</summary>
     public int CountServed(Participant asker)

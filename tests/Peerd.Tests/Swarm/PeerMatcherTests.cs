@@ -64,19 +64,6 @@ public sealed class PeerMatcherTests
     }
 
     [Fact]
-    public void Match_OneAskerTookAllPlacesThatAreLeft_AnotherGetsHalfOfThemAllTheSame()
-    {
-        var holder = AddHolder("holder");
-        Match(TimeSpan.Zero);
-        holder.Tokens = 4;
-
-        Assert.Equal(_table.Credits, holder.CountServed(_asker));
-        var another = AddAsker("another");
-        Match(TimeSpan.Zero, another);
-        Assert.Equal(2, holder.CountServed(another));
-    }
-
-    [Fact]
     public void Match_AnotherAskerWantsNothing_AllPlacesAreForOne()
     {
         AddHolder("holder");
