@@ -45,7 +45,7 @@ internal static class ConfigureCommand
 
             try
             {
-                var certs = new CertsFolder(parsed.GetRequiredValue(folder));
+                var certs = new CertsFolder(parsed.GetRequiredValue(folder), text => Warn(errors, text));
                 var names = parsed.GetValue(registries) ?? [];
                 var report = new HostsReport(parsed.GetValue(remove)
                     ? Remove(certs, names, parsed.GetValue(all))
@@ -69,6 +69,8 @@ internal static class ConfigureCommand
         });
         return command;
     }
+
+    private static void Warn(TextWriter errors, string text) => errors.WriteLine($"peerd configure: {text}");
 
     [SupportedOSPlatform("linux")]
     private static IReadOnlyList<HostsChange> Remove(CertsFolder certs, string[] names, bool all)
@@ -148,7 +150,7 @@ internal static class ConfigureCommand
 
         try
         {
-            var configuration = new OverlaybdConfiguration(new OverlaybdFile(path));
+            var configuration = new OverlaybdConfiguration(new OverlaybdFile(path), text => Warn(errors, text));
             var change = remove ? configuration.Remove(address) : configuration.Configure(address);
             if (json)
             {

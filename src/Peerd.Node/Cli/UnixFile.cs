@@ -97,13 +97,34 @@ internal static class UnixFile
     }
 
     /// <summary>Deletes what runs that were killed have left when they replaced a file; runs that go on now have younger ones.</summary>
-    /// <exception cref="IOException">It cannot be deleted.</exception>
-    /// <exception cref="UnauthorizedAccessException">The same.</exception>
-    public static void DeleteLeftovers(string path)
+    /// <param name="path">The file that they replaced.</param>
+    /// <param name="warn">Takes a line for people on what cannot be deleted.</param>
+    public static void DeleteLeftovers(string path, Action<string> warn)
     {
-        foreach (var file in new DirectoryInfo(Path.GetDirectoryName(path)!).EnumerateFiles($".{Path.GetFileName(path)}.*{PartialSuffix}").Where(IsOld))
+        var folder = Path.GetDirectoryName(path)!;
+        DeleteLeftover(folder, warn, () =>
         {
-            file.Delete();
+            foreach (var file in new DirectoryInfo(folder).EnumerateFiles($".{Path.GetFileName(path)}.*{PartialSuffix}").Where(IsOld))
+            {
+                DeleteLeftover(file.FullName, warn, file.Delete);
+            }
+        });
+    }
+
+    /// <summary>Deletes what a run that was killed has left, if it can be: it is in nobody's way, and nothing else need fail because of it.</summary>
+    public static void DeleteLeftover(string path, Action<string> warn, Action delete)
+    {
+        try
+        {
+            delete();
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // Another run was quicker.
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            warn($"{path} has been left by a run that was killed and cannot be deleted: {exception.Message.ReplaceLineEndings(" ")}");
         }
     }
 

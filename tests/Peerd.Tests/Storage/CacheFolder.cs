@@ -8,7 +8,7 @@ namespace Peerd.Tests.Storage;
 /// <summary>A folder of its own for a cache; deleted, and unmounted if it was mounted, at the end.</summary>
 internal sealed class CacheFolder : IDisposable
 {
-    private bool _isMounted;
+    private readonly List<string> _mounted = [];
 
     public string Path { get; } = Directory.CreateTempSubdirectory("peerd-cache-").FullName;
 
@@ -20,23 +20,28 @@ internal sealed class CacheFolder : IDisposable
 
     public string[] Files(string pattern) => Directory.GetFiles(Path, pattern, SearchOption.AllDirectories);
 
-    public void MountTmpfs(string size)
-    {
-        var failure = Mount("-t", "tmpfs", "-o", $"size={size}", "tmpfs", Path);
-        Assert.SkipWhen(failure is not null, $"this test mounts a file system, which is not allowed here: {failure}");
-        _isMounted = true;
-    }
+    public void MountTmpfs(string size) => MountOrSkip(Path, "-t", "tmpfs", "-o", $"size={size}", "tmpfs");
+
+    /// <summary>Makes a file such that nobody can delete it, not even root.</summary>
+    public void Pin(string path) => MountOrSkip(path, "--bind", path);
 
     public void Remount(string mode) => Assert.Null(Mount("-o", $"remount,{mode}", Path));
 
     public void Dispose()
     {
-        if (_isMounted)
+        foreach (var path in _mounted)
         {
-            Assert.Null(Run("umount", "-l", Path));
+            Assert.Null(Run("umount", "-l", path));
         }
 
         Directory.Delete(Path, recursive: true);
+    }
+
+    private void MountOrSkip(string path, params ReadOnlySpan<string> options)
+    {
+        var failure = Mount([.. options, path]);
+        Assert.SkipWhen(failure is not null, $"this test mounts a file system, which is not allowed here: {failure}");
+        _mounted.Add(path);
     }
 
     private static string? Mount(params string[] arguments) => Run("mount", arguments);

@@ -23,8 +23,9 @@ internal sealed record HostsChange(string Registry, string File, string Result, 
 /// <c>host:port</c> and <c>_default</c> is the only one that counts.
 /// </summary>
 /// <param name="root">The folder.</param>
+/// <param name="warn">Takes a line for people on what is not as it should be, but keeps nothing from being done.</param>
 [SupportedOSPlatform("linux")]
-internal sealed class CertsFolder(string root)
+internal sealed class CertsFolder(string root, Action<string> warn)
 {
     /// <summary>Leads a registry to the mirror first.</summary>
     /// <param name="registry">The registry.</param>
@@ -38,7 +39,7 @@ internal sealed class CertsFolder(string root)
         {
             foreach (var existingFolder in new[] { root, folder }.Where(System.IO.Directory.Exists))
             {
-                TryDeleteLeftovers(existingFolder);
+                HostsFile.DeleteLeftovers(existingFolder, warn);
             }
 
             var isNewFolder = HostsFile.IsNewFolder(folder);
@@ -86,7 +87,7 @@ internal sealed class CertsFolder(string root)
                 return [];
             }
 
-            HostsFile.DeleteLeftovers(root);
+            HostsFile.DeleteLeftovers(root, warn);
             return [.. System.IO.Directory.EnumerateDirectories(root).Order(StringComparer.Ordinal)
                 .Where(folder => !HostsFile.IsPartial(folder) && isWanted(Path.GetFileName(folder)))
                 .Select(folder => Remove(Path.GetFileName(folder), Path.Combine(folder, HostsFile.Name))).OfType<HostsChange>()];
@@ -112,21 +113,9 @@ internal sealed class CertsFolder(string root)
         return folders.Find(System.IO.Directory.Exists) ?? folders[^1];
     }
 
-    // They are in nobody's way. That they cannot be deleted must not keep a registry from being configured.
-    private static void TryDeleteLeftovers(string folder)
+    private HostsChange? Remove(string registry, string path) => Try(registry, path, () =>
     {
-        try
-        {
-            HostsFile.DeleteLeftovers(folder);
-        }
-        catch (HostsException)
-        {
-        }
-    }
-
-    private static HostsChange? Remove(string registry, string path) => Try(registry, path, () =>
-    {
-        HostsFile.DeleteLeftovers(Path.GetDirectoryName(path)!);
+        HostsFile.DeleteLeftovers(Path.GetDirectoryName(path)!, warn);
         if (!HostsFile.MayBeOurs(path) || HostsFile.Read(path) is not { } text || new HostsText(text) is not { IsConfigured: true } ours)
         {
             return null;

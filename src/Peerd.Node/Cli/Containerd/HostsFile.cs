@@ -109,18 +109,28 @@ internal static class HostsFile
     public static bool IsPartial(string folder) => Path.GetFileName(folder) is ['.', ..] name && name.EndsWith(UnixFile.PartialSuffix, StringComparison.Ordinal);
 
     /// <summary>Deletes what runs that were killed have left in a folder, files or folders; runs that go on now have younger ones.</summary>
-    /// <exception cref="HostsException">It cannot be deleted.</exception>
-    public static void DeleteLeftovers(string folder) => Try(folder, "has leftovers that cannot be deleted", () =>
+    /// <param name="folder">The folder.</param>
+    /// <param name="warn">Takes a line for people on what cannot be deleted.</param>
+    public static void DeleteLeftovers(string folder, Action<string> warn)
     {
-        foreach (var partial in new DirectoryInfo(folder).EnumerateDirectories($".*{UnixFile.PartialSuffix}").Where(partial => UnixFile.IsOld(partial) && partial.EnumerateFileSystemInfos().All(IsOurs)))
+        UnixFile.DeleteLeftover(folder, warn, () =>
+        {
+            foreach (var partial in new DirectoryInfo(folder).EnumerateDirectories($".*{UnixFile.PartialSuffix}").Where(UnixFile.IsOld))
+            {
+                UnixFile.DeleteLeftover(partial.FullName, warn, () => DeletePartial(partial));
+            }
+        });
+        UnixFile.DeleteLeftovers(Path.Combine(folder, Name), warn);
+    }
+
+    private static void DeletePartial(DirectoryInfo partial)
+    {
+        if (partial.EnumerateFileSystemInfos().All(IsOurs))
         {
             partial.EnumerateFiles().ToList().ForEach(file => file.Delete());
             partial.Delete();
         }
-
-        UnixFile.DeleteLeftovers(Path.Combine(folder, Name));
-        return true;
-    });
+    }
 
     private static bool IsOurs(FileSystemInfo file) => file is FileInfo && UnixFile.IsOld(file)
         && (file.Name == Name || (file.Name.StartsWith($".{Name}.", StringComparison.Ordinal) && file.Name.EndsWith(UnixFile.PartialSuffix, StringComparison.Ordinal)));

@@ -6,8 +6,10 @@ namespace Peerd.Node.Cli.Overlaybd;
 /// Leads overlaybd to the facade, or takes that out again. What was there before is remembered beside overlaybd's
 /// settings, so that it comes back byte for byte, whatever others have changed elsewhere in the file since.
 /// </summary>
+/// <param name="file">overlaybd's settings.</param>
+/// <param name="warn">Takes a line for people on what is not as it should be, but keeps nothing from being done.</param>
 [SupportedOSPlatform("linux")]
-internal sealed class OverlaybdConfiguration(OverlaybdFile file)
+internal sealed class OverlaybdConfiguration(OverlaybdFile file, Action<string> warn)
 {
     /// <summary>How often somebody else may change the file under our hands.</summary>
     private const int Attempts = 5;
@@ -78,7 +80,7 @@ internal sealed class OverlaybdConfiguration(OverlaybdFile file)
 
     private OverlaybdChange Repeat(Func<OverlaybdChange?> attempt)
     {
-        file.DeleteLeftovers();
+        file.DeleteLeftovers(warn);
         for (var i = 0; i < Attempts; i++)
         {
             if (attempt() is { } change)

@@ -54,18 +54,9 @@ internal sealed class OverlaybdFile
         }
     }
 
-    /// <summary>Deletes what runs that were killed have left of the file and of those beside it, as far as that is possible: it is in nobody's way.</summary>
-    public void DeleteLeftovers()
-    {
-        try
-        {
-            // Names of the others begin with that of the file.
-            UnixFile.DeleteLeftovers(FullPath);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-        }
-    }
+    /// <summary>Deletes what runs that were killed have left of the file and of those beside it: names of the others begin with that of the file.</summary>
+    /// <param name="warn">Takes a line for people on what cannot be deleted.</param>
+    public void DeleteLeftovers(Action<string> warn) => UnixFile.DeleteLeftovers(FullPath, warn);
 
     /// <exception cref="OverlaybdException">It cannot be read.</exception>
     public byte[] Read() => Read(FullPath, Limit);

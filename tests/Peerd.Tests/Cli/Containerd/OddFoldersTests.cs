@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text;
 using Peerd.Node.Cli.Containerd;
+using Peerd.Tests.Storage;
 
 namespace Peerd.Tests.Cli.Containerd;
 
@@ -216,6 +217,32 @@ public sealed class OddFoldersTests : IDisposable
         await RunAsync("--remove");
 
         Assert.Equal([".docker.io.abc.partial", "quay.io"], _folder.EnumerateDirectories().Select(folder => folder.Name).Order(StringComparer.Ordinal));
+    }
+
+    // They are in nobody's way, and no reason for a node to be left with the mirrors of a facade that is gone.
+    [Fact]
+    public async Task Remove_LeftoversThatCannotBeDeleted_AreToldAndTheRestIsRemoved()
+    {
+        await RunAsync("--registry", "ghcr.io", "--registry", "quay.io");
+        string[] stuck = [".gcr.io.abc.partial/hosts.toml", "ghcr.io/.hosts.toml.abc.partial"];
+        foreach (var old in (string[])[.. stuck, "ghcr.io/.hosts.toml.def.partial", ".zcr.io.abc.partial/hosts.toml"])
+        {
+            Write(old, "x");
+            File.SetLastWriteTimeUtc(Path.Combine(_folder.FullName, old), DateTime.UnixEpoch);
+        }
+
+        System.IO.Directory.SetLastWriteTimeUtc(Path.Combine(_folder.FullName, ".gcr.io.abc.partial"), DateTime.UnixEpoch);
+        System.IO.Directory.SetLastWriteTimeUtc(Path.Combine(_folder.FullName, ".zcr.io.abc.partial"), DateTime.UnixEpoch);
+        using var mounts = new CacheFolder();
+        Array.ForEach(stuck, name => mounts.Pin(Path.Combine(_folder.FullName, name)));
+
+        var run = await RunAsync("--remove");
+
+        Assert.Equal(0, run.ExitCode);
+        Assert.Equal(2, run.Lines.Count(line => line.StartsWith("removed", StringComparison.Ordinal)));
+        Assert.Equal(2, run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+        Assert.All(stuck, name => Assert.Contains(Path.Combine(_folder.FullName, name), run.Error, StringComparison.Ordinal));
+        Assert.Equal(stuck, _folder.EnumerateFiles("*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(_folder.FullName, file.FullName)).Order(StringComparer.Ordinal));
     }
 
     // A pod whose init container is killed again and again runs it again and again.

@@ -1,4 +1,5 @@
 using System.Text;
+using Peerd.Tests.Storage;
 
 namespace Peerd.Tests.Cli.Overlaybd;
 
@@ -41,6 +42,35 @@ public sealed class ConfigureCommandTests : IDisposable
             ],
             removed.Lines);
         Assert.Equal([$"{Settings}: nothing to do, p2p is on, address http://other:1/x?…, which was not set by this command"], again.Lines);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task ConfigureOrRemove_LeftoversThatCannotBeDeleted_AreTold(bool isRemoved)
+    {
+        await File.WriteAllTextAsync(Settings, "{}", TestContext.Current.CancellationToken);
+        if (isRemoved)
+        {
+            await RunAsync();
+        }
+
+        var (stuck, other) = (Path.Combine(_folder.FullName, ".overlaybd.json.abc.partial"), Path.Combine(_folder.FullName, ".overlaybd.json.def.partial"));
+        foreach (var old in new[] { stuck, other })
+        {
+            await File.WriteAllTextAsync(old, "x", TestContext.Current.CancellationToken);
+            File.SetLastWriteTimeUtc(old, DateTime.UnixEpoch);
+        }
+
+        using var mounts = new CacheFolder();
+        mounts.Pin(stuck);
+
+        var run = isRemoved ? await RunAsync("--remove") : await RunAsync();
+
+        Assert.Equal(0, run.ExitCode);
+        Assert.Contains($"p2p is now {(isRemoved ? "not set" : "on")}", run.Lines[0], StringComparison.Ordinal);
+        Assert.StartsWith($"peerd configure: {stuck} ", Assert.Single(run.Error.TrimEnd('\n').Split('\n')), StringComparison.Ordinal);
+        Assert.False(File.Exists(other));
     }
 
     [Fact]

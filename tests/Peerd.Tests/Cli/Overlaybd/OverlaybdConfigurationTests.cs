@@ -249,7 +249,7 @@ public sealed class OverlaybdConfigurationTests : IDisposable
         File.CreateSymbolicLink(Path.Combine(_folder.Path, "real", "folder", "overlaybd.json"), "../settings.json");
         var path = Path.Combine(_folder.Path, "link", "overlaybd.json");
 
-        var change = new OverlaybdConfiguration(new OverlaybdFile(path)).Configure(Ours);
+        var change = new OverlaybdConfiguration(new OverlaybdFile(path), Assert.Fail).Configure(Ours);
 
         Assert.Equal((target, target + ".peerd-backup"), (change.File, change.Backup));
         Assert.Equal("../settings.json", new FileInfo(path).LinkTarget);
@@ -337,9 +337,9 @@ public sealed class OverlaybdConfigurationTests : IDisposable
         Assert.Equal(["overlaybd.json"], Files);
     }
 
-    private OverlaybdChange Configure(string address = Ours) => new OverlaybdConfiguration(new OverlaybdFile(Settings)).Configure(address);
+    private OverlaybdChange Configure(string address = Ours) => new OverlaybdConfiguration(new OverlaybdFile(Settings), Assert.Fail).Configure(address);
 
-    private OverlaybdChange Remove(string address = Ours) => new OverlaybdConfiguration(new OverlaybdFile(Settings)).Remove(address);
+    private OverlaybdChange Remove(string address = Ours) => new OverlaybdConfiguration(new OverlaybdFile(Settings), Assert.Fail).Remove(address);
 
     /// <summary>Makes all files look old, so that a write is seen.</summary>
     private (string, DateTime)[] Touch()
