@@ -54,21 +54,8 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
         System.IO.Directory.CreateDirectory(_contents);
     }
 
-    /// <summary>Before anything on the disk is changed. False: nothing may be. True: <see cref="EndChange"/> must follow.</summary>
-    public bool TryBeginChange()
-    {
-        Interlocked.Increment(ref _changes);
-        if (!_isReleased)
-        {
-            return true;
-        }
-
-        EndChange();
-        return false;
-    }
-
-    /// <summary>After a change.</summary>
-    public void EndChange() => Interlocked.Decrement(ref _changes);
+    /// <summary>Before anything on the disk is changed; whether it may be is in what is returned. Thread-safe.</summary>
+    public Change BeginChange() => new(this);
 
     /// <summary>Lets another process have the directory, once no change is under way.</summary>
     /// <exception cref="OperationCanceledException">The disk did not finish a change in time; the directory stays this process's.</exception>
@@ -289,5 +276,25 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
         }
 
         return total;
+    }
+
+    /// <summary>A change of the disk that is under way until this is disposed: a release of the directory waits for it.</summary>
+    internal readonly ref struct Change
+    {
+        private readonly CacheDirectory _directory;
+
+        public Change(CacheDirectory directory)
+        {
+            _directory = directory;
+
+            // Counted first: a release looks the other way round.
+            Interlocked.Increment(ref directory._changes);
+            IsAllowed = !directory._isReleased;
+        }
+
+        /// <summary>False: nothing may be changed, the disk is another process's.</summary>
+        public bool IsAllowed { get; }
+
+        public void Dispose() => Interlocked.Decrement(ref _directory._changes);
     }
 }

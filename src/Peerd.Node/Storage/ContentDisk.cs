@@ -66,19 +66,8 @@ internal sealed class ContentDisk
     /// <summary>Writes bytes of a frame. Returns how much of the capacity was taken, or 0 when the disk does not take the frame. Thread-safe.</summary>
     public long Write(ByteRange range, ReadOnlySpan<byte> data)
     {
-        if (!_parts.Directory.TryBeginChange())
-        {
-            return 0;
-        }
-
-        try
-        {
-            return WriteToOwn(range, data);
-        }
-        finally
-        {
-            _parts.Directory.EndChange();
-        }
+        using var change = _parts.Directory.BeginChange();
+        return change.IsAllowed ? WriteToOwn(range, data) : 0;
     }
 
     /// <summary>A frame was written and is kept: of what was taken, its bytes count, and the index if it was not counted.</summary>
@@ -132,7 +121,8 @@ internal sealed class ContentDisk
     /// <param name="isVerified">The whole content is here and right.</param>
     public void WriteRecord(int piece, ReadOnlySpan<ulong> checksums, bool isVerified)
     {
-        if (!_parts.Directory.TryBeginChange())
+        using var change = _parts.Directory.BeginChange();
+        if (!change.IsAllowed)
         {
             return;
         }
@@ -155,10 +145,6 @@ internal sealed class ContentDisk
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             _parts.Disk.Failed(exception);
-        }
-        finally
-        {
-            _parts.Directory.EndChange();
         }
     }
 
@@ -396,7 +382,8 @@ internal sealed class ContentDisk
     {
         lock (_gate)
         {
-            if (!_files.Exist || !_parts.Directory.TryBeginChange())
+            using var change = _parts.Directory.BeginChange();
+            if (!_files.Exist || !change.IsAllowed)
             {
                 return;
             }
@@ -410,17 +397,14 @@ internal sealed class ContentDisk
             {
                 // The order after a restart is a little older then.
             }
-            finally
-            {
-                _parts.Directory.EndChange();
-            }
         }
     }
 
     // False also when the disk is another process's now, which decides for itself what stays there.
     private bool Try(Action change)
     {
-        if (!_parts.Directory.TryBeginChange())
+        using var counted = _parts.Directory.BeginChange();
+        if (!counted.IsAllowed)
         {
             return false;
         }
@@ -434,10 +418,6 @@ internal sealed class ContentDisk
         {
             Log.IndexNotWritten(_parts.Log, _digest.ToString(), exception.Message);
             return false;
-        }
-        finally
-        {
-            _parts.Directory.EndChange();
         }
     }
 }

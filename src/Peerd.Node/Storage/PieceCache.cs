@@ -272,20 +272,14 @@ internal sealed class PieceCache : IDisposable
     /// <summary>Changes another file of the directory, which a release of it waits for. False: nothing is changed, it is another process's now.</summary>
     public bool TryChange(Action change)
     {
-        if (!_parts.Directory.TryBeginChange())
+        using var counted = _parts.Directory.BeginChange();
+        if (!counted.IsAllowed)
         {
             return false;
         }
 
-        try
-        {
-            change();
-            return true;
-        }
-        finally
-        {
-            _parts.Directory.EndChange();
-        }
+        change();
+        return true;
     }
 
     /// <summary>
