@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
@@ -202,6 +203,7 @@ public sealed class MalformedStreamTests
     }
 
     private static async Task<StatusCode> StatusOfAsync<TRequest, TResponse>(AsyncDuplexStreamingCall<TRequest, TResponse> call, TRequest first)
+        where TRequest : IMessage
     {
         try
         {

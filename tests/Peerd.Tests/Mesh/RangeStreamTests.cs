@@ -1,5 +1,7 @@
 using System.Diagnostics.Metrics;
 using System.Net;
+using Google.Protobuf;
+using Google.Protobuf.Reflection;
 using Grpc.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
@@ -174,7 +176,7 @@ public sealed class RangeStreamTests : IAsyncLifetime
     public async Task Read_StreamEndsWhileTheRequestWaitsToBeSent_Fails()
     {
         using var call = new AsyncDuplexStreamingCall<FetchRangeRequest, RangeAnswer>(
-            new EndedStream(), null!, Task.FromResult(new Metadata()), static () => Status.DefaultCancelled, static () => [], static () => { });
+            new EndedStream<FetchRangeRequest>(), null!, Task.FromResult(new Metadata()), static () => Status.DefaultCancelled, static () => [], static () => { });
         using var stream = new RangeStream(new RangeLane(), call);
 
         var outcome = await stream.ReadAsync(
@@ -182,6 +184,10 @@ public sealed class RangeStreamTests : IAsyncLifetime
 
         Assert.Equal((RangeOutcomeKind.Failed, true), (outcome.Kind, stream.IsBroken));
     }
+
+    [Fact]
+    public async Task Send_MessageThatCannotBeSerialized_IsNoBrokenStream() =>
+        await Assert.ThrowsAsync<NullReferenceException>(() => new EndedStream<UnfinishedMessage>().SendAsync(new UnfinishedMessage(), CancellationToken.None));
 
     [Fact]
     public async Task Fetch_WaitingOfAnotherRange_IsCorrupt()
@@ -383,15 +389,29 @@ public sealed class RangeStreamTests : IAsyncLifetime
     }
 
     /// <summary>What the runtime throws when a stream ends just when a message begins to wait for room in its window.</summary>
-    private sealed class EndedStream : IClientStreamWriter<FetchRangeRequest>
+    private sealed class EndedStream<T> : IClientStreamWriter<T>
     {
         public WriteOptions? WriteOptions { get; set; }
 
-        public Task WriteAsync(FetchRangeRequest message) => Task.FromException(new NullReferenceException());
+        public Task WriteAsync(T message) => Task.FromException(new NullReferenceException());
 
-        public Task WriteAsync(FetchRangeRequest message, CancellationToken cancellationToken) => WriteAsync(message);
+        public Task WriteAsync(T message, CancellationToken cancellationToken) => WriteAsync(message);
 
         public Task CompleteAsync() => Task.CompletedTask;
+    }
+
+    /// <summary>A message that fails when it is written, as one with a mistake of ours in it would.</summary>
+    private sealed class UnfinishedMessage : IMessage
+    {
+        private readonly string _text = null!;
+
+        public MessageDescriptor Descriptor => FetchRangeRequest.Descriptor;
+
+        public int CalculateSize() => 1;
+
+        public void WriteTo(CodedOutputStream output) => output.WriteLength(_text.Length);
+
+        public void MergeFrom(CodedInputStream input) => throw new NotSupportedException();
     }
 
     private sealed class Sink : IRangeSink
