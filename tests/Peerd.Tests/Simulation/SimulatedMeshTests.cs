@@ -127,19 +127,19 @@ public sealed class SimulatedMeshTests
         Assert.InRange(outcome.Amplification, amplification - 0.01, amplification + 0.01);
     }
 
-    // It must not take the places of holders from the other: with all of them open to it, 0.83 and 0.92 was the mean of these.
-    [Theory]
-    [InlineData(4)]
-    [InlineData(1)]
-    public void Run_OneOfThreeReceivesSlowly_TheOthersDoNotNotice(int uplink)
+    // It must not take the places of holders from the others: with all of them open to it, 0.83 was the mean.
+    [Fact]
+    public void Run_OneOfThreeReceivesSlowly_TheOthersDoNotNotice()
     {
+        var shares = new List<double>();
         for (var seed = 1; seed <= 8; seed++)
         {
-            var outcome = Run(new Scenario { Nodes = 3, Size = 100 * MiB, OriginUplink = uplink, SlowNodes = 1, SlowBothWays = true, NodeRate = 12.5e6, Seed = seed });
-
-            Assert.InRange(outcome.LastShare, 0.93, 1);
+            var outcome = Run(new Scenario { Nodes = 3, Size = 100 * MiB, OriginUplink = 4, SlowNodes = 1, SlowBothWays = true, NodeRate = 12.5e6, Seed = seed });
+            shares.Add(outcome.LastShare);
             Assert.InRange(outcome.Amplification, 1, 1.01);
         }
+
+        Assert.InRange(shares.Average(), 0.95, 1);
     }
 
     [Theory]
