@@ -113,7 +113,7 @@ public sealed class LyingPeerTests
         await using var mesh = await TestMesh.StartAsync(peers: 1, settings: [$"--Peerd:Cache:Capacity={Capacity}"]);
         var image = mesh.Blob(Capacity * 3 / 4);
         (await mesh.Node.GetAsync(image.Digest)).ShouldBe(image.Bytes);
-        var junk = Enumerable.Range(0, 9).Select(_ => TestMesh.NewSample(256 * 1024)).ToArray();
+        var junk = Enumerable.Range(0, 9).Select(_ => mesh.UnknownOwnedBy(256 * 1024, mesh.Node.Name)).ToArray();
         mesh.Peer.Answer = (range, answers, _) => SendAsync(FakePeer.Honest(range, junk.Single(content => content.Digest.ToString() == range.Digest)), answers);
 
         await mesh.Peer.AnnounceAsync(mesh.Node, junk);

@@ -72,32 +72,35 @@ public sealed class PieceCacheCrashTests
     }
 
     [Fact]
-    public void Restart_KilledBetweenWrites_UsesEveryCompletePiece() => Gen.Int[0, 129].Sample(
-        written =>
-        {
-            using var folder = new CacheFolder();
-            using var cache = folder.Open();
-            var sample = new SampleContent(1, 32 * MiB);
-            using var lease = sample.OpenIn(cache);
-            for (var frame = 0; frame < Math.Min(written, sample.Layout.FrameCount); frame++)
+    public void Restart_KilledBetweenWrites_UsesEveryCompletePiece()
+    {
+        var sample = new SampleContent(1, 32 * MiB);
+        Gen.Int[0, 129].Sample(
+            written =>
             {
-                sample.WriteFrame(lease.Content, frame);
-            }
+                using var folder = new CacheFolder();
+                using var cache = folder.Open();
+                using var lease = sample.OpenIn(cache);
+                for (var frame = 0; frame < Math.Min(written, sample.Layout.FrameCount); frame++)
+                {
+                    sample.WriteFrame(lease.Content, frame);
+                }
 
-            // Nothing is closed or flushed: this is what a kill leaves.
-            using var copy = new CacheFolder();
-            CopyTo(copy, folder, ["*.index", "*.data"]);
-            using var reopened = copy.Open();
-            Assert.Equal(written / 2 > 0, reopened.TryOpen(sample.Digest, out var again));
-            if (again is not null)
-            {
-                var pieces = again.Content.SnapshotPieces();
-                Assert.Equal(Math.Min(written / 2, sample.Layout.PieceCount), pieces.Count);
-                Assert.True(sample.TryRead(again.Content, new ByteRange(0, pieces.Count * (long)sample.Layout.PieceSize)));
-                again.Dispose();
-            }
-        },
-        iter: 30);
+                // Nothing is closed or flushed: this is what a kill leaves.
+                using var copy = new CacheFolder();
+                CopyTo(copy, folder, ["*.index", "*.data"]);
+                using var reopened = copy.Open();
+                Assert.Equal(written / 2 > 0, reopened.TryOpen(sample.Digest, out var again));
+                if (again is not null)
+                {
+                    var pieces = again.Content.SnapshotPieces();
+                    Assert.Equal(Math.Min(written / 2, sample.Layout.PieceCount), pieces.Count);
+                    Assert.True(sample.TryRead(again.Content, new ByteRange(0, pieces.Count * (long)sample.Layout.PieceSize)));
+                    again.Dispose();
+                }
+            },
+            iter: 30);
+    }
 
     [Fact]
     [Trait(FuzzTraits.Kind, FuzzTraits.Fuzz)]
