@@ -172,28 +172,25 @@ public sealed class PieceSetTests
         Assert.Equal(expected.Count, set.Count);
         Assert.Equal(expected.Count == capacity, set.IsFull);
         Assert.Equal(expected.Order(), Numbers(set));
-        for (var number = -2; number < capacity + 2; number++)
+
+        // From the end, where what comes next is what was met last. So many comparisons would take most of the time as assertions.
+        var (nextSet, nextClear) = (-1, -1);
+        for (var number = capacity + 1; number >= -2; number--)
         {
-            Assert.Equal(expected.Contains(number), set.Contains(number));
-            Assert.Equal(First(number, capacity, expected.Contains), set.NextSet(number));
-            Assert.Equal(First(number, capacity, candidate => !expected.Contains(candidate)), set.NextClear(number));
+            var isSet = expected.Contains(number);
+            if (number >= 0 && number < capacity)
+            {
+                (nextSet, nextClear) = isSet ? (number, nextClear) : (nextSet, number);
+            }
+
+            if ((isSet, nextSet, nextClear) != (set.Contains(number), set.NextSet(number), set.NextClear(number)))
+            {
+                Assert.Equal((number, isSet, nextSet, nextClear), (number, set.Contains(number), set.NextSet(number), set.NextClear(number)));
+            }
         }
 
         // Runs do not touch: each is as long as it can be.
         Assert.All(set.Runs(), run => Assert.False(set.Contains(run.First - 1) || set.Contains(run.First + run.Count)));
-    }
-
-    private static int First(int from, int capacity, Func<int, bool> condition)
-    {
-        for (var number = Math.Max(0, from); number < capacity; number++)
-        {
-            if (condition(number))
-            {
-                return number;
-            }
-        }
-
-        return -1;
     }
 
     private static IEnumerable<int> Numbers(PieceSet set) => set.Runs().SelectMany(run => Enumerable.Range(run.First, run.Count));
