@@ -102,7 +102,7 @@ internal static class UnixFile
     public static void DeleteLeftovers(string path, Action<string> warn)
     {
         var folder = Path.GetDirectoryName(path)!;
-        DeleteLeftover(folder, warn, () =>
+        LookForLeftovers(folder, warn, () =>
         {
             foreach (var file in new DirectoryInfo(folder).EnumerateFiles($".{Path.GetFileName(path)}.*{PartialSuffix}").Where(IsOld))
             {
@@ -112,21 +112,12 @@ internal static class UnixFile
     }
 
     /// <summary>Deletes what a run that was killed has left, if it can be: it is in nobody's way, and nothing else need fail because of it.</summary>
-    public static void DeleteLeftover(string path, Action<string> warn, Action delete)
-    {
-        try
-        {
-            delete();
-        }
-        catch (DirectoryNotFoundException)
-        {
-            // Another run was quicker.
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            warn($"{path} has been left by a run that was killed and cannot be deleted: {exception.Message.ReplaceLineEndings(" ")}");
-        }
-    }
+    public static void DeleteLeftover(string path, Action<string> warn, Action delete) =>
+        Try(delete, failure => warn($"{path} has been left by a run that was killed and cannot be deleted: {failure}"));
+
+    /// <summary>Looks through a folder for what killed runs have left, if it can be looked through.</summary>
+    public static void LookForLeftovers(string folder, Action<string> warn, Action look) =>
+        Try(look, failure => warn($"{folder} cannot be looked through for what killed runs have left: {failure}"));
 
     /// <summary>No run that goes on now has made it.</summary>
     public static bool IsOld(FileSystemInfo entry) => entry.LastWriteTimeUtc < TimeProvider.System.GetUtcNow().UtcDateTime - LongestRun;
@@ -141,6 +132,22 @@ internal static class UnixFile
         if (ChangeOwner(file, user, group) != 0)
         {
             throw Failure();
+        }
+    }
+
+    private static void Try(Action action, Action<string> failed)
+    {
+        try
+        {
+            action();
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // Another run was quicker.
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            failed(exception.Message.ReplaceLineEndings(" "));
         }
     }
 

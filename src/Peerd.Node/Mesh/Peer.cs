@@ -91,7 +91,7 @@ internal sealed class Peer : IDisposable
     /// <summary>Records that a control stream has been answered (true) or has ended (false).</summary>
     public void ControlStream(bool open) => Interlocked.Add(ref _controlStreams, open ? 1 : -1);
 
-    /// <summary>It could not be reached a moment ago, and it took long to find out: asking again costs the same wait, for each content anew.</summary>
+    /// <summary>It could not be reached a moment ago, or said nothing, and it took long to find out: asking again costs the same wait, for each content anew.</summary>
     public bool IsSilent
     {
         get => _time.GetTimestamp() < Volatile.Read(ref _silentUntil);

@@ -389,19 +389,20 @@ internal sealed class RangeServer(
         var urgency = range.Request.Urgent ? Urgency.Streaming : range.Request.Ahead ? Urgency.Ahead : Urgency.Pull;
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(range.Stop);
         var taking = rate.TakeAsync(length, urgency, range.Digest, stop.Token);
-        while (!taking.IsCompleted && time.GetElapsedTime(range.Started) < _deadline / 2)
+        try
         {
-            await range.Answers.WaitingAsync();
-            await WaitABitAsync(taking, range.Stop);
+            while (!taking.IsCompleted && time.GetElapsedTime(range.Started) < _deadline / 2)
+            {
+                await range.Answers.WaitingAsync();
+                await WaitABitAsync(taking, range.Stop);
+            }
+        }
+        finally
+        {
+            await stop.CancelAsync();
+            await taking.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
-        if (taking.IsCompletedSuccessfully)
-        {
-            return true;
-        }
-
-        await stop.CancelAsync();
-        await taking.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         range.Stop.ThrowIfCancellationRequested();
         return taking.IsCompletedSuccessfully;
     }

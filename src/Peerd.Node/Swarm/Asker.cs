@@ -46,6 +46,9 @@ internal sealed class Asker
     /// <summary>It is assigned nothing before.</summary>
     public TimeSpan NotBefore { get; set; } = TimeSpan.MinValue;
 
+    /// <summary>Few ask, and it lacks something that is not on its way to it: as of the last match.</summary>
+    public bool IsOneOfFew { get; set; }
+
     /// <summary>Since when it has nothing to fetch; null when it has.</summary>
     public TimeSpan? StarvingSince { get; set; }
 

@@ -34,7 +34,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     private const int QueuedReports = 1024;
 
     /// <summary>An owner that has not said a word after this long is taken for dead.</summary>
-    private static readonly TimeSpan FirstPushTimeout = TimeSpan.FromSeconds(3);
+    internal static readonly TimeSpan FirstPushTimeout = TimeSpan.FromSeconds(3);
 
     /// <summary>A connection that fails only after this long leads to a machine that is gone: it would fail as slowly again.</summary>
     private static readonly TimeSpan SlowFailure = TimeSpan.FromSeconds(1);
@@ -291,30 +291,22 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     /// <summary>True when the member ended the session without saying that it leaves.</summary>
     private async Task<bool> TalkRemotelyAsync(Mesh.Peer peer, Activity? asking, Action<LookupResponse> pushed, CancellationToken moving, CancellationToken cancellationToken)
     {
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var mute = new CancellationTokenSource(FirstPushTimeout, _time);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, mute.Token);
         using var call = peer.Lookup(ended.Token);
-        ended.CancelAfter(FirstPushTimeout);
         var start = _time.GetTimestamp();
+        var isVocal = false;
+        var reporting = Task.CompletedTask;
         try
         {
             var want = _user.CreateWant();
             want.Traceparent = Traces.TraceparentOf(asking);
             await call.RequestStream.SendAsync(new LookupRequest { Want = want }, ended.Token);
-        }
-        catch (Exception) when (!cancellationToken.IsCancellationRequested)
-        {
-            peer.IsSilent = _time.GetElapsedTime(start) > SlowFailure;
-            throw;
-        }
-
-        var reporting = ReportAsync(report => call.RequestStream.SendAsync(report, ended.Token), call.RequestStream.CompleteAsync, moving, ended.Token);
-        try
-        {
+            reporting = ReportAsync(report => call.RequestStream.SendAsync(report, ended.Token), call.RequestStream.CompleteAsync, moving, ended.Token);
             while (await call.ResponseStream.MoveNext(ended.Token))
             {
-                ended.CancelAfter(Timeout.InfiniteTimeSpan);
-                peer.IsSilent = false;
-                _isTalking = true;
+                mute.CancelAfter(Timeout.InfiniteTimeSpan);
+                (isVocal, peer.IsSilent, _isTalking) = (true, false, true);
                 if (call.ResponseStream.Current.Leaving)
                 {
                     return false;
@@ -324,6 +316,12 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             }
 
             return true;
+        }
+        catch (Exception) when (!isVocal && !cancellationToken.IsCancellationRequested)
+        {
+            // Not reached, or reached and mute: a process that hangs takes connections all the same.
+            peer.IsSilent = mute.IsCancellationRequested || _time.GetElapsedTime(start) > SlowFailure;
+            throw;
         }
         finally
         {

@@ -13,17 +13,20 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
     private readonly List<Participant> _free = [];
     private readonly List<Participant> _looked = [];
 
-    /// <summary>How many want something, when they are few; 0 else.</summary>
+    /// <summary>How many lack something that is not on its way to them, when few ask; 0 else.</summary>
     private int _few;
 
     /// <summary>Assigns what can be assigned now.</summary>
     public void Match(IReadOnlyCollection<Participant> askers, IEnumerable<Participant> participants, SegmentTable table, TimeSpan now, Action<Fetch> assign)
     {
         _hungry.Clear();
-        _few = policy.AreFew(askers) ? askers.Count(static asker => !asker.WantsNothing) : 0;
+        _few = 0;
+        var areFew = policy.AreFew(askers);
         foreach (var asker in askers)
         {
             var lacksNothing = asker.Asker!.Wanted is { } wanted ? wanted.CountOf(asker.Available, within: null) == 0 : asker.Available.IsFull;
+            asker.Asker.IsOneOfFew = areFew && !lacksNothing;
+            _few += asker.Asker.IsOneOfFew ? 1 : 0;
             if (lacksNothing || asker.Fetches.Count + asker.Grants.Count > 0)
             {
                 asker.Asker.StarvingSince = null;
@@ -136,7 +139,7 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
         {
             var j = random.Next(i, _free.Count);
             SwapFree(i, j);
-            if (_free[i] != asker && _free[i].CountServed(asker) < ShareOf(_free[i]) && !(avoidingAt is { } now && asker.Asker!.Avoids(_free[i].Node, now)))
+            if (_free[i] != asker && (_few == 0 || _free[i].CountServed(asker) < ShareOf(_free[i])) && !(avoidingAt is { } now && asker.Asker!.Avoids(_free[i].Node, now)))
             {
                 _looked.Add(_free[i]);
             }
@@ -144,11 +147,11 @@ internal sealed class PeerMatcher(CoordinatorPolicy policy, Random random)
     }
 
     /// <summary>
-    /// How many places of a holder one asker takes at most. Where two ask beside the holder it is half of them: all that one whose link
+    /// How many places of a holder one asker takes at most. Where few ask, two of them beside the holder, it is half of them: all that one whose link
     /// is thin fetches is under way for long, and would leave none to the other.
     /// </summary>
     private int ShareOf(Participant holder) =>
-        _few - (holder.Asker is null || holder.WantsNothing ? 0 : 1) > 1 ? (holder.Tokens + 1) / 2 : holder.Tokens;
+        _few - (holder.Asker is { IsOneOfFew: true } ? 1 : 0) > 1 ? (holder.Tokens + 1) / 2 : holder.Tokens;
 
     private int FirstOf(Participant asker, PieceSet? nearby)
     {

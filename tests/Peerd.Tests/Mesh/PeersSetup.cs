@@ -13,7 +13,7 @@ using Peerd.Tests.Membership;
 
 namespace Peerd.Tests.Mesh;
 
-/// <summary>The node <c>self</c>, its ring and its connections to members that exist by name only; time stands still.</summary>
+/// <summary>The node <c>self</c>, its ring and its connections to members, most of which exist by name only; time stands still.</summary>
 internal sealed class PeersSetup : IAsyncDisposable
 {
     private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
@@ -22,9 +22,14 @@ internal sealed class PeersSetup : IAsyncDisposable
     private readonly int _members;
 
     public PeersSetup(params string[] members)
+        : this([.. members.Select(TestMembership.MemberOf)])
+    {
+    }
+
+    public PeersSetup(params Member[] members)
     {
         _members = members.Length;
-        _membership = new TestMembership(TestMembership.ListOf(members));
+        _membership = new TestMembership(new MemberList(members));
         Rings = new RingSource(_membership, Time, NullLogger<RingSource>.Instance);
         _bandwidth = new Bandwidth(Options.Create(new LimitOptions()), Time);
         Peers = new PeerConnections(Rings, Self, Options.Create(new MeshOptions()), new PeerTraffic(), new MeshMetrics(Meters), MeshTls.Off, _bandwidth, Time);

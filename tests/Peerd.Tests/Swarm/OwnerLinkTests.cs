@@ -1,7 +1,4 @@
-using System.Collections.Concurrent;
-using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
-using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
 using Peerd.Node.Mesh;
@@ -78,50 +75,5 @@ public sealed class OwnerLinkTests : IAsyncLifetime
     {
         await _setup.Time.PassAsync(OwnerLink.Lingering);
         await Wait.UntilAsync(() => _owner.Heard.Any(static heard => heard.Request.Report is { Moving: true }), "the owner hears that the reader goes");
-    }
-
-    private sealed class SilentUser(Digest digest) : IOwnerLinkUser
-    {
-        public Activity? BeginAsking() => null;
-
-        public Want CreateWant() => new() { Member = new Member { Node = "self", Incarnation = 1 }, Digest = digest.ToString() };
-
-        public void Pushed(LookupResponse push)
-        {
-        }
-
-        public void OwnerLost()
-        {
-        }
-    }
-
-    /// <summary>Hears what it is told, and says nothing.</summary>
-    private sealed class ListeningOwner : ILookupHandler
-    {
-        private int _sessions;
-
-        public ConcurrentQueue<(int Session, LookupRequest Request)> Heard { get; } = new();
-
-        public int Sessions => Volatile.Read(ref _sessions);
-
-        public ILookupSession Open(Want want)
-        {
-            return new Session(this, Interlocked.Increment(ref _sessions));
-        }
-
-        private sealed class Session(ListeningOwner owner, int number) : ILookupSession
-        {
-            public void Apply(LookupRequest request) => owner.Heard.Enqueue((number, request));
-
-            public async ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken)
-            {
-                await Task.Delay(Timeout.Infinite, cancellationToken);
-                return new LookupResponse();
-            }
-
-            public void Dispose()
-            {
-            }
-        }
     }
 }

@@ -73,6 +73,20 @@ public sealed class PeerMatcherTests
     }
 
     [Fact]
+    public void Match_AllThatAnotherAskerLacksIsOnItsWay_AllPlacesAreForOne()
+    {
+        var holder = AddHolder("holder");
+        var another = AddAsker("another");
+        another.Asker!.Wanted = new PieceSet(_table.Layout.SegmentCount);
+        another.Asker.Wanted.AddRun(0, 1);
+        Match(TimeSpan.Zero, another);
+        Assert.Equal(1, holder.CountServed(another));
+
+        Match(TimeSpan.Zero);
+        Assert.Equal(holder.Tokens - 1, holder.CountServed(_asker));
+    }
+
+    [Fact]
     public void Match_TheOtherAskerIsTheHolder_AllItsPlacesAreForOne()
     {
         var holder = AddHolder("holder");

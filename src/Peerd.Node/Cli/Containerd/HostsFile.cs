@@ -113,14 +113,15 @@ internal static class HostsFile
     /// <param name="warn">Takes a line for people on what cannot be deleted.</param>
     public static void DeleteLeftovers(string folder, Action<string> warn)
     {
-        UnixFile.DeleteLeftover(folder, warn, () =>
+        UnixFile.LookForLeftovers(folder, warn, () =>
         {
             foreach (var partial in new DirectoryInfo(folder).EnumerateDirectories($".*{UnixFile.PartialSuffix}").Where(UnixFile.IsOld))
             {
                 UnixFile.DeleteLeftover(partial.FullName, warn, () => DeletePartial(partial));
             }
+
+            UnixFile.DeleteLeftovers(Path.Combine(folder, Name), warn);
         });
-        UnixFile.DeleteLeftovers(Path.Combine(folder, Name), warn);
     }
 
     private static void DeletePartial(DirectoryInfo partial)

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.Versioning;
 using System.Text;
 using Peerd.Node.Cli.Containerd;
 using Peerd.Tests.Storage;
@@ -243,6 +244,25 @@ public sealed class OddFoldersTests : IDisposable
         Assert.Equal(2, run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
         Assert.All(stuck, name => Assert.Contains(Path.Combine(_folder.FullName, name), run.Error, StringComparison.Ordinal));
         Assert.Equal(stuck, _folder.EnumerateFiles("*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(_folder.FullName, file.FullName)).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    [SupportedOSPlatform("linux")]
+    public void DeleteLeftovers_FolderCannotBeLookedThrough_IsToldOnceAndIsNotCalledALeftover()
+    {
+        var loop = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        File.CreateSymbolicLink(loop, loop);
+        try
+        {
+            var lines = new List<string>();
+            HostsFile.DeleteLeftovers(loop, lines.Add);
+
+            Assert.StartsWith($"{loop} cannot be looked through", Assert.Single(lines), StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(loop);
+        }
     }
 
     // A pod whose init container is killed again and again runs it again and again.
