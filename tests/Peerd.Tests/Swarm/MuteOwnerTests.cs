@@ -48,6 +48,8 @@ public sealed class MuteOwnerTests : IAsyncLifetime
             await Wait.UntilAsync(() => first.Sessions == 1, "the replica is asked, which is this node itself");
         }
 
+        Assert.True(_setup.Peers.Find("mute")!.IsSilent);
+
         var next = new ListeningOwner();
         await using (Ask(next))
         {
