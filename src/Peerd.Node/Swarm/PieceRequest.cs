@@ -12,7 +12,7 @@ internal sealed record PieceRequest(string? Node, int First, int Count, TimeSpan
     public const int Unassigned = -1;
 
     /// <summary>Under which its end is told; given when it begins.</summary>
-    public int Id { get; set; }
+    public int Id { get; init; }
 
     /// <summary>The segment that the owner assigned; <see cref="Unassigned"/> when it did not.</summary>
     public int Segment { get; init; } = Unassigned;

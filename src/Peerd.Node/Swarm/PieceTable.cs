@@ -36,10 +36,10 @@ internal sealed class PieceTable(ContentLayout layout, PieceSet have, KnownPeers
     /// <summary>How many have begun: what takes turns takes them by this.</summary>
     public int Begun { get; private set; }
 
-    /// <summary>A request begins; its id is set.</summary>
+    /// <summary>A request begins. Returns it with its id.</summary>
     public PieceRequest Begin(PieceRequest request)
     {
-        request.Id = ++Begun;
+        request = request with { Id = ++Begun };
         _inFlight.AddRun(request.First, request.Count);
         _requests.Add(request.Id, request);
         if (request.Node is { } node)

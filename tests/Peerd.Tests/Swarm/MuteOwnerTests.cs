@@ -37,7 +37,7 @@ public sealed class MuteOwnerTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task AskedOnce_NextContentIsAskedForElsewhereAtOnce()
+    public async Task AskedOnce_WhoAsksNextAsksElsewhereAtOnce()
     {
         var first = new ListeningOwner();
         await using (Ask(first))
