@@ -22,34 +22,29 @@ internal sealed partial class BlobStreams(PieceCache cache, Downloads downloads,
     private readonly long _readAhead = options.Value.ReadAheadValue;
     private readonly bool _followsOrder = options.Value.LearnedOrderValue;
 
-    /// <summary>The content for one read if it is open already. Give it back with <see cref="Close"/>.</summary>
+    /// <summary>The content for one read if it is open already, or a part of it here. Give it back with <see cref="Close"/>.</summary>
     public BlobStream? TryOpen(Digest digest)
     {
         lock (_lock)
         {
-            if (!_streams.TryGetValue(digest, out var stream) || stream.IsStale)
+            if (_streams.TryGetValue(digest, out var stream) && !stream.IsStale)
             {
-                return null;
+                stream.Users++;
+                return stream;
             }
-
-            stream.Users++;
-            return stream;
         }
+
+        return cache.TryOpen(digest, out var lease) ? Add(digest, lease, use: null) : null;
     }
 
     /// <summary>
-    /// Opens a content for one read; null when its size cannot be found out. Give it back with <see cref="Close"/>.
+    /// Opens a content for one read of which nothing is here; null when its size cannot be found out. Give it back with <see cref="Close"/>.
     /// </summary>
     /// <param name="digest">The content.</param>
     /// <param name="origin">Where the client would read it.</param>
     /// <param name="cancellationToken">Stops the wait for the size.</param>
     public async ValueTask<BlobStream?> OpenAsync(Digest digest, OriginReference origin, CancellationToken cancellationToken)
     {
-        if (cache.TryOpen(digest, out var lease))
-        {
-            return Add(digest, lease, use: null);
-        }
-
         var use = downloads.Join(digest, origin, isWhole: false);
         try
         {

@@ -41,11 +41,12 @@ internal sealed partial class BlobFacade(
 
     // Told once each: an image whose registry is not listed fails on every read.
     private readonly ConcurrentDictionary<string, bool> _refused = new(StringComparer.OrdinalIgnoreCase);
+    private readonly ConcurrentDictionary<string, bool> _unshared = new(StringComparer.OrdinalIgnoreCase);
     private readonly DirectBlob _direct = new(origin, metrics, served, memory, time);
 
     /// <summary>Answers a GET or HEAD.</summary>
     /// <param name="context">The exchange.</param>
-    /// <param name="isDirect">The URL itself is read, whatever the mesh has.</param>
+    /// <param name="isDirect">What is not here is read from the URL itself, whatever the mesh has.</param>
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
     public async Task AnswerAsync(HttpContext context, bool isDirect, CancellationToken deadline)
     {
@@ -53,9 +54,9 @@ internal sealed partial class BlobFacade(
         var authorization = context.Request.Headers.Authorization;
         var items = context.Features.GetRequiredFeature<IConnectionItemsFeature>().Items;
         var last = items.TryGetValue(typeof(BlobFacade), out var item) ? item as LastAsked : null;
-        if (last?.IsFor(target, authorization, isDirect) != true)
+        if (last?.IsFor(target, authorization) != true)
         {
-            if (!TryUnderstand(target, authorization, isDirect, out last, out var refused))
+            if (!TryUnderstand(target, authorization, out last, out var refused))
             {
                 await RegistryAnswer.WriteErrorAsync(context, refused);
                 return;
@@ -76,11 +77,11 @@ internal sealed partial class BlobFacade(
         Log.Asked(logger, context.Request.Method, given, request.Digest);
         if (HttpMethods.IsHead(context.Request.Method))
         {
-            await HeadAsync(context, request, deadline);
+            await HeadAsync(context, request, isDirect, deadline);
         }
         else if (context.Request.Headers.Range.Count == 0)
         {
-            await WholeAsync(context, request, deadline);
+            await WholeAsync(context, request, isDirect, deadline);
         }
         else if (RequestedRange.Parse(context.Request.Headers.Range) is not { } range)
         {
@@ -89,13 +90,13 @@ internal sealed partial class BlobFacade(
         }
         else
         {
-            await RangeAsync(context, request, range, deadline);
+            await RangeAsync(context, request, range, isDirect, deadline);
         }
     }
 
     /// <summary>Finds out what is asked for; false when that is not served, with what the client is told.</summary>
     private bool TryUnderstand(
-        string target, StringValues authorization, bool isDirect, [NotNullWhen(true)] out LastAsked? asked, [NotNullWhen(false)] out RegistryError? refused)
+        string target, StringValues authorization, [NotNullWhen(true)] out LastAsked? asked, [NotNullWhen(false)] out RegistryError? refused)
     {
         (asked, refused) = (null, null);
         if (!BlobUrl.TryParse(target, out var blob))
@@ -121,21 +122,26 @@ internal sealed partial class BlobFacade(
             return false;
         }
 
+        if (!blob.Digest.IsEmpty && !hosts.Vouches(blob.Url) && _unshared.Count < MostRefused && _unshared.TryAdd(blob.Url.Authority, true))
+        {
+            Log.NotShared(logger, blob.Url.Scheme, blob.Url.Authority);
+        }
+
         // What it says of itself counts for nothing where anybody can put things.
-        var digest = hosts.Vouches(blob.Url) && !isDirect ? blob.Digest : default;
+        var digest = hosts.Vouches(blob.Url) ? blob.Digest : default;
         if (access.IsOn && digest != blob.ShownDigest(hosts.IsRegistry(new DnsEndPoint(blob.Url.IdnHost, blob.Url.Port))))
         {
             // Who may read the URL would otherwise get another content, whose digest he wrote into it.
             digest = default;
         }
 
-        asked = new LastAsked(target, authorization, isDirect, blob.Url, digest);
+        asked = new LastAsked(target, authorization, blob.Url, digest);
         return true;
     }
 
-    private async Task HeadAsync(HttpContext context, ContentRequest request, CancellationToken deadline)
+    private async Task HeadAsync(HttpContext context, ContentRequest request, bool isDirect, CancellationToken deadline)
     {
-        if (!request.Digest.IsEmpty && await SizeAsync(request, deadline) is { } size)
+        if (!request.Digest.IsEmpty && await SizeAsync(request, isDirect, deadline) is { } size)
         {
             Describe(context.Response, size);
             return;
@@ -144,9 +150,9 @@ internal sealed partial class BlobFacade(
         await _direct.HeadAsync(context, request.Origin, deadline);
     }
 
-    private async Task WholeAsync(HttpContext context, ContentRequest request, CancellationToken deadline)
+    private async Task WholeAsync(HttpContext context, ContentRequest request, bool isDirect, CancellationToken deadline)
     {
-        if (!request.Digest.IsEmpty)
+        if (!request.Digest.IsEmpty && !isDirect)
         {
             await using var reading = await contents.OpenAsync(request, range: null, deadline);
             if (reading.Facts.IsFound)
@@ -164,10 +170,10 @@ internal sealed partial class BlobFacade(
         await _direct.SendAsync(context, request.Origin, range: null, deadline);
     }
 
-    private async Task RangeAsync(HttpContext context, ContentRequest request, RequestedRange range, CancellationToken deadline)
+    private async Task RangeAsync(HttpContext context, ContentRequest request, RequestedRange range, bool isDirect, CancellationToken deadline)
     {
         var started = time.GetTimestamp();
-        if (!request.Digest.IsEmpty && await OpenAsync(request, deadline) is { } stream)
+        if (!request.Digest.IsEmpty && await OpenAsync(request, isDirect, deadline) is { } stream)
         {
             try
             {
@@ -180,7 +186,7 @@ internal sealed partial class BlobFacade(
                 }
 
                 // A size that was only told may be wrong: then the URL itself knows.
-                if (wanted is { IsEmpty: false } bytes && await SendAsync(context, stream, bytes, request.Origin, started, deadline))
+                if (wanted is { IsEmpty: false } bytes && await SendAsync(context, stream, bytes, request.Origin, isDirect ? null : started, deadline))
                 {
                     return;
                 }
@@ -196,11 +202,16 @@ internal sealed partial class BlobFacade(
     }
 
     /// <summary>Opens the content; null when its size is not found out soon: then the URL itself may know more.</summary>
-    private async ValueTask<BlobStream?> OpenAsync(ContentRequest request, CancellationToken deadline)
+    private async ValueTask<BlobStream?> OpenAsync(ContentRequest request, bool isDirect, CancellationToken deadline)
     {
         if (streams.TryOpen(request.Digest) is { } stream)
         {
             return stream;
+        }
+
+        if (isDirect)
+        {
+            return null;
         }
 
         using var patience = new CancellationTokenSource(_meshTime, time);
@@ -215,9 +226,9 @@ internal sealed partial class BlobFacade(
         }
     }
 
-    private async Task<long?> SizeAsync(ContentRequest request, CancellationToken deadline)
+    private async Task<long?> SizeAsync(ContentRequest request, bool isDirect, CancellationToken deadline)
     {
-        if (await OpenAsync(request, deadline) is not { } stream)
+        if (await OpenAsync(request, isDirect, deadline) is not { } stream)
         {
             return null;
         }
@@ -227,7 +238,13 @@ internal sealed partial class BlobFacade(
     }
 
     /// <summary>Sends a range; false when nothing was sent because its first bytes do not come.</summary>
-    private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, long started, CancellationToken deadline)
+    /// <param name="context">The exchange.</param>
+    /// <param name="stream">The content.</param>
+    /// <param name="bytes">What is sent.</param>
+    /// <param name="origin">Where the client would read it.</param>
+    /// <param name="started">When the request came, as a timestamp; null when the mesh is not asked for what is not here.</param>
+    /// <param name="deadline">Ends the wait for the first bytes.</param>
+    private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, long? started, CancellationToken deadline)
     {
         var losses = 0;
         BlobSource? furthest = null;
@@ -238,9 +255,8 @@ internal sealed partial class BlobFacade(
                 var chunk = ByteRange.FromBounds(offset, Math.Min(bytes.End, offset + ChunkSize));
 
                 // What is left of the time for the head is for the URL itself.
-                var source = offset == bytes.Offset
-                    ? await stream.EnsureAsync(chunk, origin, _meshTime - time.GetElapsedTime(started), deadline)
-                    : await stream.EnsureAsync(chunk, origin, TimeSpan.MaxValue, context.RequestAborted);
+                var limit = started is not { } since ? TimeSpan.Zero : offset == bytes.Offset ? _meshTime - time.GetElapsedTime(since) : TimeSpan.MaxValue;
+                var source = await stream.EnsureAsync(chunk, origin, limit, offset == bytes.Offset ? deadline : context.RequestAborted);
                 var part = memory.IsOver ? ByteRange.FromBounds(offset, Math.Min(chunk.End, offset + WriteWhenOver)) : chunk;
                 var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, part, bytes);
                 offset += copied;
@@ -340,12 +356,11 @@ internal sealed partial class BlobFacade(
     /// </summary>
     /// <param name="Target">The target of the request line.</param>
     /// <param name="Authorization">What came with it.</param>
-    /// <param name="IsDirect">The URL itself was to be read.</param>
     /// <param name="Url">The URL behind the prefix.</param>
     /// <param name="Digest">The content that it is believed to name; none: the URL itself is read.</param>
-    private sealed record LastAsked(string Target, StringValues Authorization, bool IsDirect, Uri Url, Digest Digest)
+    private sealed record LastAsked(string Target, StringValues Authorization, Uri Url, Digest Digest)
     {
-        public bool IsFor(string target, StringValues authorization, bool isDirect) => Target == target && Authorization == authorization && IsDirect == isDirect;
+        public bool IsFor(string target, StringValues authorization) => Target == target && Authorization == authorization;
     }
 
     private static partial class Log
@@ -355,6 +370,9 @@ internal sealed partial class BlobFacade(
 
         [LoggerMessage(12, LogLevel.Warning, "Blobs of {Scheme}://{Host} are not read: it is not in Peerd:Blobs:Hosts")]
         public static partial void Refused(ILogger logger, string scheme, string host);
+
+        [LoggerMessage(13, LogLevel.Warning, "Blobs of {Scheme}://{Host} are read for each container and not shared, for anybody can put things below that host's name: list the account in Peerd:Blobs:Hosts if you know it")]
+        public static partial void NotShared(ILogger logger, string scheme, string host);
 
         [LoggerMessage(11, LogLevel.Warning, "{Url} cut: neither the mesh nor the URL has the rest")]
         public static partial void Truncated(ILogger logger, GivenUrl url);

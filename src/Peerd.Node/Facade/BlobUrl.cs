@@ -9,7 +9,7 @@ namespace Peerd.Node.Facade;
 /// query included. Which content it names is found out from the URL: signatures, repositories and hosts differ.
 /// </summary>
 /// <param name="Url">The URL as the client wrote it.</param>
-/// <param name="Digest">The digest that it names; <c>default</c> when it names none, or more than one.</param>
+/// <param name="Digest">The digest that it names; <c>default</c> when it names none.</param>
 internal sealed record BlobUrl(Uri Url, Digest Digest)
 {
     public const string Prefix = "/blobs/";
@@ -51,29 +51,24 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
             : OfStoragePath(path);
     }
 
-    /// <summary>The digest that a registry or a store keeps the content under, as the URL tells it.</summary>
+    /// <summary>
+    /// The digest that a registry or a store keeps the content under, as the URL tells it. Beside a path a parameter counts for nothing, or
+    /// against it when it differs: most hosts do not look at it, and whoever has a repository could give his content the digest of another's.
+    /// A path of which a part is encoded names none: what it is for its host is not known here.
+    /// </summary>
     private static Digest DigestIn(Uri url)
     {
-        var pathAndQuery = url.PathAndQuery;
-        var mark = pathAndQuery.IndexOf('?', StringComparison.Ordinal);
         var path = PathOf(url);
-        Digest found = default;
-        foreach (var claim in (Digest[])[OfRegistryPath(path), OfStoragePath(path), .. mark < 0 ? [] : pathAndQuery[(mark + 1)..].Split('&').Select(OfParameter)])
+        var told = url.Query.TrimStart('?').Split('&').Select(OfParameter).Where(digest => !digest.IsEmpty).Distinct().ToList();
+        if (path == "/")
         {
-            if (claim.IsEmpty || claim == found)
-            {
-                continue;
-            }
-
-            if (!found.IsEmpty)
-            {
-                return default;
-            }
-
-            found = claim;
+            return told is [var only] ? only : default;
         }
 
-        return found;
+        var shown = path.Contains('%', StringComparison.Ordinal) ? default
+            : OfRegistryPath(path) is { IsEmpty: false } digest ? digest
+            : OfStoragePath(path);
+        return told.TrueForAll(digest => digest == shown) ? shown : default;
     }
 
     // As it was written: the query is no part of it.

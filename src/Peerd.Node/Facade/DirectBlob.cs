@@ -17,7 +17,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
 {
     private const int BlockSize = 64 * 1024;
 
-    /// <summary>How often what is left of a body is asked for when the source breaks off.</summary>
+    /// <summary>How often what is left of a body is asked for when the source breaks off, each time after less than a block.</summary>
     private const int MaxTries = 3;
 
     /// <summary>So much of what is here is put into an answer before the client has to take it.</summary>
@@ -161,7 +161,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             }
 
             var filled = await ReadAsync(answer, buffer, deadline);
-            tries = filled > 0 ? 0 : tries;
+            tries = filled >= BlockSize ? 0 : tries;
             buffer = buffer[filled..];
             range = ByteRange.FromBounds(range.Offset + filled, range.End);
             if (buffer.IsEmpty)
@@ -204,7 +204,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             }
 
             var copied = await CopyAsync(context, answer);
-            tries = copied > 0 ? 0 : tries;
+            tries = copied >= BlockSize ? 0 : tries;
             rest = ByteRange.FromBounds(rest.Offset + copied, rest.End);
             if (rest.IsEmpty)
             {

@@ -14,6 +14,7 @@ internal sealed class BlobHosts
         "af-south-1", "ap-east-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2",
         "ap-southeast-3", "ap-southeast-4", "ca-central-1", "ca-west-1", "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1",
         "eu-west-2", "eu-west-3", "il-central-1", "me-central-1", "me-south-1", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
+        "ap-southeast-5", "ap-southeast-7", "mx-central-1", "us-gov-east-1", "us-gov-west-1",
     ];
 
     private readonly BlobHost[] _hosts;
@@ -34,6 +35,8 @@ internal sealed class BlobHosts
     [
         // Azure Container Registry and its data endpoints.
         ".azurecr.io",
+        ".azurecr.us",
+        ".azurecr.cn",
 
         // Microsoft Artifact Registry.
         "https://mcr.microsoft.com",
@@ -68,7 +71,7 @@ internal sealed class BlobHosts
     /// Where well-known registries keep blobs, too, but anybody can rent a place: what is there is read for who brings its
     /// URL, and not believed to be what the URL says. Who knows the account lists it.
     /// </summary>
-    public static IReadOnlyList<string> Rented { get; } = [".blob.core.windows.net", "https://storage.googleapis.com"];
+    public static IReadOnlyList<string> Rented { get; } = [".blob.core.windows.net", ".blob.core.usgovcloudapi.net", ".blob.core.chinacloudapi.cn", "https://storage.googleapis.com"];
 
     /// <summary>The list that the options tell; they were validated before.</summary>
     /// <exception cref="ArgumentException">A value is not allowed.</exception>

@@ -6,8 +6,14 @@ namespace Peerd.Node.Origin;
 /// </summary>
 internal sealed class BlobStore(string host, OriginSettings settings, TimeProvider time, ILogger logger) : IDisposable
 {
+    /// <summary>
+    /// How many times as much is read for containers that wait as for the mesh: each of these reads its client would have sent itself, with
+    /// 64 KiB at most and dozens at a time. What would slow them down more than no node at all protects nobody.
+    /// </summary>
+    public const int TimesForClients = 16;
+
     // Apart: what a container waits for must not queue behind what is fetched for later, nor a size behind gigabytes.
-    private readonly OriginLane _urgent = new(settings, time);
+    private readonly OriginLane _urgent = new(settings, time, TimesForClients);
     private readonly OriginLane _others = new(settings, time);
     private readonly OriginLane _sizes = new(settings, time);
     private int _reads;

@@ -3,7 +3,10 @@ using System.Threading.RateLimiting;
 namespace Peerd.Node.Origin;
 
 /// <summary>Requests of one sort to one registry, or one host of blobs: how many at a time, and how many a second. Thread-safe.</summary>
-internal sealed class OriginLane(OriginSettings settings, TimeProvider time) : IDisposable
+/// <param name="settings">The limits.</param>
+/// <param name="time">Clock.</param>
+/// <param name="times">How many times as much as they say may be asked.</param>
+internal sealed class OriginLane(OriginSettings settings, TimeProvider time, int times = 1) : IDisposable
 {
     /// <summary>A burst is what the bucket gains in this many seconds.</summary>
     public const int BurstSeconds = 5;
@@ -12,9 +15,9 @@ internal sealed class OriginLane(OriginSettings settings, TimeProvider time) : I
     public const int MaxWaiting = 1024;
 
     private readonly ConcurrencyLimiter _slots =
-        new(new ConcurrencyLimiterOptions { PermitLimit = settings.MaxConcurrentRequests, QueueLimit = MaxWaiting, QueueProcessingOrder = QueueProcessingOrder.OldestFirst });
+        new(new ConcurrencyLimiterOptions { PermitLimit = times * settings.MaxConcurrentRequests, QueueLimit = MaxWaiting, QueueProcessingOrder = QueueProcessingOrder.OldestFirst });
 
-    private readonly RequestPace _pace = new(settings.RequestsPerSecond, settings.RequestsPerSecond * BurstSeconds, MaxWaiting, time);
+    private readonly RequestPace _pace = new(times * settings.RequestsPerSecond, times * settings.RequestsPerSecond * BurstSeconds, MaxWaiting, time);
 
     /// <summary>Waits for a slot; not acquired when too many wait already.</summary>
     public ValueTask<RateLimitLease> EnterAsync(CancellationToken cancellationToken) => _slots.AcquireAsync(1, cancellationToken);

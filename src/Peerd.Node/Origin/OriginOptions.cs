@@ -51,7 +51,7 @@ internal sealed class OriginOptions
 
     /// <summary>
     /// How many blobs of one registry are read at once; manifests and size requests have as many slots of their own. The same
-    /// for each host that blobs are read from by URLs of clients, where what a container waits for has as many of its own, too.
+    /// for each host that blobs are read from by URLs of clients, where what a container waits for has 16 times as many of its own, too.
     /// 1 to 1024; default 16.
     /// </summary>
     public string MaxConcurrentRequests { get; set; } = "16";
@@ -60,7 +60,7 @@ internal sealed class OriginOptions
     /// How many requests for blobs are sent to one registry in a second, after a burst of five times as many; manifests and
     /// size requests have as many of their own. What goes to the store that a registry redirects to does not count, for
     /// that takes the load off the registry. Hosts that blobs are read from by URLs of clients are asked no faster either, each
-    /// sort of <see cref="MaxConcurrentRequests"/> by itself. 1 to 10000; default 200.
+    /// sort of <see cref="MaxConcurrentRequests"/> by itself; for what a container waits for it is 16 times as many. 1 to 10000; default 200.
     /// </summary>
     /// <remarks>
     /// The default stops what runs away, never a pull. Four layers that are read at once from a registry without a store,

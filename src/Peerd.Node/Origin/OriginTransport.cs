@@ -37,6 +37,7 @@ internal sealed class OriginTransport : IDisposable
     private readonly HostResolver _resolver;
     private readonly TimeProvider _time;
     private readonly HashSet<(string Host, int Port)> _endpoints;
+    private readonly HashSet<(string Host, int Port)> _localEndpoints;
 
     // Apart, because a connection that a local registry was allowed to open must not serve another registry.
     private readonly HttpMessageInvoker _guarded;
@@ -54,11 +55,15 @@ internal sealed class OriginTransport : IDisposable
         _settings = settings;
         _resolver = resolver;
         _time = time;
-        _endpoints = [.. settings.Registries.Values.Where(endpoint => !endpoint.IsLocal).Select(endpoint => (endpoint.Address.IdnHost, endpoint.Address.Port))];
-        _guarded = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(context, address => IsTrusted(context) || !AddressPolicy.IsForbidden(address), cancellationToken)));
+        var endpoints = settings.Registries.Values.ToLookup(endpoint => endpoint.IsLocal, endpoint => (endpoint.Address.IdnHost, endpoint.Address.Port));
+        (_endpoints, _localEndpoints) = ([.. endpoints[false]], [.. endpoints[true]]);
+        _guarded = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(
+            context, address => IsOneOf(_endpoints, context) || IsProxy(context) || !AddressPolicy.IsForbidden(address), cancellationToken)));
         _local = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(context, _ => true, cancellationToken)));
+
+        // Here not even the name of a registry leads to any address, only one that is given by its address: the URL is a client's.
         _stores = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(
-            context, address => IsTrusted(context) || blobs.IsRegistry(context.DnsEndPoint) || blobs.IsAllowed(address), cancellationToken)));
+            context, address => IsOneOf(_localEndpoints, context) || IsProxy(context) || blobs.IsAllowed(address), cancellationToken)));
     }
 
     /// <summary>Sends a request on behalf of a registry and waits for the headers, no longer than configured.</summary>
@@ -141,11 +146,14 @@ internal sealed class OriginTransport : IDisposable
         UseCookies = false,
     };
 
-    // What the operator configured may be anywhere: registries and the proxy. Only the tunnel to a proxy sends CONNECT.
-    private bool IsTrusted(SocketsHttpConnectionContext context)
+    private static bool IsOneOf(HashSet<(string Host, int Port)> endpoints, SocketsHttpConnectionContext context) =>
+        endpoints.Contains((context.DnsEndPoint.Host, context.DnsEndPoint.Port));
+
+    // Which may be anywhere. Only the tunnel to a proxy sends CONNECT.
+    private static bool IsProxy(SocketsHttpConnectionContext context)
     {
         var target = context.DnsEndPoint;
-        if (_endpoints.Contains((target.Host, target.Port)) || context.InitialRequestMessage.Method == HttpMethod.Connect)
+        if (context.InitialRequestMessage.Method == HttpMethod.Connect)
         {
             return true;
         }

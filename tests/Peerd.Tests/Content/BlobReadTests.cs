@@ -280,6 +280,27 @@ public sealed class BlobReadTests
     }
 
     [Fact]
+    public async Task Read_UrlBreaksOffAfterEachByte_IsRefusedAfterFewTries()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(MiB);
+        mesh.Registry.Intercept = async context =>
+        {
+            var range = new Microsoft.AspNetCore.Http.Headers.RequestHeaders(context.Request.Headers).Range!.Ranges.Single();
+            context.Response.StatusCode = 206;
+            context.Response.ContentLength = range.To - range.From + 1;
+            context.Response.Headers.ContentRange = $"bytes {range.From}-{range.To}/{MiB}";
+            await context.Response.Body.WriteAsync(sample.Bytes.AsMemory((int)range.From!, 1));
+            await context.Response.Body.FlushAsync();
+            context.Abort();
+            return true;
+        };
+
+        Assert.Equal(502, (await ReadAsync(mesh.Node, $"{UrlOf(mesh, sample)}?d=sha256:{new string('0', 64)}", "bytes=0-9999")).Status);
+        Assert.InRange(mesh.Registry.Requests.Count, 2, 8);
+    }
+
+    [Fact]
     public async Task Read_OneConnection_EachUrlAndAuthorizationIsItsOwn()
     {
         await using var mesh = await TestMesh.StartAsync();

@@ -14,7 +14,7 @@ public sealed class BlobUrlTests
     [InlineData($"https://store.example/r//docker/registry/v2/blobs/sha256/aa/{Hex}/data?se=%3A&sig=S3creta%2Bb%3D")]
     [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data")]
     [InlineData($"https://reg.example/?k=1&d=sha256:{Hex}&x=2")]
-    [InlineData($"https://reg.example/x?d=sha256%3A{Hex}")]
+    [InlineData($"https://reg.example/?d=sha256%3A{Hex}")]
     [InlineData($"https://reg.example/v2/r/blobs/sha256:{Hex}?d=sha256:{Hex}")]
     public void TryParse_UrlThatNamesADigest_FindsIt(string url)
     {
@@ -33,10 +33,16 @@ public sealed class BlobUrlTests
     [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/link")]
     [InlineData($"https://store.example/xdocker/registry/v2/blobs/sha256/aa/{Hex}/data")]
     [InlineData($"https://reg.example/v2/r/blobs/sha256:{Hex}?d=sha256:{Other}")]
-    [InlineData($"https://reg.example/x?d=sha256:{Hex}&d=sha256:{Other}")]
-    [InlineData($"https://reg.example/x?id=sha256:{Hex}")]
-    [InlineData("https://reg.example/x?d=sha256:abc")]
-    public void TryParse_UrlThatNamesNoneOrTwo_HasNoDigest(string url)
+    [InlineData($"https://reg.example/?d=sha256:{Hex}&d=sha256:{Other}")]
+    [InlineData($"https://reg.example/?id=sha256:{Hex}")]
+    [InlineData("https://reg.example/?d=sha256:abc")]
+    [InlineData($"https://reg.example/x?d=sha256:{Hex}")]
+    [InlineData($"https://reg.example/v2/r/manifests/x?d=sha256:{Hex}")]
+    [InlineData($"https://reg.example/v2/r/tags/list?d=sha256:{Hex}")]
+    [InlineData($"https://reg.example/v2/r/blobs/sha256%3A{Other}?d=sha256:{Hex}")]
+    [InlineData($"https://reg.example/v2/r/blobs/sha256:{Other}%3F/blobs/sha256:{Hex}")]
+    [InlineData($"https://store.example/x%2F/docker/registry/v2/blobs/sha256/aa/{Hex}/data")]
+    public void TryParse_UrlThatNamesNoneOrIsNotToBeBelieved_HasNoDigest(string url)
     {
         Assert.True(BlobUrl.TryParse("/blobs/" + url, out var blob));
         Assert.True(blob.Digest.IsEmpty);

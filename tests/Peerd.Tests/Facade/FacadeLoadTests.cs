@@ -39,6 +39,25 @@ public sealed class FacadeLoadTests
     }
 
     [Fact]
+    public async Task Request_TooManyOthersAreAnswered_WhatIsHereIsServedWithoutTheUrl()
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Limits:Requests=1"]);
+        var (large, sample) = (mesh.Blob(LargeSize), mesh.Blob(Size));
+        Assert.Equal(HttpStatusCode.OK, (await mesh.Node.GetAsync(sample.Digest)).Status);
+        await using var connection = await RawConnection.ConnectAsync(mesh.Node.Client.BaseAddress!.Port);
+        using var held = await mesh.Node.SendAsync(large.Digest);
+        Assert.Equal(HttpStatusCode.OK, held.StatusCode);
+        mesh.Registry.AnswerWith(HttpStatusCode.Forbidden);
+
+        var blob = await connection.SendAsync("GET", $"/blobs/{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?sig=S3cretexpired", "Range: bytes=1000-1999");
+        var size = await connection.SendAsync("HEAD", $"/blobs/{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?sig=S3cretexpired");
+
+        Assert.Equal(206, blob.Status);
+        Assert.True(sample.Bytes.AsSpan(1000, 1000).SequenceEqual(blob.Body));
+        Assert.Equal((200, $"{Size}"), (size.Status, size.Header("Content-Length")));
+    }
+
+    [Fact]
     public async Task Connection_UsedOftenEnough_IsClosedWithTheAnswer()
     {
         await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Limits:RequestsPerConnection=2"]);

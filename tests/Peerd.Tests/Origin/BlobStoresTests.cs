@@ -260,6 +260,27 @@ public sealed class BlobStoresTests
     }
 
     [Fact]
+    public async Task Read_ContainersWaitForMoreThanThePace_NoneWaits()
+    {
+        await using var store = await FakeRegistry.StartAsync();
+        var digest = store.AddBlob(Bytes);
+        await using var setup = SetupOfTwo(store, store, ("RequestsPerSecond", "1"), ("MaxConcurrentRequests", "1"));
+        var reference = Given($"{store.Url}/v2/r/blobs/{digest}") with { IsUrgent = true };
+        var answers = new List<OriginResponse>();
+        for (var i = 0; i < BlobStore.TimesForClients; i++)
+        {
+            answers.Add(await setup.ReadAsync(reference).WaitAsync(Wait.Longest));
+        }
+
+        Assert.All(answers, answer => Assert.Equal(OriginOutcome.Ok, answer.Outcome));
+        Assert.False(setup.Origin.ReadAsync(reference, null, CancellationToken.None).IsCompleted);
+        foreach (var answer in answers)
+        {
+            await answer.DisposeAsync();
+        }
+    }
+
+    [Fact]
     public async Task Read_TooManyWaitForAHost_IsUnreachableAtOnce()
     {
         await using var busy = await FakeRegistry.StartAsync();
@@ -296,6 +317,21 @@ public sealed class BlobStoresTests
         Assert.Equal(OriginOutcome.Unreachable, response.Outcome);
         Assert.Contains("not allowed", response.Error, StringComparison.Ordinal);
         Assert.Empty(store.Requests);
+    }
+
+    [Fact]
+    public async Task Read_NameOfARegistryLeadsToThisMachine_IsNotConnectedTo()
+    {
+        await using var registry = await FakeRegistry.StartAsync();
+        var digest = registry.AddBlob(Bytes);
+        await using var setup = new OriginSetup(
+            [("reg.test", $"http://reg.test:{registry.Port}")], (_, _) => Task.FromResult<IPAddress[]>([IPAddress.Loopback]), null);
+
+        await using var response = await setup.ReadAsync(Given($"http://reg.test:{registry.Port}/v2/r/blobs/{digest}"));
+
+        Assert.Equal(OriginOutcome.Unreachable, response.Outcome);
+        Assert.Contains("not allowed", response.Error, StringComparison.Ordinal);
+        Assert.Empty(registry.Requests);
     }
 
     [Fact]
