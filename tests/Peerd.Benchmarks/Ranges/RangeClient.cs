@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net;
 using System.Net.Sockets;
 using Microsoft.Win32.SafeHandles;
 using Peerd.Benchmarks.Servers;
@@ -24,7 +25,17 @@ internal static class RangeClient
     }
 
     /// <summary>Reads what the plan says, on all connections at once, until each has read its part or the time is over.</summary>
-    public static async Task<RangeOutcome> RunAsync(RangeServer server, BenchmarkFile file, ReadPlan plan, TimeSpan limit, CancellationToken cancellationToken)
+    /// <param name="server">Who is read from.</param>
+    /// <param name="file">What is read.</param>
+    /// <param name="plan">Which ranges.</param>
+    /// <param name="limit">After which no more are asked for.</param>
+    /// <param name="pace">
+    /// Reads per second of all connections together, whose time is taken from when they are due; null when each connection reads as soon as it
+    /// can, so that the processors are never idle.
+    /// </param>
+    /// <param name="cancellationToken">Ends it.</param>
+    public static async Task<RangeOutcome> RunAsync(
+        RangeServer server, BenchmarkFile file, ReadPlan plan, TimeSpan limit, int? pace, CancellationToken cancellationToken)
     {
         var connections = new List<RangeConnection>();
         try
@@ -35,7 +46,7 @@ internal static class RangeClient
             }
 
             using var source = File.OpenHandle(file.FullName);
-            return await OnThreadOfItsOwn(() => ReadAll(connections, source, plan, limit, cancellationToken));
+            return await OnThreadOfItsOwn(() => ReadAll(connections, source, plan, limit, pace, cancellationToken));
         }
         finally
         {
@@ -76,53 +87,62 @@ internal static class RangeClient
     }
 
     private static RangeOutcome ReadAll(
-        IReadOnlyList<RangeConnection> connections, SafeFileHandle source, ReadPlan plan, TimeSpan limit, CancellationToken cancellationToken)
+        IReadOnlyList<RangeConnection> connections, SafeFileHandle source, ReadPlan plan, TimeSpan limit, int? pace, CancellationToken cancellationToken)
     {
+        // Never readable: sleeps may last a millisecond too long, waits for a socket do not.
+        using var alarm = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
+        alarm.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         var taken = new List<double>();
+        var due = new PriorityQueue<(RangeConnection Connection, IEnumerator<ByteRange> Ranges), long>();
         var reading = new Dictionary<Socket, (RangeConnection Connection, IEnumerator<ByteRange> Ranges)>();
         var ready = new List<Socket>();
         var start = Stopwatch.GetTimestamp();
+        var asked = 0;
         foreach (var (i, connection) in connections.Index())
         {
-            reading.Add(connection.Socket, (connection, plan.RangesOf(i).GetEnumerator()));
-            AskNext(connection.Socket);
+            Schedule((connection, plan.RangesOf(i).GetEnumerator()));
         }
 
-        while (reading.Count > 0)
+        while (reading.Count + due.Count > 0)
         {
             cancellationToken.ThrowIfCancellationRequested();
+            while (due.TryPeek(out var next, out var at) && at <= Stopwatch.GetTimestamp())
+            {
+                due.Dequeue();
+                next.Connection.Ask(next.Ranges.Current, at);
+                reading.Add(next.Connection.Socket, next);
+            }
+
             ready.Clear();
+            ready.Add(alarm);
             ready.AddRange(reading.Keys);
-            Socket.Select(ready, null, null, Patience);
-            if (ready.Count == 0)
+            var wait = due.TryPeek(out _, out var soon) ? TimeSpan.FromTicks(Math.Max(0, Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), soon).Ticks)) : Patience;
+            Socket.Select(ready, null, null, wait);
+            if (ready.Count == 0 && due.Count == 0)
             {
                 throw new TimeoutException($"none of {reading.Count} reads went on for {Patience.TotalSeconds:0} s");
             }
 
             foreach (var socket in ready)
             {
-                var connection = reading[socket].Connection;
-                if (connection.Receive())
+                var read = reading[socket];
+                if (read.Connection.Receive())
                 {
-                    taken.Add(connection.Milliseconds);
-                    CheckSample(connection, source);
-                    AskNext(socket);
+                    taken.Add(read.Connection.Milliseconds);
+                    CheckSample(read.Connection, source);
+                    reading.Remove(socket);
+                    Schedule(read);
                 }
             }
         }
 
         return new RangeOutcome([.. taken.Order()], Stopwatch.GetElapsedTime(start).TotalSeconds);
 
-        void AskNext(Socket socket)
+        void Schedule((RangeConnection Connection, IEnumerator<ByteRange> Ranges) read)
         {
-            var (connection, ranges) = reading[socket];
-            if (Stopwatch.GetElapsedTime(start) < limit && ranges.MoveNext())
+            if (Stopwatch.GetElapsedTime(start) < limit && read.Ranges.MoveNext())
             {
-                connection.Ask(ranges.Current);
-            }
-            else
-            {
-                reading.Remove(socket);
+                due.Enqueue(read, pace is { } perSecond ? start + asked++ * Stopwatch.Frequency / perSecond : Stopwatch.GetTimestamp());
             }
         }
     }

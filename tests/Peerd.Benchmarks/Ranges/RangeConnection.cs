@@ -23,7 +23,7 @@ internal sealed class RangeConnection : IDisposable
     private readonly byte[] _request;
     private readonly int _fixedLength;
     private readonly byte[] _answer;
-    private long _sent;
+    private long _since;
     private int _filled;
     private int _head;
 
@@ -47,7 +47,7 @@ internal sealed class RangeConnection : IDisposable
     /// <summary>Its bytes, when all of them are here.</summary>
     public ReadOnlySpan<byte> Body => _answer.AsSpan(_head, (int)Range.Length);
 
-    /// <summary>From sending the request to the last byte of the answer.</summary>
+    /// <summary>From sending the request, or when that was due, to the last byte of the answer.</summary>
     public double Milliseconds { get; private set; }
 
     /// <summary>Connects.</summary>
@@ -70,11 +70,13 @@ internal sealed class RangeConnection : IDisposable
     }
 
     /// <summary>Asks for a range; the former answer must be complete.</summary>
-    public void Ask(ByteRange range)
+    /// <param name="range">What is asked for.</param>
+    /// <param name="since">From when its time is taken, as <see cref="Stopwatch.GetTimestamp"/> tells it; from now on when it is not given.</param>
+    public void Ask(ByteRange range, long? since = null)
     {
         (Range, _filled, _head) = (range, 0, 0);
         Utf8.TryWrite(_request.AsSpan(_fixedLength), $"{range.Offset}-{range.End - 1}\r\n\r\n", out var length);
-        _sent = Stopwatch.GetTimestamp();
+        _since = since ?? Stopwatch.GetTimestamp();
         Socket.Send(_request.AsSpan(0, _fixedLength + length));
     }
 
@@ -94,7 +96,7 @@ internal sealed class RangeConnection : IDisposable
             return false;
         }
 
-        Milliseconds = Stopwatch.GetElapsedTime(_sent).TotalMilliseconds;
+        Milliseconds = Stopwatch.GetElapsedTime(_since).TotalMilliseconds;
         return _filled == _head + Range.Length ? true : throw new InvalidDataException($"{_url} sent more than {Range}");
     }
 

@@ -75,11 +75,11 @@ internal sealed class RangeRun(RangeSite site, BenchmarkPlan plan, ResultTable t
     private async Task MeasureAsync(RangeCase @case, RangeServer nginx, ReadPlan nginxReads, RangeNode node, ReadPlan reads, CancellationToken cancellationToken)
     {
         await RangeClient.OpenAsync(nginx, _file);
-        var compared = await RangeClient.RunAsync(nginx, _file, nginxReads, _duration, cancellationToken);
+        var compared = await RangeClient.RunAsync(nginx, _file, nginxReads, _duration, pace: null, cancellationToken);
 
         var open = await RangeClient.OpenAsync(node.Serving(_file), _file);
         var before = await node.CountAsync(cancellationToken);
-        var measured = await RangeClient.RunAsync(node.Serving(_file), _file, reads, _duration, cancellationToken);
+        var measured = await RangeClient.RunAsync(node.Serving(_file), _file, reads, _duration, pace: null, cancellationToken);
         var counted = await node.CountAsync(cancellationToken) - before;
         counted.Expect(measured.Milliseconds.Count, @case.Name);
         var bytes = counted.Reads * (double)@case.RangeSize;
@@ -98,5 +98,26 @@ internal sealed class RangeRun(RangeSite site, BenchmarkPlan plan, ResultTable t
         plan.Progress(string.Create(
             CultureInfo.InvariantCulture,
             $"{@case.Name}: p99 {measured.P99:0.00} ms and {measured.RequestsPerSecond:0}/s, nginx {compared.P99:0.00} ms and {compared.RequestsPerSecond:0}/s; {counted.PercentWaited:0.0} % of {counted.Reads} reads waited, {counted.PeerBytes >> 20} MiB came from peers, {counted.OriginBytes >> 20} from the origin"));
+        if (@case.Pace is { } pace)
+        {
+            await MeasurePacedAsync(@case, pace, nginx, nginxReads, node, reads, cancellationToken);
+        }
+    }
+
+    /// <summary>The same at the pace of a link, which leaves processors idle: how long a read takes, not how long it waits for one.</summary>
+    private async Task MeasurePacedAsync(
+        RangeCase @case, int pace, RangeServer nginx, ReadPlan nginxReads, RangeNode node, ReadPlan reads, CancellationToken cancellationToken)
+    {
+        var compared = await RangeClient.RunAsync(nginx, _file, nginxReads, _duration, pace, cancellationToken);
+        var measured = await RangeClient.RunAsync(node.Serving(_file), _file, reads, _duration, pace, cancellationToken);
+        var name = string.Create(CultureInfo.InvariantCulture, $"{@case.Name}, {pace}/s");
+        table.Add(name, "p50", "ms", Better.Lower, measured.Median);
+        table.Add(name, "p99", "ms", Better.Lower, measured.P99, @case.P99Target);
+        table.Add(name, "requests", "1/s", Better.Higher, measured.RequestsPerSecond);
+        table.Add(name, "nginx p50", "ms", Better.Lower, compared.Median);
+        table.Add(name, "nginx p99", "ms", Better.Lower, compared.P99);
+        table.Add(name, "nginx req", "1/s", Better.Higher, compared.RequestsPerSecond);
+        table.Add(name, "p99 / nginx", "x", Better.Lower, measured.P99 / compared.P99);
+        plan.Progress(string.Create(CultureInfo.InvariantCulture, $"{name}: p99 {measured.P99:0.00} ms, nginx {compared.P99:0.00} ms"));
     }
 }
