@@ -49,7 +49,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     // Read without the lock, by reads that are served at once: whether their pieces were touched before.
     private readonly bool[] _touched = new bool[lease.Content.Layout.PieceCount];
     private StartupOrder? _order;
-    private readonly HashSet<OriginReference> _clients = [];
+    private readonly StreamClients _clients = new();
     private List<BackgroundDemand> _told = [];
     private DownloadUse? _use = use;
 
@@ -76,6 +76,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
 
     /// <summary>The content was forgotten meanwhile: the next read must open it anew.</summary>
     public bool IsStale { get; private set; }
+
+    /// <summary>Clients that the download knows of besides the one that joined it first.</summary>
+    public int Clients => _clients.Count;
 
     private CachedContent Content => lease.Content;
 
@@ -225,20 +228,8 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
 
     private void Leave(DownloadUse? use)
     {
-        foreach (var client in _clients)
-        {
-            use?.Download.RemoveClient(client);
-        }
-
-        _clients.Clear();
+        _clients.Leave(use?.Download);
         use?.Dispose();
-    }
-
-    /// <summary>A client comes, again or for the first time; false when the download is over. Each counts once, besides the one that the use is of.</summary>
-    private bool TryAdd(Download download, OriginReference origin)
-    {
-        var isFirst = !_clients.Contains(origin);
-        return download.TryAddClient(origin, isWhole: false, isCounted: isFirst) && (!isFirst || _clients.Add(origin));
     }
 
     /// <summary>What was here before and is gone must be fetched again.</summary>
@@ -277,7 +268,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 return null;
             }
 
-            if (_use is null || !TryAdd(_use.Download, origin))
+            if (_use is null || !_clients.TryAdd(_use.Download, origin))
             {
                 Leave(_use);
                 _use = downloads.Join(digest, origin, isWhole: false);
@@ -351,7 +342,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 if (!isMissing)
                 {
                     // Who missed something has joined.
-                    _ = _use is { } use && TryAdd(use.Download, origin);
+                    _ = _use is { } use && _clients.TryAdd(use.Download, origin);
                 }
 
                 Tell();

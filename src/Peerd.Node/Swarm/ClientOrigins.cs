@@ -17,11 +17,17 @@ internal sealed class ClientOrigins
 
     private readonly List<Way> _all = [];
 
-    /// <summary>Of clients that are here, and are not tried: there was no room for them, or they had to make some.</summary>
-    private readonly List<Way> _without = [];
+    /// <summary>
+    /// Secrets of clients that are here, and are not tried: there was no room for them, or they had to make some. Of what is nobody's
+    /// secret none are kept: one serves for all, and each new signature of a URL is one more.
+    /// </summary>
+    private readonly Dictionary<OriginReference, Way> _without = [];
 
     /// <param name="first">The way of the first client.</param>
     public ClientOrigins(OriginReference first) => _all.Add(new Way { Reference = first });
+
+    /// <summary>All that are kept.</summary>
+    public int Count => _all.Count + _without.Count;
 
     /// <summary>The one to be tried now.</summary>
     public OriginReference Current => (_all.Find(static way => !way.IsTried) ?? _all[0]).Reference;
@@ -57,17 +63,17 @@ internal sealed class ClientOrigins
         }
         else
         {
-            var waiting = Find(_without, reference);
+            var waiting = _without.GetValueOrDefault(reference);
             var clients = isCounted || waiting is null ? 1 : 0;
             if (_all.Count >= Max && !TryMakeRoom())
             {
-                if (waiting is null)
-                {
-                    _without.Add(new Way { Reference = reference, Failure = Full });
-                }
-                else
+                if (waiting is not null)
                 {
                     waiting.Clients += clients;
+                }
+                else if (reference.IsPrivate)
+                {
+                    _without.Add(reference, new Way { Reference = reference, Failure = Full });
                 }
 
                 return false;
@@ -75,7 +81,7 @@ internal sealed class ClientOrigins
 
             // After the others: what works for a client must not be spoiled by another client's way.
             _all.Add(new Way { Reference = reference, Clients = (waiting?.Clients ?? 0) + clients });
-            _without.Remove(waiting!);
+            _without.Remove(reference);
         }
 
         // What was begun for no client has a way to the origin now.
@@ -89,11 +95,11 @@ internal sealed class ClientOrigins
     /// </summary>
     public void Leave(OriginReference reference)
     {
-        if (Find(_without, reference) is { } waiting)
+        if (_without.TryGetValue(reference, out var waiting))
         {
             if (--waiting.Clients == 0)
             {
-                _without.Remove(waiting);
+                _without.Remove(reference);
             }
         }
         else if (Find(reference) is { Clients: > 0 } way)
@@ -143,7 +149,9 @@ internal sealed class ClientOrigins
     }
 
     /// <summary>What came of a client's own way; null when it was not tried, or worked.</summary>
-    public SourceFailure? FailureOf(OriginReference reference) => (Find(reference) ?? Find(_without, reference))?.Failure;
+    public SourceFailure? FailureOf(OriginReference reference) => (Find(reference) ?? _without.GetValueOrDefault(reference)) is { } way ? way.Failure
+        : _all.Count >= Max && !MayServe(reference) ? Full
+        : null;
 
     private bool TryMakeRoom()
     {
@@ -156,9 +164,9 @@ internal sealed class ClientOrigins
         }
 
         _all.Remove(gone);
-        if (gone.Clients > 0)
+        if (gone.Clients > 0 && gone.Reference.IsPrivate)
         {
-            _without.Add(gone);
+            _without.Add(gone.Reference, gone);
         }
 
         return true;
@@ -167,9 +175,7 @@ internal sealed class ClientOrigins
     private static bool IsFinal(SourceFailure? failure) =>
         failure?.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound;
 
-    private Way? Find(OriginReference reference) => Find(_all, reference);
-
-    private static Way? Find(List<Way> ways, OriginReference reference) => ways.Find(way => way.Reference.Equals(reference));
+    private Way? Find(OriginReference reference) => _all.Find(way => way.Reference.Equals(reference));
 
     private sealed class Way
     {

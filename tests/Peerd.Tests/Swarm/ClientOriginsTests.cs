@@ -164,6 +164,39 @@ public sealed class ClientOriginsTests
     }
 
     [Fact]
+    public void Join_SignaturesWithoutEnd_OnlyTheLastAreKept()
+    {
+        var origins = new ClientOrigins(Signed(0));
+        for (var i = 1; i <= 10_000; i++)
+        {
+            Assert.True(origins.Join(Signed(i)));
+        }
+
+        Assert.Equal(ClientOrigins.Max, origins.Count);
+        Assert.All([0, 1, 5000, 10_000], i => Assert.True(origins.MayServe(Signed(i))));
+
+        for (var i = 0; i <= 10_000; i++)
+        {
+            origins.Leave(Signed(i));
+        }
+
+        Assert.Equal(Signed(0), origins.Current);
+    }
+
+    [Fact]
+    public void Join_SignaturesWithoutEndAndAllRoomTaken_NoneIsKeptAndEachIsToldWhy()
+    {
+        var origins = Filled();
+        for (var i = 1; i <= 10_000; i++)
+        {
+            Assert.False(origins.Join(Signed(i)));
+        }
+
+        Assert.Equal(ClientOrigins.Max, origins.Count);
+        Assert.Equal((false, HttpStatusCode.ServiceUnavailable), (origins.MayServe(Signed(1)), origins.FailureOf(Signed(1))?.Status));
+    }
+
+    [Fact]
     public void Join_MoreThanFit_ThoseThatDoNotWorkGoFirst()
     {
         var origins = Filled();
@@ -216,6 +249,9 @@ public sealed class ClientOriginsTests
 
         return origins;
     }
+
+    private static OriginReference Signed(int signature) =>
+        OriginReference.Of(new GivenUrl(new Uri($"https://store.test/blob?sig={signature}"), authorization: null), "sha256:x");
 
     private static OriginReference Of(string? user) =>
         new("reg.test", "team/app", OriginKind.Blob, "sha256:x") { Credential = user is null ? CallerCredential.None : new CallerCredential($"Bearer {user}") };
