@@ -22,9 +22,14 @@ internal sealed partial class BlobStreams(PieceCache cache, Downloads downloads,
     private readonly long _readAhead = options.Value.ReadAheadValue;
     private readonly bool _followsOrder = options.Value.LearnedOrderValue;
 
-    /// <summary>The content for one read if it is open already, or a part of it here. Give it back with <see cref="Close"/>.</summary>
+    /// <summary>The content for one read if it is open already, or a part of it here; null also when it is in quarantine. Give it back with <see cref="Close"/>.</summary>
     public BlobStream? TryOpen(Digest digest)
     {
+        if (downloads.IsQuarantined(digest))
+        {
+            return null;
+        }
+
         lock (_lock)
         {
             if (_streams.TryGetValue(digest, out var stream) && !stream.IsStale)
@@ -38,13 +43,18 @@ internal sealed partial class BlobStreams(PieceCache cache, Downloads downloads,
     }
 
     /// <summary>
-    /// Opens a content for one read of which nothing is here; null when its size cannot be found out. Give it back with <see cref="Close"/>.
+    /// Opens a content for one read of which nothing is here; null when its size cannot be found out, or when it is in quarantine. Give it back with <see cref="Close"/>.
     /// </summary>
     /// <param name="digest">The content.</param>
     /// <param name="origin">Where the client would read it.</param>
     /// <param name="cancellationToken">Stops the wait for the size.</param>
     public async ValueTask<BlobStream?> OpenAsync(Digest digest, OriginReference origin, CancellationToken cancellationToken)
     {
+        if (downloads.IsQuarantined(digest))
+        {
+            return null;
+        }
+
         var use = downloads.Join(digest, origin, isWhole: false);
         try
         {

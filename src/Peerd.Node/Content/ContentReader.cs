@@ -1,18 +1,27 @@
 using System.Net;
 using Peerd.Contracts;
+using Peerd.Node.Origin;
 using Peerd.Node.Storage;
 using Peerd.Node.Swarm;
+using Peerd.Node.Telemetry;
 
 namespace Peerd.Node.Content;
 
 /// <summary>Reads contents from the cache when they are whole there, else through the download that all readers share.</summary>
-internal sealed class ContentReader(PieceCache cache, Downloads downloads, ServedBytes served, TimeProvider time) : IContentReader
+internal sealed class ContentReader(PieceCache cache, Downloads downloads, IOrigin origin, ServedBytes served, IntegrityFailures failures, TimeProvider time) : IContentReader
 {
     /// <summary>How much of a content is fetched ahead of a client that asked for a range.</summary>
     private const int RangeAheadBytes = 32 * 1024 * 1024;
 
+    private readonly UnsharedReads _unshared = new(origin, downloads.Quarantine, served, failures, time);
+
     public async Task<ContentFacts> StatAsync(ContentRequest request, CancellationToken cancellationToken)
     {
+        if (downloads.IsQuarantined(request.Digest))
+        {
+            return await _unshared.StatAsync(request, cancellationToken);
+        }
+
         if (cache.TryPeek(request.Digest, out var content))
         {
             return new ContentFacts(HttpStatusCode.OK, content.Size, content.MediaType);
@@ -26,6 +35,11 @@ internal sealed class ContentReader(PieceCache cache, Downloads downloads, Serve
 
     public async Task<IContentReading> OpenAsync(ContentRequest request, Func<long, ByteRange>? range, CancellationToken cancellationToken)
     {
+        if (downloads.IsQuarantined(request.Digest) && await _unshared.OpenAsync(request, range, cancellationToken) is { } unshared)
+        {
+            return unshared;
+        }
+
         if (cache.TryOpen(request.Digest, out var lease))
         {
             if (lease.Content.IsVerified)

@@ -136,6 +136,18 @@ internal sealed class ArrivingFrames(DownloadServices services, Digest digest, L
         }
     }
 
+    /// <summary>No peer, and no other program, had a part in what is here.</summary>
+    public bool AreAllFromOrigin
+    {
+        get
+        {
+            lock (gate)
+            {
+                return _senders.AreAllFromOrigin(_content!.Layout.FrameCount);
+            }
+        }
+    }
+
     // Before the frame is there for readers, who ask at once where it is from.
     private void Mark(int frame, ByteSource source)
     {

@@ -23,6 +23,9 @@ internal sealed class ContentVerification(DownloadParts parts, CachedContent con
     /// <summary>How long hashing waits for a slow reader, so that it does not push what the reader needs out of memory.</summary>
     private static readonly TimeSpan ReaderPatience = TimeSpan.FromSeconds(5);
 
+    /// <summary>Why a content is not brought here any more.</summary>
+    public static readonly SourceFailure Mismatch = new(HttpStatusCode.BadGateway, "what the origin sent does not match the digest");
+
     private int _mismatches;
     private bool _isAfresh;
     private bool _hasStartedAfresh;
@@ -73,14 +76,18 @@ internal sealed class ContentVerification(DownloadParts parts, CachedContent con
 
             parts.Services.Failures.Add(WrongBytes.Content);
             parts.Frames.BlameOnlySender();
+            var isOriginsFault = parts.Frames.AreAllFromOrigin;
             DownloadLog.DigestMismatch(parts.Services.Logger, content.Digest);
             lock (parts.Gate)
             {
                 driver.DropAll();
                 parts.Services.Mismatches.Add(content.Digest);
-                if (++_mismatches > 1)
+
+                // After the first peers were not believed any more: the second time it is the origin's fault, too.
+                if ((++_mismatches > 1 || isOriginsFault) && parts.Services.Quarantine.Mismatched(content.Digest, isAgain: _mismatches > 1))
                 {
-                    parts.Outage.Explain(new SourceFailure(HttpStatusCode.BadGateway, "what the origin sent does not match the digest"));
+                    DownloadLog.Quarantined(parts.Services.Logger, content.Digest, Quarantine.Memory);
+                    parts.Outage.Explain(Mismatch);
                     user.GiveUp();
                     return;
                 }
@@ -91,6 +98,7 @@ internal sealed class ContentVerification(DownloadParts parts, CachedContent con
             }
         }
 
+        parts.Services.Quarantine.Matched(content.Digest);
         user.Verified();
         parts.Movement.Move();
     }

@@ -142,6 +142,15 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     {
         lock (_lock)
         {
+            if (_services.IsQuarantined(Digest))
+            {
+                _services.Memory.Enter();
+                _outage.Explain(ContentVerification.Mismatch);
+                _opened.TrySetResult(_outage.Failure);
+                GiveUp();
+                return;
+            }
+
             if (_services.Cache.TryOpen(Digest, out var lease))
             {
                 Begin(lease);

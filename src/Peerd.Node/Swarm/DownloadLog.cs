@@ -32,6 +32,9 @@ internal static partial class DownloadLog
     [LoggerMessage(10, LogLevel.Warning, "Another node has found wrong bytes of {Digest}: what is here of it is fetched again")]
     public static partial void Discarded(ILogger logger, Digest digest);
 
+    [LoggerMessage(11, LogLevel.Warning, "The origin sends other bytes than {Digest} again and again: for {Time} it is not kept here, and clients get what their own URL or registry sends")]
+    public static partial void Quarantined(ILogger logger, Digest digest, TimeSpan time);
+
     [LoggerMessage(5, LogLevel.Error, "Downloading {Digest} met an unexpected error")]
     public static partial void TaskFailed(ILogger logger, Exception exception, Digest digest);
 }

@@ -25,8 +25,13 @@ internal sealed record DownloadServices(
 {
     public OriginSizes Sizes { get; } = new(Time);
 
+    public Quarantine Quarantine { get; } = new(Time);
+
     public OpenRepositories OpenRepositories { get; } = new(Time);
 
     /// <summary>What is kept of the checksums that owners push.</summary>
     public ChecksumBudget Checksums { get; } = new();
+
+    /// <summary>The content is not brought here, and what is here of it was not found right.</summary>
+    public bool IsQuarantined(Digest content) => Quarantine.Contains(content) && !(Cache.TryPeek(content, out var cached) && cached.IsVerified);
 }

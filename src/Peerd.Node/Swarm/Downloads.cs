@@ -32,6 +32,12 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
     /// <summary>What is kept of the checksums that owners push.</summary>
     public ChecksumBudget Checksums => _services.Checksums;
 
+    /// <summary>Contents that are not brought here for a while.</summary>
+    public Quarantine Quarantine => _services.Quarantine;
+
+    /// <summary>The content is not brought here, and what is here of it was not found right.</summary>
+    public bool IsQuarantined(Digest content) => _services.IsQuarantined(content);
+
     /// <summary>How many are under way.</summary>
     public int Count
     {

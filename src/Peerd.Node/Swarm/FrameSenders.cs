@@ -36,6 +36,9 @@ internal sealed class FrameSenders
     public string? OnlyOne(int frameCount) =>
         _peers.Count == 1 && Enumerable.Range(0, frameCount).All(frame => SourceOf(frame) == ByteSource.Peer) ? _peers.First() : null;
 
+    /// <summary>All frames came from the origin.</summary>
+    public bool AreAllFromOrigin(int frameCount) => Enumerable.Range(0, frameCount).All(frame => SourceOf(frame) == ByteSource.Origin);
+
     /// <summary>Peers that were refused although they were right, as the checksums of the whole content tell.</summary>
     public IEnumerable<string> RefusedThoughRight(ulong[] right) => _refused.Where(refused => right[refused.Value.Frame] == refused.Value.Checksum).Select(static refused => refused.Key);
 

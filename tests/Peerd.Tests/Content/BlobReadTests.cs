@@ -4,6 +4,7 @@ using Peerd.Tests.Facade;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Origin;
 using Peerd.Tests.Storage;
+using static Peerd.Tests.Content.BlobClient;
 
 namespace Peerd.Tests.Content;
 
@@ -425,29 +426,5 @@ public sealed class BlobReadTests
         Assert.Equal(206, (await ReadAsync(mesh.Nodes[1], UrlOf(mesh, sample), $"bytes={layout.Piece(order[0]).Offset}-{layout.Piece(order[0]).Offset + 99}")).Status);
 
         await Wait.UntilAsync(() => mesh.Nodes[1].Cache.TryPeek(sample.Digest, out var content) && order.All(content.HasPiece), "all of them came");
-    }
-
-    private static string UrlOf(TestMesh mesh, SampleContent sample, string signature = "x") => $"{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?sig={signature}";
-
-    private static Task<RawConnection> ConnectAsync(TestNode node) => RawConnection.ConnectAsync(node.Client.BaseAddress!.Port);
-
-    private static async Task<RawAnswer> ReadAsync(TestNode node, string url, string range)
-    {
-        await using var connection = await ConnectAsync(node);
-        return await connection.SendAsync("GET", $"/blobs/{url}", $"Range: {range}");
-    }
-
-    /// <summary>Reads everything in pieces that fit no boundary, on one connection.</summary>
-    private static async Task ReadAllAsync(TestNode node, string url, SampleContent sample)
-    {
-        await using var connection = await ConnectAsync(node);
-        for (var offset = 0; offset < sample.Bytes.Length;)
-        {
-            var length = Math.Min(65_000, sample.Bytes.Length - offset);
-            var answer = await connection.SendAsync("GET", $"/blobs/{url}", $"Range: bytes={offset}-{offset + length - 1}");
-            Assert.Equal(206, answer.Status);
-            Assert.True(sample.Bytes.AsSpan(offset, length).SequenceEqual(answer.Body), $"wrong between {offset} and {offset + length}");
-            offset += length;
-        }
     }
 }

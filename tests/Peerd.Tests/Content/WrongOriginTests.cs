@@ -1,0 +1,126 @@
+using System.Net;
+using Peerd.Node.Swarm;
+using Peerd.Tests.Hosting;
+using Peerd.Tests.Storage;
+using static Peerd.Tests.Content.BlobClient;
+
+namespace Peerd.Tests.Content;
+
+/// <summary>An origin that does not send what a digest says, or not to everybody.</summary>
+public sealed class WrongOriginTests
+{
+    private const int KiB = 1024;
+    private const int Size = 2 * KiB * KiB;
+
+    [Fact]
+    public async Task Blobs_AlwaysWrong_ArePassedThroughAndNeitherKeptNorShared()
+    {
+        var time = new TimeAhead();
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, time: time);
+        var (sample, wrong) = Wrong(mesh, Size);
+
+        // Each time it is here as a whole it is found out and dropped, and twice is enough.
+        for (var rounds = 1; !mesh.Node.Downloads.Quarantine.Contains(sample.Digest); rounds++)
+        {
+            Assert.InRange(rounds, 1, 4);
+            var before = mesh.Node.IntegrityFailures;
+            await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), wrong.Bytes);
+            await Wait.UntilAsync(() => mesh.Node.IntegrityFailures > before, "the whole is found wrong");
+            await Wait.UntilAsync(() => mesh.Node.Downloads.Quarantine.Count > 0, "that is remembered");
+        }
+
+        await Wait.UntilAsync(() => mesh.Nodes.TrueForAll(node => node.Directory.Find(sample.Digest, mesh.Node.Name) is null), "nobody is told that it is here");
+        var (bytes, failures) = (mesh.Registry.BytesOf(sample.Digest), mesh.Node.IntegrityFailures);
+
+        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), wrong.Bytes);
+
+        // Its own URL says so: exactly what was asked for, each time, and nothing of it stays.
+        Assert.Equal(bytes + Size, mesh.Registry.BytesOf(sample.Digest));
+        Assert.False(mesh.Node.Cache.TryPeek(sample.Digest, out var content) && content.SnapshotPieces().Count > 0, "something of it is kept");
+        Assert.All(mesh.Nodes, node => Assert.Null(node.Directory.Find(sample.Digest, mesh.Node.Name)));
+        Assert.Equal(failures, mesh.Node.IntegrityFailures);
+
+        // It may be mended.
+        mesh.Registry.AddBlob(sample.Bytes, sample.Digest);
+        time.Ahead += Quarantine.Memory;
+        await Wait.UntilAsync(
+            async () =>
+            {
+                await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), sample);
+                return mesh.Node.Cache.TryPeek(sample.Digest, out var whole) && whole.IsVerified;
+            },
+            "it is here and right");
+    }
+
+    [Fact]
+    public async Task Pull_AlwaysWrong_IsReadAtTheOriginAndNotKeptUntilItIsRight()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var (sample, _) = Wrong(mesh, Size);
+        for (var rounds = 1; !mesh.Node.Downloads.Quarantine.Contains(sample.Digest); rounds++)
+        {
+            Assert.InRange(rounds, 1, 4);
+            var before = mesh.Node.IntegrityFailures;
+            Assert.False((await mesh.Node.GetAsync(sample.Digest)) is { IsComplete: true, Status: HttpStatusCode.OK });
+            await Wait.UntilAsync(() => mesh.Node.IntegrityFailures > before, "the whole is found wrong");
+        }
+
+        var (bytes, failures) = (mesh.Registry.BytesOf(sample.Digest), mesh.Node.IntegrityFailures);
+        var cut = await mesh.Node.GetAsync(sample.Digest);
+
+        Assert.Equal((HttpStatusCode.OK, true), (cut.Status, cut.IsCutByFin));
+        Assert.InRange(cut.Bytes.Length, 0, Size - 1);
+        Assert.Equal((bytes + Size, failures + 1), (mesh.Registry.BytesOf(sample.Digest), mesh.Node.IntegrityFailures));
+        Assert.False(mesh.Node.Cache.TryPeek(sample.Digest, out var content) && content.SnapshotPieces().Count > 0, "something of it is kept");
+
+        // What cannot be compared is not sent; all of it may be asked for as a range.
+        Assert.Equal(HttpStatusCode.BadGateway, (await mesh.Node.GetAsync(sample.Digest, "bytes=100-")).Status);
+        Assert.Equal((HttpStatusCode.PartialContent, true), await mesh.Node.GetAsync(sample.Digest, "bytes=0-") is var whole ? (whole.Status, whole.IsCutByFin) : default);
+
+        // Right once, it is a content like others.
+        mesh.Registry.AddBlob(sample.Bytes, sample.Digest);
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        Assert.False(mesh.Node.Downloads.IsQuarantined(sample.Digest));
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        Assert.True(mesh.Node.Cache.TryPeek(sample.Digest, out content) && content.IsVerified);
+    }
+
+    [Fact]
+    public async Task Manifest_AlwaysWrong_IsRefusedUntilItIsRight()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var manifest = """{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"""u8.ToArray();
+        var digest = mesh.Registry.AddManifest(manifest, "application/vnd.oci.image.index.v1+json");
+        mesh.Registry.Intercept = async context =>
+        {
+            context.Response.ContentLength = manifest.Length;
+            await context.Response.Body.WriteAsync(new byte[manifest.Length]);
+            return true;
+        };
+        var path = $"/v2/library/test/manifests/{digest}?ns={TestNode.Registry}";
+        await Wait.UntilAsync(
+            async () =>
+            {
+                using var refused = await mesh.Node.Client.GetAsync(path);
+                Assert.Equal(HttpStatusCode.BadGateway, refused.StatusCode);
+                return mesh.Node.Downloads.Quarantine.Contains(digest);
+            },
+            "it is in quarantine");
+
+        using (var refused = await mesh.Node.Client.GetAsync(path))
+        {
+            Assert.Equal(HttpStatusCode.BadGateway, refused.StatusCode);
+        }
+
+        mesh.Registry.Intercept = null;
+        Assert.Equal(manifest, await mesh.Node.Client.GetByteArrayAsync(path, TestContext.Current.CancellationToken));
+    }
+
+    /// <summary>A content, and another one that the registry sends for it.</summary>
+    private static (SampleContent Right, SampleContent Wrong) Wrong(TestMesh mesh, int size)
+    {
+        var (right, wrong) = (TestMesh.NewSample(size), TestMesh.NewSample(size));
+        mesh.Registry.AddBlob(wrong.Bytes, right.Digest);
+        return (right, wrong);
+    }
+}
