@@ -17,6 +17,7 @@ internal sealed class ArrivingFrames(DownloadServices services, Digest digest, L
     private readonly FrameSenders _senders = new();
     private CachedContent? _content;
     private int _drops;
+    private bool _isAlone;
 
     /// <summary>What has been hashed of them.</summary>
     public OrderedHash Hash { get; } = new();
@@ -35,7 +36,23 @@ internal sealed class ArrivingFrames(DownloadServices services, Digest digest, L
     }
 
     /// <summary>An owner tells checksums. Called under the lock.</summary>
-    public void Told(IEnumerable<PieceChecksums> checksums, string owner) => _checksums.Add(checksums, owner, _content!.Layout);
+    public void Told(IEnumerable<PieceChecksums> checksums, string owner)
+    {
+        if (!_isAlone)
+        {
+            _checksums.Add(checksums, owner, _content!.Layout);
+        }
+    }
+
+    /// <summary>From now on all comes from the origin of this node's clients: what others say of the content counts no more. Called under the lock.</summary>
+    public void BeAlone()
+    {
+        _isAlone = true;
+        _checksums.Clear();
+    }
+
+    /// <summary>The origin of this node's clients sends a frame that others say is another one. Called under the lock.</summary>
+    public bool ContradictsOwner(int frame, ulong checksum) => _checksums.Contradict(frame, checksum, _content!.Layout);
 
     /// <summary>Nothing more is to come. Called under the lock.</summary>
     public void ForgetChecksums() => _checksums.Clear();

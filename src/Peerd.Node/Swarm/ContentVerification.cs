@@ -92,6 +92,7 @@ internal sealed class ContentVerification(DownloadParts parts, CachedContent con
                     return;
                 }
 
+                parts.Frames.BeAlone();
                 driver.Machine.StartOver(parts.Now);
                 // Hashing begins again, too, and needs all of it.
                 driver.DemandsChanged();
@@ -101,6 +102,34 @@ internal sealed class ContentVerification(DownloadParts parts, CachedContent con
         parts.Services.Quarantine.Matched(content.Digest);
         user.Verified();
         parts.Movement.Move();
+    }
+
+    /// <summary>
+    /// The origin of this node's clients sends other bytes than who read it first has told. Who is wrong shows only when the content is
+    /// whole. If that may never be, what is here of others is forgotten, and from now on all comes from that origin, as it would
+    /// without the mesh: bytes of both are never mixed. Called under the lock.
+    /// </summary>
+    /// <param name="wantsWhole">Some client wants all of it.</param>
+    public void OriginContradicts(bool wantsWhole)
+    {
+        if (content.IsVerified)
+        {
+            return;
+        }
+
+        parts.Services.Failures.Add(WrongBytes.Origin);
+        if (wantsWhole || parts.Readers.NeedWhole)
+        {
+            // The digest tells soon. Who makes up a checksum must not have all of it read at the origin by everybody.
+            return;
+        }
+
+        DownloadLog.Contradicted(parts.Services.Logger, content.Digest);
+        parts.Frames.BeAlone();
+        _isAfresh = true;
+        driver.DropAll();
+        driver.Machine.StartOver(parts.Now);
+        driver.DemandsChanged();
     }
 
     /// <summary>Another node has found wrong bytes of the content: what is here is forgotten and fetched again, once. Called under the lock.</summary>

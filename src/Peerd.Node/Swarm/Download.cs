@@ -752,6 +752,8 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
     void IDownloadDriverUser.OtherSize(long size) => Disagree($"the origin's content has {size} bytes instead of {Content.Size}", size);
 
+    void IDownloadDriverUser.OriginContradicts() => _verification?.OriginContradicts(_wantsWhole);
+
     /// <summary>Something has become of the ways to the origin.</summary>
     private void Unbar()
     {

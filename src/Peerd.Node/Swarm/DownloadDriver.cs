@@ -37,6 +37,9 @@ internal interface IDownloadDriverUser
 
     /// <summary>The origin's content has another size.</summary>
     void OtherSize(long size);
+
+    /// <summary>The origin sends other bytes than who read them first has told.</summary>
+    void OriginContradicts();
 }
 
 /// <summary>
@@ -261,7 +264,18 @@ internal sealed class DownloadDriver : IOriginReadUser
         }
     }
 
-    bool IOriginReadUser.TryExpect(int frame, ulong checksum) => _parts.Frames.TryExpectFromOrigin(frame, checksum);
+    bool IOriginReadUser.TryExpect(int frame, ulong checksum)
+    {
+        lock (_parts.Gate)
+        {
+            if (_parts.Frames.ContradictsOwner(frame, checksum))
+            {
+                _user.OriginContradicts();
+            }
+        }
+
+        return _parts.Frames.TryExpectFromOrigin(frame, checksum);
+    }
 
     void IOriginReadUser.Stored(int frame, TimeSpan answered)
     {

@@ -35,6 +35,9 @@ internal static partial class DownloadLog
     [LoggerMessage(11, LogLevel.Warning, "The origin sends other bytes than {Digest} again and again: for {Time} it is not kept here, and clients get what their own URL or registry sends")]
     public static partial void Quarantined(ILogger logger, Digest digest, TimeSpan time);
 
+    [LoggerMessage(12, LogLevel.Warning, "The origin sends other bytes of {Digest} than another node read there: what is here of others is dropped, and all of it is read from the origin")]
+    public static partial void Contradicted(ILogger logger, Digest digest);
+
     [LoggerMessage(5, LogLevel.Error, "Downloading {Digest} met an unexpected error")]
     public static partial void TaskFailed(ILogger logger, Exception exception, Digest digest);
 }

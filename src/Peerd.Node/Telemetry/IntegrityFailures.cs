@@ -16,6 +16,9 @@ internal enum WrongBytes
 
     /// <summary>A content in containerd's store on this node.</summary>
     Containerd,
+
+    /// <summary>A frame of the origin that another node, which read it first, has otherwise.</summary>
+    Origin,
 }
 
 /// <summary>Counts bytes that were found wrong and dropped, wherever that is noticed. Thread-safe.</summary>
@@ -30,7 +33,7 @@ internal sealed class IntegrityFailures
         _failures = meters.Create("Peerd").CreateCounter<long>(
             Name,
             "{failure}",
-            "Bytes that were found wrong and dropped, by source: peer (a frame that a peer sent), content (a whole that does not match its digest), cache (a piece on this node's disk) or containerd (a content in its store).");
+            "Bytes that were found wrong and dropped, by source: peer (a frame that a peer sent), content (a whole that does not match its digest), cache (a piece on this node's disk), containerd (a content in its store) or origin (a frame that another node, which read it there first, has otherwise).");
 
         // What never happened counts as 0 and not as unknown.
         foreach (var source in Enum.GetValues<WrongBytes>())
@@ -44,6 +47,7 @@ internal sealed class IntegrityFailures
         WrongBytes.Peer => "peer",
         WrongBytes.Content => "content",
         WrongBytes.Cache => "cache",
-        _ => "containerd",
+        WrongBytes.Containerd => "containerd",
+        _ => "origin",
     }));
 }

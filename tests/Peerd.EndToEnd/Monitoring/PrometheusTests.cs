@@ -138,7 +138,7 @@ public sealed partial class PrometheusTests : LabTest
         Assert.All(
             [
                 "peerd_hedges_total{outcome=\"moved\"}", "peerd_hedges_total{outcome=\"over_budget\"}", "peerd_integrity_failures_total{source=\"peer\"}",
-                "peerd_integrity_failures_total{source=\"content\"}", "peerd_integrity_failures_total{source=\"cache\"}", "peerd_integrity_failures_total{source=\"containerd\"}", "peerd_facade_failed_total{facade=\"v2\"}", "peerd_facade_failed_total{facade=\"blobs\"}",
+                "peerd_integrity_failures_total{source=\"content\"}", "peerd_integrity_failures_total{source=\"cache\"}", "peerd_integrity_failures_total{source=\"containerd\"}", "peerd_integrity_failures_total{source=\"origin\"}", "peerd_facade_failed_total{facade=\"v2\"}", "peerd_facade_failed_total{facade=\"blobs\"}",
                 "peerd_peer_shed_total{result=\"redirected\"}", "peerd_peer_shed_total{result=\"refused\"}", "peerd_origin_requests_total{code=\"error\"}",
                 "peerd_lookups_total{result=\"failed\"}", "peerd_served_bytes_total{source=\"peer\"}", "peerd_served_bytes_total{source=\"origin\"}",
             ],

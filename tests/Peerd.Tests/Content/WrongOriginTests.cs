@@ -1,4 +1,6 @@
 using System.Net;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
 using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Storage;
@@ -114,6 +116,56 @@ public sealed class WrongOriginTests
 
         mesh.Registry.Intercept = null;
         Assert.Equal(manifest, await mesh.Node.Client.GetByteArrayAsync(path, TestContext.Current.CancellationToken));
+    }
+
+    // Who read it first has other bytes. Nobody can tell who is right as long as the content is not whole.
+    [Fact]
+    public async Task Blobs_OriginContradictsWhoReadItFirst_BytesOfBothAreNeverMixed()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(Size, mesh.Peer.Name);
+        var other = TestMesh.NewSample(Size);
+        var layout = sample.Layout;
+        mesh.Peer.Answer = async (range, answers, _) =>
+        {
+            foreach (var answer in FakePeer.Honest(range, other))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            await answers.WriteAsync(
+                new LookupResponse
+                {
+                    State = LookupState.Available,
+                    Size = Size,
+                    Holders = { new Holder { Node = mesh.Peer.Name, Pieces = { new PieceRun { First = 0, Count = 1 } } } },
+                    Granted = { new SegmentRun { First = 1, Count = 1 } },
+                    Checksums = { ChecksumsOf(other, 0), ChecksumsOf(other, 1) },
+                },
+                call.CancellationToken);
+            await mesh.Peer.NeverAsync(call);
+        };
+
+        Assert.Equal(other.Bytes[..100], (await ReadAsync(mesh.Node, UrlOf(mesh, sample), "bytes=0-99")).Body);
+        var second = (int)layout.Piece(1).Offset;
+        Assert.Equal(sample.Bytes[second..(second + 100)], (await ReadAsync(mesh.Node, UrlOf(mesh, sample), $"bytes={second}-{second + 99}")).Body);
+
+        Assert.Equal(1, mesh.Node.IntegrityFailures);
+        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), sample);
+        await Wait.UntilAsync(() => mesh.Node.Cache.TryPeek(sample.Digest, out var content) && content.IsVerified, "all of it is the origin's");
+        Assert.Equal(1, mesh.Node.IntegrityFailures);
+    }
+
+    private static PieceChecksums ChecksumsOf(SampleContent content, int piece)
+    {
+        var first = content.Layout.FirstFrameOf(piece);
+        return new PieceChecksums
+        {
+            Piece = (uint)piece,
+            Frames = { Enumerable.Range(first, content.Layout.FramesIn(piece)).Select(frame => FrameChecksum.Compute(content.Frame(frame))) },
+        };
     }
 
     /// <summary>A content, and another one that the registry sends for it.</summary>
