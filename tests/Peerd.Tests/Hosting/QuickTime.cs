@@ -1,8 +1,8 @@
 namespace Peerd.Tests.Hosting;
 
 /// <summary>A clock of nodes on which time goes so many times as fast: for patience that is longer than a test should take.</summary>
-/// <param name="times">How many times.</param>
-internal sealed class QuickTime(int times) : TimeProvider
+/// <param name="times">How many times; less than 1 for patience that a slow machine must not exhaust.</param>
+internal sealed class QuickTime(double times) : TimeProvider
 {
     private readonly DateTimeOffset _start = System.GetUtcNow();
     private readonly long _started = System.GetTimestamp();
@@ -11,7 +11,7 @@ internal sealed class QuickTime(int times) : TimeProvider
 
     public override DateTimeOffset GetUtcNow() => _start + (System.GetElapsedTime(_started) * times);
 
-    public override long GetTimestamp() => _started + ((System.GetTimestamp() - _started) * times);
+    public override long GetTimestamp() => _started + (long)((System.GetTimestamp() - _started) * times);
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
         new Timer(System.CreateTimer(callback, state, Shorter(dueTime), Shorter(period)), this);

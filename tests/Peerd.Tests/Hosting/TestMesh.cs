@@ -24,11 +24,13 @@ internal sealed class TestMesh : IAsyncDisposable
     private readonly Func<string, string[]> _settings;
     private readonly bool _ownsRegistry;
     private readonly TimeProvider _time;
+    private readonly Action<IServiceCollection> _customize;
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("peerd-mesh-");
 
-    private TestMesh(FakeRegistry registry, bool ownsRegistry, Func<string, string[]> settings, TimeProvider time)
+    private TestMesh(FakeRegistry registry, bool ownsRegistry, Func<string, string[]> settings, TimeProvider time, Action<IServiceCollection> customize)
     {
         _time = time;
+        _customize = customize;
         Registry = registry;
         _ownsRegistry = ownsRegistry;
         _settings = settings;
@@ -57,6 +59,7 @@ internal sealed class TestMesh : IAsyncDisposable
     /// <param name="settingsOf">Further settings of the node with this name.</param>
     /// <param name="reachedAt">Address in the list of members, of nodes that listen at all; none: where they listen.</param>
     /// <param name="time">Clock of the nodes; none: the system's.</param>
+    /// <param name="customize">Services of the nodes that are not the usual ones.</param>
     public static async Task<TestMesh> StartAsync(
         int nodes = 1,
         int peers = 0,
@@ -67,9 +70,11 @@ internal sealed class TestMesh : IAsyncDisposable
         string? cache = null,
         Func<string, string[]>? settingsOf = null,
         IPAddress? reachedAt = null,
-        TimeProvider? time = null)
+        TimeProvider? time = null,
+        Action<IServiceCollection>? customize = null)
     {
-        var mesh = new TestMesh(registry ?? await FakeRegistry.StartAsync(), registry is null, name => [.. settings ?? [], .. settingsOf?.Invoke(name) ?? []], time ?? TimeProvider.System);
+        var mesh = new TestMesh(
+            registry ?? await FakeRegistry.StartAsync(), registry is null, name => [.. settings ?? [], .. settingsOf?.Invoke(name) ?? []], time ?? TimeProvider.System, customize ?? (static _ => { }));
         try
         {
             for (var i = 1; i <= nodes; i++)
@@ -189,7 +194,7 @@ internal sealed class TestMesh : IAsyncDisposable
             name,
             [$"--Peerd:Cache:Directory={cache ?? Path.Combine(_folder.FullName, name)}", $"--Peerd:Origin:Registries:0:Endpoint={Registry.Url}", .. _settings(name)],
             config: null,
-            services => services.AddSingleton<IMembershipSource>(_membership).AddSingleton(_time));
+            services => _customize(services.AddSingleton<IMembershipSource>(_membership).AddSingleton(_time)));
         Nodes.Add(node);
         Add(name, reachedAt is null ? node.MeshEndPoint : new IPEndPoint(reachedAt, node.MeshEndPoint.Port));
     }
