@@ -22,7 +22,7 @@ internal sealed class BlobOptions
     /// </summary>
     public List<string> AllowedNetworks { get; set; } = [];
 
-    /// <summary>Time until the head of an answer must be known. Duration, 1s to 1m; default 9s: overlaybd gives up a read after 30, all its tries together.</summary>
+    /// <summary>Time until the head of an answer must be known. Duration, 1s to 10s; default 9s: overlaybd gives up a read after 30, all its tries together.</summary>
     public string AnswerTimeout { get; set; } = "9s";
 
     /// <summary>How much is fetched ahead of a container that reads in order, or as others have read. Size, 0 (nothing) to 256MiB; default 16MiB.</summary>
@@ -62,7 +62,7 @@ internal sealed class BlobOptionsValidator : IValidateOptions<BlobOptions>
             }
         }
 
-        faults.ReadDuration(nameof(options.AnswerTimeout), options.AnswerTimeout, TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(1));
+        faults.ReadDuration(nameof(options.AnswerTimeout), options.AnswerTimeout, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(10));
         faults.ReadSize(nameof(options.ReadAhead), options.ReadAhead, new ByteSize(0), MostAhead);
         faults.ReadFlag(nameof(options.LearnedOrder), options.LearnedOrder);
         return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);

@@ -114,6 +114,14 @@ public sealed class BlobHostsTests
         Assert.All(["AllowedNetworks:0", "AnswerTimeout", "ReadAhead", "LearnedOrder"], key => Assert.Contains($"Peerd:Blobs:{key} is", faults, StringComparison.Ordinal));
     }
 
+    // A read of overlaybd has 30 s for all its tries: three of them must fit.
+    [Theory]
+    [InlineData("10s", false)]
+    [InlineData("11s", true)]
+    [InlineData("1m", true)]
+    public void Validate_AnswerTimeout_LeavesTimeForOtherTries(string timeout, bool isFault) =>
+        Assert.Equal(isFault, Faults(new BlobOptions { AnswerTimeout = timeout }).Contains("Peerd:Blobs:AnswerTimeout is", StringComparison.Ordinal));
+
     private static string Faults(BlobOptions options) => string.Join('\n', new BlobOptionsValidator().Validate(null, options).Failures ?? []);
 
     private static BlobHosts Create(List<string> hosts, List<string> networks) => BlobHosts.From(
