@@ -69,7 +69,7 @@ internal sealed class RangeNode(RangeSite site, PeerdNode node, LabHost? host)
     public async Task WarmUpAsync(CancellationToken cancellationToken)
     {
         var @case = new RangeCase(RangeKind.Peer, 64 << 10, RangePattern.Random);
-        await RangeClient.RunAsync(Serving(site.WarmUp), site.WarmUp, ReadPlan.Once(@case, site.WarmUp.Size).Again(), WarmUp, cancellationToken);
+        await RangeClient.RunAsync(Serving(site.WarmUp), site.WarmUp, ReadPlan.Once(@case, site.WarmUp.Size).Again(), WarmUp, pace: null, cancellationToken);
         await RestAsync(cancellationToken);
     }
 
