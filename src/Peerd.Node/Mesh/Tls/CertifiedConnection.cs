@@ -10,6 +10,9 @@ internal sealed class CertifiedConnection : IDisposable
     /// <summary>By then the caller has heard that nothing more is begun on the connection: what he asks for anew goes to another one.</summary>
     private static readonly TimeSpan HearingTime = TimeSpan.FromSeconds(1);
 
+    /// <summary>The longest that a caller may take to read what is on its way to him when nothing more is written.</summary>
+    private static readonly TimeSpan ReadingTime = TimeSpan.FromSeconds(10);
+
     private readonly ConnectionContext _connection;
     private readonly TimeProvider _time;
     private readonly CancellationTokenSource _leaving;
@@ -57,6 +60,28 @@ internal sealed class CertifiedConnection : IDisposable
         }
 
         _connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+    }
+
+    /// <summary>
+    /// Lets the caller, who goes on telling what he has taken, close the connection: the kernel throws away what is still on its way to him when a
+    /// socket is closed of which something was not read. To be called when nothing more is written.
+    /// </summary>
+    public async Task WaitForCloseAsync()
+    {
+        using var late = new CancellationTokenSource(ReadingTime, _time);
+        try
+        {
+            for (var isClosed = false; !isClosed;)
+            {
+                var read = await _connection.Transport.Input.ReadAsync(late.Token);
+                isClosed = read.IsCompleted || read.IsCanceled;
+                _connection.Transport.Input.AdvanceTo(read.Buffer.End);
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or IOException or ObjectDisposedException or InvalidOperationException)
+        {
+            // He has taken too long, or it is closed.
+        }
     }
 
     /// <summary>Cuts it off.</summary>

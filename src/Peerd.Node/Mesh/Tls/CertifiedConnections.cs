@@ -25,6 +25,10 @@ internal sealed partial class CertifiedConnections(TimeProvider time, ILogger<Ce
         try
         {
             await next(connection);
+            if (certified.LeavingSince is not null)
+            {
+                await certified.WaitForCloseAsync();
+            }
         }
         finally
         {
