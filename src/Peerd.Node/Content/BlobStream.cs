@@ -68,6 +68,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     /// <summary>The whole content is here and right, its size included.</summary>
     public bool IsVerified => lease.Content.IsVerified;
 
+    /// <inheritdoc cref="CachedContent.Resets"/>
+    public int Resets => Content.Resets;
+
     /// <summary>Reads under way.</summary>
     public int Users { get; set; }
 

@@ -59,12 +59,12 @@ internal sealed class ContentReading(
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, stalled.Token);
         try
         {
-            var drops = 0;
+            var resets = 0;
             for (var offset = range.Offset; offset < range.End;)
             {
-                drops = offset == range.Offset ? Drops : drops;
+                resets = offset == range.Offset ? lease!.Content.Resets : resets;
                 // Right bytes do not mend a body that began with wrong ones.
-                if (await NextAsync(offset, range.End, cancellationToken) is not { } length || (offset > range.Offset && Drops != drops))
+                if (await NextAsync(offset, range.End, cancellationToken) is not { } length || (offset > range.Offset && lease!.Content.Resets != resets))
                 {
                     return CopyOutcome.SourceFailed;
                 }
@@ -105,8 +105,6 @@ internal sealed class ContentReading(
             return CopyOutcome.ReaderGone;
         }
     }
-
-    private int Drops => _use?.Download.Drops ?? 0;
 
     /// <summary>How many bytes from <paramref name="offset"/> on may be sent now, at least one; null when no source has them.</summary>
     private async ValueTask<int?> NextAsync(long offset, long end, CancellationToken cancellationToken)

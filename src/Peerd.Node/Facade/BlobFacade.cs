@@ -122,13 +122,14 @@ internal sealed partial class BlobFacade(
             return false;
         }
 
-        if (!blob.Digest.IsEmpty && !hosts.Vouches(blob.Url) && _unshared.Count < MostRefused && _unshared.TryAdd(blob.Url.Authority, true))
+        var trust = hosts.TrustIn(blob.Url);
+        if (!blob.Digest.IsEmpty && trust == HostTrust.None && _unshared.Count < MostRefused && _unshared.TryAdd(blob.Url.Authority, true))
         {
             Log.NotShared(logger, blob.Url.Scheme, blob.Url.Authority);
         }
 
-        // What it says of itself counts for nothing where anybody can put things.
-        var digest = hosts.Vouches(blob.Url) ? blob.Digest : default;
+        // What it says of itself counts for nothing where anybody can put things, or where the host does not look at it.
+        var digest = trust == HostTrust.None || (trust == HostTrust.Registry && blob.Digest != blob.ShownDigest(isRegistry: true)) ? default : blob.Digest;
         if (access.IsOn && digest != blob.ShownDigest(hosts.IsRegistry(new DnsEndPoint(blob.Url.IdnHost, blob.Url.Port))))
         {
             // Who may read the URL would otherwise get another content, whose digest he wrote into it.
@@ -247,6 +248,7 @@ internal sealed partial class BlobFacade(
     private async Task<bool> SendAsync(HttpContext context, BlobStream stream, ByteRange bytes, OriginReference origin, long? started, CancellationToken deadline)
     {
         var losses = 0;
+        var resets = stream.Resets;
         BlobSource? furthest = null;
         try
         {
@@ -258,8 +260,20 @@ internal sealed partial class BlobFacade(
                 var limit = started is not { } since ? TimeSpan.Zero : offset == bytes.Offset ? _meshTime - time.GetElapsedTime(since) : TimeSpan.MaxValue;
                 var source = await stream.EnsureAsync(chunk, origin, limit, offset == bytes.Offset ? deadline : context.RequestAborted);
                 var part = memory.IsOver ? ByteRange.FromBounds(offset, Math.Min(chunk.End, offset + WriteWhenOver)) : chunk;
-                var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, part, bytes);
+                var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, part, bytes, resets);
                 offset += copied;
+                if (stream.Resets != resets)
+                {
+                    if (offset > bytes.Offset)
+                    {
+                        // Right bytes do not mend a body that began with wrong ones.
+                        Cut(context, origin);
+                        return true;
+                    }
+
+                    resets = stream.Resets;
+                }
+
                 if (copied < part.Length && (source == BlobSource.None || ++losses > MaxLosses))
                 {
                     if (offset == bytes.Offset)
@@ -309,14 +323,19 @@ internal sealed partial class BlobFacade(
     {
         if (!await _direct.CopyRestAsync(context, origin, rest, size))
         {
-            metrics.Truncated(isBlob: true);
-            Log.Truncated(logger, origin.Given!);
-            context.Abort();
+            Cut(context, origin);
         }
     }
 
-    /// <summary>Puts a chunk into the answer, and the head before its first byte. How many bytes: what is lost meanwhile ends it.</summary>
-    private static long Copy(HttpResponse response, BlobStream stream, ByteRange chunk, ByteRange all)
+    private void Cut(HttpContext context, OriginReference origin)
+    {
+        metrics.Truncated(isBlob: true);
+        Log.Truncated(logger, origin.Given!);
+        context.Abort();
+    }
+
+    /// <summary>Puts a chunk into the answer, and the head before its first byte. How many bytes: what is lost, or dropped as wrong, meanwhile ends it.</summary>
+    private static long Copy(HttpResponse response, BlobStream stream, ByteRange chunk, ByteRange all, int resets)
     {
         var offset = chunk.Offset;
         try
@@ -325,6 +344,12 @@ internal sealed partial class BlobFacade(
             {
                 var length = (int)Math.Min(BlockSize, chunk.End - offset);
                 stream.Read(offset, response.BodyWriter.GetSpan(length)[..length]);
+                if (stream.Resets != resets)
+                {
+                    // A part may be from before, and another from after.
+                    break;
+                }
+
                 if (offset == all.Offset)
                 {
                     response.StatusCode = StatusCodes.Status206PartialContent;
@@ -374,7 +399,7 @@ internal sealed partial class BlobFacade(
         [LoggerMessage(13, LogLevel.Warning, "Blobs of {Scheme}://{Host} are read for each container and not shared, for anybody can put things below that host's name: list the account in Peerd:Blobs:Hosts if you know it")]
         public static partial void NotShared(ILogger logger, string scheme, string host);
 
-        [LoggerMessage(11, LogLevel.Warning, "{Url} cut: neither the mesh nor the URL has the rest")]
+        [LoggerMessage(11, LogLevel.Warning, "{Url} cut: neither the mesh nor the URL has the rest, or what was sent may be wrong")]
         public static partial void Truncated(ILogger logger, GivenUrl url);
     }
 }

@@ -54,12 +54,12 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
     /// <summary>
     /// The digest that a registry or a store keeps the content under, as the URL tells it. Beside a path a parameter counts for nothing, or
     /// against it when it differs: most hosts do not look at it, and whoever has a repository could give his content the digest of another's.
-    /// A path of which a part is encoded names none: what it is for its host is not known here.
+    /// A path of which a part is encoded names none: what it is for its host is not known here. Neither is which of two parameters counts.
     /// </summary>
     private static Digest DigestIn(Uri url)
     {
         var path = PathOf(url);
-        var told = url.Query.TrimStart('?').Split('&').Select(OfParameter).Where(digest => !digest.IsEmpty).Distinct().ToList();
+        var told = DigestsOfParameters(url.Query);
         if (path == "/")
         {
             return told is [var only] ? only : default;
@@ -68,7 +68,7 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
         var shown = path.Contains('%', StringComparison.Ordinal) ? default
             : OfRegistryPath(path) is { IsEmpty: false } digest ? digest
             : OfStoragePath(path);
-        return told.TrueForAll(digest => digest == shown) ? shown : default;
+        return told.TrueForAll(digest => digest.IsEmpty || digest == shown) ? shown : default;
     }
 
     // As it was written: the query is no part of it.
@@ -89,8 +89,11 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
         return parts is [{ Length: 2 } two, var hex, "data"] && hex.StartsWith(two, StringComparison.Ordinal) && Digest.TryParse($"sha256:{hex}", out var digest) ? digest : default;
     }
 
-    // d=sha256:<hex>
-    private static Digest OfParameter(string parameter) =>
-        parameter.StartsWith("d=", StringComparison.Ordinal)
-            && Digest.TryParse(parameter[2..].Replace("%3A", ":", StringComparison.OrdinalIgnoreCase), out var digest) ? digest : default;
+    // d=sha256:<hex>, however it is written; an empty one for each that is something else.
+    private static List<Digest> DigestsOfParameters(string query) =>
+        [
+            .. query.TrimStart('?').Split('&', ';').Select(static parameter => parameter.Split('=', 2))
+                .Where(static parameter => Uri.UnescapeDataString(parameter[0]).Equals("d", StringComparison.OrdinalIgnoreCase))
+                .Select(static parameter => parameter is [_, var value] && Digest.TryParse(Uri.UnescapeDataString(value), out var digest) ? digest : default),
+        ];
 }

@@ -17,21 +17,24 @@ internal sealed class BlobHosts
         "ap-southeast-5", "ap-southeast-7", "mx-central-1", "us-gov-east-1", "us-gov-west-1",
     ];
 
-    private readonly BlobHost[] _hosts;
+    private readonly BlobHost[] _stores;
+    private readonly BlobHost[] _registryHosts;
     private readonly BlobHost[] _rented;
     private readonly IPNetwork[] _networks;
     private readonly HashSet<(string Host, int Port)> _registries;
 
-    private BlobHosts(IEnumerable<BlobHost> hosts, IEnumerable<BlobHost> rented, IEnumerable<IPNetwork> networks, IReadOnlyCollection<RegistryEndpoint> registries)
+    private BlobHosts(
+        IEnumerable<BlobHost> stores, IEnumerable<BlobHost> registryHosts, IEnumerable<BlobHost> rented, IEnumerable<IPNetwork> networks, IReadOnlyCollection<RegistryEndpoint> registries)
     {
+        _stores = [.. stores];
+        _registryHosts = [.. registries.Select(BlobHost.Of), .. registryHosts];
         _rented = [.. rented];
-        _hosts = [.. registries.Select(BlobHost.Of), .. hosts];
         _networks = [.. networks];
         _registries = [.. registries.Select(registry => (registry.Address.IdnHost, registry.Address.Port))];
     }
 
-    /// <summary>What is believed without configuration: the hosts that the well-known registries keep their blobs at.</summary>
-    public static IEnumerable<string> WellKnown =>
+    // Where the well-known registries keep their blobs.
+    private static IEnumerable<string> WellKnownStores =>
     [
         // Azure Container Registry and its data endpoints.
         ".azurecr.io",
@@ -39,32 +42,35 @@ internal sealed class BlobHosts
         ".azurecr.cn",
 
         // Microsoft Artifact Registry.
-        "https://mcr.microsoft.com",
         ".data.mcr.microsoft.com",
 
         // Docker Hub.
-        "https://registry-1.docker.io",
         "https://production.cloudflare.docker.com",
         "https://docker-images-prod.6aa30f8b08e16409b46e0173d6de2f56.r2.cloudflarestorage.com",
 
         // GitHub Container Registry.
-        "https://ghcr.io",
         "https://pkg-containers.githubusercontent.com",
 
-        // Google Artifact Registry.
-        "https://gcr.io",
-        ".gcr.io",
-        ".pkg.dev",
-
         // Quay.
-        "https://quay.io",
         ".quay.io",
 
         // Elastic Container Registry.
-        "https://public.ecr.aws",
         "https://d2glxqk2uabbnd.cloudfront.net",
         "https://d5l0dvt14r5h8.cloudfront.net",
-        .. Regions.SelectMany(region => (string[])[$".dkr.ecr.{region}.amazonaws.com", $"https://prod-{region}-starport-layer-bucket.s3.{region}.amazonaws.com"]),
+        .. Regions.Select(region => $"https://prod-{region}-starport-layer-bucket.s3.{region}.amazonaws.com"),
+    ];
+
+    private static IEnumerable<string> WellKnownRegistries =>
+    [
+        "https://mcr.microsoft.com",
+        "https://registry-1.docker.io",
+        "https://ghcr.io",
+        "https://gcr.io",
+        ".gcr.io",
+        ".pkg.dev",
+        "https://quay.io",
+        "https://public.ecr.aws",
+        .. Regions.Select(region => $".dkr.ecr.{region}.amazonaws.com"),
     ];
 
     /// <summary>
@@ -76,16 +82,20 @@ internal sealed class BlobHosts
     /// <summary>The list that the options tell; they were validated before.</summary>
     /// <exception cref="ArgumentException">A value is not allowed.</exception>
     public static BlobHosts From(BlobOptions options, OriginSettings settings) => new(
-        (options.Hosts.Count > 0 ? options.Hosts : WellKnown).Select(Parse),
+        (options.Hosts.Count > 0 ? options.Hosts : WellKnownStores).Select(Parse),
+        options.Hosts.Count > 0 ? [] : WellKnownRegistries.Select(Parse),
         options.Hosts.Count > 0 ? [] : Rented.Select(Parse),
         options.AllowedNetworks.Select(text => IPNetwork.Parse(text)),
         settings.Registries.Values);
 
     /// <summary>True when the URL may be read. Its addresses are checked when they are known, see <see cref="IsAllowed(IPAddress)"/>.</summary>
-    public bool Allows(Uri url) => Vouches(url) || Array.Exists(_rented, host => host.Matches(url));
+    public bool Allows(Uri url) => TrustIn(url) != HostTrust.None || Array.Exists(_rented, host => host.Matches(url));
 
-    /// <summary>True when a URL of this host is believed to name what it leads to, so that it may be shared.</summary>
-    public bool Vouches(Uri url) => Array.Exists(_hosts, host => host.Matches(url));
+    /// <summary>How far a URL of this host is believed to name what it leads to, so that it may be shared.</summary>
+    public HostTrust TrustIn(Uri url) =>
+        Array.Exists(_stores, host => host.Matches(url)) ? HostTrust.Any
+        : Array.Exists(_registryHosts, host => host.Matches(url)) ? HostTrust.Registry
+        : HostTrust.None;
 
     /// <summary>True for the host and port of a configured registry, which the operator may have put anywhere.</summary>
     public bool IsRegistry(DnsEndPoint target) => _registries.Contains((target.Host, target.Port));
@@ -98,4 +108,17 @@ internal sealed class BlobHosts
     }
 
     private static BlobHost Parse(string text) => BlobHost.TryParse(text, out var host) ? host : throw new ArgumentException($"'{text}' is no host of blobs");
+}
+
+/// <summary>Which URLs of a host are believed to name what they lead to.</summary>
+internal enum HostTrust
+{
+    /// <summary>None: anybody can put things there.</summary>
+    None,
+
+    /// <summary>Those that every registry knows, <c>/v2/&lt;name&gt;/blobs/&lt;digest&gt;</c>: with any other it may show a page of its own, say.</summary>
+    Registry,
+
+    /// <summary>Whatever has a digest in it.</summary>
+    Any,
 }

@@ -35,6 +35,7 @@ internal sealed class CachedContent
     private volatile bool _keepsInMemory;
     private int _losses;
     private int _drops;
+    private int _resets;
 
     /// <summary>A content of which nothing is here.</summary>
     public CachedContent(CacheParts parts, Digest digest, long size, string? mediaType)
@@ -199,7 +200,12 @@ internal sealed class CachedContent
     /// here already is not written again. Never throws for a full or broken disk: the frame then stays in memory.
     /// The data is not used after the call returns. Without effect once the content was removed from the cache.
     /// </summary>
-    public void WriteFrame(int frame, ReadOnlySpan<byte> data, ulong checksum)
+    public void WriteFrame(int frame, ReadOnlySpan<byte> data, ulong checksum) => WriteFrame(frame, data, checksum, resets: null);
+
+    /// <summary>The same, unless everything was dropped since <see cref="Resets"/> had this value: then false, and nothing is stored.</summary>
+    public bool TryWriteFrame(int frame, ReadOnlySpan<byte> data, ulong checksum, int resets) => WriteFrame(frame, data, checksum, resets);
+
+    private bool WriteFrame(int frame, ReadOnlySpan<byte> data, ulong checksum, int? resets)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)frame, (uint)_states.Count, nameof(frame));
         var range = Layout.Frame(frame);
@@ -215,9 +221,14 @@ internal sealed class CachedContent
                 Monitor.Wait(_gate);
             }
 
+            if (resets is { } expected && _resets != expected)
+            {
+                return false;
+            }
+
             if (_isRemoved || _states[frame] != FrameState.Absent)
             {
-                return;
+                return true;
             }
 
             _checksums[frame] = checksum;
@@ -236,6 +247,8 @@ internal sealed class CachedContent
         {
             Publish(frame, reserved, kept);
         }
+
+        return true;
     }
 
     /// <summary>
@@ -359,6 +372,9 @@ internal sealed class CachedContent
         }
     }
 
+    /// <summary>How often everything was dropped because it may be wrong: what was read before such a moment may be, too, and what is written next may be other bytes.</summary>
+    public int Resets => Volatile.Read(ref _resets);
+
     /// <summary>Drops everything: the whole did not match its digest. The content starts again empty.</summary>
     public void DropAll()
     {
@@ -366,6 +382,7 @@ internal sealed class CachedContent
         {
             if (!_isRemoved)
             {
+                Interlocked.Increment(ref _resets);
                 ForgetFrames(keepMemory: false);
                 _external?.Distrust();
                 LeaveExternal();

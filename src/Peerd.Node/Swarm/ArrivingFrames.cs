@@ -16,14 +16,10 @@ internal sealed class ArrivingFrames(DownloadServices services, Digest digest, L
     private readonly OwnerChecksums _checksums = new(services.Checksums);
     private readonly FrameSenders _senders = new();
     private CachedContent? _content;
-    private int _drops;
     private bool _isAlone;
 
     /// <summary>What has been hashed of them.</summary>
     public OrderedHash Hash { get; } = new();
-
-    /// <summary>How often all that was here was dropped.</summary>
-    public int Drops => Volatile.Read(ref _drops);
 
     /// <summary>Where a frame came from when this download brought it last; none when it did not.</summary>
     public ByteSource SourceOf(int frame) => _senders.SourceOf(frame);
@@ -60,7 +56,6 @@ internal sealed class ArrivingFrames(DownloadServices services, Digest digest, L
     /// <summary>Drops all that is here: what comes from now on may be other bytes. Called under the lock.</summary>
     public void DropAll()
     {
-        Interlocked.Increment(ref _drops);
         _content!.DropAll();
         _senders.Forget();
         _checksums.Clear();
@@ -81,12 +76,12 @@ internal sealed class ArrivingFrames(DownloadServices services, Digest digest, L
 
     /// <summary>A peer has begun to send.</summary>
     /// <param name="peer">Which.</param>
-    /// <param name="drops">What <see cref="Drops"/> was when it was asked.</param>
-    public void SentBy(string peer, int drops)
+    /// <param name="resets">What <see cref="CachedContent.Resets"/> was when it was asked.</param>
+    public void SentBy(string peer, int resets)
     {
         lock (gate)
         {
-            if (_drops == drops)
+            if (_content!.Resets == resets)
             {
                 _senders.Sent(peer);
             }
@@ -98,18 +93,18 @@ internal sealed class ArrivingFrames(DownloadServices services, Digest digest, L
     /// <param name="frame">Its number.</param>
     /// <param name="data">Its bytes.</param>
     /// <param name="checksum">Of these bytes.</param>
-    /// <param name="drops">What <see cref="Drops"/> was when the peer was asked.</param>
-    public FrameArrival Take(string peer, int frame, ReadOnlySpan<byte> data, ulong checksum, int drops)
+    /// <param name="resets">What <see cref="CachedContent.Resets"/> was when the peer was asked.</param>
+    public FrameArrival Take(string peer, int frame, ReadOnlySpan<byte> data, ulong checksum, int resets)
     {
         lock (gate)
         {
-            if (_drops != drops)
+            if (_content!.Resets != resets)
             {
                 // Asked for before all was dropped, it may be what was wrong: forgotten, and nobody's fault.
                 return FrameArrival.Forgotten;
             }
 
-            if (_checksums.Contradict(frame, checksum, _content!.Layout) || !Hash.Allows(frame, checksum))
+            if (_checksums.Contradict(frame, checksum, _content.Layout) || !Hash.Allows(frame, checksum))
             {
                 _senders.Refused(peer, frame, checksum);
                 return FrameArrival.Refused;
@@ -117,8 +112,7 @@ internal sealed class ArrivingFrames(DownloadServices services, Digest digest, L
         }
 
         Mark(frame, ByteSource.Peer);
-        _content.WriteFrame(frame, data, checksum);
-        return FrameArrival.Stored;
+        return _content.TryWriteFrame(frame, data, checksum, resets) ? FrameArrival.Stored : FrameArrival.Forgotten;
     }
 
     /// <summary>The whole is right, so that it can be told who was: an owner, or who read from the origin first, may have told wrong checksums.</summary>

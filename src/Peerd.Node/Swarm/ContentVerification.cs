@@ -89,6 +89,7 @@ internal sealed class ContentVerification(DownloadParts parts, CachedContent con
                     DownloadLog.Quarantined(parts.Services.Logger, content.Digest, Quarantine.Memory);
                     parts.Outage.Explain(Mismatch);
                     user.GiveUp();
+                    driver.CancelAll();
                     return;
                 }
 
@@ -100,14 +101,15 @@ internal sealed class ContentVerification(DownloadParts parts, CachedContent con
         }
 
         parts.Services.Quarantine.Matched(content.Digest);
+        parts.Services.Contradicted.Remove(content.Digest);
         user.Verified();
         parts.Movement.Move();
     }
 
     /// <summary>
     /// The origin of this node's clients sends other bytes than who read it first has told. Who is wrong shows only when the content is
-    /// whole. If that may never be, what is here of others is forgotten, and from now on all comes from that origin, as it would
-    /// without the mesh: bytes of both are never mixed. Called under the lock.
+    /// whole. If that may never be, what is here is forgotten, and for a while, later downloads included, all comes from that origin, as it
+    /// would without the mesh: bytes of both are never mixed. Called under the lock.
     /// </summary>
     /// <param name="wantsWhole">Some client wants all of it.</param>
     public void OriginContradicts(bool wantsWhole)
@@ -125,6 +127,7 @@ internal sealed class ContentVerification(DownloadParts parts, CachedContent con
         }
 
         DownloadLog.Contradicted(parts.Services.Logger, content.Digest);
+        parts.Services.Contradicted.Set(content.Digest, static _ => true);
         parts.Frames.BeAlone();
         _isAfresh = true;
         driver.DropAll();

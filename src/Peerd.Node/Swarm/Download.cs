@@ -56,6 +56,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     private bool _isImpatient;
     private TimeSpan _sizeDueAt;
     private bool _wantsWhole;
+    private int _wholeClients;
     private bool _isClosed;
 
     /// <param name="services">What all downloads share.</param>
@@ -75,6 +76,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         _frames = new ArrivingFrames(services, digest, _lock);
         _parts = new DownloadParts(services, _lock, _tasks, _trace, _origins, _outage, _readers, _frames, _stopping);
         _wantsWhole = isWhole;
+        _wholeClients = isWhole ? 1 : 0;
         if (origin == OriginReference.None)
         {
             _outage.Explain(new SourceFailure(HttpStatusCode.BadGateway, "no other node has it"));
@@ -100,9 +102,6 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
     /// <summary>Completes when nothing more will come, not even of what was here and has been lost.</summary>
     public Task GaveUpAsync => _gaveUp.Task;
-
-    /// <summary>How often all that was here was dropped, because it does not match the digest: what was read before such a moment may be wrong.</summary>
-    public int Drops => _frames.Drops;
 
     /// <summary>Where this download had a frame from; none when it did not bring it.</summary>
     public ByteSource SourceOf(int frame) => _frames.SourceOf(frame);
@@ -159,7 +158,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
             {
                 Begin(_services.Cache.Open(Digest, size: 0, mediaType: null));
             }
-            else if (_outage.Failure is null && _services.Sizes.Find(Digest) is { } size)
+            else if (_outage.Failure is null && _services.Sizes.TryFind(Digest, out var size))
             {
                 _isSizeSure = true;
                 Begin(_services.Cache.Open(Digest, size, mediaType: null));
@@ -203,6 +202,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
             }
 
             _trace.Join();
+            _wholeClients += isWhole ? 1 : 0;
             if (isWhole && !_wantsWhole)
             {
                 _wantsWhole = true;
@@ -232,10 +232,11 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     }
 
     /// <summary>A client wants no more of it.</summary>
-    public void RemoveClient(OriginReference origin)
+    public void RemoveClient(OriginReference origin, bool isWhole = false)
     {
         lock (_lock)
         {
+            _wholeClients -= isWhole ? 1 : 0;
             _origins.Leave(origin);
             Unbar();
         }
@@ -589,7 +590,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         _isSizeDisputed = originSize is not null;
         if (originSize is { } size)
         {
-            _services.Sizes.Told(Digest, size);
+            _services.Sizes.Set(Digest, _ => size);
         }
 
         DownloadLog.SizesDiffer(_services.Logger, Digest, message);
@@ -716,6 +717,12 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         _frames.Begin(content);
         _driver = new DownloadDriver(_parts, content, this);
         _verification = new ContentVerification(_parts, content, _driver, this);
+        if (_wholeClients == 0 && _services.Contradicted.TryFind(Digest, out _))
+        {
+            _frames.BeAlone();
+            _driver.Machine.LeavePeers();
+        }
+
         var id = arrivingPieces > 0 ? _driver.Began(arrivingPieces) : 0;
         foreach (var push in _early.TakeAll())
         {
@@ -752,7 +759,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
     void IDownloadDriverUser.OtherSize(long size) => Disagree($"the origin's content has {size} bytes instead of {Content.Size}", size);
 
-    void IDownloadDriverUser.OriginContradicts() => _verification?.OriginContradicts(_wantsWhole);
+    void IDownloadDriverUser.OriginContradicts() => _verification?.OriginContradicts(_wholeClients > 0);
 
     /// <summary>Something has become of the ways to the origin.</summary>
     private void Unbar()
@@ -776,7 +783,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 return _verification is not null && Content.IsVerified;
             }
 
-            _verification.StartAfresh(_wantsWhole);
+            _verification.StartAfresh(_wholeClients > 0);
             return true;
         }
     }

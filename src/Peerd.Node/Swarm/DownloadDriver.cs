@@ -100,6 +100,8 @@ internal sealed class DownloadDriver : IOriginReadUser
     /// <summary>Pieces that may be fetched ahead while the content stays in memory.</summary>
     public int LongestInMemory => Math.Max(2, (int)(_parts.Services.Memory.Bytes / _content.Layout.PieceSize));
 
+    private bool IsOver => _user.IsClosed || _user.HasGivenUp;
+
     private TimeSpan Now => _parts.Now;
 
     /// <summary>Somebody else has begun to read the first pieces at the origin, and will store them with <see cref="Reads"/>. Returns the id of that request.</summary>
@@ -248,6 +250,15 @@ internal sealed class DownloadDriver : IOriginReadUser
         }
     }
 
+    /// <summary>Ends all that is under way.</summary>
+    public void CancelAll()
+    {
+        foreach (var request in _running.Values.ToList())
+        {
+            request.Cancel();
+        }
+    }
+
     /// <summary>Drops all that is here.</summary>
     public void DropAll()
     {
@@ -287,7 +298,7 @@ internal sealed class DownloadDriver : IOriginReadUser
 
     private void Start(int id, Func<CancellationToken, Task> run)
     {
-        if (_user.IsClosed)
+        if (IsOver)
         {
             return;
         }
@@ -341,7 +352,7 @@ internal sealed class DownloadDriver : IOriginReadUser
 
     private void FetchUrgently(int first, int end, int tries, ActivityContext reader)
     {
-        while (!_user.IsClosed && tries > 0 && _urgent.NextMissing(first, end, _content) is var (start, next))
+        while (!IsOver && tries > 0 && _urgent.NextMissing(first, end, _content) is var (start, next))
         {
             if (Machine.AskUrgently(start / _content.Layout.FramesPerPiece, Now) is var (id, node))
             {
@@ -544,7 +555,7 @@ internal sealed class DownloadDriver : IOriginReadUser
     private sealed class Sink(DownloadDriver driver, int id, string node) : IRangeSink
     {
         private readonly ArrivingFrames _frames = driver._parts.Frames;
-        private readonly int _drops = driver._parts.Frames.Drops;
+        private readonly int _resets = driver._content.Resets;
         private bool _hasSent;
 
         public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum)
@@ -552,10 +563,10 @@ internal sealed class DownloadDriver : IOriginReadUser
             if (!_hasSent)
             {
                 _hasSent = true;
-                _frames.SentBy(node, _drops);
+                _frames.SentBy(node, _resets);
             }
 
-            var arrival = _frames.Take(node, frame, data, checksum, _drops);
+            var arrival = _frames.Take(node, frame, data, checksum, _resets);
             if (arrival == FrameArrival.Stored)
             {
                 driver.FrameStored(frame, fromOrigin: false);

@@ -23,7 +23,11 @@ internal sealed record DownloadServices(
     TimeProvider Time,
     ILogger Logger)
 {
-    public OriginSizes Sizes { get; } = new(Time);
+    /// <summary>Sizes that origins told and the mesh had otherwise: nobody can make contents fail for good by telling a wrong size.</summary>
+    public RecentContents<long> Sizes { get; } = new(Time);
+
+    /// <summary>Contents of which the origin of this node's clients sends other bytes than others have told: only that origin is believed.</summary>
+    public RecentContents<bool> Contradicted { get; } = new(Time);
 
     public Quarantine Quarantine { get; } = new(Time);
 

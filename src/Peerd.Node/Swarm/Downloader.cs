@@ -320,6 +320,9 @@ internal sealed class Downloader
         }
     }
 
+    /// <summary>Peers are not trusted with the content: all comes from the origin. To be called before anything else.</summary>
+    public void LeavePeers() => _peersAllowed = false;
+
     /// <summary>The pieces did not add up to the content: all of them are fetched again.</summary>
     /// <param name="now">The time.</param>
     /// <param name="isTrusting">It was another node that found out. Else peers are not trusted with the content any more.</param>

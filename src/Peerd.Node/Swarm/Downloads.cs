@@ -76,13 +76,13 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
             if (_entries.TryGetValue(digest, out var entry) && entry.Download.TryAddClient(origin, isWhole))
             {
                 entry.Users++;
-                return new DownloadUse(this, entry, origin);
+                return new DownloadUse(this, entry, origin, isWhole);
             }
 
             entry = new Entry(new Download(_services, digest, origin, isWhole)) { Users = 1 };
             _entries[digest] = entry;
             entry.Download.Start();
-            return new DownloadUse(this, entry, origin);
+            return new DownloadUse(this, entry, origin, isWhole);
         }
     }
 
@@ -169,9 +169,9 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
     }
 
     /// <summary>A client is done. Others may go on with a download whose place another one has taken.</summary>
-    internal void Leave(Entry entry, OriginReference origin)
+    internal void Leave(Entry entry, OriginReference origin, bool isWhole)
     {
-        entry.Download.RemoveClient(origin);
+        entry.Download.RemoveClient(origin, isWhole);
         lock (_lock)
         {
             if (--entry.Users == 0)
@@ -220,7 +220,7 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
 }
 
 /// <summary>One use of a download. Dispose exactly once.</summary>
-internal sealed class DownloadUse(Downloads downloads, Downloads.Entry entry, OriginReference origin) : IDisposable
+internal sealed class DownloadUse(Downloads downloads, Downloads.Entry entry, OriginReference origin, bool isWhole) : IDisposable
 {
     private int _disposed;
 
@@ -239,7 +239,7 @@ internal sealed class DownloadUse(Downloads downloads, Downloads.Entry entry, Or
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)
         {
-            downloads.Leave(entry, origin);
+            downloads.Leave(entry, origin, isWhole);
         }
     }
 }

@@ -37,7 +37,7 @@ internal static class OriginRun
     /// <summary>
     /// Stores the frames of the body that are missing, from the first frame that begins within it up to
     /// <paramref name="end"/>. Returns how many frames were stored; throws <see cref="IOException"/> when the body
-    /// breaks, after what came before was stored.
+    /// breaks, after what came before was stored. Ends early when all that is here is dropped meanwhile.
     /// </summary>
     /// <param name="response">An answer with outcome Ok.</param>
     /// <param name="content">Where the frames go.</param>
@@ -48,6 +48,7 @@ internal static class OriginRun
     public static async Task StoreAsync(OriginResponse response, CachedContent content, long end, Func<int, ulong, bool> isExpected, Action<int> stored, CancellationToken cancellationToken)
     {
         var layout = content.Layout;
+        var resets = content.Resets;
         using var buffer = PooledBuffer.Rent(layout.FrameSize);
         for (var offset = response.Range.Offset; offset < end;)
         {
@@ -60,7 +61,12 @@ internal static class OriginRun
                 throw new IOException("the origin sent other bytes than before");
             }
 
-            content.WriteFrame(frame, bytes.Span, checksum);
+            if (!content.TryWriteFrame(frame, bytes.Span, checksum, resets))
+            {
+                // Asked for before all was dropped: who still needs it asks anew.
+                return;
+            }
+
             stored(frame);
             offset += bytes.Length;
         }

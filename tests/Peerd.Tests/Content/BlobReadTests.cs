@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Net;
+using Microsoft.AspNetCore.Http;
 using Peerd.Contracts;
 using Peerd.Tests.Facade;
 using Peerd.Tests.Hosting;
@@ -84,7 +86,8 @@ public sealed class BlobReadTests
     [Fact]
     public async Task Read_OtherSignaturesHostsAndNodes_IsOneContent()
     {
-        await using var mesh = await TestMesh.StartAsync(nodes: 3);
+        await using var registry = await FakeRegistry.StartAsync();
+        await using var mesh = await TestMesh.StartAsync(nodes: 3, registry: registry, settings: [$"--Peerd:Blobs:Hosts:0={registry.Url}"]);
         var sample = mesh.Blob(2 * MiB);
         var hex = sample.Digest.Hex;
         string[] urls =
@@ -107,6 +110,36 @@ public sealed class BlobReadTests
         }
 
         Assert.Equal((sample.Bytes.Length, sample.Bytes.Length), (bytes, mesh.Registry.BytesOf(sample.Digest)));
+    }
+
+    // A registry may answer what it does not know with a page of its own, whatever digest is written into the URL.
+    [Theory]
+    [InlineData("/?d={0}")]
+    [InlineData("/x/blobs/{0}")]
+    [InlineData("/v2/A/blobs/{0}")]
+    [InlineData("/docker/registry/v2/blobs/sha256/{1}/{2}/data")]
+    public async Task Read_RegistryAnswersWhatItDoesNotKnow_NothingOfItIsTakenForTheContent(string path)
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(2 * MiB);
+        var url = mesh.Registry.Url + string.Format(CultureInfo.InvariantCulture, path, sample.Digest, sample.Digest.Hex[..2], sample.Digest.Hex);
+        var page = TestMesh.NewSample(MiB).Bytes;
+        mesh.Registry.Intercept = async context =>
+        {
+            if (context.Request.Path.StartsWithSegments("/v2/r", StringComparison.Ordinal))
+            {
+                return false;
+            }
+
+            await Results.Bytes(page, enableRangeProcessing: true).ExecuteAsync(context);
+            return true;
+        };
+
+        await ReadAllAsync(mesh.Node, url, page);
+
+        Assert.False(mesh.Node.Cache.TryPeek(sample.Digest, out _));
+        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), sample);
+        Assert.Equal((0, 0), (mesh.Node.IntegrityFailures, mesh.Node.Downloads.Quarantine.Count));
     }
 
     [Fact]
@@ -297,7 +330,7 @@ public sealed class BlobReadTests
             return true;
         };
 
-        Assert.Equal(502, (await ReadAsync(mesh.Node, $"{UrlOf(mesh, sample)}?d=sha256:{new string('0', 64)}", "bytes=0-9999")).Status);
+        Assert.Equal(502, (await ReadAsync(mesh.Node, $"{UrlOf(mesh, sample)}&d=sha256:{new string('0', 64)}", "bytes=0-9999")).Status);
         Assert.InRange(mesh.Registry.Requests.Count, 2, 8);
     }
 

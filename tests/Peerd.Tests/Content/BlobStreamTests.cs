@@ -34,6 +34,32 @@ public sealed class BlobStreamTests
         streams.Close(stream);
     }
 
+    // Right bytes do not mend a body that began with wrong ones.
+    [Fact]
+    public async Task Read_AllIsDroppedInTheMiddleOfABody_IsCut()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(8 * 1024 * 1024);
+        using var lease = mesh.Node.Cache.Open(sample.Digest, sample.Bytes.Length, mediaType: null);
+        for (var frame = 0; frame < sample.Layout.FrameCount / 2; frame++)
+        {
+            sample.WriteFrame(lease.Content, frame);
+        }
+
+        await using var connection = await BlobClient.ConnectAsync(mesh.Node);
+        using (mesh.Registry.HoldBodies())
+        {
+            await connection.WriteRequestAsync("GET", $"/blobs/{BlobClient.UrlOf(mesh, sample)}", $"Range: bytes=0-{sample.Bytes.Length - 1}");
+            Assert.Equal(206, (await connection.ReadHeadAsync()).Status);
+            var half = new byte[sample.Bytes.Length / 2];
+            Assert.Equal(half.Length, await connection.ReadAsync(half));
+            lease.Content.DropAll();
+        }
+
+        await Assert.ThrowsAnyAsync<Exception>(async () => Assert.Equal(sample.Bytes.Length / 2, await connection.ReadAsync(new byte[sample.Bytes.Length / 2])));
+        Assert.True((await BlobClient.ReadAsync(mesh.Node, BlobClient.UrlOf(mesh, sample), $"bytes=0-{sample.Bytes.Length - 1}")).Body.AsSpan().SequenceEqual(sample.Bytes));
+    }
+
     private static OriginReference Signed(TestMesh mesh, SampleContent sample, int signature) =>
         OriginReference.Of(new GivenUrl(new Uri($"{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?sig={signature}"), authorization: null), sample.Digest.ToString());
 }

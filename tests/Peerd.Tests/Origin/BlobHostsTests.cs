@@ -56,16 +56,20 @@ public sealed class BlobHostsTests
     }
 
     [Theory]
-    [InlineData("https://acct.blob.core.windows.net/x", false)]
-    [InlineData("https://storage.googleapis.com/x", false)]
-    [InlineData("https://myreg.eastus.data.azurecr.io/x", true)]
-    public void Vouches_WithoutConfiguration_NotWhereAnybodyCanRentAPlace(string text, bool expected)
+    [InlineData("https://acct.blob.core.windows.net/x", nameof(HostTrust.None))]
+    [InlineData("https://storage.googleapis.com/x", nameof(HostTrust.None))]
+    [InlineData("https://myreg.eastus.data.azurecr.io/x", nameof(HostTrust.Any))]
+    [InlineData("https://cdn01.quay.io/x", nameof(HostTrust.Any))]
+    [InlineData("https://quay.io/x", nameof(HostTrust.Registry))]
+    [InlineData("https://123456789012.dkr.ecr.eu-west-1.amazonaws.com/x", nameof(HostTrust.Registry))]
+    [InlineData("https://registry.test/x", nameof(HostTrust.Registry))]
+    public void TrustIn_WithoutConfiguration_NotWhereAnybodyCanRentAPlace(string text, string expected)
     {
         Assert.True(OriginUrl.TryParse(text, out var url));
-        Assert.Equal((true, expected), (Create([], []).Allows(url), Create([], []).Vouches(url)));
+        Assert.Equal((true, expected), (Create([], []).Allows(url), Create([], []).TrustIn(url).ToString()));
 
         var listed = Create([$"{url.Scheme}://{url.Host}"], []);
-        Assert.True(listed.Vouches(url));
+        Assert.Equal(HostTrust.Any, listed.TrustIn(url));
     }
 
     [Theory]

@@ -166,6 +166,25 @@ public sealed class PieceCacheTests
         Assert.Equal(0, cache.UsedBytes);
     }
 
+    // What was asked for before may be what was wrong.
+    [Fact]
+    public void TryWriteFrame_AllWasDroppedMeanwhile_IsNotStored()
+    {
+        using var folder = new CacheFolder();
+        using var cache = folder.Open();
+        var sample = new SampleContent(1, MiB);
+        using var lease = sample.OpenIn(cache);
+        var (before, checksum) = (lease.Content.Resets, FrameChecksum.Compute(sample.Frame(0)));
+        Assert.True(lease.Content.TryWriteFrame(0, sample.Frame(0), checksum, before));
+        lease.Content.DropAll();
+
+        Assert.False(lease.Content.TryWriteFrame(0, sample.Frame(0), checksum, before));
+        Assert.False(lease.Content.HasFrame(0));
+
+        Assert.True(lease.Content.TryWriteFrame(0, sample.Frame(0), checksum, lease.Content.Resets));
+        Assert.True(lease.Content.HasFrame(0));
+    }
+
     [Fact]
     public void MarkVerified_EmptyContent_IsKeptOverRestart()
     {

@@ -52,14 +52,14 @@ public sealed class QuarantineTests
     public void Mismatched_ContentsWithoutEnd_OnlyTheLastAreRemembered()
     {
         var quarantine = new Quarantine(_time);
-        for (var i = 0; i < 2 * Quarantine.Most; i++)
+        for (var i = 0; i < 2 * RecentContents<int>.Most; i++)
         {
             _time.Advance(TimeSpan.FromMilliseconds(1));
             quarantine.Mismatched(Of(i), isAgain: true);
         }
 
-        Assert.Equal(Quarantine.Most, quarantine.Count);
-        Assert.Equal((false, true), (quarantine.Contains(Of(Quarantine.Most - 1)), quarantine.Contains(Of(Quarantine.Most))));
+        Assert.Equal(RecentContents<int>.Most, quarantine.Count);
+        Assert.Equal((false, true), (quarantine.Contains(Of(RecentContents<int>.Most - 1)), quarantine.Contains(Of(RecentContents<int>.Most))));
     }
 
     private static Digest Of(int content) => Digest.OfSha256(BitConverter.GetBytes(content));
