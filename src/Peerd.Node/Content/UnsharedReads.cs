@@ -16,8 +16,13 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
 {
     private const int BlockSize = 64 * 1024;
 
+    /// <summary>Each keeps a place at the registry for as long as its client reads: others must come to it, too.</summary>
+    private const int Most = 4;
+
     /// <summary>A client that takes nothing for this long is given up.</summary>
     private static readonly TimeSpan ClientTimeout = TimeSpan.FromSeconds(120);
+
+    private int _open;
 
     /// <inheritdoc cref="IContentReader.StatAsync"/>
     public async Task<ContentFacts> StatAsync(ContentRequest request, CancellationToken cancellationToken)
@@ -30,12 +35,25 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
     /// <inheritdoc cref="IContentReader.OpenAsync"/>
     public async Task<IContentReading?> OpenAsync(ContentRequest request, Func<long, ByteRange>? range, CancellationToken cancellationToken)
     {
-        var answer = await origin.ReadAsync(request.Origin, range: null, cancellationToken);
+        if (Interlocked.Increment(ref _open) > Most)
+        {
+            Interlocked.Decrement(ref _open);
+            return Refused(new ContentFacts(HttpStatusCode.ServiceUnavailable, Error: "too many read what does not match its digest"));
+        }
+
+        var isOpen = false;
+        OriginResponse? answer = null;
         try
         {
+            answer = await origin.ReadAsync(request.Origin, range: null, cancellationToken);
             if (request.Origin.Kind == OriginKind.Manifest && answer.Outcome == OriginOutcome.Ok)
             {
-                return await IsRightAsync(answer, request.Digest, cancellationToken) ? null : Refused(Mismatch);
+                return await IsRightAsync(answer, request.Digest, cancellationToken) switch
+                {
+                    true => null,
+                    false => Refused(Mismatch),
+                    null => Refused(new ContentFacts(HttpStatusCode.BadGateway, Error: "the origin broke off")),
+                };
             }
 
             var facts = FactsOf(answer);
@@ -50,8 +68,14 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
                 return Refused(Mismatch);
             }
 
+            // Nothing of it would be read, and nothing compared.
+            if (facts.Size == 0 && !IsEmpty(request.Digest))
+            {
+                return Refused(Mismatch);
+            }
+
             var reading = new Reading(this, request.Digest, facts, answer);
-            answer = null;
+            (answer, isOpen) = (null, true);
             return reading;
         }
         finally
@@ -59,6 +83,11 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
             if (answer is not null)
             {
                 await answer.DisposeAsync();
+            }
+
+            if (!isOpen)
+            {
+                Interlocked.Decrement(ref _open);
             }
         }
     }
@@ -71,7 +100,8 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
         : answer.TotalSize is { } size ? new ContentFacts(HttpStatusCode.OK, size, answer.MediaType)
         : new ContentFacts(HttpStatusCode.BadGateway, Error: "the origin does not tell the size");
 
-    private async Task<bool> IsRightAsync(OriginResponse answer, Digest digest, CancellationToken cancellationToken)
+    // Null when that was not to be found out.
+    private async Task<bool?> IsRightAsync(OriginResponse answer, Digest digest, CancellationToken cancellationToken)
     {
         using var hash = digest.CreateHash();
         using var buffer = PooledBuffer.Rent(BlockSize);
@@ -85,9 +115,15 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
         }
         catch (IOException)
         {
-            return false;
+            return null;
         }
 
+        return Judge(digest, digest.Matches(hash));
+    }
+
+    private bool IsEmpty(Digest digest)
+    {
+        using var hash = digest.CreateHash();
         return Judge(digest, digest.Matches(hash));
     }
 
@@ -111,6 +147,8 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
     /// <param name="answer">The whole of it; null when there is nothing to be read.</param>
     private sealed class Reading(UnsharedReads reads, Digest digest, ContentFacts facts, OriginResponse? answer) : IContentReading
     {
+        private bool _isClosed;
+
         public ContentFacts Facts => facts;
 
         public ContentFacts? Failure => null;
@@ -166,7 +204,16 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
             }
         }
 
-        public ValueTask DisposeAsync() => answer?.DisposeAsync() ?? ValueTask.CompletedTask;
+        public ValueTask DisposeAsync()
+        {
+            if (answer is null || Interlocked.Exchange(ref _isClosed, true))
+            {
+                return ValueTask.CompletedTask;
+            }
+
+            Interlocked.Decrement(ref reads._open);
+            return answer.DisposeAsync();
+        }
     }
 
     private ServedBytes Served => served;

@@ -66,7 +66,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         }
 
         // Before the URL is asked, or those who wait for a place would keep an answer that others wait for.
-        using var place = wanted is null ? null : await memory.EnterAsync(deadline);
+        using var place = wanted is { } needed ? await memory.EnterAsync(Math.Min(needed.Length, MaxHeld), deadline) : null;
         var answer = await origin.ReadAsync(reference, wanted, deadline);
         try
         {
@@ -81,6 +81,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             if (wanted is not null && all.Length <= MaxHeld)
             {
                 using var held = PooledBuffer.Rent((int)all.Length);
+                place!.Holds();
                 var bytes = held.Memory[..(int)all.Length];
                 var filled = await ReadAsync(answer, bytes, deadline);
                 var total = answer.TotalSize;

@@ -23,39 +23,58 @@ internal sealed class HeldMemory(IOptions<LimitOptions> options, params Func<lon
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(50);
 
     private readonly SemaphoreSlim _places = new(PlacesWhenOver);
+    private long _announced;
 
     /// <summary>
-    /// Waits, while the limit is reached, for one of a few places: for a request that is under way and needs some MiB at once.
-    /// Dispose what is returned when it needs them no more.
+    /// Waits, while the limit is reached or would be by what others are about to hold, for one of a few places: for a request that is
+    /// under way and needs some MiB at once.
     /// </summary>
-    public async ValueTask<IDisposable?> EnterAsync(CancellationToken cancellationToken)
+    /// <param name="bytes">How much it will hold.</param>
+    /// <param name="cancellationToken">Nobody waits any more.</param>
+    public async ValueTask<HeldPlace> EnterAsync(long bytes, CancellationToken cancellationToken)
     {
-        while (IsOver)
+        while (_limit > 0 && Bytes + Interlocked.Read(ref _announced) >= _limit)
         {
             if (await _places.WaitAsync(Look, cancellationToken))
             {
-                return new Place(_places);
+                return new HeldPlace(this, announced: 0, hasPlace: true);
             }
         }
 
-        return null;
+        Interlocked.Add(ref _announced, bytes);
+        return new HeldPlace(this, bytes, hasPlace: false);
     }
+
+    internal void Forget(long announced) => Interlocked.Add(ref _announced, -announced);
+
+    internal void Leave() => _places.Release();
 
     /// <summary>Bytes of this moment.</summary>
     public long Bytes => PooledBuffer.HeldBytes + others.Sum(static other => other());
 
     public void Dispose() => _places.Dispose();
+}
 
-    private sealed class Place(SemaphoreSlim places) : IDisposable
+/// <summary>One who may hold much. Dispose it when it holds it no more. Not thread-safe.</summary>
+internal sealed class HeldPlace(HeldMemory memory, long announced, bool hasPlace) : IDisposable
+{
+    private long _announced = announced;
+    private bool _hasPlace = hasPlace;
+
+    /// <summary>From now on it holds what it said it would, and is counted as others are.</summary>
+    public void Holds()
     {
-        private int _left;
+        memory.Forget(_announced);
+        _announced = 0;
+    }
 
-        public void Dispose()
+    public void Dispose()
+    {
+        Holds();
+        if (_hasPlace)
         {
-            if (Interlocked.Exchange(ref _left, 1) == 0)
-            {
-                places.Release();
-            }
+            _hasPlace = false;
+            memory.Leave();
         }
     }
 }

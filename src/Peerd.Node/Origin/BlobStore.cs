@@ -7,8 +7,8 @@ namespace Peerd.Node.Origin;
 internal sealed class BlobStore(string host, OriginSettings settings, TimeProvider time, ILogger logger) : IDisposable
 {
     /// <summary>
-    /// How many times as much is read for containers that wait as for the mesh: each of these reads its client would have sent itself, with
-    /// 64 KiB at most and dozens at a time. What would slow them down more than no node at all protects nobody.
+    /// How many times as much is read for containers that wait as for the mesh: each of these reads its client would have sent itself, most of
+    /// them with 64 KiB and dozens at a time. What would slow them down more than no node at all protects nobody.
     /// </summary>
     public const int TimesForClients = 16;
 

@@ -3,6 +3,7 @@ using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Origin;
 using Peerd.Node.Swarm;
+using Peerd.Tests.Facade;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Storage;
 using static Peerd.Tests.Content.BlobClient;
@@ -69,6 +70,7 @@ public sealed class WrongOriginTests
         await use.Download.GaveUpAsync.WaitAsync(Wait.Longest);
         await Wait.UntilAsync(() => use.Download.Content.SnapshotPieces().Count == 0, "all is dropped");
 
+        using var reader = use.AddReader(new ByteRange(0, 100), aheadPieces: 1);
         use.Download.FrameLost(0);
 
         await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), wrong.Bytes);
@@ -106,6 +108,45 @@ public sealed class WrongOriginTests
         Assert.False(mesh.Node.Downloads.IsQuarantined(sample.Digest));
         (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
         Assert.True(mesh.Node.Cache.TryPeek(sample.Digest, out content) && content.IsVerified);
+    }
+
+    // Each keeps a place at the registry, which others need, for as long as its client likes.
+    [Fact]
+    public async Task Pull_ManyReadInQuarantineAtOnce_AFewAreServedAndOthersGoToTheRegistryThemselves()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var (sample, _) = Wrong(mesh, Size);
+        mesh.Node.Downloads.Quarantine.Mismatched(sample.Digest, isAgain: true);
+        using (mesh.Registry.HoldBodies())
+        {
+            var few = new List<RawConnection>();
+            for (var i = 0; i < 4; i++)
+            {
+                few.Add(await ConnectAsync(mesh.Node));
+                await few[i].WriteRequestAsync("GET", $"/v2/library/test/blobs/{sample.Digest}?ns={TestNode.Registry}");
+                Assert.Equal(200, (await few[i].ReadHeadAsync()).Status);
+            }
+
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, (await mesh.Node.GetAsync(sample.Digest)).Status);
+            foreach (var connection in few)
+            {
+                await connection.DisposeAsync();
+            }
+        }
+
+        await Wait.UntilAsync(async () => (await mesh.Node.GetAsync(sample.Digest)).Status == HttpStatusCode.OK, "there is room again");
+    }
+
+    [Fact]
+    public async Task Pull_EmptyInQuarantine_IsRefused()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(Size);
+        mesh.Registry.AddBlob([], sample.Digest);
+        mesh.Node.Downloads.Quarantine.Mismatched(sample.Digest, isAgain: true);
+
+        Assert.Equal(HttpStatusCode.BadGateway, (await mesh.Node.GetAsync(sample.Digest)).Status);
+        Assert.True(mesh.Node.Downloads.Quarantine.Contains(sample.Digest));
     }
 
     [Fact]

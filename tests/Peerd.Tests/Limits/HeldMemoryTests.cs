@@ -1,6 +1,8 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Microsoft.Extensions.Options;
 using Peerd.Node.Limits;
 using Peerd.Tests.Hosting;
 
@@ -18,6 +20,38 @@ public sealed class HeldMemoryTests
 
     // What connections and the rest of the tests hold meanwhile, which are in this process.
     private const int Others = 32 * MiB;
+
+    // At a host that takes its time many may ask before anybody holds anything.
+    [Fact]
+    public async Task Enter_OthersAreAboutToHoldAllOfIt_OnlyAFewGoOn()
+    {
+        var held = 0L;
+        using var memory = new HeldMemory(Options.Create(new LimitOptions { Memory = (1L << 40).ToString(CultureInfo.InvariantCulture) }), () => Volatile.Read(ref held));
+        var first = await memory.EnterAsync(1L << 41, TestContext.Current.CancellationToken);
+        var few = new List<HeldPlace>();
+        for (var i = 0; i < 4; i++)
+        {
+            few.Add(await memory.EnterAsync(Range, TestContext.Current.CancellationToken));
+        }
+
+        var waiting = memory.EnterAsync(Range, TestContext.Current.CancellationToken).AsTask();
+        Assert.False(waiting.IsCompleted);
+
+        // Its bytes are counted elsewhere from now on; here they never are, as when it has given up.
+        first.Holds();
+        first.Dispose();
+        (await waiting.WaitAsync(Wait.Longest)).Dispose();
+        few.ForEach(place => place.Dispose());
+
+        // Who holds it is counted.
+        Volatile.Write(ref held, 1L << 41);
+        few = [await memory.EnterAsync(Range, TestContext.Current.CancellationToken)];
+        Assert.True(memory.IsOver);
+        Volatile.Write(ref held, 0);
+        few[0].Dispose();
+        (await memory.EnterAsync(Range, TestContext.Current.CancellationToken)).Dispose();
+        Assert.False(memory.IsOver);
+    }
 
     [Theory]
     [InlineData(true)]

@@ -273,7 +273,15 @@ public sealed class BlobStoresTests
         }
 
         Assert.All(answers, answer => Assert.Equal(OriginOutcome.Ok, answer.Outcome));
-        Assert.False(setup.Origin.ReadAsync(reference, null, CancellationToken.None).IsCompleted);
+
+        // The next one waits: those before it that are not over are all that the host sees.
+        var next = setup.ReadAsync(reference);
+        await setup.ReadAsync(reference with { IsUrgent = false }).WaitAsync(Wait.Longest).ContinueWith(static read => read.Result.DisposeAsync().AsTask(), TaskScheduler.Default).Unwrap();
+        Assert.Equal(BlobStore.TimesForClients + 1, store.Requests.Count);
+        Assert.False(next.IsCompleted);
+        await answers[0].DisposeAsync();
+        answers[0] = await next.WaitAsync(Wait.Longest);
+        Assert.Equal(BlobStore.TimesForClients + 2, store.Requests.Count);
         foreach (var answer in answers)
         {
             await answer.DisposeAsync();
