@@ -594,13 +594,16 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         }
 
         DownloadLog.SizesDiffer(_services.Logger, Digest, message);
-        _outage.Explain(new SourceFailure(HttpStatusCode.BadGateway, message));
-        _opened.TrySetResult(_outage.Failure);
-        GiveUp();
+
+        // Before anybody hears of it: who asks again must not begin with what is about to be forgotten.
         if (!_services.Cache.TryPeek(Digest, out var content) || !content.IsVerified)
         {
             _services.Cache.Remove(Digest);
         }
+
+        _outage.Explain(new SourceFailure(HttpStatusCode.BadGateway, message));
+        _opened.TrySetResult(_outage.Failure);
+        GiveUp();
     }
 
     /// <summary>Finds out the size at the origin and reads the beginning while at it.</summary>

@@ -65,7 +65,8 @@ public sealed class WrongOriginTests
         var (sample, wrong) = Wrong(mesh, Size);
         await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), wrong.Bytes);
         await Wait.UntilAsync(() => mesh.Node.Downloads.Quarantine.Count > 0, "that it is wrong is remembered");
-        using var use = mesh.Node.Downloads.Join(sample.Digest, OriginReference.None, isWhole: false);
+        var origin = OriginReference.Of(new GivenUrl(new Uri(UrlOf(mesh, sample)), authorization: null), sample.Digest.ToString());
+        using var use = mesh.Node.Downloads.Join(sample.Digest, origin, isWhole: false);
         await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), wrong.Bytes);
         await use.Download.GaveUpAsync.WaitAsync(Wait.Longest);
         await Wait.UntilAsync(() => use.Download.Content.SnapshotPieces().Count == 0, "all is dropped");
