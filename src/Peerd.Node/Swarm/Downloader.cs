@@ -338,7 +338,14 @@ internal sealed class Downloader
             _actions.Add(new DownloadAction.Cancel(request.Id));
         }
 
+        // First: who still seems to want what is given back gets it again.
         _actions.Add(new DownloadAction.AskAgain());
+        if (_peersAllowed)
+        {
+            // Else nothing is granted anew.
+            _grants.StartOver();
+        }
+
         Schedule(now);
     }
 

@@ -103,6 +103,17 @@ internal sealed class OriginGrants(DownloaderPolicy policy, PieceTable table, Re
         actions.Add(new DownloadAction.GiveBack([.. SegmentRuns.Of(SegmentRuns.Numbers(segments))], OriginFailed: true, pause));
     }
 
+    /// <summary>
+    /// Nothing that was granted is here any more. What had been read of it is not granted here, but to its owner, who was not told, it is:
+    /// all is given back.
+    /// </summary>
+    public void StartOver()
+    {
+        _granted.Clear();
+        _length = FirstLength(policy, table);
+        actions.Add(new DownloadAction.GiveBack([new SegmentRun { Count = (uint)table.Layout.SegmentCount }], OriginFailed: false, TimeSpan.Zero));
+    }
+
     /// <summary>A request has brought all that it was for: the next one may be longer.</summary>
     public void Succeeded() => _length = Math.Min(policy.LongestOriginRead, 2 * _length);
 

@@ -1060,6 +1060,31 @@ public sealed class DownloaderTests
         Assert.False(_downloader.HasFailed);
     }
 
+    // What has been read of a grant was not told, and its owner waits for it.
+    [Fact]
+    public void StartOver_AnotherNodeFoundWrongBytes_GrantsAreGivenBackAndAllIsWantedAgain()
+    {
+        Demand(Whole);
+        Granted(0, 2);
+        var read = Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
+        Arrive(_downloader, read.First, 1);
+
+        _downloader.StartOver(TimeSpan.Zero, isTrusting: true);
+
+        var actions = _downloader.TakeActions();
+        Assert.Equal(read.Id, Assert.Single(actions.OfType<DownloadAction.Cancel>()).Id);
+        Assert.IsType<DownloadAction.AskAgain>(actions[^2]);
+        var givenBack = Assert.IsType<DownloadAction.GiveBack>(actions[^1]);
+        Assert.Equal([new SegmentRun { Count = (uint)Layout.SegmentCount }], givenBack.Segments);
+        Assert.False(givenBack.OriginFailed);
+        Assert.Empty(_downloader.TakeWanted());
+        _downloader.OriginRequestEnded(read.Id, succeeded: true, TimeSpan.Zero, TimeSpan.Zero);
+        Assert.Empty(_downloader.TakeActions());
+
+        Granted(0, 2);
+        Assert.Equal(0, Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).First);
+    }
+
     [Fact]
     public void StartOver_PeersHaveAll_OnlyTheOriginIsUsed()
     {
