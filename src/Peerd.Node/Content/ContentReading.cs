@@ -22,6 +22,10 @@ internal sealed class ContentReading(
 
     public ContentFacts Facts => facts;
 
+    public bool IsSpoilt { get; private set; }
+
+    public long Arrived => Volatile.Read(ref _use)?.Download.Stored ?? 0;
+
     public ByteSource Source { get; private set; }
 
     public ContentFacts? Failure => (_use?.Failure ?? _reader?.Failure) is { } failure ? ContentReader.FactsOf(failure) : null;
@@ -63,8 +67,11 @@ internal sealed class ContentReading(
             for (var offset = range.Offset; offset < range.End;)
             {
                 resets = offset == range.Offset ? lease!.Content.Resets : resets;
+                var next = await NextAsync(offset, range.End, cancellationToken);
+
                 // Right bytes do not mend a body that began with wrong ones.
-                if (await NextAsync(offset, range.End, cancellationToken) is not { } length || (offset > range.Offset && lease!.Content.Resets != resets))
+                IsSpoilt = offset > range.Offset && lease!.Content.Resets != resets;
+                if (next is not { } length || IsSpoilt)
                 {
                     return CopyOutcome.SourceFailed;
                 }
@@ -100,7 +107,7 @@ internal sealed class ContentReading(
 
             return CopyOutcome.Complete;
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (OperationCanceledException) when (stop.IsCancellationRequested || cancellationToken.IsCancellationRequested)
         {
             return CopyOutcome.ReaderGone;
         }

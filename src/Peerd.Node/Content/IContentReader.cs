@@ -67,6 +67,12 @@ internal interface IContentReading : IAsyncDisposable
     /// <summary>Reading ended because the origin told another size than the mesh had: what is opened again has the origin's.</summary>
     bool IsSizeDisputed => false;
 
+    /// <summary>What was copied so far may be wrong, and nothing mends it: all of the content was dropped since.</summary>
+    bool IsSpoilt => false;
+
+    /// <summary>Changes as long as anything of the content comes to this node, not only what is read next.</summary>
+    long Arrived => 0;
+
     /// <summary>The furthest of the sources that the bytes copied so far are from.</summary>
     ByteSource Source { get; }
 

@@ -198,7 +198,7 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
             {
                 return CopyOutcome.SourceFailed;
             }
-            catch (OperationCanceledException) when (stop.IsCancellationRequested)
+            catch (OperationCanceledException) when (stop.IsCancellationRequested || cancellationToken.IsCancellationRequested)
             {
                 return CopyOutcome.ReaderGone;
             }

@@ -21,7 +21,7 @@ namespace Peerd.Node.Facade;
 /// with zeros: what cannot be answered exactly is an error, and the given URL is read as long as it answers. Thread-safe.
 /// </summary>
 internal sealed partial class BlobFacade(
-    BlobStreams streams, IContentReader contents, IOrigin origin, BlobHosts hosts, AccessCheck access, IOptions<BlobOptions> options, FacadeMetrics metrics, ServedBytes served, HeldMemory memory, TimeProvider time, ILogger<BlobFacade> logger)
+    BlobStreams streams, WholeBlob whole, DirectBlob direct, BlobHosts hosts, AccessCheck access, IOptions<BlobOptions> options, FacadeMetrics metrics, ServedBytes served, HeldMemory memory, TimeProvider time, ILogger<BlobFacade> logger)
 {
     /// <summary>So much is here before a byte of it is sent. Reads of overlaybd are no larger, and so go out in one write.</summary>
     private const int ChunkSize = 4 * 1024 * 1024;
@@ -37,12 +37,11 @@ internal sealed partial class BlobFacade(
     private const int MaxLosses = 3;
 
     /// <summary>How long a read waits for the mesh before its URL is read.</summary>
-    private readonly TimeSpan _meshTime = options.Value.AnswerTimeoutValue * 0.6;
+    private readonly TimeSpan _meshTime = options.Value.MeshTime;
 
     // Told once each: an image whose registry is not listed fails on every read.
     private readonly ConcurrentDictionary<string, bool> _refused = new(StringComparer.OrdinalIgnoreCase);
     private readonly ConcurrentDictionary<string, bool> _unshared = new(StringComparer.OrdinalIgnoreCase);
-    private readonly DirectBlob _direct = new(origin, metrics, served, memory, time);
 
     /// <summary>Answers a GET or HEAD.</summary>
     /// <param name="context">The exchange.</param>
@@ -144,31 +143,24 @@ internal sealed partial class BlobFacade(
     {
         if (!request.Digest.IsEmpty && await SizeAsync(request, isDirect, deadline) is { } size)
         {
-            Describe(context.Response, size);
+            DirectBlob.Describe(context.Response, size);
             return;
         }
 
-        await _direct.HeadAsync(context, request.Origin, deadline);
+        await direct.HeadAsync(context, request.Origin, deadline);
     }
 
     private async Task WholeAsync(HttpContext context, ContentRequest request, bool isDirect, CancellationToken deadline)
     {
-        if (!request.Digest.IsEmpty && !isDirect)
+        switch (request.Digest.IsEmpty || isDirect ? WholeOutcome.NothingSent : await whole.SendAsync(context, request, deadline))
         {
-            await using var reading = await contents.OpenAsync(request, range: null, deadline);
-            if (reading.Facts.IsFound)
-            {
-                Describe(context.Response, reading.Facts.Size);
-                if (await ContentBody.SendAsync(context, reading, new ByteRange(0, reading.Facts.Size)) == CopyOutcome.SourceFailed)
-                {
-                    metrics.Truncated(isBlob: true);
-                }
-
-                return;
-            }
+            case WholeOutcome.NothingSent:
+                await direct.SendAsync(context, request.Origin, range: null, deadline);
+                break;
+            case WholeOutcome.Cut:
+                Cut(context, request.Origin);
+                break;
         }
-
-        await _direct.SendAsync(context, request.Origin, range: null, deadline);
     }
 
     private async Task RangeAsync(HttpContext context, ContentRequest request, RequestedRange range, bool isDirect, CancellationToken deadline)
@@ -199,7 +191,7 @@ internal sealed partial class BlobFacade(
         }
 
         metrics.BlobRead(BlobSource.None);
-        await _direct.SendAsync(context, request.Origin, range, deadline);
+        await direct.SendAsync(context, request.Origin, range, deadline);
     }
 
     /// <summary>Opens the content; null when its size is not found out soon: then the URL itself may know more.</summary>
@@ -267,6 +259,7 @@ internal sealed partial class BlobFacade(
                     if (offset > bytes.Offset)
                     {
                         // Right bytes do not mend a body that began with wrong ones.
+                        furthest = source;
                         Cut(context, origin);
                         return true;
                     }
@@ -321,12 +314,13 @@ internal sealed partial class BlobFacade(
     /// <summary>The client has the beginning: it gets the rest of exactly these bytes, or sees that they are cut.</summary>
     private async Task SendRestAsync(HttpContext context, ByteRange rest, long size, OriginReference origin)
     {
-        if (!await _direct.CopyRestAsync(context, origin, rest, size))
+        if (!await direct.CopyRestAsync(context, origin, rest, size))
         {
             Cut(context, origin);
         }
     }
 
+    /// <summary>Breaks an answer off, which the client sees.</summary>
     private void Cut(HttpContext context, OriginReference origin)
     {
         metrics.Truncated(isBlob: true);
@@ -353,7 +347,7 @@ internal sealed partial class BlobFacade(
                 if (offset == all.Offset)
                 {
                     response.StatusCode = StatusCodes.Status206PartialContent;
-                    Describe(response, all.Length);
+                    DirectBlob.Describe(response, all.Length);
                     response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {all.Offset}-{all.End - 1}/{stream.Size}");
                 }
 
@@ -366,13 +360,6 @@ internal sealed partial class BlobFacade(
         }
 
         return offset - chunk.Offset;
-    }
-
-    private static void Describe(HttpResponse response, long length)
-    {
-        response.ContentType = "application/octet-stream";
-        response.ContentLength = length;
-        response.Headers.AcceptRanges = "bytes";
     }
 
     /// <summary>

@@ -32,9 +32,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         await using var answer = await origin.StatAsync(reference, deadline);
         if (answer is { Outcome: OriginOutcome.Ok, TotalSize: { } size })
         {
-            context.Response.ContentType = answer.MediaType ?? "application/octet-stream";
-            context.Response.ContentLength = size;
-            context.Response.Headers.AcceptRanges = "bytes";
+            Describe(context.Response, size, answer.MediaType);
             return;
         }
 
@@ -138,11 +136,17 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         }
     }
 
+    /// <summary>The head of an answer with bytes of the mesh: of what is shared nobody can say more.</summary>
+    public static void Describe(HttpResponse response, long length, string? mediaType = null)
+    {
+        response.ContentType = mediaType ?? "application/octet-stream";
+        response.ContentLength = length;
+        response.Headers.AcceptRanges = "bytes";
+    }
+
     private static void Describe(HttpResponse response, OriginResponse answer, ByteRange bytes, bool isPart)
     {
-        response.ContentType = answer.MediaType ?? "application/octet-stream";
-        response.ContentLength = bytes.Length;
-        response.Headers.AcceptRanges = "bytes";
+        Describe(response, bytes.Length, answer.MediaType);
         if (isPart)
         {
             response.StatusCode = StatusCodes.Status206PartialContent;
@@ -193,7 +197,12 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
     }
 
     /// <summary>Sends the rest of a body that has begun; false when the URL does not have it.</summary>
-    public async Task<bool> CopyRestAsync(HttpContext context, OriginReference reference, ByteRange rest, long size)
+    /// <param name="context">The exchange.</param>
+    /// <param name="reference">With a given URL.</param>
+    /// <param name="rest">What the client still lacks.</param>
+    /// <param name="size">Bytes of the whole.</param>
+    /// <param name="check">Has seen all before the rest, to compare the whole; null when the client does not read the whole.</param>
+    public async Task<bool> CopyRestAsync(HttpContext context, OriginReference reference, ByteRange rest, long size, WholeCheck? check = null)
     {
         reference = reference with { IsUrgent = true };
         for (var tries = 0; tries < MaxTries; tries++)
@@ -204,7 +213,12 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
                 return false;
             }
 
-            var copied = await CopyAsync(context, answer);
+            var copied = await CopyAsync(context, answer, check);
+            if (check is { IsWrong: true })
+            {
+                return false;
+            }
+
             tries = copied >= BlockSize ? 0 : tries;
             rest = ByteRange.FromBounds(rest.Offset + copied, rest.End);
             if (rest.IsEmpty)
@@ -235,16 +249,22 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         return null;
     }
 
-    /// <summary>How many bytes could be copied: all, as long as the source does not break off and the client does not leave.</summary>
-    private async Task<long> CopyAsync(HttpContext context, OriginResponse answer)
+    /// <summary>How many bytes could be copied: all, as long as the source does not break off, the client does not leave and the whole is right.</summary>
+    private async Task<long> CopyAsync(HttpContext context, OriginResponse answer, WholeCheck? check = null)
     {
         var writer = context.Response.BodyWriter;
         var copied = 0L;
         try
         {
-            int read;
-            while ((read = await answer.Body.ReadAsync(writer.GetMemory(BlockSize), context.RequestAborted)) > 0)
+            while (true)
             {
+                var block = writer.GetMemory(BlockSize);
+                var read = await answer.Body.ReadAsync(block, context.RequestAborted);
+                if (read == 0 || check?.Add(block.Span[..read]) == false)
+                {
+                    break;
+                }
+
                 writer.Advance(read);
                 Served(context, read);
                 copied += read;

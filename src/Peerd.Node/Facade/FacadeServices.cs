@@ -27,6 +27,8 @@ internal static class FacadeServices
         services.AddSingleton<TagDirectory>();
         services.AddSingleton<TagResolver>();
         services.AddSingleton<RegistryFacade>();
+        services.AddSingleton<DirectBlob>();
+        services.AddSingleton<WholeBlob>();
         services.AddSingleton<BlobFacade>();
         services.AddSingleton<FacadeHandler>();
         return services;

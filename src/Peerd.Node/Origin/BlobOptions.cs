@@ -33,6 +33,9 @@ internal sealed class BlobOptions
 
     internal TimeSpan AnswerTimeoutValue => Duration.Parse(AnswerTimeout);
 
+    /// <summary>How much of it the mesh has: then the given URL is read.</summary>
+    internal TimeSpan MeshTime => AnswerTimeoutValue * 0.6;
+
     internal long ReadAheadValue => ByteSize.TryParse(ReadAhead, out var size) ? size.Bytes : 0;
 
     internal bool LearnedOrderValue => bool.Parse(LearnedOrder);

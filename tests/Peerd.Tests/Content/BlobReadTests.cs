@@ -300,6 +300,25 @@ public sealed class BlobReadTests
     }
 
     [Fact]
+    public async Task Read_AllIsDroppedOnTheWay_BytesOfBeforeAndAfterAreNotInOneAnswer()
+    {
+        const int Long = 12 * MiB;
+        await using var mesh = await TestMesh.StartAsync();
+        var (sample, other) = (mesh.Blob(16 * MiB), TestMesh.NewSample(16 * MiB));
+        await using var connection = await ConnectAsync(mesh.Node);
+
+        // More than any buffer: what is not taken is not sent, and not read here before it can be.
+        await connection.WriteRequestAsync("GET", $"/blobs/{UrlOf(mesh, sample)}", $"Range: bytes=0-{Long - 1}", "Connection: close");
+        Assert.Equal(206, (await connection.ReadHeadAsync()).Status);
+        mesh.Registry.AddBlob(other.Bytes, sample.Digest);
+        mesh.Node.Downloads.Discard(sample.Digest);
+        var (bytes, _) = await connection.ReadToEndAsync();
+
+        Assert.InRange(bytes.Length, 1, Long - 1);
+        Assert.Equal(bytes.Length, sample.Bytes.AsSpan().CommonPrefixLength(bytes));
+    }
+
+    [Fact]
     public async Task Read_NoDigestInTheUrl_IsPassedThroughEachTime()
     {
         await using var mesh = await TestMesh.StartAsync();
