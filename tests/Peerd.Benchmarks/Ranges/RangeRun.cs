@@ -95,6 +95,7 @@ internal sealed class RangeRun(RangeSite site, BenchmarkPlan plan, ResultTable t
         table.Add(@case.Name, "waited", "%", Better.Lower, counted.PercentWaited);
         table.Add(@case.Name, "peers / read", "x", Better.Lower, counted.PeerBytes / bytes);
         table.Add(@case.Name, "origin / read", "x", Better.Lower, counted.OriginBytes / bytes);
+        table.Add(@case.Name, "allocated / read", "KiB", Better.Lower, counted.AllocatedBytes / 1024.0 / counted.Reads);
         plan.Progress(string.Create(
             CultureInfo.InvariantCulture,
             $"{@case.Name}: p99 {measured.P99:0.00} ms and {measured.RequestsPerSecond:0}/s, nginx {compared.P99:0.00} ms and {compared.RequestsPerSecond:0}/s; {counted.PercentWaited:0.0} % of {counted.Reads} reads waited, {counted.PeerBytes >> 20} MiB came from peers, {counted.OriginBytes >> 20} from the origin"));
