@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Net;
@@ -21,7 +20,7 @@ namespace Peerd.Node.Facade;
 /// with zeros: what cannot be answered exactly is an error, and the given URL is read as long as it answers. Thread-safe.
 /// </summary>
 internal sealed partial class BlobFacade(
-    BlobStreams streams, WholeBlob whole, DirectBlob direct, BlobHosts hosts, AccessCheck access, IOptions<BlobOptions> options, FacadeMetrics metrics, ServedBytes served, HeldMemory memory, TimeProvider time, ILogger<BlobFacade> logger)
+    BlobStreams streams, WholeBlob whole, DirectBlob direct, BlobHosts hosts, AskedHosts askedHosts, AccessCheck access, IOptions<BlobOptions> options, FacadeMetrics metrics, ServedBytes served, HeldMemory memory, TimeProvider time, ILogger<BlobFacade> logger)
 {
     /// <summary>So much is here before a byte of it is sent. Reads of overlaybd are no larger, and so go out in one write.</summary>
     private const int ChunkSize = 4 * 1024 * 1024;
@@ -31,17 +30,12 @@ internal sealed partial class BlobFacade(
     /// <summary>So much of it goes out in one write when too much memory is held.</summary>
     private const int WriteWhenOver = 4 * BlockSize;
 
-    private const int MostRefused = 256;
-
     /// <summary>How often bytes of one read may be lost between their arrival and their reading: memory is short then.</summary>
     private const int MaxLosses = 3;
 
     /// <summary>How long a read waits for the mesh before its URL is read.</summary>
     private readonly TimeSpan _meshTime = options.Value.MeshTime;
 
-    // Told once each: an image whose registry is not listed fails on every read.
-    private readonly ConcurrentDictionary<string, bool> _refused = new(StringComparer.OrdinalIgnoreCase);
-    private readonly ConcurrentDictionary<string, bool> _unshared = new(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Answers a GET or HEAD.</summary>
     /// <param name="context">The exchange.</param>
@@ -106,7 +100,8 @@ internal sealed partial class BlobFacade(
 
         if (!hosts.Allows(blob.Url))
         {
-            if (_refused.Count < MostRefused && _refused.TryAdd(blob.Url.Authority, true))
+            // Told once each: an image whose registry is not listed fails on every read.
+            if (askedHosts.IsRefused(blob.Url))
             {
                 Log.Refused(logger, blob.Url.Scheme, blob.Url.Authority);
             }
@@ -122,7 +117,7 @@ internal sealed partial class BlobFacade(
         }
 
         var trust = hosts.TrustIn(blob.Url);
-        if (!blob.Digest.IsEmpty && trust == HostTrust.None && _unshared.Count < MostRefused && _unshared.TryAdd(blob.Url.Authority, true))
+        if (!blob.Digest.IsEmpty && trust == HostTrust.None && askedHosts.IsUnshared(blob.Url))
         {
             Log.NotShared(logger, blob.Url.Scheme, blob.Url.Authority);
         }

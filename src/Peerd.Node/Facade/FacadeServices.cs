@@ -27,6 +27,7 @@ internal static class FacadeServices
         services.AddSingleton<TagDirectory>();
         services.AddSingleton<TagResolver>();
         services.AddSingleton<RegistryFacade>();
+        services.AddSingleton<AskedHosts>();
         services.AddSingleton<DirectBlob>();
         services.AddSingleton<WholeBlob>();
         services.AddSingleton<BlobFacade>();

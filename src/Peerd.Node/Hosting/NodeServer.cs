@@ -3,6 +3,7 @@ using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
+using Peerd.Node.Facade;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
@@ -23,6 +24,7 @@ internal sealed class NodeServer(
     HolderDirectory directory,
     OriginMetrics origin,
     MeshMetrics mesh,
+    AskedHosts hosts,
     TimeProvider time) : NodeService.NodeServiceBase
 {
     /// <summary>Of this program, as it was built.</summary>
@@ -50,6 +52,8 @@ internal sealed class NodeServer(
             PeerSentBytes = mesh.SentBytes,
             CacheWritable = cache.IsWritable,
             TimeUnixMs = time.GetUtcNow().ToUnixTimeMilliseconds(),
+            RefusedBlobHosts = { hosts.Refused },
+            UnsharedBlobHosts = { hosts.Unshared },
         });
     }
 

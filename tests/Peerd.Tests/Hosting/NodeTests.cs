@@ -10,6 +10,7 @@ using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Hosting;
 using Peerd.Node.Ring;
+using Peerd.Tests.Content;
 using Peerd.Tests.Origin;
 
 namespace Peerd.Tests.Hosting;
@@ -41,6 +42,24 @@ public sealed class NodeTests
         Assert.InRange(first.CacheBytes, sample.Bytes.Length, sample.Bytes.Length * 2);
         Assert.Equal(20L << 30, first.CacheCapacityBytes);
         Assert.NotEmpty(first.Version);
+    }
+
+    [Fact]
+    public async Task GetStatus_BlobsAreRefusedOrNotShared_TellsOfWhichHosts()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var digest = TestMesh.NewSample(10).Digest;
+        foreach (var host in new[] { "https://other.test:444", "https://evil.test", "https://evil.test", "https://nobody.blob.core.windows.net:1" })
+        {
+            Assert.Equal(403, (await BlobClient.ReadAsync(mesh.Node, $"{host}/v2/r/blobs/{digest}?sig=S3cret", "bytes=0-0")).Status);
+        }
+
+        // The range is none, so that nobody goes there.
+        Assert.Equal(416, (await BlobClient.ReadAsync(mesh.Node, $"https://nobody-0.blob.core.windows.net/v2/r/blobs/{digest}?sig=S3cret", "bytes=a-b")).Status);
+        var status = await Client(mesh.Node).GetStatusAsync(new GetStatusRequest());
+
+        Assert.Equal(["evil.test", "nobody.blob.core.windows.net:1", "other.test:444"], status.RefusedBlobHosts);
+        Assert.Equal(["nobody-0.blob.core.windows.net"], status.UnsharedBlobHosts);
     }
 
     [Fact]

@@ -5,7 +5,7 @@ using Peerd.Node.Membership;
 
 namespace Peerd.Node.Cli.Doctor;
 
-/// <summary>Tells whether the nodes of the mesh reach each other, agree on who is a member, and have clocks that agree.</summary>
+/// <summary>Tells whether the nodes of the mesh reach each other, agree on who is a member, and have clocks that agree; and what this one reads past the mesh.</summary>
 /// <param name="node">The mesh listener of this node.</param>
 /// <param name="time">Clock.</param>
 internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
@@ -18,6 +18,9 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
     /// <summary>Findings that are told one by one.</summary>
     private const int MostTold = 32;
 
+    /// <summary>Hosts that are named.</summary>
+    private const int MostHosts = 8;
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
 
     /// <summary>For all together: enough for some thousands that answer, or for three hundred that do not.</summary>
@@ -29,7 +32,6 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
     /// <summary>Runs once.</summary>
     public async Task<IReadOnlyList<Finding>> RunAsync(CancellationToken cancellationToken)
     {
-        var findings = new List<Finding>();
         using var channel = node.Open();
         var client = new NodeService.NodeServiceClient(channel);
         ListPeersResponse others;
@@ -42,10 +44,33 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
         catch (RpcException exception)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            findings.Add(new Finding(Name, Severity.Error, $"no node answers at {node.Address.GetLeftPart(UriPartial.Authority)} ({Reason(exception)})", "start peerd on this node, or give the right --node"));
-            return findings;
+            return [new Finding(Name, Severity.Error, $"no node answers at {node.Address.GetLeftPart(UriPartial.Authority)} ({Reason(exception)})", "start peerd on this node, or give the right --node")];
         }
 
+        return [.. await CheckOthersAsync(own, others, cancellationToken), .. HostFindings(own)];
+    }
+
+    /// <summary>What containers of this node read past the mesh, or not at all: it shows only when somebody asks for it.</summary>
+    private static IEnumerable<Finding> HostFindings(GetStatusResponse own)
+    {
+        if (own.RefusedBlobHosts.Count > 0)
+        {
+            yield return new Finding(
+                Name, Severity.Warning, $"{own.Node} was asked for blobs of {Names(own.RefusedBlobHosts)}, not on its list of hosts: overlaybd cannot read them", "list in Peerd:Blobs:Hosts what images of yours are kept at, with the usual hosts that you need");
+        }
+
+        if (own.UnsharedBlobHosts.Count > 0)
+        {
+            yield return new Finding(
+                Name, Severity.Warning, $"{own.Node} reads blobs of {Names(own.UnsharedBlobHosts)} for each container, past the mesh: anybody can rent a place there", "list in Peerd:Blobs:Hosts the account that is yours, with the usual hosts that you need");
+        }
+    }
+
+    private static string Names(IReadOnlyCollection<string> hosts) => string.Join(", ", hosts.Take(MostHosts)) + (hosts.Count > MostHosts ? $" and {hosts.Count - MostHosts} more" : string.Empty);
+
+    private async Task<IReadOnlyList<Finding>> CheckOthersAsync(GetStatusResponse own, ListPeersResponse others, CancellationToken cancellationToken)
+    {
+        var findings = new List<Finding>();
         if (others.Peers.Count == 0)
         {
             findings.Add(new Finding(Name, Severity.Warning, $"{own.Node} is alone: no other node is on its list of members", "list the others, see Membership in the configuration"));

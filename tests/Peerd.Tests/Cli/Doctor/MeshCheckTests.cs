@@ -45,6 +45,39 @@ public sealed class MeshCheckTests : IAsyncLifetime
         Assert.StartsWith($"         to do: {advice}", lines[found + 1], StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(20, true)]
+    [InlineData(1, false)]
+    public async Task Doctor_BlobsOfSomeHostsAreNotShared_IsToldWithWhatToDo(int hosts, bool hasOthers)
+    {
+        string[] names = [.. Enumerable.Range(1, hosts).Select(i => $"account{i:00}.test")];
+        _own.Status = _ =>
+        {
+            var status = StatusOf("n1", "ring-1", 0);
+            status.RefusedBlobHosts.AddRange(names.Select(name => $"no-{name}"));
+            status.UnsharedBlobHosts.AddRange(names);
+            return Task.FromResult(status);
+        };
+        if (!hasOthers)
+        {
+            _own.Peers.Peers.Clear();
+        }
+
+        var lines = (await RunAsync(0)).Lines;
+
+        var told = hosts == 1 ? "account01.test" : "account01.test, account02.test, account03.test, account04.test, account05.test, account06.test, account07.test, account08.test and 12 more";
+        AssertFound($"n1 was asked for blobs of {told.Replace("account", "no-account", StringComparison.Ordinal)}, not on its list of hosts");
+        AssertFound($"n1 reads blobs of {told} for each container");
+
+        void AssertFound(string expected)
+        {
+            var found = Array.FindIndex(lines, line => line.StartsWith("warning", StringComparison.OrdinalIgnoreCase) && line.Contains(expected, StringComparison.Ordinal));
+            Assert.True(found >= 0, string.Join('\n', lines));
+            Assert.StartsWith("         to do: list in Peerd:Blobs:Hosts", lines[found + 1], StringComparison.Ordinal);
+        }
+    }
+
     [Fact]
     public async Task Doctor_AlmostAllDiffer_SomeAreToldAndThatItMayBeThisNode()
     {
