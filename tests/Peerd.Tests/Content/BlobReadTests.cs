@@ -345,7 +345,8 @@ public sealed class BlobReadTests
             context.Response.Headers.ContentRange = $"bytes {range.From}-{range.To}/{MiB}";
             await context.Response.Body.WriteAsync(sample.Bytes.AsMemory((int)range.From!, 1));
             await context.Response.Body.FlushAsync();
-            context.Abort();
+
+            // With bytes missing the connection ends, after what came before.
             return true;
         };
 
