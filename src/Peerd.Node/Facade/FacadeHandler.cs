@@ -14,7 +14,7 @@ namespace Peerd.Node.Facade;
 /// that each has an answer. Thread-safe; one for all connections.
 /// </summary>
 internal sealed partial class FacadeHandler(
-    RegistryFacade registry, BlobFacade blobs, IOptions<FacadeOptions> options, IOptions<BlobOptions> blobOptions, FacadeLoad load, FacadeMetrics metrics, TimeProvider time, ILogger<FacadeHandler> logger)
+    RegistryFacade registry, BlobFacade blobs, IOptions<FacadeOptions> options, IOptions<BlobOptions> blobOptions, FacadeLoad load, FacadeMetrics metrics, OwnRequest own, TimeProvider time, ILogger<FacadeHandler> logger)
 {
     private readonly TimeSpan _timeout = options.Value.AnswerTimeoutValue;
     private readonly TimeSpan _blobTimeout = blobOptions.Value.AnswerTimeoutValue;
@@ -44,7 +44,8 @@ internal sealed partial class FacadeHandler(
         using var scope = logger.BeginScope(request);
         var aborted = context.RequestAborted;
         var isBlob = TargetOf(context).StartsWith(BlobUrl.Prefix, StringComparison.Ordinal);
-        using var span = Traces.Begin(isBlob ? "facade blobs" : "facade v2", context.Request.Headers.TraceParent is [var traceparent] ? traceparent : null);
+        var isOwn = own.Is(request);
+        using var span = isOwn ? null : Traces.Begin(isBlob ? "facade blobs" : "facade v2", context.Request.Headers.TraceParent is [var traceparent] ? traceparent : null);
         using var deadline = new CancellationTokenSource(isBlob ? _blobTimeout : _timeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(aborted, deadline.Token);
         try
@@ -57,7 +58,7 @@ internal sealed partial class FacadeHandler(
             }
 
             RegistryAnswer.Prepare(context);
-            if (!hasRoom)
+            if (!hasRoom && !isOwn)
             {
                 metrics.Overloaded(isBlob);
             }
@@ -82,13 +83,17 @@ internal sealed partial class FacadeHandler(
         {
             var took = time.GetElapsedTime(started);
             var code = aborted.IsCancellationRequested && !context.Response.HasStarted ? StatusCodes.Status499ClientClosedRequest : context.Response.StatusCode;
-            metrics.Answered(isBlob, request.Source, code, took, isOverload: !hasRoom && !isBlob);
+            if (!isOwn)
+            {
+                metrics.Answered(isBlob, request.Source, code, took, isOverload: !hasRoom && !isBlob);
+                Log.Answered(logger, code, took.TotalMilliseconds);
+            }
+
             if (span is { IsAllDataRequested: true })
             {
                 Describe(span, context, request, code);
             }
 
-            Log.Answered(logger, code, took.TotalMilliseconds);
             if (code >= StatusCodes.Status500InternalServerError && (hasRoom || isBlob))
             {
                 Log.Unserved(logger, code, isBlob ? BlobUrl.Prefix : TargetOf(context).Split('?', 2)[0], request.Failure);

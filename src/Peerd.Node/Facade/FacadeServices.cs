@@ -19,6 +19,7 @@ internal static class FacadeServices
         services.AddMetrics();
         services.AddLimits(configuration);
         services.AddSingleton<FacadeLoad>();
+        services.AddSingleton<OwnRequest>();
         services.AddSingleton<FacadeMetrics>();
         services.TryAddSingleton<ServedBytes>();
         services.AddSingleton<AccessCheck>();

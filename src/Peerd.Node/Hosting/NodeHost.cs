@@ -183,6 +183,7 @@ internal static partial class NodeHost
         builder.Services.AddSingleton<Readiness>();
         builder.Services.AddOptions<ListenerOptions>()
             .Configure<IConfiguration>((options, configuration) =>
+        builder.Services.AddSingleton<OwnListeners>();
             {
                 options.Facade = configuration["Peerd:Facade:Listen"] ?? options.Facade;
                 options.Metrics = configuration["Peerd:Metrics:Listen"] ?? options.Metrics;

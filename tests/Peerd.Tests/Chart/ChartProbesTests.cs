@@ -43,6 +43,7 @@ public sealed class ChartProbesTests
         var server = (await Manifests.OfAsync()).Server;
         await using var mesh = await TestMesh.StartAsync();
         Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync(server.LivenessProbe.HttpGet.Path));
+        await mesh.Node.WaitUntilReadyAsync();
         Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync(server.ReadinessProbe.HttpGet.Path));
 
         // It lives, and would not serve.
@@ -87,6 +88,10 @@ public sealed class ChartProbesTests
         // Clients of a process that hangs have as long to end as those of another.
         Assert.All([server.StartupProbe, server.LivenessProbe], probe => Assert.True(TimeSpan.FromSeconds(probe.TerminationGracePeriodSeconds!.Value) > drainTime + NodeHost.StopReserve));
         Assert.True(PatienceOf(server.ReadinessProbe) < PatienceOf(server.LivenessProbe), "who does not answer is asked for nothing before it is ended");
+
+        // What is answered in time is what the node has seen, also that it does not answer itself.
+        Assert.True(TimeSpan.FromSeconds(server.ReadinessProbe.TimeoutSeconds!.Value) > OwnListeners.AnswerTime);
+        Assert.True(server.ReadinessProbe.TimeoutSeconds <= server.ReadinessProbe.PeriodSeconds);
 
         // The old one is stopped when the new one has been ready for so long, as the documents say.
         Assert.Equal(15, manifests.Node.Spec.MinReadySeconds + server.ReadinessProbe.PeriodSeconds);

@@ -41,6 +41,7 @@ public sealed class EveryAddressTests
     {
         await using var mesh = await TestMesh.StartAsync(settings: Listening(isShared), reachedAt: IPAddress.Loopback);
         using var client = new HttpClient();
+        await Wait.UntilAsync(async () => (await client.GetAsync(new Uri($"http://127.0.0.1:{mesh.Node.Metrics.Port}/readyz"))).IsSuccessStatusCode, "the node is ready");
 
         foreach (var family in Families)
         {

@@ -99,7 +99,7 @@ public sealed class NodeTests
         await using var mesh = await TestMesh.StartAsync();
 
         Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync("/healthz"));
-        Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync("/readyz"));
+        await mesh.Node.WaitUntilReadyAsync();
         Assert.Equal(HttpStatusCode.NotFound, await mesh.Node.ProbeAsync("/v2/"));
         var health = await new Health.HealthClient(mesh.Node.Channel).CheckAsync(new HealthCheckRequest());
         Assert.Equal(HealthCheckResponse.Types.ServingStatus.Serving, health.Status);

@@ -178,6 +178,9 @@ internal sealed class TestNode : IAsyncDisposable
         return answer.StatusCode;
     }
 
+    /// <summary>Waits until it says that it is ready: on a machine that is busy it may not answer itself in time at first.</summary>
+    public Task WaitUntilReadyAsync() => Wait.UntilAsync(async () => await ProbeAsync("/readyz") == HttpStatusCode.OK, $"{Name} is ready");
+
     /// <summary>Stops the node as SIGTERM does.</summary>
     public async Task StopAsync()
     {

@@ -1,0 +1,136 @@
+using System.Net;
+using Grpc.Health.V1;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.Metrics.Testing;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
+using Peerd.Node.Hosting;
+
+namespace Peerd.Tests.Hosting;
+
+/// <summary>A node is ready only while it would serve, and sees so from outside: through its own listeners.</summary>
+public sealed class ReadinessTests
+{
+    [Theory]
+    [InlineData("Facade")]
+    [InlineData("Mesh")]
+    public async Task Readyz_AListenerIsLost_IsNotReadyAndSaysWhy(string kind)
+    {
+        var control = new SwitchedTransport.Switch();
+        await using var mesh = await StartAsync(kind, control);
+        await mesh.Node.WaitUntilReadyAsync();
+
+        await control.LoseAsync();
+
+        Assert.StartsWith($"not ready: the listener of the {Lower(kind)}, 127.0.0.1:", await NotReadyAsync(mesh.Node), StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync("/healthz"));
+    }
+
+    [Theory]
+    [InlineData("Facade")]
+    [InlineData("Mesh")]
+    public async Task Readyz_AListenerHangs_IsNotReadyUntilItAnswersAgain(string kind)
+    {
+        var control = new SwitchedTransport.Switch();
+        await using var mesh = await StartAsync(kind, control);
+        await mesh.Node.WaitUntilReadyAsync();
+
+        control.Hang();
+
+        var text = await NotReadyAsync(mesh.Node);
+        Assert.StartsWith($"not ready: the listener of the {Lower(kind)}, 127.0.0.1:", text, StringComparison.Ordinal);
+        Assert.Contains("has not answered within 2 s", text, StringComparison.Ordinal);
+        control.GoOn();
+        await mesh.Node.WaitUntilReadyAsync();
+
+        // Each is told once, whoever asks how often.
+        var told = mesh.Node.Logs.GetSnapshot().Where(record => record.Category == typeof(Readiness).FullName).ToList();
+        Assert.Equal([LogLevel.Warning, LogLevel.Information], told.Select(record => record.Level));
+    }
+
+    [Fact]
+    public async Task Readyz_TheFacadeHasTooMuchToDo_IsNotReadyUntilItHasRoom()
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Limits:Requests=1"]);
+        var large = mesh.Blob(48 << 20);
+        await mesh.Node.WaitUntilReadyAsync();
+        using (var held = await mesh.Node.SendAsync(large.Digest))
+        {
+            Assert.Equal(HttpStatusCode.OK, held.StatusCode);
+            var text = await NotReadyAsync(mesh.Node);
+            Assert.StartsWith("not ready: the listener of the facade, ", text, StringComparison.Ordinal);
+            Assert.EndsWith("it answers 503\n", text, StringComparison.Ordinal);
+
+            // Other nodes are served all the same.
+            Assert.Equal(HealthCheckResponse.Types.ServingStatus.Serving, (await new Health.HealthClient(mesh.Node.Channel).CheckAsync(new HealthCheckRequest())).Status);
+        }
+
+        await mesh.Node.WaitUntilReadyAsync();
+    }
+
+    [Fact]
+    public async Task Readyz_OwnRequests_CountAsNoneOfAClient()
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Limits:Requests=1"]);
+        var meters = mesh.Node.Get<System.Diagnostics.Metrics.IMeterFactory>();
+        using var requests = new MetricCollector<long>(meters, "Peerd", "peerd.facade.requests");
+        using var overloaded = new MetricCollector<long>(meters, "Peerd", "peerd.facade.overloaded");
+        await mesh.Node.WaitUntilReadyAsync();
+        var large = mesh.Blob(48 << 20);
+        using (var held = await mesh.Node.SendAsync(large.Digest))
+        {
+            await NotReadyAsync(mesh.Node);
+            Assert.Empty(requests.GetMeasurementSnapshot());
+            Assert.Equal(0, overloaded.GetMeasurementSnapshot().EvaluateAsCounter());
+        }
+
+        // It is counted what a client asks for, were it the same.
+        await Wait.UntilAsync(async () => (await mesh.Node.Client.GetAsync("/v2/")).StatusCode == HttpStatusCode.OK, "there is room for a client");
+        await Wait.UntilAsync(() => requests.GetMeasurementSnapshot().Any(measured => (string?)measured.Tags["code"] == "200" && (string?)measured.Tags["source"] == "none"), "that request is counted");
+    }
+
+    [Fact]
+    public async Task Readyz_ManyAskAllTheTime_TheListenersAreAskedOnceASecond()
+    {
+        var control = new SwitchedTransport.Switch();
+        var time = new FakeTimeProvider();
+        await using var mesh = await StartAsync(nameof(ListenerKind.Facade), control, time);
+        await mesh.Node.WaitUntilReadyAsync();
+        var before = control.Accepted;
+
+        Assert.All(await Task.WhenAll(Enumerable.Range(0, 64).Select(_ => ReadyzAsync(mesh.Node))), answer => Assert.Equal(HttpStatusCode.OK, answer.Status));
+        Assert.Equal(before, control.Accepted);
+
+        time.Advance(Readiness.AnswerMemory);
+        Assert.All(await Task.WhenAll(Enumerable.Range(0, 64).Select(_ => ReadyzAsync(mesh.Node))), answer => Assert.Equal(HttpStatusCode.OK, answer.Status));
+        Assert.Equal(before + 1, control.Accepted);
+    }
+
+    private static Task<TestMesh> StartAsync(string kind, SwitchedTransport.Switch control, TimeProvider? time = null) => TestMesh.StartAsync(
+        time: time,
+        customize: services => services.AddSingleton<IConnectionListenerFactory>(
+            provider => ActivatorUtilities.CreateInstance<SwitchedTransport>(provider, Enum.Parse<ListenerKind>(kind), control)));
+
+    private static async Task<string> NotReadyAsync(TestNode node)
+    {
+        var text = string.Empty;
+        await Wait.UntilAsync(
+            async () =>
+            {
+                (var status, text) = await ReadyzAsync(node);
+                return status == HttpStatusCode.ServiceUnavailable;
+            },
+            "the node is not ready");
+        return text;
+    }
+
+    private static async Task<(HttpStatusCode Status, string Text)> ReadyzAsync(TestNode node)
+    {
+        using var client = new HttpClient { BaseAddress = node.Metrics };
+        using var answer = await client.GetAsync("/readyz");
+        return (answer.StatusCode, await answer.Content.ReadAsStringAsync());
+    }
+
+    private static string Lower(string kind) => kind == nameof(ListenerKind.Facade) ? "facade" : "mesh";
+}
