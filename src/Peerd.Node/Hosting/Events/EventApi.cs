@@ -82,12 +82,12 @@ internal sealed class EventApi : IDisposable
 
     private static string Format(DateTimeOffset at) => at.UtcDateTime.ToString(TimeFormat, CultureInfo.InvariantCulture);
 
-    // False: there is no such thing (any more). A conflict: it was written before, and the answer did not arrive.
+    // False: there is no such thing (any more). A new one that is there already was written before, and the answer did not arrive.
     private async Task<bool> SendAsync<T>(HttpMethod method, string path, T content, JsonTypeInfo<T> type, string mediaType, CancellationToken cancellationToken)
     {
         using var body = JsonContent.Create(content, type, new System.Net.Http.Headers.MediaTypeHeaderValue(mediaType));
         using var response = await _server.SendAsync(method, $"api/v1/namespaces/{_options.Namespace}/events{path}?fieldManager=peerd", body, cancellationToken);
-        return response.IsSuccessStatusCode || response.StatusCode == HttpStatusCode.Conflict
+        return response.IsSuccessStatusCode || (response.StatusCode == HttpStatusCode.Conflict && method == HttpMethod.Post)
             || (response.StatusCode == HttpStatusCode.NotFound
                 ? false
                 : throw new HttpRequestException($"the API server answered {(int)response.StatusCode}", null, response.StatusCode));

@@ -8,7 +8,8 @@ namespace Peerd.Node.Hosting.Events;
 /// <param name="Reach">Whether one of them is reached.</param>
 /// <param name="PeerBytes">Bytes from other nodes that local clients got so far: what a node copies because it owns it is no image that is read.</param>
 /// <param name="Failures">Requests of local clients so far that could be served by neither the mesh nor the origin.</param>
-internal readonly record struct NodeState(bool IsSynced, int Others, Reach Reach, long PeerBytes, long Failures);
+/// <param name="IsServing">Clients and other nodes are answered. Counts only while <see cref="EventRules.IsConnected"/> is false.</param>
+internal readonly record struct NodeState(bool IsSynced, int Others, Reach Reach, long PeerBytes, long Failures, bool IsServing);
 
 /// <summary>
 /// When which event is true. A pure state machine: looks at the node now and then and tells what has become true since. Not
@@ -35,6 +36,9 @@ internal sealed class EventRules
     private long _toldFailures;
     private TimeSpan? _failedAt;
 
+    /// <summary>It was told last that the node is connected.</summary>
+    public bool IsConnected => _isConnected == true;
+
     /// <summary>The events that have become true.</summary>
     /// <param name="state">The node as it is.</param>
     /// <param name="now">Time since any fixed moment; never falls.</param>
@@ -57,7 +61,7 @@ internal sealed class EventRules
         if (state.Others == 0 || state.Reach.IsReaching == true)
         {
             _lostAt = null;
-            if (_isConnected != true)
+            if (_isConnected != true && state.IsServing)
             {
                 _isConnected = true;
                 events.Add(new PodEvent(PodEventKind.Connected, state.Others == 0

@@ -3,7 +3,7 @@ namespace Peerd.Node.Hosting.Events;
 /// <summary>What an event of the pod is about.</summary>
 internal enum PodEventKind
 {
-    /// <summary>The members are known and one of them serves, or the node is alone.</summary>
+    /// <summary>The members are known and one of them serves, or the node is alone; and this node answers its clients.</summary>
     Connected,
 
     /// <summary>Bytes from other nodes began to flow after an idle time.</summary>

@@ -23,6 +23,7 @@ internal sealed partial class PodEvents(
     PeerConnections peers,
     ServedBytes served,
     FacadeMetrics facade,
+    Readiness readiness,
     IMeterFactory meters,
     TimeProvider time,
     ILogger<PodEvents> logger) : BackgroundService
@@ -87,7 +88,8 @@ internal sealed partial class PodEvents(
                 others,
                 others > 0 ? await reach.LookAsync(cancellationToken) : default,
                 served.Of(ByteSource.Peer),
-                facade.Failures);
+                facade.Failures,
+                rules.IsConnected || await readiness.FaultAsync(cancellationToken) is null);
             foreach (var news in rules.Look(state, time.GetElapsedTime(start)))
             {
                 sender.Send(news);

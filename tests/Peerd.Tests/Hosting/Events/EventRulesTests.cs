@@ -5,7 +5,7 @@ namespace Peerd.Tests.Hosting.Events;
 /// <summary>Events are true: each is told when its condition has come to hold, and only then.</summary>
 public sealed class EventRulesTests
 {
-    private static readonly NodeState Alone = new(IsSynced: true, Others: 0, Reach: default, PeerBytes: 0, Failures: 0);
+    private static readonly NodeState Alone = new(IsSynced: true, Others: 0, Reach: default, PeerBytes: 0, Failures: 0, IsServing: true);
     private static readonly NodeState Reaching = Alone with { Others = 4, Reach = new Reach(IsReaching: true, AskedInVain: 0) };
     private static readonly NodeState Lost = Alone with { Others = 4, Reach = new Reach(IsReaching: false, AskedInVain: 4) };
 
@@ -32,6 +32,17 @@ public sealed class EventRulesTests
 
         Assert.Empty(Look(Reaching, after: TimeSpan.FromHours(1)));
         Assert.Empty(Look(Alone, after: TimeSpan.FromHours(1)));
+    }
+
+    // "Ready" would not be true.
+    [Fact]
+    public void Connected_ThisNodeAnswersNobody_IsToldOnceItDoes()
+    {
+        Assert.Empty(Look(Reaching with { IsServing = false }));
+        Assert.Empty(Look(Alone with { IsServing = false }, after: TimeSpan.FromHours(1)));
+
+        Assert.Equal("P2PConnected", Assert.Single(Look(Reaching)).Reason);
+        Assert.Empty(Look(Reaching with { IsServing = false }, after: TimeSpan.FromHours(1)));
     }
 
     [Fact]

@@ -116,6 +116,21 @@ public sealed class PodEventsTests : IAsyncLifetime
         Assert.Single(Warnings());
     }
 
+    // Only a new event that is there already has been written: of one that is to change nothing has.
+    [Fact]
+    public async Task Send_AgainAndTheServerHasAConflict_IsWrittenLater()
+    {
+        _sender.Send(Failed);
+        await CountAsync(1);
+        _server.Status = 409;
+        _sender.Send(Failed with { Message = "5 requests failed." });
+        await PassAsync(() => _server.Requests.Count >= 2);
+
+        _server.Status = 0;
+        await PassAsync(() => _server.PodEvents[0]["count"]!.GetValue<int>() == 2);
+        Assert.Equal("5 requests failed.", Text(Assert.Single(_server.PodEvents), "message"));
+    }
+
     [Fact]
     public async Task Send_ServerIsDown_OneWarningAndNobodyWaits()
     {
