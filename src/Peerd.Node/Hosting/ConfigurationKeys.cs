@@ -98,6 +98,7 @@ internal static class ConfigurationKeys
         $"Handover:{nameof(HandoverOptions.StartedFile)}",
         $"Log:{nameof(LogOptions.Level)}",
         $"Log:{nameof(LogOptions.Format)}",
+        $"Log:{nameof(LogOptions.Time)}",
         $"Telemetry:{nameof(TelemetryOptions.OtlpEndpoint)}",
         $"Telemetry:{nameof(TelemetryOptions.OtlpProtocol)}",
         $"Telemetry:{nameof(TelemetryOptions.SamplingRatio)}",

@@ -129,13 +129,14 @@ internal static partial class NodeHost
         builder.Services.AddSingleton<IValidateOptions<LogOptions>, LogOptionsValidator>();
         var options = builder.Configuration.GetSection(LogOptions.Section).Get<LogOptions>() ?? new LogOptions();
         builder.Logging.ClearProviders();
+        var time = options.Time == LogOptions.None ? null : "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
         if (options.Format == LogOptions.Json)
         {
             builder.Logging.AddJsonConsole(console =>
             {
                 console.IncludeScopes = true;
                 console.UseUtcTimestamp = true;
-                console.TimestampFormat = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+                console.TimestampFormat = time;
             });
         }
         else
@@ -144,6 +145,8 @@ internal static partial class NodeHost
             {
                 console.SingleLine = true;
                 console.IncludeScopes = true;
+                console.UseUtcTimestamp = true;
+                console.TimestampFormat = time is null ? null : $"{time} ";
             });
         }
 
@@ -180,10 +183,10 @@ internal static partial class NodeHost
         var listeners = new Listeners();
         builder.Services.AddSingleton(listeners);
         builder.Services.AddSingleton<StopSignals>();
+        builder.Services.AddSingleton<OwnListeners>();
         builder.Services.AddSingleton<Readiness>();
         builder.Services.AddOptions<ListenerOptions>()
             .Configure<IConfiguration>((options, configuration) =>
-        builder.Services.AddSingleton<OwnListeners>();
             {
                 options.Facade = configuration["Peerd:Facade:Listen"] ?? options.Facade;
                 options.Metrics = configuration["Peerd:Metrics:Listen"] ?? options.Metrics;

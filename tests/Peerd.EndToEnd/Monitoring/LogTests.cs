@@ -48,6 +48,32 @@ public sealed class LogTests : LabTest
             answered.Select(line => (RequestOf(line)!, $"{line["LogLevel"]}", line["State"]!["Status"]!.GetValue<int>())).Order());
     }
 
+    [Theory]
+    [InlineData(null, @"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (trce|dbug|info|warn|fail|crit): Peerd\.")]
+    [InlineData("none", "^(trce|dbug|info|warn|fail|crit): Peerd\\.")]
+    public async Task Text_OfANode_EachLineHasATimeUnlessItIsToHaveNone(string? time, string expected)
+    {
+        var node = PeerdNode.Create(Lab, "n1");
+        var configuration = node.Configure([node]);
+        configuration["Peerd"]!["Log"] = new JsonObject { ["Level"] = "Debug" };
+        if (time is not null)
+        {
+            configuration["Peerd"]!["Log"]!["Time"] = time;
+        }
+
+        var before = TimeProvider.System.GetUtcNow();
+        await node.StartAsync(configuration);
+        Assert.Equal(0, await node.Process.StopAsync(StopLimit));
+
+        // Other time zones than that of this machine are of no interest to who compares the logs of nodes.
+        Assert.NotEmpty(node.Process.Output);
+        Assert.All(node.Process.Output, line => Assert.Matches(expected, line));
+        if (time is null)
+        {
+            Assert.All(node.Process.Output, line => Assert.InRange(DateTimeOffset.Parse(line[..24], CultureInfo.InvariantCulture), before.AddSeconds(-1), TimeProvider.System.GetUtcNow()));
+        }
+    }
+
     private static async Task<string> AskAsync(PeerdNode node, string target, HttpStatusCode expected, string? id = null)
     {
         using var client = new HttpClient { Timeout = PullTimeout };
