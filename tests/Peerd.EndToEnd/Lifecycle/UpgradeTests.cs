@@ -15,9 +15,6 @@ public sealed class UpgradeTests : LabTest
     /// <summary>Reads before, between and after the restarts.</summary>
     private const int SomeReads = 1500;
 
-    /// <summary>Of the reads by the pace, on a machine that runs other tests, too: a node under reads was upgraded, however slowly.</summary>
-    private const double Some = 0.3;
-
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(30);
 
     private readonly ConcurrentDictionary<string, GeneratedBlob> _blobs = new(StringComparer.Ordinal);
@@ -37,8 +34,9 @@ public sealed class UpgradeTests : LabTest
         }
     });
 
+    // However many reads this machine has time for, beside other tests: some are made at every step, and none fails.
     [Fact]
-    public Task Upgrade_TwiceUnderReads_NoReadFails() => UpgradeTwiceAsync(Some);
+    public Task Upgrade_TwiceUnderReads_NoReadFails() => UpgradeTwiceAsync(leastShare: null);
 
     // A handover that stalls is found only by a machine that has time for all reads.
     [Fact]
@@ -98,7 +96,7 @@ public sealed class UpgradeTests : LabTest
         Assert.Contains(node.Facade.Authority, Assert.Single(second.Errors), StringComparison.Ordinal);
     }
 
-    private async Task UpgradeTwiceAsync(double leastShare)
+    private async Task UpgradeTwiceAsync(double? leastShare)
     {
         var blobs = Enumerable.Range(0, 4).Select(i => new GeneratedBlob(24 * MiB + i, seed: 90 + i)).ToArray();
         await using var site = _site = await StreamingSite.StartAsync(Lab, 2, blobs, change: HandOver);
@@ -119,10 +117,12 @@ public sealed class UpgradeTests : LabTest
             var old = node.Process;
             readers.Read(asked[..news]);
             neighbour.Read(asked[..news]);
+            var before = readers.Reads;
             await node.LaunchAsync();
             await Wait.UntilAsync($"'{sign}'", old, () => Task.FromResult(old.Output.Any(line => line.Contains($"A new process of this node {sign}", StringComparison.Ordinal))), PullTimeout);
             Assert.Equal(0, await old.StopAsync(StopLimit));
             Assert.False(node.Process.HasExited, node.Process.Tail());
+            Assert.NotEqual(before, readers.Reads);
             await MoreReadsAsync(node.Process, readers);
         }
 
@@ -132,8 +132,10 @@ public sealed class UpgradeTests : LabTest
         TestContext.Current.TestOutputHelper?.WriteLine(
             $"{rate}; {readers.Reads} over {readers.Connections} connections, and {neighbour.Reads} at another node; origin: {site.Store.Bytes} of {blobs.Sum(blob => blob.Size)} bytes");
         Assert.True(readers.Failures.Count + neighbour.Failures.Count == 0, string.Join('\n', readers.Failures.Concat(neighbour.Failures)));
-
-        Assert.True(readers.Share >= leastShare && neighbour.Share >= leastShare, $"{rate}; at the other node {neighbour.DescribeRate()}");
+        if (leastShare is { } share)
+        {
+            Assert.True(readers.Share >= share && neighbour.Share >= share, $"{rate}; at the other node {neighbour.DescribeRate()}");
+        }
     }
 
     private void HandOver(JsonObject settings)
