@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace Peerd.Node.Telemetry;
 
 /// <summary>
-/// The spans of this program: one pull is one trace, across nodes. Without anybody who listens all of it is null and costs
+/// The spans of this program: what is done for one request is one trace, across nodes. Without anybody who listens all of it is null and costs
 /// nothing. Spans tell digests and the names of nodes and hosts, never URLs, paths, credentials or texts of errors.
 /// </summary>
 internal static class Traces
