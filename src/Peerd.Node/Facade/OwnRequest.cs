@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Security.Cryptography;
 using System.Text;
 
 namespace Peerd.Node.Facade;
@@ -14,7 +13,7 @@ internal sealed class OwnRequest
     private const int LongestAnswer = 4096;
 
     // Nobody else can have his requests uncounted.
-    private readonly string _id = $"own-{Convert.ToHexString(RandomNumberGenerator.GetBytes(16))}";
+    private readonly string _id = $"own-{Guid.NewGuid():N}";
     private readonly byte[] _request;
 
     public OwnRequest() =>
