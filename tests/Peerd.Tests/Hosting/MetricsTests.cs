@@ -5,6 +5,7 @@ using System.Text.RegularExpressions;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Peerd.Node.Content;
 using Peerd.Node.Facade;
+using Peerd.Node.Storage;
 
 namespace Peerd.Tests.Hosting;
 
@@ -52,6 +53,36 @@ public sealed partial class MetricsTests
         Assert.Empty(missing);
 
         Assert.All(pages.SelectMany(page => page.Split('\n')).Where(line => line.StartsWith("peerd_", StringComparison.Ordinal)), line => Assert.Contains("otel_scope_name=\"Peerd\"", line, StringComparison.Ordinal));
+    }
+
+    // Memory for series is bounded, and those of every answer of the facade have room.
+    [Fact]
+    public async Task Endpoint_MoreSeriesThanThereIsRoomFor_AreCountedInOne()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var unbounded = mesh.Node.Get<IMeterFactory>().Create(FacadeMetrics.MeterName).CreateCounter<long>("test.unbounded");
+        for (var i = 0; i < 500; i++)
+        {
+            unbounded.Add(1, new KeyValuePair<string, object?>("label", i));
+        }
+
+        var facade = mesh.Node.Get<FacadeMetrics>();
+        foreach (var source in Enum.GetValues<ByteSource>())
+        {
+            for (var code = 100; code < 600; code++)
+            {
+                facade.Answered(isBlob: false, source, code, TimeSpan.Zero, isOverload: true);
+                facade.Answered(isBlob: true, source, code, TimeSpan.Zero, isOverload: true);
+            }
+        }
+
+        using var client = new HttpClient();
+        var lines = (await client.GetStringAsync(new Uri(mesh.Node.Metrics, "/metrics/prometheus"))).Split('\n');
+
+        Assert.Contains(lines, line => line.StartsWith("test_unbounded_total{", StringComparison.Ordinal) && line.Contains("otel_metric_overflow=\"true\"", StringComparison.Ordinal));
+        Assert.InRange(lines.Count(line => line.StartsWith("test_unbounded_total{", StringComparison.Ordinal)), 200, 260);
+        Assert.Equal(200, lines.Count(line => line.StartsWith("peerd_facade_requests_total{", StringComparison.Ordinal)));
+        Assert.DoesNotContain(lines, line => line.StartsWith("peerd_", StringComparison.Ordinal) && line.Contains("otel_metric_overflow", StringComparison.Ordinal));
     }
 
     // The endpoint tells but bytes and seconds, in the name.
