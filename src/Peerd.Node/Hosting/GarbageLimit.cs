@@ -3,7 +3,8 @@ namespace Peerd.Node.Hosting;
 /// <summary>
 /// Has the collector look at all that is kept when much of it may be garbage. By itself it leaves the older generations alone
 /// until they have grown by more than a node needs at all: what moves bytes through pools allocates little, and some of it
-/// lives just long enough to get there.
+/// lives just long enough to get there. A node that has become idle has it look once, too, and gives the memory back that it needed before, such as
+/// for its start.
 /// </summary>
 /// <remarks>
 /// All stands still meanwhile, for a hundredth of a second or a few, and longer the more is kept, which is why more may come then. In
@@ -14,17 +15,39 @@ internal class GarbageLimit(TimeProvider time) : BackgroundService
     /// <summary>So many bytes may have come since all of it was looked at.</summary>
     internal const long MostSince = 64L << 20;
 
+    /// <summary>So many bytes a node may allocate between two comparisons that is idle: for probes, scrapes, and what other nodes say.</summary>
+    internal const long MostIdle = 4L << 20;
+
+    /// <summary>So many bytes an idle node must have allocated since all was looked at for it to be looked at again.</summary>
+    internal const long LeastIdle = 16L << 20;
+
+    /// <summary>So many comparisons one after the other must find a node idle.</summary>
+    internal const int IdleTimes = 3;
+
     /// <summary>How often that is compared.</summary>
     internal static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
+
+    private long _allocated;
+    private long _allocatedBefore;
+    private int _idle;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Interval, time);
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
+            var allocated = Allocated;
+            _idle = allocated - _allocatedBefore <= MostIdle ? _idle + 1 : 0;
+            _allocatedBefore = allocated;
             if (IsDue(Heap, LookedAt))
             {
                 Collect();
+                _allocated = allocated;
+            }
+            else if (_idle >= IdleTimes && allocated - _allocated >= LeastIdle)
+            {
+                GiveBack();
+                _allocated = allocated;
             }
         }
     }
@@ -35,7 +58,13 @@ internal class GarbageLimit(TimeProvider time) : BackgroundService
     /// <summary>Bytes that were left when all was looked at.</summary>
     protected virtual long LookedAt => GC.GetGCMemoryInfo(GCKind.FullBlocking).HeapSizeBytes;
 
+    /// <summary>Bytes that were allocated since the start of the process.</summary>
+    protected virtual long Allocated => GC.GetTotalAllocatedBytes();
+
     protected virtual void Collect() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
+
+    /// <summary>Collects, and keeps no memory for what may come: only an idle node can do without.</summary>
+    protected virtual void GiveBack() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
 
     /// <summary>Whether all of it should be looked at.</summary>
     /// <param name="heap">As <see cref="Heap"/>.</param>

@@ -34,6 +34,57 @@ public sealed class GarbageLimitTests
             "it has been looked at");
     }
 
+    [Fact]
+    public async Task Execute_BusyAndThenIdle_MemoryIsGivenBackOnceItIs()
+    {
+        var time = new ArmedTime();
+        using var limit = new Played(time);
+        await limit.StartAsync(CancellationToken.None);
+        await time.ArmedAsync(GarbageLimit.Interval);
+
+        // As at the start: much at first, and a little from then on.
+        limit.Allocate(GarbageLimit.LeastIdle);
+        await LookAsync(0);
+        await LookAsync(GarbageLimit.MostIdle);
+        await LookAsync(GarbageLimit.MostIdle);
+        Assert.Equal(0, limit.GivenBack);
+        await LookAsync(GarbageLimit.MostIdle);
+        await Wait.UntilAsync(() => limit.GivenBack == 1, "it has been given back");
+
+        // Not again, unless much came in between.
+        for (var i = 0; i < 3; i++)
+        {
+            await LookAsync(0);
+        }
+
+        Assert.Equal(1, limit.GivenBack);
+
+        // Who has much to do is left alone, however long.
+        for (var i = 0; i < 10; i++)
+        {
+            await LookAsync(GarbageLimit.MostIdle + 1);
+        }
+
+        Assert.Equal(1, limit.GivenBack);
+        for (var i = 0; i < GarbageLimit.IdleTimes; i++)
+        {
+            await LookAsync(0);
+        }
+
+        await Wait.UntilAsync(() => limit.GivenBack == 2, "it has been given back again");
+        Assert.Equal(0, limit.Collections);
+        await limit.StopAsync(CancellationToken.None);
+
+        // One comparison, which is over when it returns: the next one has found nothing new.
+        async Task LookAsync(long allocated)
+        {
+            var looks = limit.Looks;
+            limit.Allocate(allocated);
+            time.Advance(GarbageLimit.Interval);
+            await Wait.UntilAsync(() => limit.Looks == looks + 1, "it has been looked at");
+        }
+    }
+
     [Theory]
     [InlineData(128, 64, false)]
     [InlineData(129, 64, true)]
@@ -49,10 +100,14 @@ public sealed class GarbageLimitTests
         private long _lookedAt;
         private int _looks;
         private int _collections;
+        private int _givenBack;
+        private long _allocated;
 
         public int Looks => Volatile.Read(ref _looks);
 
         public int Collections => Volatile.Read(ref _collections);
+
+        public int GivenBack => Volatile.Read(ref _givenBack);
 
         protected override long Heap
         {
@@ -65,6 +120,10 @@ public sealed class GarbageLimitTests
 
         protected override long LookedAt => Interlocked.Read(ref _lookedAt);
 
+        protected override long Allocated => Interlocked.Read(ref _allocated);
+
+        public void Allocate(long bytes) => Interlocked.Add(ref _allocated, bytes);
+
         public void Grow(long bytes) => Interlocked.Add(ref _heap, bytes);
 
         protected override void Collect()
@@ -72,5 +131,7 @@ public sealed class GarbageLimitTests
             Interlocked.Exchange(ref _lookedAt, Heap);
             Interlocked.Increment(ref _collections);
         }
+
+        protected override void GiveBack() => Interlocked.Increment(ref _givenBack);
     }
 }
