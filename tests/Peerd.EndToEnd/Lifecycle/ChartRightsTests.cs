@@ -36,17 +36,17 @@ public sealed class ChartRightsTests : LabTest
         Assert.True(await old.HasStartedAsync());
         await AssertHasNoOtherRightsAsync(old);
         var readers = new RangeReaders(node.Facade.Authority, clients: 10, perSecond: 200);
-        readers.Read([.. blobs.Select(blob => new ReadBlob(origin.PathOf(blob), BytesOf(blob)))]);
+        readers.Read([.. blobs.Select(blob => ReadBlob.Of(origin.PathOf(blob), blob))]);
         using var end = new CancellationTokenSource();
         var running = readers.RunAsync(end.Token);
-        await MoreReadsAsync(old.Process, readers);
+        await readers.MoreAsync(SomeReads, old.Process);
 
         await using var next = await ChartContainer.StartAsync(Lab, node, "new");
         await Wait.UntilAsync("the new process serves", old.Process, () => Task.FromResult(old.Process.Output.Any(line => line.Contains("A new process of this node serves", StringComparison.Ordinal))), Patience);
         Assert.True(await next.HasStartedAsync());
         await AssertHasNoOtherRightsAsync(next);
         Assert.Equal(0, await old.Process.StopAsync(Patience));
-        await MoreReadsAsync(next.Process, readers);
+        await readers.MoreAsync(SomeReads, next.Process);
 
         await end.CancelAsync();
         await running;
@@ -140,18 +140,5 @@ public sealed class ChartRightsTests : LabTest
         Assert.Equal(
             ["/run/peerd", "/var/lib/peerd"],
             writable.Where(path => !path.StartsWith("/proc", StringComparison.Ordinal) && !path.StartsWith("/sys", StringComparison.Ordinal) && !path.StartsWith("/dev", StringComparison.Ordinal)).Order(StringComparer.Ordinal));
-    }
-
-    private static byte[] BytesOf(GeneratedBlob blob)
-    {
-        var bytes = new byte[blob.Size];
-        blob.Read(0, bytes);
-        return bytes;
-    }
-
-    private static Task MoreReadsAsync(RunningProcess process, RangeReaders readers)
-    {
-        var goal = readers.Reads + SomeReads;
-        return Wait.UntilAsync($"{goal} reads are done", process, () => Task.FromResult(readers.Reads >= goal || readers.Failures.Count > 0), PullTimeout);
     }
 }

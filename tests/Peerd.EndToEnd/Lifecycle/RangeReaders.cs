@@ -8,7 +8,16 @@ namespace Peerd.EndToEnd.Lifecycle;
 /// <summary>A blob as a reader asks a node for it.</summary>
 /// <param name="Target">What stands in the request line.</param>
 /// <param name="Bytes">What is to come.</param>
-internal sealed record ReadBlob(string Target, byte[] Bytes);
+internal sealed record ReadBlob(string Target, byte[] Bytes)
+{
+    /// <summary>A blob with all its bytes.</summary>
+    public static ReadBlob Of(string target, GeneratedBlob blob)
+    {
+        var bytes = new byte[blob.Size];
+        blob.Read(0, bytes);
+        return new ReadBlob(target, bytes);
+    }
+}
 
 /// <summary>
 /// Clients of one facade that read ranges of 64 KiB at a steady pace and retry nothing: half of them over one connection as
@@ -60,6 +69,13 @@ internal sealed class RangeReaders(string authority, int clients, int perSecond)
     {
         _start = Stopwatch.GetTimestamp();
         await Task.WhenAll(Enumerable.Range(0, clients).Select(i => Task.Run(() => RunAsync(i, cancellationToken), CancellationToken.None)));
+    }
+
+    /// <summary>Waits until they have read so many more, or one has failed.</summary>
+    public Task MoreAsync(int reads, RunningProcess process)
+    {
+        var goal = Reads + reads;
+        return Wait.UntilAsync($"{goal} reads are done", process, () => Task.FromResult(Reads >= goal || Failures.Count > 0), LabTest.PullTimeout);
     }
 
     /// <summary>In words, how close to the pace they came so far.</summary>

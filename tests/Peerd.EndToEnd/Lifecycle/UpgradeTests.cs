@@ -109,7 +109,7 @@ public sealed class UpgradeTests : LabTest
         neighbour.Read(asked[..2]);
         using var end = new CancellationTokenSource();
         var running = Task.WhenAll(readers.RunAsync(end.Token), neighbour.RunAsync(end.Token));
-        await MoreReadsAsync(node.Process, readers);
+        await readers.MoreAsync(SomeReads, node.Process);
 
         // The old one is told to stop when the new one serves, as the kubelet does; and the next time too early.
         foreach (var (sign, news) in new[] { ("serves", 3), ("is starting", 4) })
@@ -123,7 +123,7 @@ public sealed class UpgradeTests : LabTest
             Assert.Equal(0, await old.StopAsync(StopLimit));
             Assert.False(node.Process.HasExited, node.Process.Tail());
             Assert.NotEqual(before, readers.Reads);
-            await MoreReadsAsync(node.Process, readers);
+            await readers.MoreAsync(SomeReads, node.Process);
         }
 
         await end.CancelAsync();
@@ -147,24 +147,11 @@ public sealed class UpgradeTests : LabTest
     private ReadBlob Mirrored(GeneratedBlob blob)
     {
         _blobs[$"{blob.Digest}"] = blob;
-        return new($"/v2/team/app/blobs/{blob.Digest}?ns={new Uri(_registry.Url).Authority}", BytesOf(blob));
+        return ReadBlob.Of($"/v2/team/app/blobs/{blob.Digest}?ns={new Uri(_registry.Url).Authority}", blob);
     }
 
     private static ReadBlob Signed(StreamingSite site, GeneratedBlob blob) =>
-        new($"/blobs/{site.Store.Url}{site.Store.Sign(blob.Digest)}", BytesOf(blob));
-
-    private static byte[] BytesOf(GeneratedBlob blob)
-    {
-        var bytes = new byte[blob.Size];
-        blob.Read(0, bytes);
-        return bytes;
-    }
-
-    private static Task MoreReadsAsync(RunningProcess process, RangeReaders readers)
-    {
-        var goal = readers.Reads + SomeReads;
-        return Wait.UntilAsync($"{goal} reads are done", process, () => Task.FromResult(readers.Reads >= goal || readers.Failures.Count > 0), PullTimeout);
-    }
+        ReadBlob.Of($"/blobs/{site.Store.Url}{site.Store.Sign(blob.Digest)}", blob);
 
     private static Task<bool> Said(RunningProcess process, string text, int times = 1) =>
         Task.FromResult(process.Output.Count(line => line.Contains(text, StringComparison.Ordinal)) >= times);
