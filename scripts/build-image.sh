@@ -186,7 +186,8 @@ grep -q '^peerd_build.*version="1\.2\.3' <<<"$metrics" || die 'the program does 
 say 'asking it from within, as kubectl exec does: there is no shell, and no folder to write to'
 doctor=$(runc --root "$work/runc" exec "$container" ${emulator:+"$emulator"} /usr/local/bin/peerd doctor --check mesh) || die "the doctor in the image fails: $doctor"
 grep -q '^warning  mesh: .* is alone' <<<"$doctor" || die "the doctor in the image does not see its mesh: $doctor"
-runc --root "$work/runc" exec "$container" ${emulator:+"$emulator"} /usr/local/bin/peerd status | grep -q '^version.*1\.2\.3' || die 'the status in the image does not tell its version'
+status=$(runc --root "$work/runc" exec "$container" ${emulator:+"$emulator"} /usr/local/bin/peerd status) || die 'the status in the image fails'
+grep -q '^version.*1\.2\.3' <<<"$status" || die "the status in the image does not tell its version: $status"
 runc --root "$work/runc" kill "$container" TERM
 wait %1 || { cat "$work/run.log" >&2; die "the image ends with code $? when it is told to stop"; }
 
