@@ -273,5 +273,7 @@ internal sealed class Peer : IDisposable
         }
 
         public void Waiting() => inner.Waiting();
+
+        public void HeldBack(bool isHeld) => inner.HeldBack(isHeld);
     }
 }

@@ -6,7 +6,7 @@ namespace Peerd.Node.Mesh;
 /// Lets a range be read no faster than this node may read: each frame is waited for before it is taken from the connection, so that
 /// the peer is held back by the window of the stream and no buffer is held here. Not thread-safe.
 /// </summary>
-internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeLimits limits, RangeSilence silence, CancellationTokenSource deadline, TimeProvider time)
+internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeLimits limits, RangeSilence silence, CancellationTokenSource deadline, IRangeSink sink, TimeProvider time)
 {
     private readonly Urgency _urgency = request.Urgent ? Urgency.Streaming : request.Ahead ? Urgency.Ahead : Urgency.Pull;
     private readonly long _started = time.GetTimestamp();
@@ -30,12 +30,31 @@ internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeL
         var since = time.GetTimestamp();
         silence.Pause();
         deadline.CancelAfter(Timeout.InfiniteTimeSpan);
-        await rate.TakeAsync(length, _urgency, request.Digest, cancellationToken);
+        await WaitAsync(rate.TakeAsync(length, _urgency, request.Digest, cancellationToken));
         _waited += time.GetElapsedTime(since);
         silence.Heard();
         var left = limits.Deadline - (time.GetElapsedTime(_started) - _waited);
         deadline.CancelAfter(left > TimeSpan.Zero ? left : TimeSpan.Zero);
         _paid = offset + length;
+    }
+
+    private async Task WaitAsync(Task taking)
+    {
+        if (taking.IsCompleted)
+        {
+            await taking;
+            return;
+        }
+
+        sink.HeldBack(true);
+        try
+        {
+            await taking;
+        }
+        finally
+        {
+            sink.HeldBack(false);
+        }
     }
 
     /// <summary>The range has ended: gives back what was not read.</summary>

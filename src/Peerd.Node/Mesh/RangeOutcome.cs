@@ -75,4 +75,12 @@ internal interface IRangeSink
 
     /// <summary>The peer waits for the next bytes itself, until a frame comes; said again every second or so.</summary>
     void Waiting();
+
+    /// <summary>
+    /// This node's own limit (<see cref="RangeLimits.Rate"/>) holds the next frame back from now on, or does not any more: meanwhile nothing
+    /// comes, and the peer has no part in that.
+    /// </summary>
+    void HeldBack(bool isHeld)
+    {
+    }
 }

@@ -41,7 +41,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         using var silence = new RangeSilence(limits.IdleTimeout, load, layout.FrameSize, time);
         using var deadline = new CancellationTokenSource(limits.Deadline, time);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, silence.Ended, deadline.Token);
-        var allowance = limits.Rate is { } rate ? new RangeAllowance(rate, request, limits, silence, deadline, time) : null;
+        var allowance = limits.Rate is { } rate ? new RangeAllowance(rate, request, limits, silence, deadline, sink, time) : null;
         load.Began();
         lane.Begin(id, layout, range, sink);
         try

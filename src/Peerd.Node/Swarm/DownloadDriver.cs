@@ -331,7 +331,7 @@ internal sealed class DownloadDriver : IOriginReadUser
     private async Task FetchFromPeerAsync(DownloadAction.FetchFromPeer fetch, CancellationToken cancellationToken)
     {
         var isAhead = UrgencyOf(fetch.First, fetch.Count) == Urgency.Ahead;
-        var outcome = await _fetches.FetchAsync(fetch, _content, isAhead, new Sink(this, fetch.Id, fetch.Node), cancellationToken);
+        var outcome = await _fetches.FetchAsync(fetch, _content, isAhead, new Sink(this, fetch.Id, fetch.Node, isAhead), cancellationToken);
         lock (_parts.Gate)
         {
             Machine.PeerRequestEnded(fetch.Id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
@@ -552,7 +552,15 @@ internal sealed class DownloadDriver : IOriginReadUser
         }
     }
 
-    private sealed class Sink(DownloadDriver driver, int id, string node) : IRangeSink
+    private void HeldBack(int id, bool isHeld, bool isAhead)
+    {
+        lock (_parts.Gate)
+        {
+            Machine.HeldBack(id, isHeld, isAhead, Now);
+        }
+    }
+
+    private sealed class Sink(DownloadDriver driver, int id, string node, bool isAhead = false) : IRangeSink
     {
         private readonly ArrivingFrames _frames = driver._parts.Frames;
         private readonly int _resets = driver._content.Resets;
@@ -576,5 +584,7 @@ internal sealed class DownloadDriver : IOriginReadUser
         }
 
         public void Waiting() => driver.PeerWaits(id);
+
+        public void HeldBack(bool isHeld) => driver.HeldBack(id, isHeld, isAhead);
     }
 }

@@ -229,6 +229,28 @@ internal sealed class Downloader
         }
     }
 
+    /// <summary>This node's own limit holds back what the peer sends of this request from now on, or does not any more.</summary>
+    /// <param name="id">Of the request.</param>
+    /// <param name="isHeld">From now on, or not any more.</param>
+    /// <param name="isAhead">It waits behind all that readers wait for.</param>
+    /// <param name="now">The time.</param>
+    public void HeldBack(int id, bool isHeld, bool isAhead, TimeSpan now)
+    {
+        if (!_table.TryGet(id, out var request))
+        {
+            return;
+        }
+
+        request.IsHeldAhead = isAhead;
+        if (request.HeldSince is { } since)
+        {
+            request.Held += now - since;
+            SlownessJudge.Excuse(request, now - since, now);
+        }
+
+        request.HeldSince = isHeld ? now : null;
+    }
+
     /// <summary>
     /// What becomes of a piece that is not here, as seen by <paramref name="reader"/>. Only what comes from the origin is
     /// sure to come: what comes from peers an owner has arranged without a circle, or nobody has.
@@ -529,7 +551,7 @@ internal sealed class Downloader
         _slowness.Tick(_table.Requests, now);
         foreach (var request in _table.Requests)
         {
-            if (request is { Node: not null, Verdict: null, IsUrgent: false } && _slowness.Judge(request, now) is { } verdict)
+            if (request is { Node: not null, Verdict: null, IsUrgent: false } && Judge(request, now) is { } verdict)
             {
                 request.Verdict = verdict;
                 _actions.Add(new DownloadAction.Cancel(request.Id));
@@ -538,6 +560,13 @@ internal sealed class Downloader
 
         Schedule(now);
     }
+
+    /// <summary>Why the request should be given up; null when it should not.</summary>
+    private FetchFailure? Judge(PieceRequest request, TimeSpan now) =>
+        request.HeldSince is not { } since ? _slowness.Judge(request, now)
+            // Somebody waits for it by now, and must not do so behind all others; or it keeps a place at the peer that others need more.
+            : request.IsHeldAhead && (!_demands.IsAhead || now - since > _policy.StarvedPatience) ? FetchFailure.Starved
+            : null;
 
     /// <summary>Missing pieces that readers need; null when that is all that is missing. An owner has nothing for who trusts no peers.</summary>
     private PieceSet? Wanted() => _peersAllowed ? _demands.Wanted() : new PieceSet(_layout.PieceCount);
@@ -575,6 +604,13 @@ internal sealed class Downloader
         if (waited < _policy.OwnerlessPatience)
         {
             // Nearly always: who has what needs no look then.
+            return;
+        }
+
+        if (_table.Requests.Any(static request => request.HeldSince is not null))
+        {
+            // It comes when this node may take it. To read it elsewhere would only go around the limit.
+            _lastProgress = now;
             return;
         }
 

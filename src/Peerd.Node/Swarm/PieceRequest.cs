@@ -35,6 +35,15 @@ internal sealed record PieceRequest(string? Node, int First, int Count, TimeSpan
     /// <summary>The peer waits for the next bytes itself.</summary>
     public bool IsWaiting { get; set; }
 
+    /// <summary>Since when this node's own limit holds back what the peer sends; null while it does not.</summary>
+    public TimeSpan? HeldSince { get; set; }
+
+    /// <summary>It is held back, or was last, as something that is fetched ahead: behind all that readers wait for.</summary>
+    public bool IsHeldAhead { get; set; }
+
+    /// <summary>How long it was held back, in all.</summary>
+    public TimeSpan Held { get; set; }
+
     /// <summary>It was found slow when the budget was spent.</summary>
     public bool WasRefused { get; set; }
 

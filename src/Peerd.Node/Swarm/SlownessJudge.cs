@@ -90,7 +90,7 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
     /// <summary>A range has come to its end.</summary>
     public void Ended(PieceRequest request, TimeSpan now)
     {
-        var perPiece = (now - request.Started) / request.Count;
+        var perPiece = (now - request.Started - request.Held) / request.Count;
         _usual = _usual is { } usual ? usual + ((perPiece - usual) * WeightOfNews) : perPiece;
     }
 
@@ -126,6 +126,11 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
         return FetchFailure.Slow;
     }
 
+    /// <summary>So much of the time is not the fault of the range's source: no longer than it has been under way, or nothing has come of it.</summary>
+    public static void Excuse(PieceRequest request, TimeSpan unseen, TimeSpan now) => request.Unseen = (
+        Shorter(request.Unseen.InAll + unseen, now - request.Started),
+        Shorter(request.Unseen.SinceLastBytes + unseen, now - request.LastBytes));
+
     private bool IsSlow(PieceRequest request, TimeSpan? expected, TimeSpan now)
     {
         var age = now - request.Started - request.Unseen.InAll;
@@ -133,11 +138,6 @@ internal sealed class SlownessJudge(ContentLayout layout, DownloaderPolicy polic
         return expected is { } usual && age > Longer(policy.StallPatience, usual) && request.Frames > 0
             && age * ((double)request.Count * layout.FramesPerPiece / request.Frames) > policy.SlowFactor * usual;
     }
-
-    // No longer than it has been under way, or nothing has come of it.
-    private static void Excuse(PieceRequest request, TimeSpan unseen, TimeSpan now) => request.Unseen = (
-        Shorter(request.Unseen.InAll + unseen, now - request.Started),
-        Shorter(request.Unseen.SinceLastBytes + unseen, now - request.LastBytes));
 
     private static TimeSpan Shorter(TimeSpan a, TimeSpan b) => a < b ? a : b;
 

@@ -326,6 +326,48 @@ public sealed class RangeStreamTests : IAsyncLifetime
         Assert.Equal([0, 1, 2, 3], _sink.Frames);
     }
 
+    // Who asked first comes last, when nobody waits for it.
+    [Fact]
+    public async Task Fetch_ThisNodeMayReadAFrameASecond_StreamingGoesFirstPullsNextAndWhatIsFetchedAheadLast()
+    {
+        using var rate = new ByteRate(_sample.Layout.FrameSize, 1, _time);
+        using var limited = new Peer(
+            new Peerd.Node.Membership.Member("fake", new DnsEndPoint("127.0.0.1", _fake!.EndPoint.Port), string.Empty),
+            "self", new MeshOptions(), new PeerTraffic.Counters(), new MeshMetrics(_services.GetRequiredService<IMeterFactory>()), MeshTls.Off, _time, rate);
+        _fake.Answer = async (range, answers, _) =>
+        {
+            foreach (var answer in FakePeer.Honest(range, _sample))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+        await rate.TakeAsync(_sample.Layout.FrameSize, Urgency.Pull, default, CancellationToken.None);
+        var request = new RangeRequest(_sample.Digest, _sample.Layout, Whole());
+        var sinks = new[] { new Sink(), new Sink(), new Sink() };
+        var fetches = new List<Task<RangeOutcome>>();
+        foreach (var (sink, asked) in sinks.Zip([request with { Ahead = true }, request, request with { Urgent = true }]))
+        {
+            fetches.Add(limited.FetchAsync(asked, sink, CancellationToken.None));
+            await Wait.UntilAsync(() => rate.Waiting == fetches.Count && sink.IsHeldBack, "it waits, too, and is told that this node holds it back");
+        }
+
+        for (var frames = 1; frames <= 12; frames++)
+        {
+            var left = 3 - (frames / 4);
+            var after = frames;
+            for (var waiting = rate.Waiting; rate.Waiting == waiting;)
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(100));
+            }
+
+            await Wait.UntilAsync(() => sinks.Sum(sink => sink.Frames.Count) == after && rate.Waiting == left, $"{after} frames have come");
+            Assert.Equal((Math.Min(4, after), Math.Clamp(after - 4, 0, 4), Math.Clamp(after - 8, 0, 4)), (sinks[2].Frames.Count, sinks[1].Frames.Count, sinks[0].Frames.Count));
+        }
+
+        Assert.All(await Task.WhenAll(fetches).WaitAsync(Wait.Longest), outcome => Assert.Equal(RangeOutcomeKind.Complete, outcome.Kind));
+        Assert.All(sinks, sink => Assert.False(sink.IsHeldBack));
+    }
+
     [Fact]
     public async Task Fetch_PeerEndsItBecauseThisNodeReadsSlowly_IsBusyAndNotFailed()
     {
@@ -417,6 +459,7 @@ public sealed class RangeStreamTests : IAsyncLifetime
     private sealed class Sink : IRangeSink
     {
         private int _waits;
+        private bool _isHeldBack;
 
         public int Waits => Volatile.Read(ref _waits);
 
@@ -429,5 +472,9 @@ public sealed class RangeStreamTests : IAsyncLifetime
         }
 
         public void Waiting() => Interlocked.Increment(ref _waits);
+
+        public bool IsHeldBack => Volatile.Read(ref _isHeldBack);
+
+        public void HeldBack(bool isHeld) => Volatile.Write(ref _isHeldBack, isHeld);
     }
 }

@@ -52,6 +52,31 @@ public sealed class UploadRateTests : IDisposable
     }
 
     [Fact]
+    public async Task Ranges_OneIsFetchedAhead_AllFramesOfAPullGoBeforeItsNext()
+    {
+        var ahead = _setup.Ask(new FetchRange { Id = 1, Digest = _sample.Digest.ToString(), Ahead = true });
+        await UntilWaitingAsync(ahead);
+        var pull = _setup.Ask(new FetchRange { Id = 1, Digest = _sample.Digest.ToString() });
+        await UntilWaitingAsync(pull);
+
+        for (var frame = 0; frame < 3; frame++)
+        {
+            await PassAsync();
+            Assert.Equal(Frame, (await NextButWaitingAsync(pull)).Answer.Length);
+            if (frame < 2)
+            {
+                await UntilWaitingAsync(pull);
+            }
+        }
+
+        Assert.Equal(RangeStatus.Complete, (await pull.EndAsync()).Status);
+        while (ahead.TryNext() is { } next)
+        {
+            Assert.True(next.IsWaiting, "what nobody waits for was served before the pull had all");
+        }
+    }
+
+    [Fact]
     public async Task Range_CancelledWhileItWaits_EndsAtOnce()
     {
         var stream = _setup.Ask(new FetchRange { Id = 1, Digest = _sample.Digest.ToString() });

@@ -116,6 +116,34 @@ public sealed class OriginBodyTests
         Assert.True(rate.TakeAsync(1, Urgency.Pull, default, CancellationToken.None).IsCompletedSuccessfully);
     }
 
+    // Who asked first comes last, when nobody waits for it.
+    [Fact]
+    public async Task ReadAsync_LessThanAllWant_StreamingGoesFirstPullsNextAndWhatIsFetchedAheadLast()
+    {
+        using var rate = new ByteRate(perSecond: 10, burst: 10, _time);
+        await rate.TakeAsync(20, Urgency.Pull, default, CancellationToken.None);
+        var reads = new List<Task<int>>();
+        foreach (var urgency in (Urgency[])[Urgency.Ahead, Urgency.Pull, Urgency.Streaming])
+        {
+            var pipe = new Pipe();
+            await pipe.Writer.WriteAsync(new byte[100]);
+            reads.Add(Open(new OriginPace(rate, urgency, default), pipe).ReadAsync(new byte[100]).AsTask());
+            Assert.Equal(reads.Count, rate.Waiting);
+        }
+
+        foreach (var next in Enumerable.Reverse(reads))
+        {
+            var waiting = rate.Waiting;
+            while (rate.Waiting == waiting)
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(100));
+            }
+
+            Assert.Equal(100, await next.WaitAsync(Wait.Longest));
+            Assert.Equal(waiting - 1, reads.Count(read => !read.IsCompleted));
+        }
+    }
+
     [Fact]
     public async Task ReadAsync_CancelledWhileItMayNotRead_Ends()
     {
@@ -132,9 +160,9 @@ public sealed class OriginBodyTests
         Assert.Equal(0, rate.Waiting);
     }
 
-    private OriginBody Open(OriginPace? pace = null)
+    private OriginBody Open(OriginPace? pace = null, Pipe? pipe = null)
     {
         var services = new ServiceCollection().AddMetrics().AddSingleton<OriginMetrics>().BuildServiceProvider();
-        return new OriginBody(_pipe.Reader.AsStream(), "reg.test", Idle, services.GetRequiredService<OriginMetrics>(), _time, pace);
+        return new OriginBody((pipe ?? _pipe).Reader.AsStream(), "reg.test", Idle, services.GetRequiredService<OriginMetrics>(), _time, pace);
     }
 }

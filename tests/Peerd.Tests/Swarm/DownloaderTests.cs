@@ -230,6 +230,66 @@ public sealed class DownloaderTests
         Assert.Equal([20, 30], Take().OfType<DownloadAction.FetchFromPeer>().Select(fetch => fetch.First));
     }
 
+    // What is fetched ahead waits behind all pulls where the node's download is limited: a holder that was blamed for that would be
+    // passed over, and the same bytes read at the origin, as fast as that sends.
+    [Fact]
+    public void HeldBack_ByTheNodesOwnLimit_NobodyIsBlamedAndNothingIsReadElsewhere()
+    {
+        Demand(Whole);
+        Assign("p", 3);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+
+        _downloader.HeldBack(fetch.Id, isHeld: true, isAhead: false, TimeSpan.Zero);
+        var now = TimeSpan.Zero;
+        Pass(ref now, 6 * Policy.Patience);
+        Assert.Empty(Take());
+
+        // From then on the peer is judged by how quickly it sends.
+        _downloader.HeldBack(fetch.Id, isHeld: false, isAhead: false, now);
+        Pass(ref now, TimeSpan.FromSeconds(1.9));
+        Assert.Empty(Take());
+        Pass(ref now, TimeSpan.FromSeconds(0.2));
+        Assert.Equal(fetch.Id, Assert.Single(Actions<DownloadAction.Cancel>()).Id);
+    }
+
+    // Others need its place at the peer more.
+    [Fact]
+    public void HeldBack_WhatIsFetchedAhead_IsGivenUpAfterAWhileWithoutBlameAndAskedForAgain()
+    {
+        _downloader.DemandsChanged([new Demand(0, 40, 40)], TimeSpan.Zero, isAhead: true);
+        var now = TimeSpan.Zero;
+        for (var times = 0; times < 10; times++)
+        {
+            Assign("p", 3);
+            var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+            _downloader.HeldBack(fetch.Id, isHeld: true, isAhead: true, now);
+            Pass(ref now, Policy.StarvedPatience);
+            Assert.Empty(Take());
+
+            Pass(ref now, TimeSpan.FromMilliseconds(20));
+            Assert.Equal(fetch.Id, Assert.Single(Actions<DownloadAction.Cancel>()).Id);
+            End(fetch, RangeOutcomeKind.Cancelled);
+            Assert.Equal(FetchFailure.Starved, Assert.Single(Actions<DownloadAction.ReportFailed>()).Failed.Reason);
+        }
+    }
+
+    // Else a pull would wait behind other pulls for what was asked for before anybody needed it.
+    [Fact]
+    public void HeldBack_WhatIsFetchedAheadIsNeededNow_IsAskedForAnew()
+    {
+        _downloader.DemandsChanged([new Demand(0, 40, 40)], TimeSpan.Zero, isAhead: true);
+        Assign("p", 3);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+        _downloader.HeldBack(fetch.Id, isHeld: true, isAhead: true, TimeSpan.Zero);
+
+        Demand(Whole);
+        Tick(TimeSpan.FromMilliseconds(20));
+        Assert.Equal(fetch.Id, Assert.Single(Actions<DownloadAction.Cancel>()).Id);
+        End(fetch, RangeOutcomeKind.Cancelled);
+
+        Assert.Equal(FetchFailure.Starved, Assert.Single(Actions<DownloadAction.ReportFailed>()).Failed.Reason);
+    }
+
     [Fact]
     public void PeerRequestEnded_WhatIsFetchedAheadAndThePeerIsGone_WhatWasNotBegunIsLeftToOthersWithoutBlame()
     {
@@ -1461,6 +1521,14 @@ public sealed class DownloaderTests
 
     /// <summary>The same, all of one kind.</summary>
     private List<TAction> Actions<TAction>() => [.. Take().Cast<TAction>()];
+
+    private void Pass(ref TimeSpan now, TimeSpan time)
+    {
+        for (var end = now + time; now < end;)
+        {
+            Tick(now += TimeSpan.FromMilliseconds(20));
+        }
+    }
 
     private void Tick(TimeSpan now) => _downloader.Tick(now);
 
