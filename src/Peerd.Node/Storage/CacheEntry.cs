@@ -15,6 +15,9 @@ internal sealed class CacheEntry
     /// <summary>Place in the order of use while it has no lease.</summary>
     public LinkedListNode<CachedContent>? Unpinned { get; set; }
 
+    /// <summary>What it counts for of the memory of incomplete contents while it has no lease.</summary>
+    public long Tables { get; set; }
+
     /// <summary>Place among those whose files are open although they have no lease.</summary>
     public LinkedListNode<CachedContent>? Open { get; set; }
 }

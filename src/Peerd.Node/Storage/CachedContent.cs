@@ -135,6 +135,9 @@ internal sealed class CachedContent
     /// <summary>What it takes of the cache's capacity.</summary>
     public long DiskBytes => _disk.Bytes;
 
+    /// <summary>What its checksums, states and set of pieces take of memory: by its size, however little of it is here.</summary>
+    public long TableBytes => ((long)(sizeof(ulong) + sizeof(byte)) * Layout.FrameCount) + (Layout.PieceCount / 8);
+
     /// <summary>Place in the cache's order of use; the cache's lock protects it.</summary>
     public CacheEntry Entry { get; } = new();
 

@@ -16,12 +16,17 @@ internal sealed class PieceCache : IDisposable
     // So many contents without a lease keep their files open, for the next reader.
     private const int MaxIdleOpen = 64;
 
+    // What tables of incomplete contents without a lease may take: this, and so much of the capacity that a seventh of each may be here.
+    private const long LeastIdleTables = 64 << 20;
+    private const int CapacityPerTableByte = 4096;
+
     private readonly Lock _lock = new();
     private readonly Dictionary<Digest, CachedContent> _contents = [];
     private readonly LinkedList<CachedContent> _unpinned = new();
     private readonly LinkedList<CachedContent> _idleOpen = new();
     private readonly CacheParts _parts;
     private readonly CacheLocks _locks;
+    private long _idleTables;
     private long _evictions;
     private bool _isDisposed;
 
@@ -68,6 +73,24 @@ internal sealed class PieceCache : IDisposable
 
     /// <summary>How many bytes frames in memory take now.</summary>
     public long MemoryBytes => _parts.Memory.Used;
+
+    /// <summary>
+    /// Bytes of memory that the tables of incomplete contents take which nobody has open, roughly: in proportion to their sizes, which others
+    /// may have made up.
+    /// </summary>
+    public long IdleTables
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _idleTables;
+            }
+        }
+    }
+
+    /// <summary>How much that may be: beyond it those go that have the least on disk for it.</summary>
+    public long MostIdleTables => LeastIdleTables + (CapacityBytes / CapacityPerTableByte);
 
     /// <summary>False when the directory cannot be written to: frames then stay in bounded memory.</summary>
     public bool IsWritable => _parts.Disk.IsWritable && !IsReleased;
@@ -250,6 +273,8 @@ internal sealed class PieceCache : IDisposable
             }
 
             content.Attach(file);
+            _idleTables -= content.Entry.Tables;
+            content.Entry.Tables = 0;
         }
 
         MarkExpendable(digest);
@@ -334,9 +359,13 @@ internal sealed class PieceCache : IDisposable
             var content = new CachedContent(_parts, loaded);
             _parts.Space.Count(content.DiskBytes);
             List(content);
-            content.Entry.Unpinned = _unpinned.AddLast(content);
+            content.Entry.Unpinned = new LinkedListNode<CachedContent>(content);
+            _unpinned.AddLast(content.Entry.Unpinned);
+            CountTables(content);
             Changes.Add(content.Digest);
         }
+
+        ShrinkTables();
 
         _parts.Space.Shrink();
     }
@@ -351,7 +380,7 @@ internal sealed class PieceCache : IDisposable
     {
         content.Entry.IsListed = false;
         _contents.Remove(content.Digest);
-        RemoveFrom(_unpinned, content.Entry.Unpinned);
+        RemoveUnpinned(content);
         RemoveFrom(_idleOpen, content.Entry.Open);
     }
 
@@ -359,19 +388,32 @@ internal sealed class PieceCache : IDisposable
     {
         content.Entry.Pins++;
         content.Entry.IsExpendable &= content.IsExternal;
-        RemoveFrom(_unpinned, content.Entry.Unpinned);
+        RemoveUnpinned(content);
         RemoveFrom(_idleOpen, content.Entry.Open);
         return new ContentLease(content, Release);
     }
 
     private void Release(CachedContent content)
     {
+        if (IsKept(content))
+        {
+            ShrinkTables();
+        }
+        else
+        {
+            Discard(content);
+        }
+    }
+
+    // One lease less. False: the content is not listed any more, and nobody has it open.
+    private bool IsKept(CachedContent content)
+    {
         lock (_lock)
         {
             var entry = content.Entry;
             if (--entry.Pins > 0)
             {
-                return;
+                return true;
             }
 
             content.CloseExternal();
@@ -379,7 +421,7 @@ internal sealed class PieceCache : IDisposable
             if (entry.IsListed && content.HoldsSomething)
             {
                 Unpin(content);
-                return;
+                return true;
             }
 
             if (entry.IsListed)
@@ -388,7 +430,42 @@ internal sealed class PieceCache : IDisposable
             }
         }
 
-        Discard(content);
+        return false;
+    }
+
+    // A size costs nothing to tell, and what is kept by it stays as long as a single piece does: whatever has the least for it goes.
+    private void ShrinkTables()
+    {
+        while (true)
+        {
+            CachedContent? victim;
+            lock (_lock)
+            {
+                victim = _idleTables <= MostIdleTables ? null : _unpinned.Where(content => content.Entry.Tables > 0).MaxBy(content => content.Entry.Tables / (content.DiskBytes + 1.0));
+                if (victim is null)
+                {
+                    return;
+                }
+
+                Unlist(victim);
+            }
+
+            Evicted(victim, victim.DiskBytes);
+        }
+    }
+
+    // Of a content that is whole they are in proportion to what is on disk.
+    private void CountTables(CachedContent content)
+    {
+        content.Entry.Tables = content.IsVerified || content.IsExternal ? 0 : content.TableBytes;
+        _idleTables += content.Entry.Tables;
+    }
+
+    private void RemoveUnpinned(CachedContent content)
+    {
+        RemoveFrom(_unpinned, content.Entry.Unpinned);
+        _idleTables -= content.Entry.Tables;
+        content.Entry.Tables = 0;
     }
 
     private void Unpin(CachedContent content)
@@ -404,6 +481,7 @@ internal sealed class PieceCache : IDisposable
             _unpinned.AddLast(entry.Unpinned);
         }
 
+        CountTables(content);
         if (_isDisposed)
         {
             content.Close();

@@ -21,6 +21,57 @@ public sealed class PieceCacheTests
         Gen.Int[60 * 1024, 3 * MiB],
         Gen.Int[8 * MiB, 9 * MiB]);
 
+    // A size costs nothing to tell: with one piece of each, contents that nobody has would fill the memory for good.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Lease_EndsOnContentsOfHugeSizesWithLittleOfThem_TheirTablesAreBounded(bool isRestarted)
+    {
+        using var folder = new CacheFolder();
+        var cache = folder.Open();
+        try
+        {
+            var honest = new SampleContent(9 * MiB, 1);
+            using (var lease = honest.OpenIn(cache))
+            {
+                honest.WriteFrame(lease.Content, 0);
+            }
+
+            var huge = Enumerable.Range(0, 6).Select(number => Digest.OfSha256([7, (byte)number])).ToList();
+            var frame = new byte[256 * 1024];
+            foreach (var digest in huge)
+            {
+                using var lease = cache.Open(digest, 512L << 30, mediaType: null);
+                for (var each = 0; each < lease.Content.Layout.FramesPerPiece; each++)
+                {
+                    lease.Content.WriteFrame(each, frame, FrameChecksum.Compute(frame));
+                }
+            }
+
+            if (isRestarted)
+            {
+                cache.Dispose();
+                cache = folder.Open();
+            }
+
+            Assert.InRange(cache.IdleTables, 1, cache.MostIdleTables);
+            Assert.Equal(3, cache.Digests.Count(huge.Contains));
+            Assert.Contains(honest.Digest, cache.Digests);
+            Assert.Equal(isRestarted ? 0 : 3, cache.Evictions);
+            foreach (var digest in cache.Digests)
+            {
+                cache.Remove(digest);
+            }
+
+            Assert.Equal(0, cache.IdleTables);
+            Assert.Equal(0, cache.UsedBytes);
+        }
+        finally
+        {
+            cache.Dispose();
+        }
+    }
+
     [Fact]
     public void Content_AnyOrderOfStepsAndRestarts_IsWhatTheModelSays() => Gen.Select(Sizes, Steps).Sample(
         (size, steps) =>
