@@ -16,6 +16,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     /// <summary>So many times without an answer another owner is asked again soon.</summary>
     private const int SilencesAtFirst = 4;
 
+    /// <summary>Bytes of what is kept in proportion to sizes: a content of 100 GiB that 500 nodes ask for takes 70 MB of it.</summary>
+    private const long MostOfSizes = 96 << 20;
+
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
 
     /// <summary>How long another owner may take to tell what it knows.</summary>
@@ -33,6 +36,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
     /// <summary>What is kept of the checksums that others tell.</summary>
     public ChecksumBudget Checksums { get; } = new();
+
+    /// <summary>What is kept in proportion to the sizes that others tell.</summary>
+    public SizeBudget Sizes { get; } = new(MostOfSizes);
 
     public Coordination(HolderDirectory directory, ICoordinationMesh mesh, TimeProvider time, ILogger<Coordination> logger)
     {
@@ -161,6 +167,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         private readonly Coordinator _coordinator = new(owner._policy, StableSeed.Of(digest), owner._mesh.ZoneOf);
         private readonly Dictionary<string, LookupSession> _sessions = new(StringComparer.Ordinal);
         private readonly ChecksumShare _checksums = new(owner.Checksums);
+        private readonly SizeShare _size = new(owner.Sizes);
         private Task _flushing = Task.CompletedTask;
         private TimeSpan? _lastFlush;
         private bool _hasAskedOther;
@@ -199,11 +206,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 var now = owner.Now;
                 if (_sessions.Count == 0 && owner._directory.TryFind(Digest, out var entry))
                 {
-                    _coordinator.SizeKnown(entry.Size, entry.MediaType, now);
-                    foreach (var holder in entry.Holders)
-                    {
-                        _coordinator.HolderChanged(holder.Node, holder.Complete, holder.Pieces, now);
-                    }
+                    TakeFrom(entry, now);
                 }
 
                 if (want.Observes)
@@ -215,6 +218,12 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                         BeginAsking();
                     }
 
+                    return;
+                }
+
+                if (!HasRoomFor(session.Node) || (want.Size > 0 && !TryKnowSize(want.Size, string.Empty, session.Node)))
+                {
+                    session.Refuse();
                     return;
                 }
 
@@ -230,11 +239,6 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
                 _sessions[session.Node] = session;
                 session.WantsOrder = want.Wanted.Count > 0;
-                if (want.Size > 0)
-                {
-                    _coordinator.SizeKnown(want.Size, string.Empty, now);
-                }
-
                 want = OfThisSize(want);
                 AskOtherOwner(want, now);
             }
@@ -290,9 +294,13 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     return;
                 }
 
-                if (report.Size > 0 || (report.MediaType.Length > 0 && _coordinator.Size is not null))
+                if ((report.Size > 0 || (report.MediaType.Length > 0 && _coordinator.Size is not null))
+                    && !TryKnowSize(report.Size, report.MediaType, session.Node, finder: session.Node))
                 {
-                    _coordinator.SizeKnown(report.Size, report.MediaType, owner.Now, session.Node);
+                    Left(session, isMoving: false);
+                    session.Refuse();
+                    ScheduleFlush();
+                    return;
                 }
 
                 KeepChecksums(session, report);
@@ -329,9 +337,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 // Looked up under the lock: of two changes at once the newer must be the last word.
                 var held = owner._directory.Find(Digest, node);
-                if (held is not null && _coordinator.Size is null && owner._directory.TryFind(Digest, out var entry))
+                if (held is not null && !(IsSizeKnown() && HasRoomFor(node)))
                 {
-                    _coordinator.SizeKnown(entry.Size, entry.MediaType, owner.Now);
+                    return;
                 }
 
                 _coordinator.HolderChanged(node, held?.Complete ?? false, held?.Pieces, owner.Now);
@@ -355,6 +363,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             lock (_lock)
             {
                 _checksums.Clear();
+                _size.End();
             }
         }
 
@@ -367,10 +376,53 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             }
         }
 
+        /// <summary>What the directory has of it, as far as there is room.</summary>
+        private void TakeFrom(ContentEntry entry, TimeSpan now)
+        {
+            // Whoever of them told first: all have told the same.
+            if (!TryKnowSize(entry.Size, entry.MediaType, entry.Holders[0].Node))
+            {
+                return;
+            }
+
+            foreach (var holder in entry.Holders.Where(holder => HasRoomFor(holder.Node)))
+            {
+                _coordinator.HolderChanged(holder.Node, holder.Complete, holder.Pieces, now);
+            }
+        }
+
+        /// <summary>The size is known, if need be from the directory.</summary>
+        private bool IsSizeKnown() =>
+            _coordinator.Size is not null || !owner._directory.TryFind(Digest, out var entry) || TryKnowSize(entry.Size, entry.MediaType, entry.Holders[0].Node);
+
+        /// <summary>Somebody tells the size; false when there is no room for what is kept of a content of such a size.</summary>
+        /// <param name="size">Bytes of the content.</param>
+        /// <param name="mediaType">Its type; empty when unknown.</param>
+        /// <param name="teller">Who says so.</param>
+        /// <param name="finder">The node that found it out; null when it came from elsewhere.</param>
+        private bool TryKnowSize(long size, string mediaType, string teller, string? finder = null)
+        {
+            if (_coordinator.Size is null && !_size.TryHold(CoordinatedMemory.BytesOf(size, _coordinator.Participants), AccountOf(teller)))
+            {
+                Log.SizeRefused(owner._logger, Digest, size, teller);
+                return false;
+            }
+
+            _coordinator.SizeKnown(size, mediaType, owner.Now, finder);
+            return true;
+        }
+
+        /// <summary>There is room for one more who asks for the content or holds it.</summary>
+        private bool HasRoomFor(string node) => _coordinator.Knows(node) || HasRoomFor(1);
+
+        private bool HasRoomFor(int more) => _coordinator.Size is not { } size || _size.TryHold(CoordinatedMemory.BytesOf(size, _coordinator.Participants + more));
+
+        /// <summary>Names that are no members share what one member has.</summary>
+        private string AccountOf(string node) => owner._directory.IsStranger(node) ? string.Empty : node;
+
         private void KeepChecksums(LookupSession session, GrantReport report)
         {
-            // Names that are no members share what one member has.
-            var teller = owner._directory.IsStranger(session.Node) ? string.Empty : session.Node;
+            var teller = AccountOf(session.Node);
             foreach (var checksums in report.Checksums)
             {
                 if (!_checksums.TryTake(teller, checksums.Frames.Count))
@@ -487,7 +539,12 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 if (other is not null)
                 {
-                    _coordinator.Heard(other.Known, owner.Now);
+                    if ((other.Known.Size <= 0 || TryKnowSize(other.Known.Size, other.Known.MediaType, other.Node))
+                        && HasRoomFor(other.Known.Holders.Take(Hearsay.MostHeard).Count(holder => !_coordinator.Knows(holder.Node))))
+                    {
+                        _coordinator.Heard(other.Known, owner.Now);
+                    }
+
                     if (other is { IsNearer: true, Known.State: LookupState.Available })
                     {
                         _coordinator.Yield(owner.Now);
@@ -549,6 +606,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     {
         [LoggerMessage(1, LogLevel.Error, "Coordinating {Digest} met an unexpected error")]
         public static partial void TickFailed(ILogger logger, Exception exception, Digest digest);
+
+        [LoggerMessage(2, LogLevel.Warning, "{Node} says that {Digest} has {Size} bytes, and there is no room for what is kept of such a content: too much was told of others")]
+        public static partial void SizeRefused(ILogger logger, Digest digest, long size, string node);
     }
 
     private sealed class LookupSession : ILookupSession
@@ -563,6 +623,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         private readonly SemaphoreSlim _available = new(0);
         private LookupResponse? _last;
         private bool _isEnded;
+        private bool _isRefused;
         private int _disposed;
 
         public LookupSession(CoordinatedContent content, Contracts.V1.Member member, HolderDirectory directory)
@@ -682,6 +743,13 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             _available.Release();
         }
 
+        /// <summary>There is no room to coordinate it: the requester goes to another owner, or does without.</summary>
+        public void Refuse()
+        {
+            Volatile.Write(ref _isRefused, true);
+            End();
+        }
+
         public async ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken)
         {
             await _available.WaitAsync(cancellationToken);
@@ -689,7 +757,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 return _pushes.TryDequeue(out var push)
                     ? push
-                    : throw new RpcException(new Status(StatusCode.Aborted, "another stream of the node has taken the place of this one"));
+                    : throw new RpcException(Volatile.Read(ref _isRefused)
+                        ? new Status(StatusCode.ResourceExhausted, "there is no room to coordinate a content of this size")
+                        : new Status(StatusCode.Aborted, "another stream of the node has taken the place of this one"));
             }
         }
 

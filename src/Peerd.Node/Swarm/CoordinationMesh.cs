@@ -27,9 +27,10 @@ internal interface ICoordinationMesh
 }
 
 /// <summary>What another responsible member answered.</summary>
+/// <param name="Node">Its name.</param>
 /// <param name="Known">What it knows.</param>
 /// <param name="IsNearer">It comes before this node in the order of those responsible.</param>
-internal sealed record OtherOwner(LookupResponse Known, bool IsNearer);
+internal sealed record OtherOwner(string Node, LookupResponse Known, bool IsNearer);
 
 /// <inheritdoc cref="ICoordinationMesh"/>
 /// <remarks>Thread-safe.</remarks>
@@ -73,7 +74,7 @@ internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity se
             using var call = peer.Lookup(cancellationToken);
             var member = new Contracts.V1.Member { Node = self.Name, Incarnation = self.Incarnation };
             await call.RequestStream.SendAsync(new LookupRequest { Want = new Want { Member = member, Digest = content.ToString(), Observes = true } }, cancellationToken);
-            return await call.ResponseStream.MoveNext(cancellationToken) ? new OtherOwner(call.ResponseStream.Current, IsNearer(content, name)) : null;
+            return await call.ResponseStream.MoveNext(cancellationToken) ? new OtherOwner(name, call.ResponseStream.Current, IsNearer(content, name)) : null;
         }
         catch (Exception e) when (e is RpcException or IOException or InvalidOperationException or OperationCanceledException)
         {

@@ -62,6 +62,12 @@ internal sealed class Coordinator
     /// <summary>Size of the content; null as long as nobody knows it.</summary>
     public long? Size => _table?.Layout.Size;
 
+    /// <summary>How many ask, hold something, or are said to.</summary>
+    public int Participants => _everybody.Count;
+
+    /// <summary>The node asks, holds something, or is said to.</summary>
+    public bool Knows(string node) => _participants.ContainsKey(node);
+
     /// <summary>Who reads which segment from the origin right now.</summary>
     public IEnumerable<KeyValuePair<int, string>> Grants =>
         _table?.Granted.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.Reader.Node))

@@ -24,6 +24,9 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     /// <summary>The content without bytes needs no source, and no range of it can be asked for.</summary>
     private static readonly Digest Empty = Digest.OfSha256([]);
 
+    /// <summary>For whom room is taken for sizes that no member told.</summary>
+    private const string OriginTold = "";
+
     private readonly DownloadServices _services;
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _stop = new();
@@ -43,12 +46,14 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     private readonly DownloadReaders _readers;
     private readonly ArrivingFrames _frames;
     private readonly DownloadParts _parts;
+    private readonly SizeShare _size;
     private OwnerLink? _link;
     private ContentLease? _lease;
     private DownloadDriver? _driver;
     private ContentVerification? _verification;
     private bool _isSizeSure;
     private bool _isOwnerWrong;
+    private long? _refusedSize;
     private bool _isSizeDisputed;
     private bool _hadSession;
     private bool _isProbing;
@@ -75,6 +80,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         _readers = new DownloadReaders(_origins);
         _frames = new ArrivingFrames(services, digest, _lock);
         _parts = new DownloadParts(services, _lock, _tasks, _trace, _origins, _outage, _readers, _frames, _stopping);
+        _size = new SizeShare(services.ToldSizes);
         _wantsWhole = isWhole;
         _wholeClients = isWhole ? 1 : 0;
         if (origin == OriginReference.None)
@@ -152,7 +158,17 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
             if (_services.Cache.TryOpen(Digest, out var lease))
             {
-                Begin(lease);
+                if (_size.TryHold(DownloadMemory.BytesOf(lease.Content.Layout), OriginTold))
+                {
+                    Begin(lease);
+                }
+                else
+                {
+                    _services.Memory.Enter();
+                    Refuse(lease.Content.Size);
+                    lease.Dispose();
+                    return;
+                }
             }
             else if (Digest == Empty)
             {
@@ -161,6 +177,13 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
             else if (_outage.Failure is null && _services.Sizes.TryFind(Digest, out var size))
             {
                 _isSizeSure = true;
+                if (!_size.TryHold(DownloadMemory.BytesOf(new ContentLayout(size)), OriginTold))
+                {
+                    _services.Memory.Enter();
+                    Refuse(size);
+                    return;
+                }
+
                 Begin(_services.Cache.Open(Digest, size, mediaType: null));
             }
 
@@ -414,6 +437,11 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         _opened.TrySetResult(new SourceFailure(HttpStatusCode.ServiceUnavailable, "the node is stopping"));
         GiveUp();
         _lease?.Dispose();
+        lock (_lock)
+        {
+            _size.End();
+        }
+
         _stop.Dispose();
     }
 
@@ -549,9 +577,33 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         _gaveUp.TrySetResult();
     }
 
+    /// <summary>There is no room for what is kept of a content of such a size: the client reads it without this node.</summary>
+    private void Refuse(long size)
+    {
+        DownloadLog.SizeRefused(_services.Logger, Digest, size);
+        _outage.Explain(new SourceFailure(HttpStatusCode.ServiceUnavailable, $"there is no room for what is kept of a content of {size} bytes"));
+        _opened.TrySetResult(_outage.Failure);
+        GiveUp();
+    }
+
     /// <summary>Pushes before the size is known.</summary>
     private void PushedEarly(LookupResponse push)
     {
+        if (_refusedSize is not null)
+        {
+            return;
+        }
+
+        if (push.Size is > 0 and <= HolderDirectory.MaxSize && !_size.TryHold(DownloadMemory.BytesOf(new ContentLayout(push.Size)), _link?.Partner))
+        {
+            // Nobody needs to believe it: the origin knows. The owner is heard again if that says the same.
+            DownloadLog.SizeRefused(_services.Logger, Digest, push.Size);
+            _refusedSize = push.Size;
+            _ = _early.TakeAll();
+            Probe();
+            return;
+        }
+
         _early.Add(push);
         if (push.Size is > 0 and <= HolderDirectory.MaxSize)
         {
@@ -674,7 +726,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 return;
             }
 
-            if (_isOwnerLost || _isImpatient || failure.Challenge is not null)
+            if (_isOwnerLost || _isImpatient || _refusedSize is not null || failure.Challenge is not null)
             {
                 // Others may have better luck, but this client can do something about it.
                 _opened.TrySetResult(_outage.Failure);
@@ -696,6 +748,12 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 return null;
             }
 
+            if (!_size.TryHold(DownloadMemory.BytesOf(new ContentLayout(size)), OriginTold))
+            {
+                Refuse(size);
+                return null;
+            }
+
             int id;
             try
             {
@@ -707,6 +765,8 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 return null;
             }
 
+            _isSizeSure |= _refusedSize is { } refused && refused != size;
+            _isOwnerWrong |= _isSizeSure && _refusedSize is not null;
             _link?.Report(new GrantReport { Size = size, MediaType = mediaType ?? string.Empty });
             return (_driver!.Reads, new DownloadAction.FetchFromOrigin(id, 0, pieces, IsGranted: true));
         }

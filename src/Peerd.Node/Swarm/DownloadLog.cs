@@ -38,6 +38,9 @@ internal static partial class DownloadLog
     [LoggerMessage(12, LogLevel.Warning, "The origin sends other bytes of {Digest} than another node read there: what is here of others is dropped, and all of it is read from the origin")]
     public static partial void Contradicted(ILogger logger, Digest digest);
 
+    [LoggerMessage(13, LogLevel.Warning, "{Digest} is said to have {Size} bytes, and there is no room for what is kept of such a content: too much was told of others")]
+    public static partial void SizeRefused(ILogger logger, Digest digest, long size);
+
     [LoggerMessage(5, LogLevel.Error, "Downloading {Digest} met an unexpected error")]
     public static partial void TaskFailed(ILogger logger, Exception exception, Digest digest);
 }

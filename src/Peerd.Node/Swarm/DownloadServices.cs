@@ -23,6 +23,9 @@ internal sealed record DownloadServices(
     TimeProvider Time,
     ILogger Logger)
 {
+    /// <summary>Bytes of what is kept in proportion to sizes: a content of 1 TiB takes 100 MB of it, one of 10 GiB 1 MB.</summary>
+    private const long MostOfSizes = 160 << 20;
+
     /// <summary>Sizes that origins told and the mesh had otherwise: nobody can make contents fail for good by telling a wrong size.</summary>
     public RecentContents<long> Sizes { get; } = new(Time);
 
@@ -35,6 +38,9 @@ internal sealed record DownloadServices(
 
     /// <summary>What is kept of the checksums that owners push.</summary>
     public ChecksumBudget Checksums { get; } = new();
+
+    /// <summary>What is kept in proportion to the sizes that owners and origins tell.</summary>
+    public SizeBudget ToldSizes { get; } = new(MostOfSizes);
 
     /// <summary>The content is not brought here, and what is here of it was not found right.</summary>
     public bool IsQuarantined(Digest content) => Quarantine.Contains(content) && !(Cache.TryPeek(content, out var cached) && cached.IsVerified);

@@ -32,6 +32,9 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
     /// <summary>What is kept of the checksums that owners push.</summary>
     public ChecksumBudget Checksums => _services.Checksums;
 
+    /// <summary>What is kept in proportion to the sizes that owners and origins tell.</summary>
+    public SizeBudget ToldSizes => _services.ToldSizes;
+
     /// <summary>Contents that are not brought here for a while.</summary>
     public Quarantine Quarantine => _services.Quarantine;
 

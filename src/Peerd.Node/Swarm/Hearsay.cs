@@ -28,7 +28,7 @@ internal sealed class Hearsay(CoordinatorPolicy policy)
             var holder = new Holder { Node = participant.Node, Complete = participant.Complete && isPieceTold };
             if (isPieceTold && participant is { Complete: false, Pieces: { } pieces })
             {
-                holder.Pieces.AddRange(pieces.ToPieceRuns());
+                holder.Pieces.AddRange(pieces.ToPieceRuns().Take(policy.RunsOfHolder));
             }
 
             if (layout is { PiecesPerSegment: var length })

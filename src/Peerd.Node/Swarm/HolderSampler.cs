@@ -96,22 +96,29 @@ internal sealed class HolderSampler(CoordinatorPolicy policy, int seed)
         }
     }
 
-    private static void Tell(Asker asker, Participant holder, PieceSet pieces, PieceSet told)
+    private void Tell(Asker asker, Participant holder, PieceSet pieces, PieceSet told)
     {
         var added = new PieceSet(pieces.Capacity);
         var isLess = told.CountOf(pieces, within: null) > 0;
-        for (var piece = pieces.NextSet(0); piece >= 0; piece = pieces.NextSet(piece + 1))
-        {
-            if (isLess || told.Add(piece))
-            {
-                added.Add(piece);
-            }
-        }
-
         if (isLess)
         {
             told.Clear();
-            told.AddRuns(pieces.ToPieceRuns());
+        }
+
+        // What is too much for now follows with the next sample.
+        var runs = 0;
+        for (var piece = pieces.NextSet(0); piece >= 0; piece = pieces.NextSet(piece + 1))
+        {
+            if (!told.Contains(piece))
+            {
+                if (!added.Contains(piece - 1) && ++runs > policy.RunsOfHolder)
+                {
+                    break;
+                }
+
+                told.Add(piece);
+                added.Add(piece);
+            }
         }
 
         if (added.Count > 0 || isLess)

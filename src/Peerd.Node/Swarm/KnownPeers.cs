@@ -10,8 +10,11 @@ internal sealed class KnownPeers(ContentLayout layout, DownloaderPolicy policy)
     /// <summary>What the sets of pieces of all known peers may take: an owner that invents holders fills no memory.</summary>
     private const int MaxBytes = 16 << 20;
 
+    /// <summary>So many may be known of a content of any size.</summary>
+    public const int FewestKnown = 64;
+
     /// <summary>Three sets of a bit for each piece, and the rest.</summary>
-    private readonly int _most = Math.Clamp(MaxBytes / (512 + (3 * layout.PieceCount / 8)), 64, 4096);
+    private readonly int _most = Math.Clamp(MaxBytes / (512 + (3 * layout.PieceCount / 8)), FewestKnown, 4096);
 
     private readonly SortedDictionary<string, KnownPeer> _peers = new(StringComparer.Ordinal);
 

@@ -187,7 +187,7 @@ internal sealed class OwnerDesk
             if (other.IsAlive)
             {
                 var known = _mesh.DeskOf(other, _content).Tell(Node);
-                _mesh.Send(other, Node, () => Heard(machine, new OtherOwner(known, IsNearer(other))));
+                _mesh.Send(other, Node, () => Heard(machine, new OtherOwner(other.Name, known, IsNearer(other))));
             }
             else
             {

@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using System.Net;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
@@ -196,6 +197,62 @@ public sealed class LyingPeerTests
         liar.HangUp();
         honest.HangUp();
         await Wait.UntilAsync(() => budget.Bytes == 0, "nothing is kept of contents that nobody asks for");
+    }
+
+    [Fact]
+    public async Task Peer_OwnsContentsAndTellsHugeSizesOfAll_MemoryIsBoundedAndPullsAreRight()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, peers: 1, settings: ["--Peerd:Facade:AnswerTimeout=100s"]);
+        var budget = mesh.Node.Downloads.ToldSizes;
+        var first = mesh.UnknownOwnedBy(mesh.Peer.Name).Digest;
+        var isSeen = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            if (isSeen.Task.IsCompleted)
+            {
+                throw new RpcException(new Status(StatusCode.Unavailable, "gone"));
+            }
+
+            await answers.WriteAsync(new LookupResponse { Size = HolderDirectory.MaxSize, State = LookupState.Available });
+            await isSeen.Task.WaitAsync(call.CancellationToken);
+        };
+        var each = DownloadMemory.BytesOf(new(HolderDirectory.MaxSize));
+        var answering = mesh.Node.SendAsync(first, "bytes=0-9");
+        await Wait.UntilAsync(() => budget.Bytes == each, "one of them is believed");
+
+        // The others are not: what the origin says counts.
+        for (var number = 0; number < 3; number++)
+        {
+            using var unknown = await mesh.Node.SendAsync(mesh.UnknownOwnedBy(mesh.Peer.Name).Digest, "bytes=0-9");
+            Assert.Equal(HttpStatusCode.NotFound, unknown.StatusCode);
+            var sample = mesh.BlobOwnedBy(Size, number == 0 ? mesh.Node.Name : mesh.Peer.Name);
+            (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+            Assert.InRange(budget.Bytes, each, budget.Most);
+        }
+
+        isSeen.SetResult();
+        using var answer = await answering;
+        await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 0 && budget.Bytes == 0, "all is given back");
+    }
+
+    // Neither owner nor origin can have more kept than there is room for.
+    [Fact]
+    public async Task Blob_OriginTellsAHugeSizeWhenThereIsNoRoom_IsRefused()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var budget = mesh.Node.Downloads.ToldSizes;
+        Assert.True(budget.TryTake("others", budget.Most * 3 / 4));
+        Assert.True(budget.TryTake("more", budget.Most / 8));
+        var sample = mesh.Blob(Size);
+        while (budget.TryTake(string.Empty, 1024))
+        {
+        }
+
+        var refused = await mesh.Node.GetAsync(sample.Digest);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.Status);
+
+        budget.GiveBack("others", budget.Most * 3 / 4);
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
     }
 
     [Fact]

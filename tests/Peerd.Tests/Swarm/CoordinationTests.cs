@@ -72,6 +72,127 @@ public sealed class CoordinationTests : IDisposable
     }
 
     [Fact]
+    public async Task Open_OneTellsHugeSizesForAllHisContents_IsRefusedAndOthersAreServed()
+    {
+        var sessions = new List<ILookupSession>();
+        var refused = 0;
+        for (var number = 0; number < 200; number++)
+        {
+            var want = Want("liar", HolderDirectory.MaxSize);
+            want.Digest = Digest.OfSha256([2, (byte)number]).ToString();
+            sessions.Add(_coordination.Open(want));
+            try
+            {
+                await NextAsync(sessions[^1]);
+            }
+            catch (RpcException e)
+            {
+                Assert.Equal(StatusCode.ResourceExhausted, e.StatusCode);
+                refused++;
+            }
+        }
+
+        // All that is accepted is counted, and that leaves others their share.
+        var taken = _coordination.Sizes.Bytes;
+        Assert.InRange(taken, (200 - refused) * CoordinatedMemory.BytesOf(HolderDirectory.MaxSize, participants: 0), _coordination.Sizes.Most * 3 / 4);
+        Assert.InRange(refused, 180, 199);
+
+        var herd = Enumerable.Range(0, 50).Select(node => Open($"honest {node}", size: node == 0 ? 10L << 30 : 0)).ToList();
+        foreach (var session in herd)
+        {
+            Assert.Equal(10L << 30, (await NextAsync(session)).Size);
+        }
+
+        Assert.InRange(_coordination.Sizes.Bytes - taken, 1, 50 * CoordinatedMemory.BytesOf(10L << 30, participants: 2));
+
+        sessions.ForEach(session => session.Dispose());
+        herd.ForEach(session => session.Dispose());
+        Assert.Equal(0, _coordination.Sizes.Bytes);
+    }
+
+    // Each who asks for it costs memory, too, which is that of who told the size.
+    [Fact]
+    public async Task Open_ManyAskForWhatOneSaysIsHuge_OnlySoManyAsThereIsRoomFor()
+    {
+        using var liar = Open("liar", HolderDirectory.MaxSize);
+        var refused = 0;
+        for (var node = 0; node < 200; node++)
+        {
+            var asker = Open($"{node}", size: 0);
+            try
+            {
+                Assert.Equal(HolderDirectory.MaxSize, (await NextAsync(asker)).Size);
+            }
+            catch (RpcException e)
+            {
+                Assert.Equal(StatusCode.ResourceExhausted, e.StatusCode);
+                refused++;
+            }
+        }
+
+        Assert.InRange(refused, 100, 190);
+        Assert.InRange(_coordination.Sizes.Bytes, CoordinatedMemory.BytesOf(HolderDirectory.MaxSize, 200 - refused), _coordination.Sizes.Most);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task SizeKnown_OneReportsOrAnnouncesHugeSizes_NobodyIsTold(bool isAnnounced)
+    {
+        var lease = _directory.OpenLease(Member("liar"))!;
+        var sessions = new List<ILookupSession>();
+        var told = 0;
+        for (var number = 0; number < 100; number++)
+        {
+            var digest = Digest.OfSha256([3, (byte)number]).ToString();
+            var want = Want("liar", size: 0);
+            want.Digest = digest;
+            sessions.Add(_coordination.Open(want));
+            want = Want("honest", size: 0);
+            want.Digest = digest;
+            var honest = _coordination.Open(want);
+            sessions.Add(honest);
+            await NextAsync(honest);
+            if (isAnnounced)
+            {
+                lease.Apply(new AnnounceRequest { Contents = { new Availability { Digest = digest, Size = HolderDirectory.MaxSize, Complete = true } } });
+            }
+            else
+            {
+                sessions[^2].Apply(new LookupRequest { Report = new GrantReport { Size = HolderDirectory.MaxSize } });
+            }
+
+            _time.Advance(Coalesce);
+            for (var next = NextPush(honest); next.IsCompletedSuccessfully; next = NextPush(honest))
+            {
+                told += (await next).Size > 0 ? 1 : 0;
+            }
+        }
+
+        Assert.InRange(told, 1, 20);
+        Assert.InRange(_coordination.Sizes.Bytes, told * CoordinatedMemory.BytesOf(HolderDirectory.MaxSize, 2), _coordination.Sizes.Most * 3 / 4);
+
+        sessions.ForEach(session => session.Dispose());
+        Assert.Equal(0, _coordination.Sizes.Bytes);
+    }
+
+    [Fact]
+    public async Task Open_TheOtherOwnerTellsHolders_TheyAreCountedAsFarAsThereIsRoom()
+    {
+        _mesh.HasChangedLately = true;
+        var known = new LookupResponse { Size = HolderDirectory.MaxSize, State = LookupState.Unavailable, Holders = { Enumerable.Range(0, 1000).Select(number => new Holder { Node = $"{number}", Complete = true }) } };
+        _mesh.Answer = _ => Task.FromResult<OtherOwner?>(new OtherOwner("other", known, IsNearer: false));
+
+        using var session = Open("a", size: 0);
+
+        // Only the size: nobody is assigned holders for whom there is no room.
+        var push = await NextAsync(session);
+        Assert.Equal(HolderDirectory.MaxSize, push.Size);
+        Assert.Empty(push.Assigned);
+        Assert.InRange(_coordination.Sizes.Bytes, 1, CoordinatedMemory.BytesOf(HolderDirectory.MaxSize, participants: 2));
+    }
+
+    [Fact]
     public async Task Open_NewProcessOfTheNode_SessionsOfTheFormerOneEnd()
     {
         var want = Want("a", Size);
@@ -312,7 +433,7 @@ public sealed class CoordinationTests : IDisposable
                 new Holder { Node = "reader", Receiving = { new PieceRun { First = 10, Count = 10 } } },
             },
         };
-        answer.SetResult(new OtherOwner(known, IsNearer: true));
+        answer.SetResult(new OtherOwner("other", known, IsNearer: true));
 
         var (toldA, toldB) = (new ToldNode(), new ToldNode());
         while (toldA.Granted.Count == 0 || toldB.Granted.Count == 0)
@@ -332,7 +453,7 @@ public sealed class CoordinationTests : IDisposable
     {
         var want = Want("a", Size);
         want.Continued = true;
-        _mesh.Answer = _ => Task.FromResult<OtherOwner?>(new OtherOwner(new LookupResponse { Size = Size, Holders = { new Holder { Node = "h", Complete = true } } }, IsNearer: true));
+        _mesh.Answer = _ => Task.FromResult<OtherOwner?>(new OtherOwner("other", new LookupResponse { Size = Size, Holders = { new Holder { Node = "h", Complete = true } } }, IsNearer: true));
         using var a = _coordination.Open(want);
 
         Assert.Equal("h", Assert.Single((await NextAsync(a)).Assigned).Node);
@@ -346,7 +467,7 @@ public sealed class CoordinationTests : IDisposable
     {
         var isAsked = true;
         _mesh.HasChangedLately = true;
-        _mesh.Answer = _ => Task.FromResult<OtherOwner?>(new OtherOwner(
+        _mesh.Answer = _ => Task.FromResult<OtherOwner?>(new OtherOwner("other",
             new LookupResponse { Size = Size, State = isAsked ? LookupState.Available : LookupState.Unavailable }, isOtherNearer));
         using var a = Open("a");
         var told = new ToldNode();

@@ -1,3 +1,4 @@
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Swarm;
 
@@ -38,6 +39,62 @@ public sealed class HolderSamplerTests
         HoldAll(herd, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j");
 
         Assert.InRange(Samples(herd, "asker").First().Count(static node => node[0] == 'a'), 2, Policy.HolderSample - Policy.HoldersElsewhere);
+    }
+
+    // A member that holds every second piece of a huge content would fill the memory, and each push, with runs of one piece.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void TakePushes_HolderOfManyRuns_IsToldBitByBit(bool hasLost)
+    {
+        var layout = new ContentLayout(50L << 30);
+        var coordinator = new Coordinator(Policy, seed: 1);
+        coordinator.SizeKnown(layout.Size, string.Empty, TimeSpan.Zero);
+        coordinator.Asked("asker", new Want(), TimeSpan.Zero);
+        var told = new PieceSet(layout.PieceCount);
+        var now = TimeSpan.Zero;
+        if (hasLost)
+        {
+            coordinator.HolderChanged("holder", complete: true, Every(1), now);
+            Take();
+        }
+
+        coordinator.HolderChanged("holder", complete: false, Every(2), now);
+        var pushes = 0;
+        for (; told.CountOf(Every(2), within: null) > 0 || told.Count < layout.PieceCount / 2; pushes++)
+        {
+            now += Policy.SampleInterval;
+            Take();
+            Assert.InRange(pushes, 0, 10);
+        }
+
+        Assert.Equal((layout.PieceCount / 2 / Policy.RunsOfHolder) + 1, pushes);
+        Assert.InRange(Assert.Single(coordinator.Tell().Holders).Pieces.Count, 1, Policy.RunsOfHolder);
+
+        PieceSet Every(int step)
+        {
+            var pieces = new PieceSet(layout.PieceCount);
+            for (var piece = 0; piece < layout.PieceCount; piece += step)
+            {
+                pieces.Add(piece);
+            }
+
+            return pieces;
+        }
+
+        void Take()
+        {
+            foreach (var holder in coordinator.TakePushes(now).SelectMany(static push => push.Push.Holders))
+            {
+                Assert.InRange(holder.Pieces.Count, holder.Complete ? 0 : 1, Policy.RunsOfHolder);
+                if (holder.Replace)
+                {
+                    told.Clear();
+                }
+
+                told.AddRuns(holder.Complete ? [new PieceRun { Count = (uint)layout.PieceCount }] : holder.Pieces);
+            }
+        }
     }
 
     // Those who hold first are told of first, wherever they are.
