@@ -8,7 +8,8 @@ namespace Peerd.Node.Mesh;
 /// <summary>
 /// How many Lookup and Announce streams callers have open, and what they make this node do by opening them and by what they send on
 /// them: each member has its own places and its own rate, and names that are no members share those of one, so that nobody gets more by
-/// thinking of names, or by opening more streams. Thread-safe.
+/// thinking of names, or by opening more streams. A member's name that is not proven counts only where it calls from the member's own
+/// address: else his address has the places of one, whichever names he claims there, and takes none of the member's. Thread-safe.
 /// </summary>
 internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeProvider time)
 {
@@ -36,7 +37,7 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
     public const int Opening = 40;
 
     private readonly Lock _lock = new();
-    private readonly Dictionary<(string Node, bool IsLookup), Caller> _callers = [];
+    private readonly Dictionary<(string Node, IPAddress? From, bool IsLookup), Caller> _callers = [];
 
     /// <summary>Streams that are open, of all callers.</summary>
     public int Open
@@ -51,11 +52,17 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
     }
 
     /// <summary>Takes a place. Dispose what is returned when the stream has ended.</summary>
+    /// <param name="node">Who the caller is, or says that he is.</param>
+    /// <param name="isLookup">A stream that looks up; else one that announces.</param>
+    /// <param name="from">Where he calls from, if his name is not proven; null when it is.</param>
     /// <exception cref="RpcException">RESOURCE_EXHAUSTED: there is none.</exception>
-    public Place Enter(string node, bool isLookup)
+    public Place Enter(string node, bool isLookup, IPAddress? from = null)
     {
-        // The empty name stands for all that are no members.
-        var key = (rings.Knows(node) ? node : string.Empty, isLookup);
+        // The empty name without an address stands for all that are no members.
+        (string Node, IPAddress? From, bool IsLookup) key =
+            !rings.Knows(node) ? (string.Empty, null, isLookup)
+            : from is null || IPAddress.IsLoopback(CallerAddress.Plain(from)) || IsOwn(node, from) ? (node, null, isLookup)
+            : (string.Empty, CallerAddress.Network(from), isLookup);
         lock (_lock)
         {
             if (!_callers.TryGetValue(key, out var caller))
@@ -73,7 +80,7 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
         }
 
         metrics.Refused(MeshRefusal.Stream);
-        var whose = key.Item1.Length > 0 ? $"node '{node}'" : "callers that are no members";
+        var whose = key.Node.Length > 0 ? $"node '{node}'" : key.From is { } address ? $"callers at {address}" : "callers that are no members";
         throw new RpcException(new Status(StatusCode.ResourceExhausted, $"too many {(isLookup ? "Lookup" : "Announce")} streams of {whose} are open"));
     }
 
@@ -81,12 +88,14 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
     /// For whom what a caller takes counts: his address, or of IPv6 the /64 network, in which one host has as many addresses as it
     /// likes. Nodes may have theirs in one network, so a member that calls from its own address counts by itself.
     /// </summary>
-    public IPAddress CountedAs(string? node, IPAddress address)
+    public IPAddress CountedAs(string? node, IPAddress address) =>
+        node is not null && IsOwn(node, address) ? CallerAddress.Plain(address) : CallerAddress.Network(address);
+
+    /// <summary>The address is that of the member with this name.</summary>
+    private bool IsOwn(string node, IPAddress address)
     {
         var ring = rings.Current;
-        return node is not null && ring.IndexOf(node) is >= 0 and var index && IPAddress.TryParse(ring[index].Address.Host, out var own) && CallerAddress.Plain(own).Equals(CallerAddress.Plain(address))
-            ? CallerAddress.Plain(address)
-            : CallerAddress.Network(address);
+        return ring.IndexOf(node) is >= 0 and var index && IPAddress.TryParse(ring[index].Address.Host, out var own) && CallerAddress.Plain(own).Equals(CallerAddress.Plain(address));
     }
 
     // Who has ended all of its streams keeps what it has used up, or it would begin anew with each stream.

@@ -133,6 +133,8 @@ internal sealed partial class PeerServer(
                 throw new RpcException(new Status(StatusCode.InvalidArgument, "'tag' must name a registry, a repository and a tag as the distribution specification allows"));
             }
 
+            using var turn = Enter(CallerOf(context).Node ?? string.Empty, isLookup: true, context);
+            await turn.TakeAsync(CallerStreams.Opening, context.CancellationToken);
             await responses.WriteAsync(new LookupResponse { Tag = tags.Describe(key) }, context.CancellationToken);
             return;
         }
@@ -144,7 +146,7 @@ internal sealed partial class PeerServer(
 
         tls.EnsureCallerIs(context, want.Member.Node);
         EnsureNotTooMany(requests.Current);
-        using var place = streams.Enter(want.Member.Node, isLookup: true);
+        using var place = Enter(want.Member.Node, isLookup: true, context);
         await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
         Log.LookupOpened(logger, want.Digest, want.Member.Node);
         var answering = Traces.ServeAside("lookup", want.Traceparent)?.SetTag(Traces.Digest, want.Digest);
@@ -246,7 +248,7 @@ internal sealed partial class PeerServer(
             tls.EnsureCallerIs(context, node);
         }
 
-        return new RangeCaller(node, streams.CountedAs(node, context.GetHttpContext().Connection.RemoteIpAddress ?? IPAddress.None), LeavingOf(context));
+        return new RangeCaller(node, streams.CountedAs(node, AddressOf(context)), LeavingOf(context));
     }
 
     /// <summary>The connection of a caller goes, and he may make another one.</summary>
@@ -264,8 +266,13 @@ internal sealed partial class PeerServer(
         }
 
         tls.EnsureCallerIs(context, request.Member.Node);
-        return streams.Enter(request.Member.Node, isLookup: false);
+        return Enter(request.Member.Node, isLookup: false, context);
     }
+
+    private CallerStreams.Place Enter(string node, bool isLookup, ServerCallContext context) =>
+        streams.Enter(node, isLookup, tls.ProvesNames ? null : AddressOf(context));
+
+    private static IPAddress AddressOf(ServerCallContext context) => context.GetHttpContext().Connection.RemoteIpAddress ?? IPAddress.None;
 
     private IAnnounceSession OpenAnnounce(AnnounceRequest request)
     {

@@ -58,6 +58,36 @@ public sealed class CallerStreamsTests
         }
     }
 
+    // In clear text anybody can say that he is a member, and would use up what that member may do.
+    [Fact]
+    public async Task Enter_NamesOfMembersClaimedFromAnotherAddress_HaveTogetherWhatOneHasAndTakeNothingFromThem()
+    {
+        await using var setup = new PeersSetup(new Member("other", new DnsEndPoint("10.0.0.1", 1), string.Empty), new Member("third", new DnsEndPoint("10.0.0.2", 1), string.Empty));
+        await setup.StartAsync();
+        var streams = new CallerStreams(setup.Rings, new MeshMetrics(setup.Meters), setup.Time);
+        for (var i = 0; i < CallerStreams.MaxLookups; i++)
+        {
+            streams.Enter(i % 2 == 0 ? "other" : "third", isLookup: true, IPAddress.Parse("::ffff:10.0.0.9"));
+        }
+
+        Assert.Equal(StatusCode.ResourceExhausted, Assert.Throws<RpcException>(() => streams.Enter("other", isLookup: true, IPAddress.Parse("10.0.0.9"))).StatusCode);
+        Assert.Equal(StatusCode.ResourceExhausted, Assert.Throws<RpcException>(() => streams.Enter("third", isLookup: true, IPAddress.Parse("10.0.0.9"))).StatusCode);
+
+        // The members themselves, whose name is proven, or whose address it is, and a member that has another address besides.
+        streams.Enter("other", isLookup: true).Dispose();
+        streams.Enter("other", isLookup: true, IPAddress.Parse("10.0.0.1")).Dispose();
+        streams.Enter("third", isLookup: true, IPAddress.Parse("10.0.0.3")).Dispose();
+        streams.Enter("third", isLookup: true, IPAddress.Loopback).Dispose();
+
+        // Names that are no members share what one has, wherever they call from.
+        for (var i = 0; i < CallerStreams.MaxLookups; i++)
+        {
+            streams.Enter($"stranger-{i}", isLookup: true, IPAddress.Parse($"10.1.0.{i % 200}"));
+        }
+
+        Assert.Throws<RpcException>(() => streams.Enter("stranger", isLookup: true, IPAddress.Parse("10.2.0.1")));
+    }
+
     // Nodes may have all their addresses in one network of IPv6, and a host as many as it likes.
     [Theory]
     [InlineData("other", "fd00:1::2", "fd00:1::2")]

@@ -99,6 +99,27 @@ public sealed class MalformedStreamTests
     }
 
     [Fact]
+    public async Task Lookup_OfTagsWhileTheCallerHasUsedUpWhatHeMay_IsResourceExhausted()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var streams = mesh.Node.Get<CallerStreams>();
+        var places = Enumerable.Range(0, CallerStreams.MaxLookups).Select(_ => streams.Enter("x", isLookup: true)).ToList();
+        var asked = new LookupRequest { Tag = new WantTag { Registry = "reg.test", Repository = "a", Tag = "v1" } };
+
+        Assert.Equal(StatusCode.ResourceExhausted, await StatusAsync());
+
+        places.ForEach(place => place.Dispose());
+        Assert.Null(await StatusAsync());
+
+        async Task<StatusCode?> StatusAsync()
+        {
+            using var call = new PeerService.PeerServiceClient(mesh.Node.Channel).Lookup();
+            await call.RequestStream.WriteAsync(asked);
+            return (await Record.ExceptionAsync(() => call.ResponseStream.MoveNext(CancellationToken.None)) as RpcException)?.StatusCode;
+        }
+    }
+
+    [Fact]
     public async Task Announce_OlderProcessOfTheNode_IsFailedPrecondition()
     {
         await using var mesh = await TestMesh.StartAsync();

@@ -62,6 +62,9 @@ internal sealed partial class MeshTls
     /// <summary>False: the mesh speaks in clear text.</summary>
     public bool IsOn => _identity is not null;
 
+    /// <summary>Each caller's certificate says which member it is, see <see cref="EnsureCallerIs"/>.</summary>
+    public bool ProvesNames => IsOn && _names.AreOfNodes;
+
     /// <summary>When the certificate of the moment expires; null in clear text.</summary>
     public DateTimeOffset? Expires => _identity?.Expires;
 
