@@ -14,7 +14,13 @@ internal sealed class FaultMesh : IAsyncDisposable
     private const double OnceMore = 1.05;
 
     /// <summary>Connections that stay open for a while, to the registry and to each other.</summary>
-    private const int SpareHandles = 48;
+    private const int SpareHandles = 16;
+
+    /// <summary>A member that a node did not know before: connections of both kinds to it and from it, and a few for a while.</summary>
+    private const int HandlesOfMember = 6;
+
+    /// <summary>The last contents of a cache keep their files open, two each.</summary>
+    private const int MostCacheFiles = 2 * 64;
     private const long MostMemory = 384L * MiB;
 
     private static readonly TimeSpan SettleTime = TimeSpan.FromSeconds(40);
@@ -23,7 +29,7 @@ internal sealed class FaultMesh : IAsyncDisposable
 
     private readonly BlobReader[] _readers;
     private readonly SlowLink? _link;
-    private Dictionary<string, ProcessUse> _uses = [];
+    private Dictionary<string, int> _handles = [];
 
     private FaultMesh(FaultOrigin origin, SlowLink? link, LabHost[] hosts, PeerdNode[] nodes)
     {
@@ -172,11 +178,12 @@ internal sealed class FaultMesh : IAsyncDisposable
     {
         // Each of them reads from, and serves, some of the others.
         await ReadAsync(Nodes, [.. Nodes.Select(node => AddBlobOwnedBy(MiB, node, Nodes))]);
-        _uses = Nodes.ToDictionary(node => node.Name, node => ProcessUse.Of(node.Process.Id) ?? throw new InvalidOperationException($"{node.Name} has ended"));
+        _handles = Nodes.ToDictionary(node => node.Name, node => HandlesOf(node).Others);
     }
 
     /// <summary>Demands that no download goes on, and that no node holds more than before the fault but connections that are kept for a while.</summary>
-    public async Task DemandNothingLeftAsync()
+    /// <param name="newMembers">Members that a node may have got to know since <see cref="RememberUseAsync"/>.</param>
+    public async Task DemandNothingLeftAsync(int newMembers = 0)
     {
         foreach (var (i, node) in Nodes.Index())
         {
@@ -184,13 +191,25 @@ internal sealed class FaultMesh : IAsyncDisposable
             using var deadline = new CancellationTokenSource(LabTest.PullTimeout);
             await Wait.UntilAsync(
                 $"{node.Name} has no download", node.Process, async () => (await NodeMetrics.ReadAsync(node, host, deadline.Token)).Sum("peerd_downloads") == 0, SettleTime);
-            var most = (_uses.TryGetValue(node.Name, out var before) ? before.Handles : 0) + SpareHandles;
+            var before = _handles.GetValueOrDefault(node.Name);
+            var most = before + SpareHandles + (newMembers * HandlesOfMember);
             await Wait.UntilAsync(
-                $"{node.Name} has {most} handles at most", node.Process, () => Task.FromResult(ProcessUse.Of(node.Process.Id)!.Handles <= most), SettleTime);
+                $"{node.Name} has {most} handles at most, and {MostCacheFiles} files of its cache",
+                node.Process,
+                () => Task.FromResult(HandlesOf(node) is var (files, others) && files <= MostCacheFiles && others <= most),
+                SettleTime);
             var use = ProcessUse.Of(node.Process.Id)!;
-            Print($"{node.Name}: {before?.Handles} handles before, {use.Handles} after; {use.Threads} threads, {use.ResidentBytes / MiB} MiB");
+            var (cacheFiles, now) = HandlesOf(node);
+            Print($"{node.Name}: {before} handles before, {now} after, and {cacheFiles} files of the cache; {use.Threads} threads, {use.ResidentBytes / MiB} MiB");
             Assert.InRange(use.ResidentBytes, 1, MostMemory);
         }
+    }
+
+    private static (int CacheFiles, int Others) HandlesOf(PeerdNode node)
+    {
+        var use = ProcessUse.Of(node.Process.Id) ?? throw new InvalidOperationException($"{node.Name} has ended");
+        var files = ProcessUse.HandlesIn(node.Process.Id, node.CacheFolder);
+        return (files, use.Handles - files);
     }
 
     /// <summary>Tells people how it went.</summary>

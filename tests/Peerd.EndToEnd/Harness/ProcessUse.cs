@@ -26,6 +26,32 @@ internal sealed record ProcessUse(int Handles, int Threads, long ResidentBytes)
         }
     }
 
+    /// <summary>How many of its handles are of files in a folder, and below; 0 when it has ended.</summary>
+    public static int HandlesIn(int process, string folder)
+    {
+        try
+        {
+            return System.IO.Directory.GetFiles($"/proc/{process}/fd").Count(handle => IsIn(handle, folder));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return 0;
+        }
+    }
+
+    private static bool IsIn(string handle, string folder)
+    {
+        try
+        {
+            return new FileInfo(handle).LinkTarget?.StartsWith(folder + Path.DirectorySeparatorChar, StringComparison.Ordinal) == true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Closed just now.
+            return false;
+        }
+    }
+
     // "RssAnon:	   12345 kB"
     private static long Number(string[] status, string field) =>
         long.Parse(status.First(line => line.StartsWith(field, StringComparison.Ordinal))[field.Length..].Trim().Split(' ')[0]);

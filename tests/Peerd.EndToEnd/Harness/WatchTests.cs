@@ -34,6 +34,20 @@ public sealed class WatchTests : LabTest
         Assert.Null(ProcessUse.Of(process.Id));
     }
 
+    [Fact]
+    public async Task HandlesIn_AProcessWithFilesOfAFolder_CountsThoseOnly()
+    {
+        var folder = Lab.CreateFolder("handles");
+        var file = Path.Combine(folder, "file");
+        await File.WriteAllTextAsync(file, string.Empty);
+        var process = await StartAsync($"exec 7</dev/null 8<{file} 9<{file}");
+
+        await Wait.UntilAsync("it has two", process, () => Task.FromResult(ProcessUse.HandlesIn(process.Id, folder) == 2), Patience);
+        Assert.Equal(0, ProcessUse.HandlesIn(process.Id, folder[..^1]));
+        await process.KillAsync();
+        Assert.Equal(0, ProcessUse.HandlesIn(process.Id, folder));
+    }
+
     // The script must look for the very word that secrets of tests begin with.
     [Theory]
     [InlineData(TestOutput.SecretMarker + "Token", 1)]
