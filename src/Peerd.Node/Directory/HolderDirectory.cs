@@ -66,9 +66,16 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     private readonly Queue<(Lease Lease, long BrokenAt)> _broken = new();
     private IHolderObserver[] _observers = [];
     private readonly DiscardPauses _pauses = new(time, DiscardPause);
+    private long _bytes;
     private int _ordered;
     private int _strangers;
     private long _strangerBytes;
+
+    /// <summary>
+    /// What the entries of all nodes may take of memory. Three quarters go to who comes first, and of the last quarter each node has the same
+    /// share, so that nobody is without room because others have announced much.
+    /// </summary>
+    public long MostBytes { get; init; } = 256L << 20;
 
     /// <summary>How many contents have a holder.</summary>
     public int Count
@@ -371,11 +378,12 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
                 _strangerBytes -= node.Bytes;
             }
 
-            if (node.Bytes + bytes > MaxNodeBytes || (node.IsStranger && _strangerBytes + bytes > MaxNodeBytes))
+            if (!HasRoom(node, bytes))
             {
                 return null;
             }
 
+            _bytes += bytes;
             node.Bytes += bytes;
             _strangerBytes += node.IsStranger ? bytes : 0;
             content.MediaType = typeBytes > 0 ? mediaType : content.MediaType;
@@ -383,8 +391,9 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             TakeOver(digest, held, lease);
             _contents.TryAdd(digest, content);
         }
-        else if (typeBytes > 0 && _nodes[lease.Name] is var node && node.Bytes + typeBytes <= MaxNodeBytes)
+        else if (typeBytes > 0 && _nodes[lease.Name] is var node && HasRoom(node, typeBytes))
         {
+            _bytes += typeBytes;
             node.Bytes += typeBytes;
             _strangerBytes += node.IsStranger ? typeBytes : 0;
             held.Bytes += typeBytes;
@@ -398,6 +407,15 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         }
 
         return held;
+    }
+
+    // Names that are no members have together what one member has.
+    private bool HasRoom(Node node, int bytes)
+    {
+        var own = (node.IsStranger ? _strangerBytes : node.Bytes) + bytes;
+        var nodes = _nodes.Count - _strangers + (_strangers > 0 ? 1 : 0);
+        var all = _bytes + bytes;
+        return own <= MaxNodeBytes && (all <= MostBytes - (MostBytes / 4) || (all <= MostBytes && own <= MostBytes / 4 / nodes));
     }
 
     private void TakeOver(Digest digest, Held held, Lease lease)
@@ -484,6 +502,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         {
             changed.Add(digest);
             GiveUp(digest, held);
+            _bytes -= held.Bytes;
             if (_nodes.TryGetValue(node, out var announcer))
             {
                 announcer.Bytes -= held.Bytes;

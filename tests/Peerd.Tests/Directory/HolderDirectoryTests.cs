@@ -425,6 +425,36 @@ public sealed class HolderDirectoryTests : IHolderObserver
 
     private static Member Member(string node, ulong incarnation) => new() { Node = node, Incarnation = incarnation };
 
+    // As one that says that he is each of them, or as several.
+    [Fact]
+    public void Apply_NodesAnnounceHugeContents_AllOfThemAreBoundedAndOthersHaveTheirShare()
+    {
+        var directory = new HolderDirectory(_time) { MostBytes = 4 << 20 };
+        var liars = Enumerable.Range(0, 3).Select(number => directory.OpenLease(new Member { Node = $"liar {number}", Incarnation = 1 })!).ToList();
+        foreach (var (number, liar) in liars.Index())
+        {
+            for (var i = 0; i < 40; i++)
+            {
+                liar.Apply(new AnnounceRequest { Contents = { new Availability { Digest = Digest.OfSha256([1, (byte)number, (byte)i]).ToString(), Size = HolderDirectory.MaxSize, Complete = true } } });
+            }
+        }
+
+        Assert.InRange(directory.Bytes, directory.MostBytes / 2, directory.MostBytes);
+        var honest = directory.OpenLease(new Member { Node = "honest", Incarnation = 1 })!;
+        for (var i = 0; i < 200; i++)
+        {
+            honest.Apply(new AnnounceRequest { Contents = { new Availability { Digest = Digest.OfSha256([2, (byte)i]).ToString(), Size = 10 << 20, Complete = true } } });
+            Assert.NotNull(directory.Find(Digest.OfSha256([2, (byte)i]), "honest"));
+        }
+
+        Assert.InRange(directory.Bytes, directory.MostBytes / 2, directory.MostBytes);
+
+        // What is gone is given back.
+        liars.ForEach(liar => liar.Leave());
+        honest.Apply(new AnnounceRequest { Contents = { Enumerable.Range(0, 20).Select(i => new Availability { Digest = Digest.OfSha256([3, (byte)i]).ToString(), Size = HolderDirectory.MaxSize, Complete = true }) } });
+        Assert.All(Enumerable.Range(0, 20), i => Assert.NotNull(directory.Find(Digest.OfSha256([3, (byte)i]), "honest")));
+    }
+
     private static AnnounceRequest Announce(bool complete = false, PieceRun[]? pieces = null, uint[]? order = null) => Announce(Content, complete, pieces, order);
 
     private static AnnounceRequest Announce(Digest content, bool complete = false, PieceRun[]? pieces = null, uint[]? order = null) => new()
