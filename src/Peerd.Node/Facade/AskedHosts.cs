@@ -17,10 +17,10 @@ internal sealed class AskedHosts
     public IReadOnlyList<string> Unshared => [.. _unshared.Keys.Order(StringComparer.Ordinal)];
 
     /// <summary>One is refused; true when that is news, and there is room to remember it.</summary>
-    public bool IsRefused(Uri url) => IsNews(_refused, url);
+    public bool NoteRefused(Uri url) => IsNews(_refused, url);
 
     /// <summary>What one has is not shared; true when that is news, and there is room to remember it.</summary>
-    public bool IsUnshared(Uri url) => IsNews(_unshared, url);
+    public bool NoteUnshared(Uri url) => IsNews(_unshared, url);
 
     private static bool IsNews(ConcurrentDictionary<string, bool> hosts, Uri url) => hosts.Count < Most && hosts.TryAdd(url.Authority, true);
 }

@@ -36,7 +36,6 @@ internal sealed partial class BlobFacade(
     /// <summary>How long a read waits for the mesh before its URL is read.</summary>
     private readonly TimeSpan _meshTime = options.Value.MeshTime;
 
-
     /// <summary>Answers a GET or HEAD.</summary>
     /// <param name="context">The exchange.</param>
     /// <param name="isDirect">What is not here is read from the URL itself, whatever the mesh has.</param>
@@ -101,7 +100,7 @@ internal sealed partial class BlobFacade(
         if (!hosts.Allows(blob.Url))
         {
             // Told once each: an image whose registry is not listed fails on every read.
-            if (askedHosts.IsRefused(blob.Url))
+            if (askedHosts.NoteRefused(blob.Url))
             {
                 Log.Refused(logger, blob.Url.Scheme, blob.Url.Authority);
             }
@@ -117,7 +116,7 @@ internal sealed partial class BlobFacade(
         }
 
         var trust = hosts.TrustIn(blob.Url);
-        if (!blob.Digest.IsEmpty && trust == HostTrust.None && askedHosts.IsUnshared(blob.Url))
+        if (!blob.Digest.IsEmpty && trust == HostTrust.None && askedHosts.NoteUnshared(blob.Url))
         {
             Log.NotShared(logger, blob.Url.Scheme, blob.Url.Authority);
         }
@@ -150,7 +149,7 @@ internal sealed partial class BlobFacade(
         switch (request.Digest.IsEmpty || isDirect ? WholeOutcome.NothingSent : await whole.SendAsync(context, request, deadline))
         {
             case WholeOutcome.NothingSent:
-                await direct.SendAsync(context, request.Origin, range: null, deadline);
+                await direct.SendAsync(context, request.Origin, range: null, deadline, request.Digest);
                 break;
             case WholeOutcome.Cut:
                 Cut(context, request.Origin);

@@ -92,7 +92,7 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
     // d=sha256:<hex>, however it is written; an empty one for each that is something else.
     private static List<Digest> DigestsOfParameters(string query) =>
         [
-            .. query.TrimStart('?').Split('&', ';').Select(static parameter => parameter.Split('=', 2))
+            .. query[Math.Min(1, query.Length)..].Split('&', ';').Select(static parameter => parameter.Split('=', 2))
                 .Where(static parameter => Uri.UnescapeDataString(parameter[0]).Equals("d", StringComparison.OrdinalIgnoreCase))
                 .Select(static parameter => parameter is [_, var value] && Digest.TryParse(Uri.UnescapeDataString(value), out var digest) ? digest : default),
         ];

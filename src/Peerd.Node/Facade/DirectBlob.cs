@@ -44,7 +44,8 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
     /// <param name="reference">With a given URL.</param>
     /// <param name="range">What the client asks for; null for all.</param>
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
-    public async Task SendAsync(HttpContext context, OriginReference reference, RequestedRange? range, CancellationToken deadline)
+    /// <param name="digest">What all of it must be, if that is known: else the client does not get its end.</param>
+    public async Task SendAsync(HttpContext context, OriginReference reference, RequestedRange? range, CancellationToken deadline, Digest digest = default)
     {
         reference = reference with { IsUrgent = true };
         ByteRange? wanted = null;
@@ -64,7 +65,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         }
 
         // Before the URL is asked, or those who wait for a place would keep an answer that others wait for.
-        using var place = wanted is { } needed ? await memory.EnterAsync(Math.Min(needed.Length, MaxHeld), deadline) : null;
+        using var place = wanted is { } needed ? await memory.EnterAsync(needed.Length <= MaxHeld ? needed.Length : 0, deadline) : null;
         var answer = await origin.ReadAsync(reference, wanted, deadline);
         try
         {
@@ -99,9 +100,10 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
 
             place?.Dispose();
             Describe(context.Response, answer, all, isPart: wanted is not null);
-            var rest = ByteRange.FromBounds(all.Offset + await CopyAsync(context, answer), all.End);
+            using var check = wanted is null && !digest.IsEmpty && answer.TotalSize is { } whole ? new WholeCheck(digest, whole) : null;
+            var rest = ByteRange.FromBounds(all.Offset + await CopyAsync(context, answer, check), all.End);
             await answer.DisposeAsync();
-            if (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size)))
+            if (check is { IsWrong: true } || (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size, check))))
             {
                 // The client must not take the part for the whole.
                 metrics.Truncated(isBlob: true);

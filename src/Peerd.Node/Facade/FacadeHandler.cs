@@ -63,7 +63,7 @@ internal sealed partial class FacadeHandler(
                 metrics.Overloaded(isBlob);
             }
 
-            await AnswerAsync(context, isBlob, hasRoom, either.Token);
+            await AnswerAsync(context, isBlob, hasRoom || isOwn, either.Token);
         }
         catch (OperationCanceledException) when (aborted.IsCancellationRequested)
         {

@@ -40,7 +40,13 @@ internal sealed class WholeBlob(IContentReader contents, DirectBlob direct, IOpt
             var size = reading.Facts.Size;
             using var check = new WholeCheck(request.Digest, size);
             DirectBlob.Describe(context.Response, size);
-            if (await CopyAsync(context, reading, check, _meshTime - time.GetElapsedTime(started)) is CopyOutcome.Complete)
+            var outcome = await CopyAsync(context, reading, check, _meshTime - time.GetElapsedTime(started));
+            if (check.IsWrong)
+            {
+                return WholeOutcome.Cut;
+            }
+
+            if (outcome is CopyOutcome.Complete)
             {
                 return WholeOutcome.Complete;
             }
@@ -94,8 +100,9 @@ internal sealed class WholeBlob(IContentReader contents, DirectBlob direct, IOpt
                 FacadeRequest.CameFrom(context, reading.Source);
                 return outcome;
             }
-            catch (TimeoutException) when (!copying.IsCompleted)
+            catch (TimeoutException) when (!copying.IsFaulted)
             {
+                // Not over, or only just: then the next turn sees how it ended.
             }
 
             var now = (Sent: check.Count, reading.Arrived);
@@ -124,14 +131,19 @@ internal sealed class WholeBlob(IContentReader contents, DirectBlob direct, IOpt
 
         public override void Advance(int bytes)
         {
-            check.Add(_block.Span[..bytes]);
+            var isRight = check.Add(_block.Span[..bytes]);
             _block = _block[bytes..];
-            _body.Advance(bytes);
+            _body.Advance(isRight ? bytes : 0);
         }
 
         // Not with the token: the wait for the mesh ends with that, and an answer whose flush is cancelled is broken off.
         public override async ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
         {
+            if (check.IsWrong)
+            {
+                return new FlushResult(isCanceled: false, isCompleted: true);
+            }
+
             _isFlushing = true;
             var isSent = await ClientFlush.SendAsync(context, time);
             _isFlushing = false;

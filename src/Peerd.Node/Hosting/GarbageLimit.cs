@@ -3,8 +3,8 @@ namespace Peerd.Node.Hosting;
 /// <summary>
 /// Has the collector look at all that is kept when much of it may be garbage. By itself it leaves the older generations alone
 /// until they have grown by more than a node needs at all: what moves bytes through pools allocates little, and some of it
-/// lives just long enough to get there. A node that has become idle has it look once, too, and gives the memory back that it needed before, such as
-/// for its start.
+/// lives just long enough to get there. A node that has become idle, and that allocates and computes next to nothing, has it look, too, and gives the
+/// memory back that it needed before, such as for its start.
 /// </summary>
 /// <remarks>
 /// All stands still meanwhile, for a hundredth of a second or a few, and longer the more is kept, which is why more may come then. In
@@ -18,6 +18,9 @@ internal class GarbageLimit(TimeProvider time) : BackgroundService
     /// <summary>So many bytes a node may allocate between two comparisons that is idle: for probes, scrapes, and what other nodes say.</summary>
     internal const long MostIdle = 4L << 20;
 
+    /// <summary>So much processor time it may need between two comparisons: what serves bytes allocates little, and needs more.</summary>
+    internal static readonly TimeSpan MostComputing = TimeSpan.FromMilliseconds(200);
+
     /// <summary>So many bytes an idle node must have allocated since all was looked at for it to be looked at again.</summary>
     internal const long LeastIdle = 16L << 20;
 
@@ -29,6 +32,7 @@ internal class GarbageLimit(TimeProvider time) : BackgroundService
 
     private long _allocated;
     private long _allocatedBefore;
+    private TimeSpan _computedBefore;
     private int _idle;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -36,9 +40,9 @@ internal class GarbageLimit(TimeProvider time) : BackgroundService
         using var timer = new PeriodicTimer(Interval, time);
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
-            var allocated = Allocated;
-            _idle = allocated - _allocatedBefore <= MostIdle ? _idle + 1 : 0;
-            _allocatedBefore = allocated;
+            var (allocated, computed) = (Allocated, Computed);
+            _idle = allocated - _allocatedBefore <= MostIdle && computed - _computedBefore <= MostComputing ? _idle + 1 : 0;
+            (_allocatedBefore, _computedBefore) = (allocated, computed);
             if (IsDue(Heap, LookedAt))
             {
                 Collect();
@@ -60,6 +64,9 @@ internal class GarbageLimit(TimeProvider time) : BackgroundService
 
     /// <summary>Bytes that were allocated since the start of the process.</summary>
     protected virtual long Allocated => GC.GetTotalAllocatedBytes();
+
+    /// <summary>Processor time that the process has needed.</summary>
+    protected virtual TimeSpan Computed => Environment.CpuUsage.TotalTime;
 
     protected virtual void Collect() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
 

@@ -37,6 +37,11 @@ internal sealed class OwnListeners(Listeners listeners, OwnRequest facade, MeshT
         {
             fault = $"it has not answered within {AnswerTime.TotalSeconds:0} s";
         }
+        catch (Exception e)
+        {
+            // No socket can be made, say: whoever asks wants to hear that, too.
+            fault = $"it could not be asked ({e.GetType().Name}: {e.Message})";
+        }
 
         return fault is null ? null : $"the listener of the {what}, {listening}: {fault}";
     }

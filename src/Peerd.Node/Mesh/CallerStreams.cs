@@ -8,8 +8,8 @@ namespace Peerd.Node.Mesh;
 /// <summary>
 /// How many Lookup and Announce streams callers have open, and what they make this node do by opening them and by what they send on
 /// them: each member has its own places and its own rate, and names that are no members share those of one, so that nobody gets more by
-/// thinking of names, or by opening more streams. A member's name that is not proven counts only where it calls from the member's own
-/// address: else his address has the places of one, whichever names he claims there, and takes none of the member's. Thread-safe.
+/// thinking of names, or by opening more streams. A member's name that is not proven and that calls from elsewhere than the member's own
+/// address counts there by itself, and takes nothing of what the member has: nodes may be behind one address. Thread-safe.
 /// </summary>
 internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeProvider time)
 {
@@ -62,7 +62,7 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
         (string Node, IPAddress? From, bool IsLookup) key =
             !rings.Knows(node) ? (string.Empty, null, isLookup)
             : from is null || IPAddress.IsLoopback(CallerAddress.Plain(from)) || IsOwn(node, from) ? (node, null, isLookup)
-            : (string.Empty, CallerAddress.Network(from), isLookup);
+            : (node, CallerAddress.Network(from), isLookup);
         lock (_lock)
         {
             if (!_callers.TryGetValue(key, out var caller))
@@ -80,7 +80,7 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
         }
 
         metrics.Refused(MeshRefusal.Stream);
-        var whose = key.Node.Length > 0 ? $"node '{node}'" : key.From is { } address ? $"callers at {address}" : "callers that are no members";
+        var whose = key.Node.Length == 0 ? "callers that are no members" : key.From is { } address ? $"node '{node}' at {address}" : $"node '{node}'";
         throw new RpcException(new Status(StatusCode.ResourceExhausted, $"too many {(isLookup ? "Lookup" : "Announce")} streams of {whose} are open"));
     }
 

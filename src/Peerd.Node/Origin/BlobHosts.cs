@@ -17,6 +17,8 @@ internal sealed class BlobHosts
         "ap-southeast-5", "ap-southeast-7", "mx-central-1", "us-gov-east-1", "us-gov-west-1",
     ];
 
+    private static readonly BlobHost[] KnownRegistries = [.. WellKnownRegistries.Select(Parse)];
+
     private readonly BlobHost[] _stores;
     private readonly BlobHost[] _registryHosts;
     private readonly BlobHost[] _rented;
@@ -24,10 +26,10 @@ internal sealed class BlobHosts
     private readonly HashSet<(string Host, int Port)> _registries;
 
     private BlobHosts(
-        IEnumerable<BlobHost> stores, IEnumerable<BlobHost> registryHosts, IEnumerable<BlobHost> rented, IEnumerable<IPNetwork> networks, IReadOnlyCollection<RegistryEndpoint> registries)
+        IEnumerable<BlobHost> stores, IEnumerable<BlobHost> otherRegistries, IEnumerable<BlobHost> rented, IEnumerable<IPNetwork> networks, IReadOnlyCollection<RegistryEndpoint> registries)
     {
         _stores = [.. stores];
-        _registryHosts = [.. registries.Select(BlobHost.Of), .. registryHosts];
+        _registryHosts = [.. registries.Select(BlobHost.Of), .. otherRegistries];
         _rented = [.. rented];
         _networks = [.. networks];
         _registries = [.. registries.Select(registry => (registry.Address.IdnHost, registry.Address.Port))];
@@ -83,7 +85,7 @@ internal sealed class BlobHosts
     /// <exception cref="ArgumentException">A value is not allowed.</exception>
     public static BlobHosts From(BlobOptions options, OriginSettings settings) => new(
         (options.Hosts.Count > 0 ? options.Hosts : WellKnownStores).Select(Parse),
-        options.Hosts.Count > 0 ? [] : WellKnownRegistries.Select(Parse),
+        options.Hosts.Count > 0 ? [] : KnownRegistries,
         options.Hosts.Count > 0 ? [] : Rented.Select(Parse),
         options.AllowedNetworks.Select(text => IPNetwork.Parse(text)),
         settings.Registries.Values);
@@ -93,7 +95,7 @@ internal sealed class BlobHosts
 
     /// <summary>How far a URL of this host is believed to name what it leads to, so that it may be shared.</summary>
     public HostTrust TrustIn(Uri url) =>
-        Array.Exists(_stores, host => host.Matches(url)) ? HostTrust.Any
+        Array.Exists(_stores, host => host.Matches(url)) ? (Array.Exists(KnownRegistries, host => host.Matches(url)) ? HostTrust.Registry : HostTrust.Any)
         : Array.Exists(_registryHosts, host => host.Matches(url)) ? HostTrust.Registry
         : HostTrust.None;
 

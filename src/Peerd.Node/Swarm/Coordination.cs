@@ -19,6 +19,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     /// <summary>Bytes of what is kept in proportion to sizes: a content of 100 GiB that 500 nodes ask for takes 70 MB of it.</summary>
     private const long MostOfSizes = 96 << 20;
 
+    /// <summary>Time between two warnings that there is no room.</summary>
+    private static readonly TimeSpan RefusalPause = TimeSpan.FromSeconds(1);
+
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
 
     /// <summary>How long another owner may take to tell what it knows.</summary>
@@ -32,6 +35,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     private readonly ConcurrentDictionary<Digest, CoordinatedContent> _contents = new();
     private readonly Lock _opening = new();
     private readonly CancellationTokenSource _stop = new();
+    private long _refusedAt;
     private int _disposed;
 
     /// <summary>What is kept of the checksums that others tell.</summary>
@@ -142,6 +146,16 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     Log.TickFailed(_logger, e, content.Digest);
                 }
             }
+        }
+    }
+
+    // Who is refused comes again, and tells it anew.
+    private void LogRefused(Digest content, long size, string teller)
+    {
+        var (now, last) = (Now.Ticks, Interlocked.Read(ref _refusedAt));
+        if (now >= last && Interlocked.CompareExchange(ref _refusedAt, now + RefusalPause.Ticks, last) == last)
+        {
+            Log.SizeRefused(_logger, content, size, teller);
         }
     }
 
@@ -404,7 +418,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         {
             if (_coordinator.Size is null && !_size.TryHold(CoordinatedMemory.BytesOf(size, _coordinator.Participants), AccountOf(teller)))
             {
-                Log.SizeRefused(owner._logger, Digest, size, teller);
+                owner.LogRefused(Digest, size, teller);
                 return false;
             }
 

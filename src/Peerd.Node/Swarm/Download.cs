@@ -596,11 +596,19 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
         if (push.Size is > 0 and <= HolderDirectory.MaxSize && !_size.TryHold(DownloadMemory.BytesOf(new ContentLayout(push.Size)), _link?.Partner))
         {
-            // Nobody needs to believe it: the origin knows. The owner is heard again if that says the same.
+            // Nobody needs to believe it: the origin knows. The owner is heard again in another session, for what it says now is lost.
             DownloadLog.SizeRefused(_services.Logger, Digest, push.Size);
             _refusedSize = push.Size;
             _ = _early.TakeAll();
-            Probe();
+            if (_outage.Failure is { } failure)
+            {
+                _opened.TrySetResult(failure);
+            }
+            else
+            {
+                Probe();
+            }
+
             return;
         }
 
@@ -766,7 +774,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
             }
 
             _isSizeSure |= _refusedSize is { } refused && refused != size;
-            _isOwnerWrong |= _isSizeSure && _refusedSize is not null;
+            _isOwnerWrong |= _refusedSize is not null;
             _link?.Report(new GrantReport { Size = size, MediaType = mediaType ?? string.Empty });
             return (_driver!.Reads, new DownloadAction.FetchFromOrigin(id, 0, pieces, IsGranted: true));
         }

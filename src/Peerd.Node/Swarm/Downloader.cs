@@ -607,9 +607,10 @@ internal sealed class Downloader
             return;
         }
 
-        if (_table.Requests.Any(static request => request.HeldSince is not null))
+        if (_table.Requests.Any(request => request.HeldSince is { } since && now - since < 2 * _policy.Patience))
         {
-            // It comes when this node may take it. To read it elsewhere would only go around the limit.
+            // It comes when this node may take it. To read it elsewhere would only go around the limit. But what goes before it may
+            // never end, and nothing is to wait for that.
             _lastProgress = now;
             return;
         }

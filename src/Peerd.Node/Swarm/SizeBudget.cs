@@ -3,7 +3,7 @@ namespace Peerd.Node.Swarm;
 /// <summary>
 /// Bounds what is kept in proportion to the sizes of contents that others tell: sizes of a TiB cost nothing to tell, and tables of such a
 /// content take megabytes. Three quarters go to who comes first, so that one who really has much can have it; of the last quarter each
-/// teller has the same share, so that nobody is without room because another has told much. Thread-safe.
+/// teller has the same share, so that what nobody else has told of has room although another has told much. Thread-safe.
 /// </summary>
 /// <param name="most">Bytes of all.</param>
 internal sealed class SizeBudget(long most)

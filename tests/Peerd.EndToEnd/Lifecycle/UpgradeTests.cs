@@ -117,9 +117,9 @@ public sealed class UpgradeTests : LabTest
             var old = node.Process;
             readers.Read(asked[..news]);
             neighbour.Read(asked[..news]);
-            var before = readers.Reads;
             await node.LaunchAsync();
             await Wait.UntilAsync($"'{sign}'", old, () => Task.FromResult(old.Output.Any(line => line.Contains($"A new process of this node {sign}", StringComparison.Ordinal))), PullTimeout);
+            var before = readers.Reads;
             Assert.Equal(0, await old.StopAsync(StopLimit));
             Assert.False(node.Process.HasExited, node.Process.Tail());
             Assert.NotEqual(before, readers.Reads);

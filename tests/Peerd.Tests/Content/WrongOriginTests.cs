@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Origin;
@@ -148,6 +149,40 @@ public sealed class WrongOriginTests
 
         Assert.Equal(HttpStatusCode.BadGateway, (await mesh.Node.GetAsync(sample.Digest)).Status);
         Assert.True(mesh.Node.Downloads.Quarantine.Contains(sample.Digest));
+    }
+
+    // All of it, past the mesh: nobody takes it for what the URL says it is.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Blobs_WholeIsReadPastTheMesh_OnlyRightBytesAreComplete(bool isRight)
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Limits:Requests=1"]);
+        var (sample, wrong) = Wrong(mesh, Size);
+        if (isRight)
+        {
+            mesh.Registry.AddBlob(sample.Bytes, sample.Digest);
+        }
+
+        var large = mesh.Blob(48 << 20);
+        using var held = await mesh.Node.SendAsync(large.Digest);
+        await using var connection = await ConnectAsync(mesh.Node);
+        await connection.WriteRequestAsync("GET", $"/blobs/{UrlOf(mesh, sample)}");
+        Assert.Equal("2097152", (await connection.ReadHeadAsync()).Header("Content-Length"));
+
+        var body = new byte[Size];
+        var read = 0;
+        try
+        {
+            read = await connection.ReadAsync(body);
+        }
+        catch (SocketException)
+        {
+            // Cut, and what came before is thrown away.
+        }
+
+        Assert.Equal(isRight, read == Size);
+        Assert.True(body.AsSpan(0, read).SequenceEqual((isRight ? sample : wrong).Bytes.AsSpan(0, read)));
     }
 
     [Fact]

@@ -36,6 +36,7 @@ public sealed class BlobUrlTests
     [InlineData($"https://reg.example/?d=sha256:{Hex}&d=sha256:{Other}")]
     [InlineData($"https://reg.example/?id=sha256:{Hex}")]
     [InlineData("https://reg.example/?d=sha256:abc")]
+    [InlineData($"https://reg.example/??d=sha256:{Hex}")]
     [InlineData($"https://reg.example/?d=sha256:{Hex}&d=sha256:{Hex}")]
     [InlineData($"https://reg.example/?d=%73ha256:{Other}&x=1&d=sha256:{Hex}")]
     [InlineData($"https://reg.example/?%64=sha256:{Other}&d=sha256:{Hex}")]

@@ -66,6 +66,15 @@ public sealed class GarbageLimitTests
         }
 
         Assert.Equal(1, limit.GivenBack);
+
+        // And so is who allocates little and computes much.
+        for (var i = 0; i < 10; i++)
+        {
+            limit.Compute(GarbageLimit.MostComputing + TimeSpan.FromTicks(1));
+            await LookAsync(0);
+        }
+
+        Assert.Equal(1, limit.GivenBack);
         for (var i = 0; i < GarbageLimit.IdleTimes; i++)
         {
             await LookAsync(0);
@@ -102,6 +111,7 @@ public sealed class GarbageLimitTests
         private int _collections;
         private int _givenBack;
         private long _allocated;
+        private long _computed;
 
         public int Looks => Volatile.Read(ref _looks);
 
@@ -121,6 +131,10 @@ public sealed class GarbageLimitTests
         protected override long LookedAt => Interlocked.Read(ref _lookedAt);
 
         protected override long Allocated => Interlocked.Read(ref _allocated);
+
+        protected override TimeSpan Computed => TimeSpan.FromTicks(Interlocked.Read(ref _computed));
+
+        public void Compute(TimeSpan time) => Interlocked.Add(ref _computed, time.Ticks);
 
         public void Allocate(long bytes) => Interlocked.Add(ref _allocated, bytes);
 

@@ -60,18 +60,20 @@ public sealed class CallerStreamsTests
 
     // In clear text anybody can say that he is a member, and would use up what that member may do.
     [Fact]
-    public async Task Enter_NamesOfMembersClaimedFromAnotherAddress_HaveTogetherWhatOneHasAndTakeNothingFromThem()
+    public async Task Enter_NamesOfMembersClaimedFromAnotherAddress_TakeNothingFromThem()
     {
         await using var setup = new PeersSetup(new Member("other", new DnsEndPoint("10.0.0.1", 1), string.Empty), new Member("third", new DnsEndPoint("10.0.0.2", 1), string.Empty));
         await setup.StartAsync();
         var streams = new CallerStreams(setup.Rings, new MeshMetrics(setup.Meters), setup.Time);
         for (var i = 0; i < CallerStreams.MaxLookups; i++)
         {
-            streams.Enter(i % 2 == 0 ? "other" : "third", isLookup: true, IPAddress.Parse("::ffff:10.0.0.9"));
+            streams.Enter("other", isLookup: true, IPAddress.Parse("::ffff:10.0.0.9"));
         }
 
         Assert.Equal(StatusCode.ResourceExhausted, Assert.Throws<RpcException>(() => streams.Enter("other", isLookup: true, IPAddress.Parse("10.0.0.9"))).StatusCode);
-        Assert.Equal(StatusCode.ResourceExhausted, Assert.Throws<RpcException>(() => streams.Enter("third", isLookup: true, IPAddress.Parse("10.0.0.9"))).StatusCode);
+
+        // Nodes may be behind one address.
+        streams.Enter("third", isLookup: true, IPAddress.Parse("10.0.0.9")).Dispose();
 
         // The members themselves, whose name is proven, or whose address it is, and a member that has another address besides.
         streams.Enter("other", isLookup: true).Dispose();

@@ -241,7 +241,7 @@ public sealed class DownloaderTests
 
         _downloader.HeldBack(fetch.Id, isHeld: true, isAhead: false, TimeSpan.Zero);
         var now = TimeSpan.Zero;
-        Pass(ref now, 6 * Policy.Patience);
+        Pass(ref now, 1.9 * Policy.Patience);
         Assert.Empty(Take());
 
         // From then on the peer is judged by how quickly it sends.
@@ -250,6 +250,21 @@ public sealed class DownloaderTests
         Assert.Empty(Take());
         Pass(ref now, TimeSpan.FromSeconds(0.2));
         Assert.Equal(fetch.Id, Assert.Single(Actions<DownloadAction.Cancel>()).Id);
+    }
+
+    // What goes before it, such as what containers read all the time, may never end.
+    [Fact]
+    public void HeldBack_ByTheNodesOwnLimitForLong_IsReadAtTheOrigin()
+    {
+        Demand(Whole);
+        Assign("p", 3);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+
+        _downloader.HeldBack(fetch.Id, isHeld: true, isAhead: false, TimeSpan.Zero);
+        var now = TimeSpan.Zero;
+        Pass(ref now, (3 * Policy.Patience) + Policy.PatienceSpread + TimeSpan.FromSeconds(1));
+
+        Assert.False(Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).IsGranted);
     }
 
     // Others need its place at the peer more.
