@@ -93,6 +93,32 @@ public sealed class TelemetryTests : LabTest
         }
     }
 
+    // Of many requests: for manifests, the configuration and layers.
+    [Fact]
+    public async Task Fetch_OfAnImage_IsOneTraceAcrossNodes()
+    {
+        await using var collector = await OtlpReceiver.StartAsync();
+        var (image, registry, nodes) = await PrepareAsync(seed: 306);
+        await Task.WhenAll(nodes.Select(node => node.StartAsync(With(node.Configure(nodes, registry.Upstream), collector.Grpc, "grpc"))));
+        foreach (var node in nodes[..2])
+        {
+            await PeerdCommand.RunJsonAsync(Lab, "fetch", $"{registry.Name}/team/app:v1", "--facade", node.Facade.GetLeftPart(UriPartial.Authority), "--json");
+        }
+
+        // The manifests, the configuration and each layer at least.
+        var requests = image.Layers.Count + 3;
+        await Wait.UntilAsync(
+            "the spans of both have come", nodes[0].Process, () => Task.FromResult(nodes[..2].All(node => OfFacade(node).Count() >= requests) && Served().Any()), Patience);
+        var traces = nodes[..2].Select(node => Assert.Single(OfFacade(node).Distinct())).ToList();
+        Assert.NotEqual(traces[0], traces[1]);
+        Assert.All(Served(), span => Assert.NotEqual(nodes[1].Name, span.Node));
+
+        IEnumerable<string> OfFacade(PeerdNode node) => collector.Spans.Where(span => span.Node == node.Name && span.Span.Name == "facade v2").Select(span => span.Trace);
+
+        // What other nodes sent to the one that pulled later.
+        IEnumerable<ReceivedSpan> Served() => collector.Spans.Where(span => span.Span.Name == "serve" && OfFacade(nodes[1]).Contains(span.Trace));
+    }
+
     [Theory]
     [InlineData("grpc")]
     [InlineData("http")]

@@ -1,3 +1,4 @@
+using System.Text;
 using k8s.Models;
 
 namespace Peerd.Tests.Chart;
@@ -54,9 +55,9 @@ public sealed class ChartUninstallTests : IDisposable
         Assert.NotEqual(before, _node.Snapshot());
         await RunAsync(upgraded, upgraded.Node, "configure-containerd");
 
-        var file = Assert.Single(_node.Snapshot().Except(before), file => file.Text.Length > 0);
+        var file = Assert.Single(_node.Snapshot().Except(before), file => file.Bytes.Length > 0);
         Assert.Contains(expected.Split('|')[0], file.Path, StringComparison.Ordinal);
-        Assert.Contains(expected.Split('|')[1], file.Text, StringComparison.Ordinal);
+        Assert.Contains(expected.Split('|')[1], TextOf(file.Bytes), StringComparison.Ordinal);
         await RunAsync(installed, installed.Node, "configure-containerd");
         await RunAsync(installed, installed.Get<V1DaemonSet>("peerd-uninstall"), "configure-containerd");
         Assert.Equal(before, _node.Snapshot());
@@ -190,7 +191,7 @@ public sealed class ChartUninstallTests : IDisposable
             var configured = _node.Snapshot();
             await RunAsync(installed, installed.Node, container);
 
-            Assert.Contains(configured, file => file.Text.Contains(written, StringComparison.Ordinal));
+            Assert.Contains(configured, file => TextOf(file.Bytes).Contains(written, StringComparison.Ordinal));
             Assert.Equal(configured, _node.Snapshot());
 
             await RunAsync(cleanup, remove, container);
@@ -206,4 +207,6 @@ public sealed class ChartUninstallTests : IDisposable
 
         Assert.Equal((0, string.Empty), (run.ExitCode, run.Error));
     }
+
+    private static string TextOf(string bytes) => Encoding.UTF8.GetString(Convert.FromHexString(bytes));
 }

@@ -31,11 +31,11 @@ internal sealed class NodeFolders : IDisposable
         File.WriteAllText(Root + path, text);
     }
 
-    /// <summary>All files of the node, and folders, which have no text.</summary>
-    public IReadOnlyList<(string Path, string Text)> Snapshot() =>
+    /// <summary>All files of the node, byte by byte, and folders, which have none.</summary>
+    public IReadOnlyList<(string Path, string Bytes)> Snapshot() =>
     [
         .. new DirectoryInfo(Root).EnumerateFileSystemInfos("*", SearchOption.AllDirectories)
-            .Select(item => ($"{item.FullName[Root.Length..]} {item.UnixFileMode}", item is FileInfo ? File.ReadAllText(item.FullName) : string.Empty))
+            .Select(item => ($"{item.FullName[Root.Length..]} {item.UnixFileMode}", item is FileInfo ? Convert.ToHexString(File.ReadAllBytes(item.FullName)) : string.Empty))
             .OrderBy(item => item.Item1, StringComparer.Ordinal),
     ];
 

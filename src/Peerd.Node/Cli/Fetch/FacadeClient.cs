@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
@@ -33,18 +34,26 @@ internal sealed class FacadeClient(HttpClient http, Uri facade, string registry,
 
     private volatile string? _token;
 
-    /// <summary>A client without proxy and without any rewriting of what is sent; dispose it after use.</summary>
-    public static HttpClient CreateHttpClient() => new(new SocketsHttpHandler
+    /// <summary>
+    /// A client without proxy and without any rewriting of what is sent; dispose it after use. All that it asks for is one trace (W3C Trace
+    /// Context), which nodes that trace keep.
+    /// </summary>
+    public static HttpClient CreateHttpClient()
     {
-        UseProxy = false,
-        UseCookies = false,
-        AutomaticDecompression = DecompressionMethods.None,
-        ConnectTimeout = TimeSpan.FromSeconds(5),
-    })
-    {
-        // Time is limited per read: a large layer may take long.
-        Timeout = Timeout.InfiniteTimeSpan,
-    };
+        var client = new HttpClient(new SocketsHttpHandler
+        {
+            UseProxy = false,
+            UseCookies = false,
+            AutomaticDecompression = DecompressionMethods.None,
+            ConnectTimeout = TimeSpan.FromSeconds(5),
+        })
+        {
+            // Time is limited per read: a large layer may take long.
+            Timeout = Timeout.InfiniteTimeSpan,
+        };
+        client.DefaultRequestHeaders.Add("traceparent", $"00-{ActivityTraceId.CreateRandom()}-{ActivitySpanId.CreateRandom()}-01");
+        return client;
+    }
 
     /// <summary>Asks what a tag or digest stands for.</summary>
     public async Task<ResolvedManifest> ResolveAsync(string repository, string reference, CancellationToken cancellationToken)
