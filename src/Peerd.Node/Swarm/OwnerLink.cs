@@ -302,11 +302,14 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             var want = _user.CreateWant();
             want.Traceparent = Traces.TraceparentOf(asking);
             await call.RequestStream.SendAsync(new LookupRequest { Want = want }, ended.Token);
+
+            // It hears, whether it answers or not: a small content may be here before it has said anything.
+            _isTalking = true;
             reporting = ReportAsync(report => call.RequestStream.SendAsync(report, ended.Token), call.RequestStream.CompleteAsync, moving, ended.Token);
             while (await call.ResponseStream.MoveNext(ended.Token))
             {
                 mute.CancelAfter(Timeout.InfiniteTimeSpan);
-                (isVocal, peer.IsSilent, _isTalking) = (true, false, true);
+                (isVocal, peer.IsSilent) = (true, false);
                 if (call.ResponseStream.Current.Leaving)
                 {
                     return false;

@@ -1,7 +1,9 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
+using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
+using Peerd.Node.Ring;
 using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Mesh;
@@ -61,6 +63,42 @@ public sealed class OwnerLinkTests : IAsyncLifetime
         await _setup.TellAsync("self", "other");
         await LingerAsync();
         Assert.Equal([1, 1], _owner.Heard.Select(static heard => heard.Session));
+    }
+
+    // A small content may be here as a whole before its owner has said anything: were what has arrived not told, it would be read again.
+    [Fact]
+    public async Task Dispose_OwnerHasNotAnsweredYet_HearsWhatWasReported()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var node = mesh.Node;
+        var digest = mesh.UnknownOwnedBy(mesh.Peer.Name).Digest;
+        var (isAsked, hasHeard) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously));
+        mesh.Peer.AnswerLookup = async (asked, _, call) =>
+        {
+            var told = string.Empty;
+            while (await asked.MoveNext(call.CancellationToken))
+            {
+                told += asked.Current.Report?.MediaType;
+                if (told.Length == 1)
+                {
+                    isAsked.TrySetResult();
+                }
+            }
+
+            hasHeard.TrySetResult(told);
+        };
+        var link = new OwnerLink(
+            digest, new SilentUser(digest), node.Get<RingSource>(), node.Get<NodeIdentity>(), node.Get<PeerConnections>(), node.Get<ILookupHandler>(), node.Get<MeshDrain>(), node.Get<LookupMetrics>(), TimeProvider.System, NullLogger.Instance);
+        link.Report(new GrantReport { MediaType = "x" });
+        await isAsked.Task.WaitAsync(Wait.Longest);
+        for (var i = 1; i < 100; i++)
+        {
+            link.Report(new GrantReport { MediaType = "x" });
+        }
+
+        await link.DisposeAsync();
+
+        Assert.Equal(new string('x', 100), await hasHeard.Task.WaitAsync(Wait.Longest));
     }
 
     // A former owner deals for as long as those linger who ask it, and must be reached until all have told that they go.
