@@ -26,12 +26,12 @@ public sealed class SharedPortTests
         Assert.Equal((0, Connections), (Accepted(first), Accepted(second)));
 
         // It is gone: the other one has all again; and one that comes later is the newest then.
-        second.Dispose();
+        Close(second);
         await ConnectAsync(endPoint);
         Assert.Equal(Connections, Accepted(first));
         using var third = SharedPort.Bind(endPoint);
         third.Listen(2 * Connections);
-        first.Dispose();
+        Close(first);
         using var fourth = SharedPort.Bind(endPoint);
         fourth.Listen(2 * Connections);
         await ConnectAsync(endPoint);
@@ -79,7 +79,7 @@ public sealed class SharedPortTests
         await ConnectAsync(new IPEndPoint(IPAddress.IPv6Loopback, port));
         Assert.Equal((0, Connections), (Accepted(first), Accepted(second)));
 
-        first.Dispose();
+        Close(first);
         await ConnectAsync(new IPEndPoint(IPAddress.Loopback, port));
         Assert.Equal(Connections, Accepted(second));
         await ConnectAsync(new IPEndPoint(IPAddress.IPv6Loopback, port));
@@ -94,6 +94,13 @@ public sealed class SharedPortTests
         other.Listen();
 
         Assert.Equal(SocketError.AddressAlreadyInUse, Assert.Throws<SocketException>(() => SharedPort.Bind((IPEndPoint)other.LocalEndPoint!)).SocketErrorCode);
+    }
+
+    // A process that another test starts at this moment has the socket, too, until it is what it becomes: closed is not enough.
+    private static void Close(Socket listening)
+    {
+        listening.Shutdown(SocketShutdown.Both);
+        listening.Dispose();
     }
 
     private static async Task ConnectAsync(IPEndPoint endPoint)
