@@ -12,8 +12,9 @@ public readonly record struct ContentLayout(long Size)
     private const int KiB = 1024;
     private const int MiB = 1024 * KiB;
 
-    /// <summary>Bytes of a frame: 64 KiB for contents under 256 MiB, else 256 KiB.</summary>
-    public int FrameSize => Size < 256L * MiB ? 64 * KiB : 256 * KiB;
+    /// <summary>Bytes of a frame: 64 KiB for contents under 4 GiB, else 256 KiB.</summary>
+    /// <remarks>Nothing less can be checked, so a read of a few KiB moves the frames that it touches, and waits for all of them.</remarks>
+    public int FrameSize => Size < 4096L * MiB ? 64 * KiB : 256 * KiB;
 
     /// <summary>Bytes of a piece: a segment, but 1 MiB at most.</summary>
     /// <remarks>A larger piece would keep small contents from being cut finely enough to spread quickly.</remarks>
@@ -24,6 +25,10 @@ public readonly record struct ContentLayout(long Size)
 
     /// <summary>How many frames the content has.</summary>
     public int FrameCount => Count(FrameSize);
+
+    /// <summary>How many frames go in one message at most: a quarter of a segment, but 256 KiB at most, and one frame at least.</summary>
+    /// <remarks>Each message costs both ends the same. Longer ones would keep those waiting who pass the bytes on.</remarks>
+    public int FramesPerMessage => Math.Clamp(SegmentSize / 4, FrameSize, 256 * KiB) / FrameSize;
 
     /// <summary>How many pieces the content has.</summary>
     public int PieceCount => Count(PieceSize);

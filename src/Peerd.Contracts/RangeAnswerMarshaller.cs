@@ -18,7 +18,10 @@ public static class RangeAnswerMarshaller
     private const byte OffsetTag = (1 << 3) | 0;
     private const byte ChecksumTag = (2 << 3) | 1;
     private const byte DataTag = (3 << 3) | 2;
-    private const int MaxHeader = 64;
+    private const byte NextChecksumsTag = (4 << 3) | 2;
+
+    // Of a message of some frames.
+    private const int MaxHeader = 128;
 
     /// <summary>The marshaller for both ends.</summary>
     public static Marshaller<RangeAnswer> Instance { get; } = new(Serialize, context => Deserialize(context, receiver: null));
@@ -36,7 +39,7 @@ public static class RangeAnswerMarshaller
             return;
         }
 
-        Span<byte> header = stackalloc byte[MaxHeader];
+        Span<byte> header = stackalloc byte[2 * MaxHeader];
         var headerLength = WriteHeader(answer, header);
         context.SetPayloadLength(headerLength + answer.Length);
         var writer = context.GetBufferWriter();
@@ -63,7 +66,7 @@ public static class RangeAnswerMarshaller
 
     private static int WriteHeader(RangeAnswer answer, Span<byte> header)
     {
-        Span<byte> frame = stackalloc byte[MaxHeader / 2];
+        Span<byte> frame = stackalloc byte[MaxHeader];
         var frameHeader = 0;
         if (answer.Offset != 0)
         {
@@ -76,6 +79,18 @@ public static class RangeAnswerMarshaller
             frame[frameHeader++] = ChecksumTag;
             BinaryPrimitives.WriteUInt64LittleEndian(frame[frameHeader..], answer.Checksum);
             frameHeader += sizeof(ulong);
+        }
+
+        if (answer.NextChecksums.Length > 0)
+        {
+            // Before the data, which are the last thing in the message so.
+            frame[frameHeader++] = NextChecksumsTag;
+            frameHeader += WriteVarint((ulong)answer.NextChecksums.Length * sizeof(ulong), frame[frameHeader..]);
+            foreach (var checksum in answer.NextChecksums)
+            {
+                BinaryPrimitives.WriteUInt64LittleEndian(frame[frameHeader..], checksum);
+                frameHeader += sizeof(ulong);
+            }
         }
 
         if (answer.Length != 0)
@@ -144,6 +159,12 @@ public static class RangeAnswerMarshaller
             return false;
         }
 
+        ulong[] nextChecksums = [];
+        if (reader.TryPeek(out tag) && tag == NextChecksumsTag && !(Skip(ref reader) && TryReadChecksums(ref reader, out nextChecksums)))
+        {
+            return false;
+        }
+
         if (!reader.TryPeek(out tag) || tag != DataTag || !Skip(ref reader) || !TryReadVarint(ref reader, out var dataLength) || dataLength != (ulong)reader.Remaining)
         {
             return false;
@@ -151,7 +172,7 @@ public static class RangeAnswerMarshaller
 
         if (receiver is not null && reader.UnreadSpan.Length == reader.Remaining)
         {
-            answer = Hand(receiver, (uint)id, (long)offset, (ulong)checksum, reader.UnreadSpan);
+            answer = Hand(receiver, (uint)id, (long)offset, reader.UnreadSpan, (ulong)checksum, nextChecksums);
             return true;
         }
 
@@ -161,19 +182,37 @@ public static class RangeAnswerMarshaller
         {
             using (data)
             {
-                answer = Hand(receiver, (uint)id, (long)offset, (ulong)checksum, data.Memory.Span);
+                answer = Hand(receiver, (uint)id, (long)offset, data.Memory.Span, (ulong)checksum, nextChecksums);
             }
 
             return true;
         }
 
-        answer = RangeAnswer.OfReceived((uint)id, (long)offset, (ulong)checksum, data);
+        answer = RangeAnswer.OfReceived((uint)id, (long)offset, (ulong)checksum, data, nextChecksums);
         return true;
     }
 
-    private static RangeAnswer Hand(IFrameReceiver receiver, uint id, long offset, ulong checksum, ReadOnlySpan<byte> data)
+    private static bool TryReadChecksums(ref SequenceReader<byte> reader, out ulong[] checksums)
     {
-        receiver.Receive(id, offset, data, checksum);
+        checksums = [];
+        if (!TryReadVarint(ref reader, out var length) || length > (ulong)reader.Remaining || length % sizeof(ulong) != 0)
+        {
+            return false;
+        }
+
+        checksums = new ulong[length / sizeof(ulong)];
+        for (var i = 0; i < checksums.Length; i++)
+        {
+            reader.TryReadLittleEndian(out long checksum);
+            checksums[i] = (ulong)checksum;
+        }
+
+        return true;
+    }
+
+    private static RangeAnswer Hand(IFrameReceiver receiver, uint id, long offset, ReadOnlySpan<byte> data, ulong checksum, ReadOnlySpan<ulong> nextChecksums)
+    {
+        receiver.Receive(id, offset, data, checksum, nextChecksums);
         return RangeAnswer.OfHanded(id, offset, data.Length, checksum);
     }
 
@@ -184,14 +223,15 @@ public static class RangeAnswerMarshaller
             return RangeAnswer.OfControl(message);
         }
 
+        ulong[] nextChecksums = [.. message.Frame.NextChecksums];
         if (receiver is not null)
         {
-            return Hand(receiver, message.Id, message.Frame.Offset, message.Frame.Checksum, message.Frame.Data.Span);
+            return Hand(receiver, message.Id, message.Frame.Offset, message.Frame.Data.Span, message.Frame.Checksum, nextChecksums);
         }
 
         var data = PooledBuffer.Rent(message.Frame.Data.Length);
         message.Frame.Data.Span.CopyTo(data.Memory.Span);
-        return RangeAnswer.OfReceived(message.Id, message.Frame.Offset, message.Frame.Checksum, data);
+        return RangeAnswer.OfReceived(message.Id, message.Frame.Offset, message.Frame.Checksum, data, nextChecksums);
     }
 
     private static bool Skip(ref SequenceReader<byte> reader)

@@ -3,7 +3,7 @@ using Peerd.Node.Limits;
 namespace Peerd.Node.Mesh;
 
 /// <summary>
-/// Lets a range be read no faster than this node may read: each frame is waited for before it is taken from the connection, so that
+/// Lets a range be read no faster than this node may read: each message is waited for before it is taken from the connection, so that
 /// the peer is held back by the window of the stream and no buffer is held here. Not thread-safe.
 /// </summary>
 internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeLimits limits, RangeSilence silence, CancellationTokenSource deadline, IRangeSink sink, TimeProvider time)
@@ -18,7 +18,7 @@ internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeL
     /// <summary>Most of the time was spent waiting here.</summary>
     public bool IsSlow => _waited > time.GetElapsedTime(_started) / 2;
 
-    /// <summary>Waits until the frame that begins here may be read. The peer's time stands still meanwhile.</summary>
+    /// <summary>Waits until the message that begins here may be read. The peer's time stands still meanwhile.</summary>
     public async ValueTask TakeAsync(long offset, CancellationToken cancellationToken)
     {
         if (offset < _paid || offset >= request.Range.End)
@@ -26,7 +26,8 @@ internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeL
             return;
         }
 
-        var length = (int)request.Layout.Frame(request.Layout.FrameAt(offset)).Length;
+        // However much of it the peer has.
+        var length = (int)Math.Min(request.Layout.FramesPerMessage * (long)request.Layout.FrameSize, request.Range.End - offset);
         var since = time.GetTimestamp();
         silence.Pause();
         deadline.CancelAfter(Timeout.InfiniteTimeSpan);

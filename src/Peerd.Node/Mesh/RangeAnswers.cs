@@ -37,9 +37,9 @@ internal sealed class RangeAnswers(uint id, IServerStreamWriter<RangeAnswer> str
         return WriteAsync(RangeAnswer.OfControl(new FetchRangeResponse { Id = id, Head = new RangeHead { Size = size, MediaType = mediaType ?? string.Empty } }), Buffered);
     }
 
-    /// <summary>Sends a frame.</summary>
-    /// <param name="frame">The frame.</param>
-    /// <param name="isNextHere">The next frame of the range can be sent, too; else a wait or the end is about to take this one along.</param>
+    /// <summary>Sends a message of frames.</summary>
+    /// <param name="frame">The message.</param>
+    /// <param name="isNextHere">The next one of the range can be sent, too; else a wait or the end is about to take this one along.</param>
     public Task FrameAsync(RangeAnswer frame, bool isNextHere)
     {
         _waitingTold = null;

@@ -44,7 +44,7 @@ internal sealed class RangeLane : IFrameReceiver
     /// <summary>Throws what the sink has thrown.</summary>
     public void ThrowIfFailed() => _failure?.Throw();
 
-    public void Receive(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum)
+    public void Receive(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum, ReadOnlySpan<ulong> nextChecksums)
     {
         if (Error is not null || _failure is not null)
         {
@@ -53,7 +53,7 @@ internal sealed class RangeLane : IFrameReceiver
 
         try
         {
-            Error = Take(id, offset, data, checksum);
+            Error = Take(id, offset, data, checksum, nextChecksums);
         }
         catch (Exception exception)
         {
@@ -62,7 +62,7 @@ internal sealed class RangeLane : IFrameReceiver
         }
     }
 
-    private string? Take(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum)
+    private string? Take(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum, ReadOnlySpan<ulong> nextChecksums)
     {
         if (_sink is null || id != _id)
         {
@@ -74,18 +74,40 @@ internal sealed class RangeLane : IFrameReceiver
             return $"a frame at byte {offset} instead of {Expected}";
         }
 
-        var frame = _layout.FrameAt(Expected);
-        if (data.Length != _layout.Frame(frame).Length)
+        var frames = 1 + nextChecksums.Length;
+        var last = _layout.FrameAt(Expected) + frames - 1;
+        if (frames > _layout.FramesPerMessage || last >= _layout.FrameCount || _layout.Frame(last).End > _range.End
+            || data.Length != _layout.Frame(last).End - Expected)
         {
-            return $"a frame of {data.Length} bytes at byte {Expected}";
+            return $"{frames} frames of {data.Length} bytes at byte {Expected}";
         }
 
+        for (var next = 0; ; next++)
+        {
+            var length = (int)_layout.Frame(_layout.FrameAt(Expected)).Length;
+            if (Take(data[..length], checksum) is { } error)
+            {
+                return error;
+            }
+
+            if (next == nextChecksums.Length)
+            {
+                return null;
+            }
+
+            data = data[length..];
+            checksum = nextChecksums[next];
+        }
+    }
+
+    private string? Take(ReadOnlySpan<byte> data, ulong checksum)
+    {
         if (FrameChecksum.Compute(data) != checksum)
         {
             return $"the frame at byte {Expected} does not match its checksum";
         }
 
-        if (!_sink.Accept(frame, data, checksum))
+        if (!_sink!.Accept(_layout.FrameAt(Expected), data, checksum))
         {
             IsContradicted = true;
             return $"the frame at byte {Expected} is not the one that the first reader announced";

@@ -258,11 +258,12 @@ internal sealed class RangeServer(
 
         await range.Answers.HeadAsync(layout.Size, content.MediaType);
         var source = new ContentFrames(content);
+        var isOneAtATime = false;
         for (var offset = request.Offset; offset < end;)
         {
             var frame = layout.FrameAt(offset);
             var piece = layout.PieceAt(offset);
-            var length = (int)layout.Frame(frame).Length;
+            int length;
             RangeAnswer answer;
             try
             {
@@ -271,6 +272,8 @@ internal sealed class RangeServer(
                     return NotServed(RangeStatus.NotHeld, content.Digest, piece);
                 }
 
+                var frames = isOneAtATime || content.NeedsPreparation ? 1 : FramesHere(content, frame, layout.FrameAt(end - 1) + 1);
+                length = LengthOf(layout, frame, frames);
                 if (bandwidth.Upload is { } rate && !await WaitForRateAsync(range, rate, length))
                 {
                     return Busy(range.Digest, request);
@@ -278,9 +281,21 @@ internal sealed class RangeServer(
 
                 content.EnsureChecked(frame);
                 await content.PrepareAsync(offset, length, range.Stop);
-                answer = content.NeedsPreparation
-                    ? Copied(request.Id, content, offset, length)
-                    : RangeAnswer.OfFrame(request.Id, offset, length, content.ChecksumOf(frame), source);
+                if (content.NeedsPreparation)
+                {
+                    length = LengthOf(layout, frame, 1);
+                    answer = Copied(request.Id, content, offset, length);
+                }
+                else
+                {
+                    answer = RangeAnswer.OfFrames(request.Id, offset, length, content.ChecksumOf(frame), source, NextChecksums(content, frame + 1, frames - 1));
+                }
+            }
+            catch (FrameLostException e) when (e.Frame > frame && !isOneAtATime)
+            {
+                // One that would have gone with it, and maybe more of its piece: this one goes, if it is here still, without them.
+                isOneAtATime = true;
+                continue;
             }
             catch (FrameLostException)
             {
@@ -289,7 +304,7 @@ internal sealed class RangeServer(
 
             try
             {
-                await range.Answers.FrameAsync(answer, isNextHere: offset + length < end && content.HasFrame(frame + 1));
+                await range.Answers.FrameAsync(answer, isNextHere: offset + length < end && content.HasFrame(layout.FrameAt(offset + length)));
             }
             catch (FrameLostException e)
             {
@@ -304,9 +319,42 @@ internal sealed class RangeServer(
             metrics.Sent(length);
             traffic.Sent(range.Reader, length);
             offset += length;
+            isOneAtATime = false;
         }
 
         return new RangeEnd { Status = RangeStatus.Complete };
+    }
+
+    /// <summary>How many frames from this one on are here and fit in one message; 1 at least.</summary>
+    private static int FramesHere(CachedContent content, int first, int end)
+    {
+        var frames = 1;
+        while (frames < content.Layout.FramesPerMessage && first + frames < end && content.HasFrame(first + frames))
+        {
+            frames++;
+        }
+
+        return frames;
+    }
+
+    private static int LengthOf(ContentLayout layout, int first, int frames) => (int)(layout.Frame(first + frames - 1).End - layout.Frame(first).Offset);
+
+    /// <exception cref="FrameLostException">One of them was lost meanwhile.</exception>
+    private static ulong[] NextChecksums(CachedContent content, int first, int count)
+    {
+        if (count == 0)
+        {
+            return [];
+        }
+
+        var checksums = new ulong[count];
+        for (var i = 0; i < count; i++)
+        {
+            content.EnsureChecked(first + i);
+            checksums[i] = content.ChecksumOf(first + i);
+        }
+
+        return checksums;
     }
 
     /// <summary>A frame that may be gone again soon, with its bytes.</summary>

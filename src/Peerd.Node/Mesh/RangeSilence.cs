@@ -1,9 +1,9 @@
 namespace Peerd.Node.Mesh;
 
 /// <summary>
-/// Ends a range whose peer says nothing for too long. On a thin link that many ranges share, the next frame of each may take
+/// Ends a range whose peer says nothing for too long. On a thin link that many ranges share, the next message of each may take
 /// longer than that, although bytes come all the time: then it is not the peer that is silent, until each range could have
-/// had its frame. What comes is looked at only when a quarter of the time is over: a word of the peer, which nearly always comes
+/// had its own. What comes is looked at only when a quarter of the time is over: a word of the peer, which nearly always comes
 /// before, costs nothing but a timer. Thread-safe.
 /// </summary>
 internal sealed class RangeSilence : IDisposable
@@ -11,15 +11,15 @@ internal sealed class RangeSilence : IDisposable
     /// <summary>What comes between two looks from a peer that only keeps the connection alive is less.</summary>
     private const int LeastBytes = 8 * 1024;
 
-    /// <summary>Frames that each range could have had meanwhile, were they sent evenly; they come in turns of some.</summary>
-    private const int FramesOfEach = 4;
+    /// <summary>Messages that each range could have had meanwhile, were they sent evenly; they come in turns of some.</summary>
+    private const int MessagesOfEach = 4;
 
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _ended = new();
     private readonly TimeProvider _time;
     private readonly TimeSpan _timeout;
     private readonly PeerLoad _load;
-    private readonly int _frameSize;
+    private readonly int _messageSize;
     private readonly ITimer _timer;
     private long _lastWord;
     private long? _atFirstLook;
@@ -30,11 +30,11 @@ internal sealed class RangeSilence : IDisposable
 
     /// <param name="timeout">Longest time without a word of the peer.</param>
     /// <param name="load">What else comes from the peer.</param>
-    /// <param name="frameSize">Bytes of a frame.</param>
+    /// <param name="messageSize">Bytes of a message of frames at most.</param>
     /// <param name="time">The clock.</param>
-    public RangeSilence(TimeSpan timeout, PeerLoad load, int frameSize, TimeProvider time)
+    public RangeSilence(TimeSpan timeout, PeerLoad load, int messageSize, TimeProvider time)
     {
-        (_timeout, _load, _frameSize, _time) = (timeout, load, frameSize, time);
+        (_timeout, _load, _messageSize, _time) = (timeout, load, messageSize, time);
         _timer = time.CreateTimer(static state => ((RangeSilence)state!).Look(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         Heard();
     }
@@ -102,7 +102,7 @@ internal sealed class RangeSilence : IDisposable
                 return;
             }
 
-            if (received - _atLastLook >= LeastBytes && received - first < FramesOfEach * (long)_frameSize * _load.Ranges)
+            if (received - _atLastLook >= LeastBytes && received - first < MessagesOfEach * (long)_messageSize * _load.Ranges)
             {
                 _atLastLook = received;
                 Arm(_timeout);

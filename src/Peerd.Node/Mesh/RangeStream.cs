@@ -38,7 +38,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         var (digest, layout, range, wait, tellPieces, urgent, ahead) = request;
         var id = ++_lastId;
         var isAnswered = false;
-        using var silence = new RangeSilence(limits.IdleTimeout, load, layout.FrameSize, time);
+        using var silence = new RangeSilence(limits.IdleTimeout, load, layout.FramesPerMessage * layout.FrameSize, time);
         using var deadline = new CancellationTokenSource(limits.Deadline, time);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, silence.Ended, deadline.Token);
         var allowance = limits.Rate is { } rate ? new RangeAllowance(rate, request, limits, silence, deadline, sink, time) : null;
@@ -90,7 +90,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
                     return Broken(RangeOutcome.Corrupt(error) with { IsContradicted = lane.IsContradicted });
                 }
 
-                // The data of a frame have gone to the sink by now.
+                // The data of frames have gone to the sink by now.
                 var answer = call.ResponseStream.Current;
                 if (answer.Id != id)
                 {

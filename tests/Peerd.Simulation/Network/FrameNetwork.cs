@@ -64,6 +64,7 @@ internal sealed class FrameNetwork(Timeline timeline, TimeSpan latency) : IEvent
             }
         }
 
+        var frames = new NetworkFrames(layout);
         _flows[number] = new Flow
         {
             Transfer = transfer,
@@ -72,10 +73,10 @@ internal sealed class FrameNetwork(Timeline timeline, TimeSpan latency) : IEvent
             Trunk = trunk,
             NextFrame = firstFrame,
             EndFrame = endFrame,
-            Window = LeastWindow + (int)(latency.Ticks / (layout.FrameSize * _uplinks[sender].TicksPerByte)),
-            FrameSize = layout.FrameSize,
-            LastFrame = layout.FrameCount - 1,
-            LastFrameSize = (int)layout.Frame(layout.FrameCount - 1).Length,
+            Window = LeastWindow + (int)(latency.Ticks / (frames.Size * _uplinks[sender].TicksPerByte)),
+            FrameSize = frames.Size,
+            LastFrame = frames.Count - 1,
+            LastFrameSize = frames.LastSize,
         };
         return number;
     }

@@ -1,4 +1,5 @@
 using Peerd.Contracts;
+using Peerd.Simulation.Network;
 
 namespace Peerd.Simulation.Requesters;
 
@@ -18,13 +19,13 @@ internal enum FrameNews
 /// <summary>The frames of a content that are here, and the pieces that they make.</summary>
 internal sealed class ReceivedFrames(ContentLayout layout)
 {
-    private readonly PieceSet _frames = new(layout.FrameCount);
+    private readonly PieceSet _frames = new(new NetworkFrames(layout).Count);
     private readonly byte[] _framesOfPieces = new byte[layout.PieceCount];
 
     // The layout computes what it tells each time, which is too slow for each frame.
-    private readonly int _framesPerPiece = layout.FramesPerPiece;
+    private readonly int _framesPerPiece = new NetworkFrames(layout).PerPiece;
     private readonly int _lastPiece = layout.PieceCount - 1;
-    private readonly int _framesOfLastPiece = layout.FramesIn(layout.PieceCount - 1);
+    private readonly int _framesOfLastPiece = new NetworkFrames(layout).In(layout.PieceCount - 1);
 
     /// <summary>The pieces that are whole.</summary>
     public PieceSet Pieces { get; } = new(layout.PieceCount);
@@ -54,8 +55,8 @@ internal sealed class ReceivedFrames(ContentLayout layout)
     public (int First, int End) MissingOf(int firstPiece, int pieces)
     {
         var last = firstPiece + pieces - 1;
-        var end = layout.FirstFrameOf(last) + layout.FramesIn(last);
-        var missing = _frames.NextClear(layout.FirstFrameOf(firstPiece));
+        var end = (last * _framesPerPiece) + (last == _lastPiece ? _framesOfLastPiece : _framesPerPiece);
+        var missing = _frames.NextClear(firstPiece * _framesPerPiece);
         return (missing < 0 ? end : Math.Min(missing, end), end);
     }
 }

@@ -154,10 +154,10 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
         {
             case FrameNews.Repeated:
                 mesh.Counts.Repeated++;
-                _machine!.BytesArrived(piece, mesh.Now);
+                BytesArrived(piece, Content.Layout.FramesPerMessage);
                 return;
             case FrameNews.Part:
-                _machine!.BytesArrived(piece, mesh.Now);
+                BytesArrived(piece, Content.Layout.FramesPerMessage);
                 if (isFromOrigin)
                 {
                     _report!.Reading(piece);
@@ -165,6 +165,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
 
                 break;
             case FrameNews.Piece:
+                BytesArrived(piece, Content.Layout.FramesPerMessage - 1);
                 _machine!.PieceArrived(piece, mesh.Now);
                 _report!.Arrived(piece, isFromOrigin, _machine.HasSegmentOf(piece));
                 CarryOut();
@@ -174,6 +175,15 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
 
         Uploads.FrameHere(frame);
         CompleteIfAllIsHere();
+    }
+
+    // A node tells of each frame of a message.
+    private void BytesArrived(int piece, int frames)
+    {
+        for (var i = 0; i < frames; i++)
+        {
+            _machine!.BytesArrived(piece, mesh.Now);
+        }
     }
 
     /// <summary>What becomes of a frame that is not here, as seen by a reader that must not wait for itself.</summary>

@@ -26,11 +26,11 @@ public sealed class ContentLayoutTests
     [InlineData(64 * MiB, 64 * KiB, 256 * KiB, 256 * KiB)]
     [InlineData(128 * MiB, 64 * KiB, 512 * KiB, 512 * KiB)]
     [InlineData(256 * MiB - 1, 64 * KiB, 512 * KiB, 512 * KiB)]
-    [InlineData(256 * MiB, 256 * KiB, MiB, MiB)]
-    [InlineData(512 * MiB - 1, 256 * KiB, MiB, MiB)]
-    [InlineData(512 * MiB, 256 * KiB, MiB, 2 * MiB)]
-    [InlineData(GiB, 256 * KiB, MiB, 4 * MiB)]
-    [InlineData(4 * GiB - 1, 256 * KiB, MiB, 8 * MiB)]
+    [InlineData(256 * MiB, 64 * KiB, MiB, MiB)]
+    [InlineData(512 * MiB - 1, 64 * KiB, MiB, MiB)]
+    [InlineData(512 * MiB, 64 * KiB, MiB, 2 * MiB)]
+    [InlineData(GiB, 64 * KiB, MiB, 4 * MiB)]
+    [InlineData(4 * GiB - 1, 64 * KiB, MiB, 8 * MiB)]
     [InlineData(4 * GiB, 256 * KiB, MiB, 16 * MiB)]
     [InlineData(TiB, 256 * KiB, MiB, 16 * MiB)]
     public void ContentLayout_Size_HasTheBlocksOfTheDesign(long size, long frame, long piece, long segment)
@@ -39,6 +39,16 @@ public sealed class ContentLayoutTests
 
         Assert.Equal((frame, piece, segment), (layout.FrameSize, layout.PieceSize, layout.SegmentSize));
     }
+
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(128 * MiB - 1, 1)]
+    [InlineData(128 * MiB, 2)]
+    [InlineData(256 * MiB, 4)]
+    [InlineData(4 * GiB - 1, 4)]
+    [InlineData(4 * GiB, 1)]
+    [InlineData(TiB, 1)]
+    public void FramesPerMessage_Size_AreAQuarterOfASegmentOr256KiB(long size, int frames) => Assert.Equal(frames, new ContentLayout(size).FramesPerMessage);
 
     [Fact]
     public void ContentLayout_AnySize_FramesDividePiecesAndPiecesDivideSegments() =>

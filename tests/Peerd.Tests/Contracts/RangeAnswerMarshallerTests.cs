@@ -14,15 +14,20 @@ public sealed class RangeAnswerMarshallerTests
         from offset in Gen.OneOf(Gen.Const(0L), Gen.Long[0, long.MaxValue])
         from checksum in Gen.OneOf(Gen.Const(0UL), Gen.ULong)
         from data in Gen.Byte.Array[0, 300]
-        select new FetchRangeResponse { Id = id, Frame = new Frame { Offset = offset, Checksum = checksum, Data = ByteString.CopyFrom(data) } };
+        from next in Gen.OneOf(Gen.Const(Array.Empty<ulong>()), Gen.ULong.Array[0, 7])
+        select new FetchRangeResponse { Id = id, Frame = new Frame { Offset = offset, Checksum = checksum, Data = ByteString.CopyFrom(data), NextChecksums = { next } } };
 
     [Fact]
-    public void Serialize_Frame_SameBytesAsGenerated() =>
+    public void Serialize_Frame_SameMessageAsGenerated() =>
         Frames.Sample(message =>
         {
             var source = new ArraySource(message.Frame.Offset, message.Frame.Data.ToByteArray());
-            var answer = RangeAnswer.OfFrame(message.Id, message.Frame.Offset, message.Frame.Data.Length, message.Frame.Checksum, source);
-            Assert.Equal(message.ToByteArray(), Serialize(answer));
+            var answer = RangeAnswer.OfFrames(message.Id, message.Frame.Offset, message.Frame.Data.Length, message.Frame.Checksum, source, [.. message.Frame.NextChecksums]);
+            var bytes = Serialize(answer);
+            Assert.Equal(message, FetchRangeResponse.Parser.ParseFrom(bytes));
+            Assert.Equal(message.CalculateSize(), bytes.Length);
+            using var read = Deserialize(bytes, 100);
+            Assert.Equal(message.Frame.NextChecksums, read.NextChecksums);
         });
 
     [Fact]
@@ -34,6 +39,7 @@ public sealed class RangeAnswerMarshallerTests
             Assert.Null(answer.Control);
             Assert.Equal(message.Frame.Offset, answer.Offset);
             Assert.Equal(message.Frame.Checksum, answer.Checksum);
+            Assert.Equal(message.Frame.NextChecksums, answer.NextChecksums);
             Assert.Equal(message.Frame.Data.ToByteArray(), answer.Data!.Memory.ToArray());
         });
 
@@ -117,8 +123,8 @@ public sealed class RangeAnswerMarshallerTests
     {
         public List<FetchRangeResponse> Frames { get; } = [];
 
-        public void Receive(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum) =>
-            Frames.Add(new FetchRangeResponse { Id = id, Frame = new Frame { Offset = offset, Checksum = checksum, Data = ByteString.CopyFrom(data) } });
+        public void Receive(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum, ReadOnlySpan<ulong> nextChecksums) =>
+            Frames.Add(new FetchRangeResponse { Id = id, Frame = new Frame { Offset = offset, Checksum = checksum, Data = ByteString.CopyFrom(data), NextChecksums = { nextChecksums.ToArray() } } });
     }
 
     private sealed class ArraySource(long start, byte[] data) : IFrameSource

@@ -17,7 +17,7 @@ namespace Peerd.Tests.Mesh;
 /// <summary>A <see cref="RangeServer"/> with a cache, a clock that the test moves and a download that the test plays; no sockets.</summary>
 internal sealed class RangeSetup : IDisposable
 {
-    private readonly CacheFolder _folder = new();
+    private readonly CacheFolder _folder;
     private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
     private readonly CancellationTokenSource _ended = new();
     private readonly MeshDrain _drain;
@@ -27,8 +27,10 @@ internal sealed class RangeSetup : IDisposable
     /// <param name="uploads">Places.</param>
     /// <param name="limits">Limits; none by default.</param>
     /// <param name="held">Bytes that are held; what is really held by default.</param>
-    public RangeSetup(int uploads = 64, LimitOptions? limits = null, Func<long>? held = null)
+    /// <param name="folder">Of the cache; belongs to it from now on. A new one by default.</param>
+    public RangeSetup(int uploads = 64, LimitOptions? limits = null, Func<long>? held = null, CacheFolder? folder = null)
     {
+        _folder = folder ?? new CacheFolder();
         var limitOptions = Options.Create(limits ?? new LimitOptions { Memory = "0" });
         Cache = _folder.Open();
         _drain = new MeshDrain(Time);
