@@ -23,7 +23,10 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
     /// <summary>So much of what is here is put into an answer before the client has to take it.</summary>
     private const int WriteSize = 4 * BlockSize;
 
-    /// <summary>Ranges of up to so many bytes are here before their head is sent: overlaybd reads no more at once, and may take a part for the whole.</summary>
+    /// <summary>
+    /// Ranges of up to so many bytes are here before their head is sent: overlaybd reads no more at once, and may take a part for the whole.
+    /// Those that ask for more are passed on as they come, however few bytes there are: so much was not announced to be held.
+    /// </summary>
     private const int MaxHeld = 4 * 1024 * 1024;
 
     /// <summary>Answers a HEAD.</summary>
@@ -64,8 +67,10 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             }
         }
 
+        var mayHold = wanted is { Length: <= MaxHeld };
+
         // Before the URL is asked, or those who wait for a place would keep an answer that others wait for.
-        using var place = wanted is { } needed ? await memory.EnterAsync(needed.Length <= MaxHeld ? needed.Length : 0, deadline) : null;
+        using var place = wanted is { } needed ? await memory.EnterAsync(mayHold ? needed.Length : 0, deadline) : null;
         var answer = await origin.ReadAsync(reference, wanted, deadline);
         try
         {
@@ -77,7 +82,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
 
             // Some caches cap what they answer; the client asked for more, and believes that it got it.
             var all = wanted is { } part ? ByteRange.FromBounds(answer.Range.Offset, Math.Min(part.Length > long.MaxValue - part.Offset ? long.MaxValue : part.End, answer.TotalSize!.Value)) : answer.Range;
-            if (wanted is not null && all.Length <= MaxHeld)
+            if (mayHold)
             {
                 using var held = PooledBuffer.Rent((int)all.Length);
                 place!.Holds();

@@ -70,10 +70,8 @@ public sealed class HeldMemoryTests
         {
             for (var i = 0; i < Clients; i++)
             {
-                var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
+                var client = await AskAsync(mesh, path, $"0-{Range - 1}");
                 clients.Add(client);
-                await client.ConnectAsync(IPAddress.Loopback, mesh.Node.Client.BaseAddress!.Port);
-                await client.SendAsync(Encoding.ASCII.GetBytes($"GET /blobs/{mesh.Registry.Url}{path} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-{Range - 1}\r\nConnection: close\r\n\r\n"));
                 await Wait.UntilAsync(() => client.Available > 0 || memory.IsOver, "the answer begins, or waits for a place");
             }
 
@@ -82,7 +80,7 @@ public sealed class HeldMemoryTests
             Assert.Equal(HttpStatusCode.ServiceUnavailable, (await mesh.Node.GetAsync(sample.Digest)).Status);
 
             // They read on: those that had a place, and those that wait for one.
-            var answers = await Task.WhenAll(clients.Select(ReadAsync));
+            var answers = await Task.WhenAll(clients.Select(client => ReadAsync(client, Range)));
             Assert.All(answers, answer => Assert.True(answer.AsSpan()[^Range..].SequenceEqual(sample.Bytes.AsSpan(0, Range)), "not all of it, or something else"));
         }
         finally
@@ -93,13 +91,58 @@ public sealed class HeldMemoryTests
         await Wait.UntilAsync(async () => (await mesh.Node.GetAsync(sample.Digest)).Status == HttpStatusCode.OK, "requests are answered again");
     }
 
-    private static async Task<byte[]> ReadAsync(Socket client)
+    // How much that is of a blob is known with its head, and then they all are there at once.
+    [Theory]
+    [InlineData("0-")]
+    [InlineData("0-99999999")]
+    public async Task Blobs_RangesWithoutABoundOfASmallBlob_HoldBoundedMemory(string range)
+    {
+        await using var mesh = await TestMesh.StartAsync(time: new QuickTime(0.1), settings: [$"--Peerd:Limits:Memory={Limit}"]);
+        var memory = mesh.Node.Get<HeldMemory>();
+        var sample = mesh.Blob(3 * MiB);
+        var asked = 0;
+        var heads = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        mesh.Registry.Before = async _ =>
+        {
+            Interlocked.Increment(ref asked);
+            await heads.Task;
+        };
+        var clients = new List<Socket>();
+        try
+        {
+            for (var i = 0; i < Clients; i++)
+            {
+                clients.Add(await AskAsync(mesh, $"/v2/r/blobs/{sample.Digest}?d=sha256:{new string('0', 64)}", range));
+            }
+
+            await Wait.UntilAsync(() => Volatile.Read(ref asked) == Clients, "all have asked");
+            heads.SetResult();
+            await Wait.UntilAsync(() => clients.TrueForAll(client => client.Available > 0), "all answers begin");
+
+            Assert.InRange(memory.Bytes, 0, Limit + Others);
+            Assert.All(await Task.WhenAll(clients.Select(client => ReadAsync(client, sample.Bytes.Length))), answer => Assert.True(answer.AsSpan()[^sample.Bytes.Length..].SequenceEqual(sample.Bytes), "not all of it, or something else"));
+        }
+        finally
+        {
+            clients.ForEach(client => client.Dispose());
+        }
+    }
+
+    private static async Task<Socket> AskAsync(TestMesh mesh, string path, string range)
+    {
+        var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
+        await client.ConnectAsync(IPAddress.Loopback, mesh.Node.Client.BaseAddress!.Port);
+        await client.SendAsync(Encoding.ASCII.GetBytes($"GET /blobs/{mesh.Registry.Url}{path} HTTP/1.1\r\nHost: x\r\nRange: bytes={range}\r\nConnection: close\r\n\r\n"));
+        return client;
+    }
+
+    private static async Task<byte[]> ReadAsync(Socket client, int length)
     {
         using var patience = new CancellationTokenSource(Wait.Longest);
         await using var stream = new NetworkStream(client, ownsSocket: false);
         using var all = new MemoryStream();
         await stream.CopyToAsync(all, patience.Token);
-        Assert.True(all.Length >= Range, Encoding.ASCII.GetString(all.ToArray().AsSpan(0, Math.Min(200, (int)all.Length))));
+        Assert.True(all.Length >= length, Encoding.ASCII.GetString(all.ToArray().AsSpan(0, Math.Min(200, (int)all.Length))));
         return all.ToArray();
     }
 }
