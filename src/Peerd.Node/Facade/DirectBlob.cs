@@ -104,8 +104,14 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             }
 
             place?.Dispose();
-            Describe(context.Response, answer, all, isPart: wanted is not null);
             using var check = wanted is null && !digest.IsEmpty && answer.TotalSize is { } whole ? new WholeCheck(digest, whole) : null;
+            if (check is { IsWrong: true })
+            {
+                await RefuseAsync(context, new OriginResponse { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} has no bytes, and what is asked for has some" });
+                return;
+            }
+
+            Describe(context.Response, answer, all, isPart: wanted is not null);
             var rest = ByteRange.FromBounds(all.Offset + await CopyAsync(context, answer, check), all.End);
             await answer.DisposeAsync();
             if (check is { IsWrong: true } || (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size, check))))

@@ -39,6 +39,11 @@ internal sealed class WholeBlob(IContentReader contents, DirectBlob direct, IOpt
 
             var size = reading.Facts.Size;
             using var check = new WholeCheck(request.Digest, size);
+            if (check.IsWrong)
+            {
+                return WholeOutcome.NothingSent;
+            }
+
             DirectBlob.Describe(context.Response, size);
             var outcome = await CopyAsync(context, reading, check, _meshTime - time.GetElapsedTime(started));
             if (check.IsWrong)

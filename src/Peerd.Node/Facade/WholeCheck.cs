@@ -14,8 +14,8 @@ internal sealed class WholeCheck(Digest digest, long size) : IDisposable
     /// <summary>Bytes so far.</summary>
     public long Count => Volatile.Read(ref _count);
 
-    /// <summary>All of it came, and it is another content.</summary>
-    public bool IsWrong { get; private set; }
+    /// <summary>All of it came, and it is another content. Of no bytes that is known before any comes.</summary>
+    public bool IsWrong { get; private set; } = size == 0 && !IsOfNothing(digest);
 
     /// <summary>The next bytes are these. False when they are the last and the whole is wrong: they must not be sent.</summary>
     public bool Add(ReadOnlySpan<byte> bytes)
@@ -27,4 +27,10 @@ internal sealed class WholeCheck(Digest digest, long size) : IDisposable
     }
 
     public void Dispose() => _hash.Dispose();
+
+    private static bool IsOfNothing(Digest digest)
+    {
+        using var hash = digest.CreateHash();
+        return digest.Matches(hash);
+    }
 }

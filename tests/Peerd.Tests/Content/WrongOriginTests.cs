@@ -185,6 +185,24 @@ public sealed class WrongOriginTests
         Assert.True(body.AsSpan(0, read).SequenceEqual((isRight ? sample : wrong).Bytes.AsSpan(0, read)));
     }
 
+    // No byte comes by that could be compared.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Blobs_WholeIsEmptyAtItsUrl_IsRefusedUnlessItIsThatContent(bool isPastTheMesh)
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Limits:Requests=1"]);
+        var (sample, empty) = (TestMesh.NewSample(Size), mesh.Registry.AddBlob([]));
+        mesh.Registry.AddBlob([], sample.Digest);
+        var large = mesh.Blob(48 << 20);
+        using var held = isPastTheMesh ? await mesh.Node.SendAsync(large.Digest) : null;
+
+        await using var connection = await ConnectAsync(mesh.Node);
+        Assert.Equal(502, (await connection.SendAsync("GET", $"/blobs/{UrlOf(mesh, sample)}")).Status);
+        var answer = await connection.SendAsync("GET", $"/blobs/{UrlOf(mesh, empty)}");
+        Assert.Equal((200, 0), (answer.Status, answer.Body.Length));
+    }
+
     [Fact]
     public async Task Manifest_AlwaysWrong_IsRefusedUntilItIsRight()
     {
