@@ -147,9 +147,9 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     {
         lock (_lock)
         {
+            _services.Memory.Enter();
             if (_services.IsQuarantined(Digest))
             {
-                _services.Memory.Enter();
                 _outage.Explain(ContentVerification.Mismatch);
                 _opened.TrySetResult(_outage.Failure);
                 GiveUp();
@@ -164,7 +164,6 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 }
                 else
                 {
-                    _services.Memory.Enter();
                     Refuse(lease.Content.Size);
                     lease.Dispose();
                     return;
@@ -179,16 +178,23 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 _isSizeSure = true;
                 if (!_size.TryHold(DownloadMemory.BytesOf(new ContentLayout(size)), OriginTold))
                 {
-                    _services.Memory.Enter();
                     Refuse(size);
                     return;
                 }
 
-                Begin(_services.Cache.Open(Digest, size, mediaType: null));
+                try
+                {
+                    Begin(_services.Cache.Open(Digest, size, mediaType: null));
+                }
+                catch (InvalidDataException e)
+                {
+                    // Somebody has it open with the size that was wrong.
+                    Disagree(e.Message);
+                    return;
+                }
             }
 
             _sizeDueAt = Now + _services.Policy.SizePatience + (_services.Policy.SizeSpread * new Random(StableSeed.Of(Digest, _services.SelfName)).NextDouble());
-            _services.Memory.Enter();
             _trace.Join();
             _link = _services.OpenLink(Digest, this);
             _tasks.Run(() => TickAsync(_stopping));
@@ -647,10 +653,11 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     /// </summary>
     private void Disagree(string message, long? originSize = null)
     {
-        _isSizeDisputed = originSize is not null;
-        if (originSize is { } size)
+        // An impossible one would help nobody who asks again.
+        _isSizeDisputed = originSize is <= HolderDirectory.MaxSize;
+        if (_isSizeDisputed)
         {
-            _services.Sizes.Set(Digest, _ => size);
+            _services.Sizes.Set(Digest, _ => originSize!.Value);
         }
 
         DownloadLog.SizesDiffer(_services.Logger, Digest, message);
@@ -756,7 +763,8 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 return null;
             }
 
-            if (!_size.TryHold(DownloadMemory.BytesOf(new ContentLayout(size)), OriginTold))
+            // More than any content has: nothing can be laid out for it.
+            if (size > HolderDirectory.MaxSize || !_size.TryHold(DownloadMemory.BytesOf(new ContentLayout(size)), OriginTold))
             {
                 Refuse(size);
                 return null;

@@ -84,7 +84,18 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
 
             entry = new Entry(new Download(_services, digest, origin, isWhole)) { Users = 1 };
             _entries[digest] = entry;
-            entry.Download.Start();
+            try
+            {
+                entry.Download.Start();
+            }
+            catch
+            {
+                // Nobody would ever leave it, and whoever came later would wait for it.
+                _entries.Remove(digest);
+                Own(() => entry.Download.DisposeAsync().AsTask());
+                throw;
+            }
+
             return new DownloadUse(this, entry, origin, isWhole);
         }
     }

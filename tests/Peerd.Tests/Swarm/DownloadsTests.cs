@@ -1,4 +1,7 @@
+using System.Net;
+using Microsoft.Extensions.Logging;
 using Peerd.Contracts;
+using Peerd.Contracts.V1;
 using Peerd.Node.Origin;
 using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
@@ -51,5 +54,108 @@ public sealed class DownloadsTests
         Assert.False(second.Download.GaveUpAsync.IsCompleted);
         second.Dispose();
         await second.Download.GaveUpAsync.WaitAsync(TestContext.Current.CancellationToken);
+    }
+
+    // More than any content has: nothing may be made of it, nor kept.
+    [Theory]
+    [InlineData((1L << 40) + 1, true)]
+    [InlineData((1L << 40) + (100L << 30), true)]
+    [InlineData(1L << 50, true)]
+    [InlineData(long.MaxValue, true)]
+    [InlineData((1L << 40) + (100L << 30), false)]
+    [InlineData(1L << 50, false)]
+    public async Task Pull_OriginTellsAnImpossibleSize_FailsEachTimeAndLeavesNothing(long size, bool isUnknown)
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = isUnknown ? mesh.BlobOwnedBy(Size, mesh.Node.Name) : mesh.BlobOwnedBy(Size, mesh.Peer.Name);
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Size = Size, Granted = { new SegmentRun { Count = uint.MaxValue } } }, call.CancellationToken);
+            await mesh.Peer.NeverAsync(call);
+        };
+        mesh.Registry.Intercept = async context =>
+        {
+            context.Response.StatusCode = 206;
+            context.Response.Headers.ContentRange = $"bytes 0-9/{size}";
+            await context.Response.Body.WriteAsync(new byte[10]);
+            return true;
+        };
+
+        for (var i = 0; i < 3; i++)
+        {
+            var status = (await mesh.Node.GetAsync(sample.Digest)).Status;
+            Assert.True(status is HttpStatusCode.BadGateway or HttpStatusCode.ServiceUnavailable, $"answered {status}");
+        }
+
+        await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 0, "nothing is under way any more");
+        await Wait.UntilAsync(() => mesh.Node.Downloads.ToldSizes.Bytes == 0, "the room is given back");
+        Assert.DoesNotContain(mesh.Node.Logs.GetSnapshot(), record => record.Level >= LogLevel.Error);
+
+        // It may be mended.
+        mesh.Registry.Intercept = null;
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+    }
+
+    [Fact]
+    public async Task Join_ItCannotBegin_NextOneBeginsAnew()
+    {
+        await using var mesh = await TestMesh.StartAsync(time: new FailingTime());
+        var sample = mesh.Blob(Size);
+        FailingTime.Fails = true;
+        try
+        {
+            Assert.Throws<InvalidOperationException>(() => mesh.Node.Downloads.Join(sample.Digest, OriginReference.None, isWhole: true));
+        }
+        finally
+        {
+            FailingTime.Fails = false;
+        }
+
+        Assert.Equal(0, mesh.Node.Downloads.Count);
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+    }
+
+    // Somebody has it open with the size that was wrong.
+    [Fact]
+    public async Task Pull_ContentIsOpenWithAnotherSizeThanTheOriginTold_FailsAndLeavesNothing()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(Size, mesh.Peer.Name);
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Size = Size + 1, Granted = { new SegmentRun { Count = uint.MaxValue } } }, call.CancellationToken);
+            await mesh.Peer.NeverAsync(call);
+        };
+        var origin = new OriginReference(TestNode.Registry, "library/test", OriginKind.Blob, sample.Digest.ToString());
+        using (var disputed = mesh.Node.Downloads.Join(sample.Digest, origin, isWhole: true))
+        {
+            Assert.Null(await disputed.Download.OpenedAsync);
+            using var reader = disputed.AddReader(new ByteRange(0, Size), int.MaxValue);
+            await disputed.Download.GaveUpAsync.WaitAsync(Wait.Longest);
+        }
+
+        await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 0, "nothing is under way any more");
+        using (mesh.Node.Cache.Open(sample.Digest, Size + 1, mediaType: null))
+        {
+            Assert.Equal(HttpStatusCode.BadGateway, (await mesh.Node.GetAsync(sample.Digest)).Status);
+            await Wait.UntilAsync(() => mesh.Node.Downloads.Count == 0, "nothing is under way any more");
+        }
+
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+    }
+
+    /// <summary>The system's clock, which fails this thread when it is told to.</summary>
+    private sealed class FailingTime : TimeProvider
+    {
+        [ThreadStatic]
+        private static bool _fails;
+
+        public static bool Fails
+        {
+            get => _fails;
+            set => _fails = value;
+        }
+
+        public override long GetTimestamp() => Fails ? throw new InvalidOperationException("no time") : base.GetTimestamp();
     }
 }
