@@ -246,6 +246,11 @@ internal sealed class Downloader
         {
             request.Held += now - since;
             SlownessJudge.Excuse(request, now - since, now);
+            if (!isHeld)
+            {
+                // What comes is waited for from now on.
+                _lastProgress = now;
+            }
         }
 
         request.HeldSince = isHeld ? now : null;
@@ -628,8 +633,9 @@ internal sealed class Downloader
 
         if (_pauses.Until > now)
         {
-            // Of what is under way nothing has come for as long, either: who waits must not be held up by an owner that makes up pauses.
-            if ((isIdle || waited >= 2 * _policy.Patience) && _pauses.Until - now > _policy.Patience)
+            // Of what is under way nothing has come for as long, either: who waits must not be held up by an owner that makes up pauses. What
+            // this node's own limit holds back does come: no peer is wrong.
+            if ((isIdle || (waited >= 2 * _policy.Patience && !_table.Requests.Any(static request => request.HeldSince is not null))) && _pauses.Until - now > _policy.Patience)
             {
                 GiveUp();
             }

@@ -267,6 +267,55 @@ public sealed class DownloaderTests
         Assert.False(Assert.Single(Actions<DownloadAction.FetchFromOrigin>()).IsGranted);
     }
 
+    // No peer is wrong, and the registry is not to be asked: it comes when this node may take it.
+    [Fact]
+    public void HeldBack_ByTheNodesOwnLimitWhileTheOriginPauses_IsWaitedFor()
+    {
+        var fetch = HoldBackWhileTheOriginPauses();
+        var now = TimeSpan.Zero;
+        Pass(ref now, (3 * Policy.Patience) + TimeSpan.FromSeconds(1));
+
+        // The origin itself is asked once whether the owner is right.
+        var read = Assert.Single(Actions<DownloadAction.FetchFromOrigin>());
+        _downloader.OriginRequestEnded(read.Id, succeeded: false, TimeSpan.FromSeconds(300), now);
+        Pass(ref now, 3 * Policy.Patience);
+        Assert.DoesNotContain(Take(), action => action is DownloadAction.Fail or DownloadAction.FetchFromOrigin);
+        _downloader.HeldBack(fetch.Id, isHeld: false, isAhead: false, now);
+        Pass(ref now, TimeSpan.FromSeconds(1));
+        _downloader.BytesArrived(3, now);
+        Assert.Empty(Take());
+        _downloader.PieceArrived(3, now);
+        _downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.Complete, [], [], now);
+        Pass(ref now, 3 * Policy.Patience);
+
+        Assert.Empty(Take());
+        Assert.False(_downloader.HasFailed);
+    }
+
+    // What is not sent any more when it may be is not waited for.
+    [Fact]
+    public void HeldBack_NotAnyMoreWhileTheOriginPausesAndNothingComes_GivesUp()
+    {
+        var fetch = HoldBackWhileTheOriginPauses();
+        var now = TimeSpan.Zero;
+        Pass(ref now, 5 * Policy.Patience);
+
+        _downloader.HeldBack(fetch.Id, isHeld: false, isAhead: false, now);
+        Pass(ref now, (2 * Policy.Patience) + TimeSpan.FromSeconds(1));
+
+        Assert.Contains(Take(), action => action is DownloadAction.Fail);
+    }
+
+    private DownloadAction.FetchFromPeer HoldBackWhileTheOriginPauses()
+    {
+        Demand(new Demand(3, 4, int.MaxValue));
+        Assign("p", 3);
+        var fetch = Assert.Single(Actions<DownloadAction.FetchFromPeer>());
+        _downloader.HeldBack(fetch.Id, isHeld: true, isAhead: false, TimeSpan.Zero);
+        _downloader.Pushed(new LookupResponse { OriginPauseMs = 300_000 }, TimeSpan.Zero);
+        return fetch;
+    }
+
     // Others need its place at the peer more.
     [Fact]
     public void HeldBack_WhatIsFetchedAhead_IsGivenUpAfterAWhileWithoutBlameAndAskedForAgain()
