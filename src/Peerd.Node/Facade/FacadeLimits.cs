@@ -24,13 +24,15 @@ internal static class FacadeLimits
         limits.MaxRequestBodySize = 64 * 1024;
     }
 
-    /// <summary>What concerns the facade's listener alone: HTTP/1.1 only, and its own cap on connections.</summary>
-    public static void Apply(ListenOptions listener, FacadeOptions options)
+    /// <summary>What concerns the facade's listener alone: HTTP/1.1 only, and its own cap on connections, which is returned.</summary>
+    public static ConnectionCap Apply(ListenOptions listener, FacadeOptions options)
     {
         listener.Protocols = HttpProtocols.Http1;
         var metrics = listener.ApplicationServices.GetRequiredService<FacadeMetrics>();
 
         // Closed without an answer: to containerd the same as a mirror that is down, and it asks the registry.
-        new ConnectionCap(options.MaxConnectionsValue).Apply(listener, metrics.Shed);
+        var cap = new ConnectionCap(options.MaxConnectionsValue);
+        cap.Apply(listener, metrics.Shed);
+        return cap;
     }
 }

@@ -24,6 +24,7 @@ internal enum ListenerKind
 internal sealed partial class Listeners
 {
     private readonly Dictionary<ListenerKind, ListenOptions> _listeners = [];
+    private readonly Dictionary<ListenerKind, ConnectionCap> _caps = [];
     private readonly List<Socket> _shared = [];
     private readonly HashSet<ListenerKind> _withoutIPv6 = [];
     private ILogger _logger = NullLogger.Instance;
@@ -34,6 +35,9 @@ internal sealed partial class Listeners
     public IPEndPoint Mesh => _listeners[ListenerKind.Mesh].IPEndPoint!;
 
     public IPEndPoint Metrics => _listeners[ListenerKind.Metrics].IPEndPoint!;
+
+    /// <summary>The facade or the mesh has all the connections that it may: it lives, and closes any other.</summary>
+    public bool IsFull(ListenerKind kind) => _caps[kind].IsReached;
 
     /// <summary>The listener that this request came in through.</summary>
     public static ListenerKind Of(HttpContext context) => context.Features.Get<ListenerFeature>()!.Kind;
@@ -58,7 +62,7 @@ internal sealed partial class Listeners
         kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(20);
         kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
 
-        Listen(kestrel, ListenerKind.Facade, listen.FacadeEndPoint, listener => FacadeLimits.Apply(listener, facade));
+        Listen(kestrel, ListenerKind.Facade, listen.FacadeEndPoint, listener => _caps[ListenerKind.Facade] = FacadeLimits.Apply(listener, facade));
         var tls = kestrel.ApplicationServices.GetRequiredService<MeshTls>();
         var certified = kestrel.ApplicationServices.GetRequiredService<CertifiedConnections>();
         var counts = kestrel.ApplicationServices.GetRequiredService<MeshMetrics>();
@@ -66,7 +70,8 @@ internal sealed partial class Listeners
         Listen(kestrel, ListenerKind.Mesh, ListenAddress.Parse(mesh.Listen), listener =>
         {
             listener.Protocols = HttpProtocols.Http2;
-            new ConnectionCap(limits.MeshConnectionsValue, limits.MeshConnectionsPerAddressValue).Apply(listener, () => counts.Refused(MeshRefusal.Connection));
+            var cap = _caps[ListenerKind.Mesh] = new ConnectionCap(limits.MeshConnectionsValue, limits.MeshConnectionsPerAddressValue);
+            cap.Apply(listener, () => counts.Refused(MeshRefusal.Connection));
             listener.Use(next => connection => signals.LinkAsync(connection, next));
             listener.UseMeshTls(tls, certified);
         });

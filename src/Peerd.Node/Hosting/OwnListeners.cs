@@ -9,7 +9,8 @@ namespace Peerd.Node.Hosting;
 
 /// <summary>
 /// Whether the listeners of this node answer: each is asked as its clients ask it, over a connection made for that, since one that is
-/// open already tells nothing of a listener. Thread-safe.
+/// open already tells nothing of a listener. One that has all the connections that it may is not asked, and answers: were a node not ready because
+/// many use it, an upgrade would start it anew. Thread-safe.
 /// </summary>
 internal sealed class OwnListeners(Listeners listeners, OwnRequest facade, MeshTls tls, NodeIdentity self, TimeProvider time)
 {
@@ -20,13 +21,19 @@ internal sealed class OwnListeners(Listeners listeners, OwnRequest facade, MeshT
     public async Task<string?> FaultAsync()
     {
         var faults = await Task.WhenAll(
-            FaultAsync("facade", listeners.Facade, facade.FaultAsync),
-            FaultAsync("mesh", listeners.Mesh, MeshFaultAsync));
+            FaultAsync("facade", ListenerKind.Facade, listeners.Facade, facade.FaultAsync),
+            FaultAsync("mesh", ListenerKind.Mesh, listeners.Mesh, MeshFaultAsync));
         return Array.Find(faults, fault => fault is not null);
     }
 
-    private async Task<string?> FaultAsync(string what, IPEndPoint listening, Func<IPEndPoint, CancellationToken, Task<string?>> ask)
+    private async Task<string?> FaultAsync(string what, ListenerKind kind, IPEndPoint listening, Func<IPEndPoint, CancellationToken, Task<string?>> ask)
     {
+        if (listeners.IsFull(kind))
+        {
+            // It would be closed as others are, and counted among those. That it is full is its answer.
+            return null;
+        }
+
         using var deadline = new CancellationTokenSource(AnswerTime, time);
         string? fault;
         try
@@ -43,7 +50,8 @@ internal sealed class OwnListeners(Listeners listeners, OwnRequest facade, MeshT
             fault = $"it could not be asked ({e.GetType().Name}: {e.Message})";
         }
 
-        return fault is null ? null : $"the listener of the {what}, {listening}: {fault}";
+        // It may have become full only now.
+        return fault is null || listeners.IsFull(kind) ? null : $"the listener of the {what}, {listening}: {fault}";
     }
 
     private async Task<string?> MeshFaultAsync(IPEndPoint mesh, CancellationToken cancellationToken)

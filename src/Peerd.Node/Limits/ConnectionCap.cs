@@ -30,6 +30,9 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
         }
     }
 
+    /// <summary>There is no place for anybody else.</summary>
+    public bool IsReached => Open >= total;
+
     /// <summary>Takes a place; false when there is none. <see cref="Leave"/> when the connection has ended.</summary>
     public bool TryEnter(IPAddress address)
     {

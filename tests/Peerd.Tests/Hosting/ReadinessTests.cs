@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
@@ -65,6 +66,65 @@ public sealed class ReadinessTests
             // Clients are sent to the registry at once, which is what a node does that works. Were it not ready, an upgrade would
             // take it, and all that have as much to do, for lost, and start them all anew at the same time.
             await mesh.Node.WaitUntilReadyAsync();
+        }
+    }
+
+    // Not ready, a node with many clients would be taken for lost in an upgrade, as would all that have as many.
+    [Theory]
+    [InlineData("Facade", "Facade:MaxConnections", "peerd.facade.shed")]
+    [InlineData("Mesh", "Limits:MeshConnections", "peerd.mesh.refused")]
+    public async Task Readyz_AListenerHasAllTheConnectionsThatItMay_IsReadyAllTheSame(string kind, string key, string turnedAway)
+    {
+        var time = new FakeTimeProvider();
+        await using var mesh = await TestMesh.StartAsync(time: time, settings: [$"--Peerd:{key}=2"]);
+        using var counted = new MetricCollector<long>(mesh.Node.Get<System.Diagnostics.Metrics.IMeterFactory>(), "Peerd", turnedAway);
+        await mesh.Node.WaitUntilReadyAsync();
+        var there = kind == "Mesh" ? mesh.Node.MeshEndPoint : new IPEndPoint(IPAddress.Loopback, mesh.Node.Client.BaseAddress!.Port);
+        var clients = new List<Socket>();
+        try
+        {
+            while (clients.Count < 2)
+            {
+                var client = new Socket(there.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+                await client.ConnectAsync(there);
+                if (await IsServedAsync(client, isMesh: kind == "Mesh"))
+                {
+                    clients.Add(client);
+                }
+                else
+                {
+                    // The node's own is still there for a moment.
+                    client.Dispose();
+                }
+            }
+
+            var before = counted.GetMeasurementSnapshot().EvaluateAsCounter();
+            for (var i = 0; i < 3; i++)
+            {
+                time.Advance(Readiness.AnswerMemory);
+                Assert.Equal((HttpStatusCode.OK, "ok\n"), await ReadyzAsync(mesh.Node));
+            }
+
+            Assert.Equal(before, counted.GetMeasurementSnapshot().EvaluateAsCounter());
+        }
+        finally
+        {
+            clients.ForEach(client => client.Dispose());
+        }
+    }
+
+    /// <summary>The connection stays open: it has a place.</summary>
+    private static async Task<bool> IsServedAsync(Socket client, bool isMesh)
+    {
+        using var patience = new CancellationTokenSource(Wait.Longest);
+        try
+        {
+            await client.SendAsync(isMesh ? "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0"u8.ToArray() : "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"u8.ToArray(), patience.Token);
+            return await client.ReceiveAsync(new byte[1], patience.Token) > 0;
+        }
+        catch (SocketException)
+        {
+            return false;
         }
     }
 
