@@ -551,6 +551,12 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
             lock (_lock)
             {
+                if (_size.IsOver)
+                {
+                    // Nobody asks for it any more, and who does again asks another coordinator.
+                    return null;
+                }
+
                 if (other is not null)
                 {
                     if ((other.Known.Size <= 0 || TryKnowSize(other.Known.Size, other.Known.MediaType, other.Node))

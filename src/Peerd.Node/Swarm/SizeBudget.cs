@@ -63,7 +63,9 @@ internal sealed class SizeBudget(long most)
 internal sealed class SizeShare(SizeBudget budget)
 {
     private string _teller = string.Empty;
-    private bool _isOver;
+
+    /// <summary>The content is over: it can have nothing any more, however much room there is.</summary>
+    public bool IsOver { get; private set; }
 
     /// <summary>Bytes that it has.</summary>
     public long Bytes { get; private set; }
@@ -73,7 +75,7 @@ internal sealed class SizeShare(SizeBudget budget)
     /// <param name="teller">For whom; counts only when it has none.</param>
     public bool TryHold(long bytes, string? teller = null)
     {
-        if (_isOver)
+        if (IsOver)
         {
             return false;
         }
@@ -100,7 +102,7 @@ internal sealed class SizeShare(SizeBudget budget)
     /// <summary>The content is over: gives all back, and has nothing from now on.</summary>
     public void End()
     {
-        _isOver = true;
+        IsOver = true;
         if (Bytes > 0)
         {
             budget.GiveBack(_teller, Bytes);

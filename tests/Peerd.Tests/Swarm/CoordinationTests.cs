@@ -1,5 +1,5 @@
 using Grpc.Core;
-using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
@@ -22,13 +22,14 @@ public sealed class CoordinationTests : IDisposable
 
     private readonly FakeTimeProvider _time = new();
     private readonly AloneMesh _mesh = new();
+    private readonly FakeLogger<Coordination> _logger = new();
     private readonly HolderDirectory _directory;
     private readonly Coordination _coordination;
 
     public CoordinationTests()
     {
         _directory = new HolderDirectory(_time);
-        _coordination = new Coordination(_directory, _mesh, _time, NullLogger<Coordination>.Instance);
+        _coordination = new Coordination(_directory, _mesh, _time, _logger);
     }
 
     public void Dispose() => _coordination.Dispose();
@@ -190,6 +191,27 @@ public sealed class CoordinationTests : IDisposable
         Assert.Equal(HolderDirectory.MaxSize, push.Size);
         Assert.Empty(push.Assigned);
         Assert.InRange(_coordination.Sizes.Bytes, 1, CoordinatedMemory.BytesOf(HolderDirectory.MaxSize, participants: 2));
+    }
+
+    // Whoever looks for a lack of room would find one that there is not.
+    [Fact]
+    public async Task Dispose_TheOtherOwnerAnswersWhenNobodyAsksAnyMore_NothingIsSaid()
+    {
+        var answer = new TaskCompletionSource<OtherOwner?>();
+        _mesh.HasChangedLately = true;
+        _mesh.Answer = _ => answer.Task;
+
+        // Where nothing keeps what waits for the answer from going on at once.
+        await Task.Run(
+            () =>
+            {
+                Open("a", size: 0).Dispose();
+                answer.SetResult(new OtherOwner("other", new LookupResponse { Size = Size, Holders = { new Holder { Node = "h", Complete = true } } }, IsNearer: true));
+            },
+            TestContext.Current.CancellationToken);
+
+        Assert.Equal((1, 0), (_mesh.Asked, _coordination.Sizes.Bytes));
+        Assert.Empty(_logger.Collector.GetSnapshot());
     }
 
     [Fact]
