@@ -22,6 +22,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     /// <summary>Time between two warnings that there is no room.</summary>
     private static readonly TimeSpan RefusalPause = TimeSpan.FromSeconds(1);
 
+    /// <summary>Time between two looks whether there is room for what was left out: each copies what the directory has.</summary>
+    private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(5);
+
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
 
     /// <summary>How long another owner may take to tell what it knows.</summary>
@@ -185,6 +188,10 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         private Task _flushing = Task.CompletedTask;
         private TimeSpan? _lastFlush;
         private bool _hasAskedOther;
+
+        /// <summary>The directory has something of it for which there was no room here.</summary>
+        private bool _hasSkipped;
+        private TimeSpan _lookAgainAt;
         private int _joining;
 
         public Digest Digest { get; } = digest;
@@ -353,6 +360,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 var held = owner._directory.Find(Digest, node);
                 if (held is not null && !(IsSizeKnown() && HasRoomFor(node)))
                 {
+                    _hasSkipped = true;
                     return;
                 }
 
@@ -385,23 +393,43 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         {
             lock (_lock)
             {
-                _coordinator.Tick(owner.Now);
+                var now = owner.Now;
+                if (_hasSkipped && now >= _lookAgainAt && HasRoomFor(1))
+                {
+                    _lookAgainAt = now + LookAgain;
+                    _hasSkipped = false;
+                    if (owner._directory.TryFind(Digest, out var entry))
+                    {
+                        TakeFrom(entry, now, isAgain: true);
+                        TellOrder();
+                    }
+                }
+
+                _coordinator.Tick(now);
                 Flush();
             }
         }
 
-        /// <summary>What the directory has of it, as far as there is room.</summary>
-        private void TakeFrom(ContentEntry entry, TimeSpan now)
+        /// <summary>What the directory has of it, as far as there is room; the rest is looked for again.</summary>
+        private void TakeFrom(ContentEntry entry, TimeSpan now, bool isAgain = false)
         {
             // Whoever of them told first: all have told the same.
-            if (!TryKnowSize(entry.Size, entry.MediaType, entry.Holders[0].Node))
+            if (!TryKnowSize(entry.Size, entry.MediaType, entry.Holders[0].Node, isAgain: isAgain))
             {
+                _hasSkipped = true;
                 return;
             }
 
-            foreach (var holder in entry.Holders.Where(holder => HasRoomFor(holder.Node)))
+            foreach (var holder in entry.Holders)
             {
-                _coordinator.HolderChanged(holder.Node, holder.Complete, holder.Pieces, now);
+                if (HasRoomFor(holder.Node))
+                {
+                    _coordinator.HolderChanged(holder.Node, holder.Complete, holder.Pieces, now);
+                }
+                else
+                {
+                    _hasSkipped = true;
+                }
             }
         }
 
@@ -414,11 +442,16 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         /// <param name="mediaType">Its type; empty when unknown.</param>
         /// <param name="teller">Who says so.</param>
         /// <param name="finder">The node that found it out; null when it came from elsewhere.</param>
-        private bool TryKnowSize(long size, string mediaType, string teller, string? finder = null)
+        /// <param name="isAgain">It was said before, and refused.</param>
+        private bool TryKnowSize(long size, string mediaType, string teller, string? finder = null, bool isAgain = false)
         {
             if (_coordinator.Size is null && !_size.TryHold(CoordinatedMemory.BytesOf(size, _coordinator.Participants), AccountOf(teller)))
             {
-                owner.LogRefused(Digest, size, teller);
+                if (!isAgain)
+                {
+                    owner.LogRefused(Digest, size, teller);
+                }
+
                 return false;
             }
 

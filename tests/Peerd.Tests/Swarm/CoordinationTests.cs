@@ -6,6 +6,7 @@ using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
 using Peerd.Node.Mesh;
 using Peerd.Node.Swarm;
+using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Swarm;
 
@@ -212,6 +213,48 @@ public sealed class CoordinationTests : IDisposable
 
         Assert.Equal((1, 0), (_mesh.Asked, _coordination.Sizes.Bytes));
         Assert.Empty(_logger.Collector.GetSnapshot());
+    }
+
+    [Theory]
+    [InlineData(Size)]
+    [InlineData(0)]
+    public async Task Tick_ThereIsRoomAgain_WhatWasAnnouncedMeanwhileCounts(long size)
+    {
+        await _coordination.StartAsync(CancellationToken.None);
+        using var a = Open("a", size, canReachOrigin: false);
+        var told = new ToldNode();
+        told.Apply(await NextAsync(a));
+        var next = NextPush(a);
+
+        // Each of so many has a share in which no content has room.
+        var first = (_coordination.Sizes.Most * 3 / 4) - _coordination.Sizes.Bytes;
+        Assert.True(_coordination.Sizes.TryTake("first", first));
+        var others = Enumerable.Range(0, 20_000).Select(teller => $"{teller}").ToList();
+        Assert.All(others, teller => Assert.True(_coordination.Sizes.TryTake(teller, 1)));
+        Announce("h");
+        for (var i = 0; i < 100; i++)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(250));
+            await Task.Yield();
+        }
+
+        Assert.False(next.IsCompleted, "there was room: the test has tested nothing");
+        var warnings = _logger.Collector.Count;
+        Assert.InRange(warnings, 0, 1);
+
+        others.ForEach(teller => _coordination.Sizes.GiveBack(teller, 1));
+        _coordination.Sizes.GiveBack("first", first);
+
+        await Wait.UntilAsync(
+            () =>
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(250));
+                return next.IsCompleted;
+            },
+            "the asker hears of it");
+        told.Apply(await next);
+        Assert.Equal((Size, "h"), (told.Size, told.Assigned[0]));
+        await _coordination.StopAsync(CancellationToken.None);
     }
 
     [Fact]
