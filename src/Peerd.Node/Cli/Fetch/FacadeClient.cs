@@ -36,7 +36,7 @@ internal sealed class FacadeClient(HttpClient http, Uri facade, string registry,
 
     /// <summary>
     /// A client without proxy and without any rewriting of what is sent; dispose it after use. All that it asks for is one trace (W3C Trace
-    /// Context), which nodes that trace keep.
+    /// Context), which nodes that trace keep whatever their sampling ratio is. Its parent is told by nobody.
     /// </summary>
     public static HttpClient CreateHttpClient()
     {
