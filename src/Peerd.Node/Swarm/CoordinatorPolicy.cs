@@ -180,7 +180,7 @@ internal sealed record CoordinatorPolicy
     /// <summary>Holders and runs of pieces that another owner is told at most: no message is too long for gRPC.</summary>
     public int RunsTold { get; init; } = 200_000;
 
-    /// <summary>Runs of pieces of one holder that an asker, or another owner, is told at a time: who holds every second piece of a content that is huge fills no memory.</summary>
+    /// <summary>Runs of pieces of one holder that an asker is told at a time, and another owner at all: who holds every second piece of a content that is huge fills no memory.</summary>
     public int RunsOfHolder { get; init; } = 8192;
 
     /// <summary>Pieces whose checksums an asker is told in one push: no message is too long for gRPC.</summary>

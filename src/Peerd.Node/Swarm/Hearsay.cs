@@ -9,7 +9,7 @@ internal sealed class Hearsay(CoordinatorPolicy policy)
     /// <summary>Holders that another owner is believed to know.</summary>
     public const int MostHeard = 8192;
 
-    /// <summary>Those who hold or read something, for another owner. First-hand only, or two would tell each other for ever what has long ended.</summary>
+    /// <summary>Those who hold or read something, for another owner. First-hand only, or two would tell each other for ever what has long ended. Of one holder no more than some runs of pieces: the other owner hears the rest from it.</summary>
     /// <param name="participants">All that there are.</param>
     /// <param name="layout">Of the content; null as long as the size is not known.</param>
     public IEnumerable<Holder> Tell(IEnumerable<Participant> participants, ContentLayout? layout)
