@@ -30,7 +30,10 @@
 {{- if not (hasKey (dig "Membership" dict ($peerd.settings | default dict)) "Selector") }}
   {{- $_ := set $settings.Membership "Selector" (include "peerd.memberSelector" .) }}
 {{- end }}
-{{- dict "Peerd" (mergeOverwrite $settings (deepCopy ($peerd.settings | default dict))) | toPrettyJson }}
+{{- $text := dict "Peerd" (mergeOverwrite $settings (deepCopy ($peerd.settings | default dict))) | toPrettyJson }}
+{{- /* Kubernetes takes 256 KiB of annotations, with those of others. */}}
+{{- if gt (len $text) 196608 }}{{ fail (printf "peerd.hosts, peerd.settings: they are %d bytes of settings; a pod carries at most 196608" (len $text)) }}{{ end }}
+{{- $text }}
 {{- end }}
 
 {{/* What the schema cannot say, and the node would refuse at each of its starts. */}}

@@ -33,10 +33,11 @@ internal sealed class ChartContainer : IAsyncDisposable
     }
 
     /// <summary>The pods' DaemonSet, as the chart renders it by default; a unit test holds that it does.</summary>
-    public static V1DaemonSet DaemonSet => Rendered<V1DaemonSet>();
+    public static V1DaemonSet DaemonSet => Assert.Single(
+        KubernetesYaml.LoadAllFromString(File.ReadAllText(Path.Combine(Repository.Root, "tests/Peerd.Tests/Chart/golden/default.yaml"))).OfType<V1DaemonSet>(), set => set.Metadata.Name == "peerd");
 
     /// <summary>What the nodes are configured with by default.</summary>
-    public static JsonObject Settings => JsonNode.Parse(Rendered<V1ConfigMap>().Data["settings.json"])!["Peerd"]!.AsObject();
+    public static JsonObject Settings => JsonNode.Parse(DaemonSet.Spec.Template.Metadata.Annotations["peerd/settings"])!["Peerd"]!.AsObject();
 
     private static V1Container Server => Assert.Single(DaemonSet.Spec.Template.Spec.Containers);
 
@@ -85,10 +86,6 @@ internal sealed class ChartContainer : IAsyncDisposable
 
     // The image's entry point is the program; a build for developers needs the runtime that runs this test.
     private static string[] Program => Repository.Peerd is ["dotnet", .. var rest] ? [Environment.ProcessPath!, .. rest] : Repository.Peerd;
-
-    private static T Rendered<T>()
-        where T : IKubernetesObject<V1ObjectMeta> =>
-        Assert.Single(KubernetesYaml.LoadAllFromString(File.ReadAllText(Path.Combine(Repository.Root, "tests/Peerd.Tests/Chart/golden/default.yaml"))).OfType<T>(), item => item.Metadata.Name == "peerd");
 
     private static void Describe(JsonObject spec, Lab lab, PeerdNode node, string bundle)
     {

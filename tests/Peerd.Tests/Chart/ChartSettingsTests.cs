@@ -1,4 +1,6 @@
 using System.Text.Json.Nodes;
+using k8s;
+using k8s.Models;
 using Microsoft.Extensions.Configuration;
 
 namespace Peerd.Tests.Chart;
@@ -104,14 +106,53 @@ public sealed class ChartSettingsTests
     [Fact]
     public async Task Pods_OtherSettings_AreReplaced()
     {
-        var checksums = new List<string>();
+        var templates = new List<string>();
         foreach (var set in new[] { "peerd.cache.capacity=20GiB", "peerd.cache.capacity=30GiB", "peerd.uninstall.timeoutSeconds=10" })
         {
-            checksums.Add((await Manifests.OfAsync("--set", set)).Node.Spec.Template.Metadata.Annotations["checksum/settings"]);
+            templates.Add(KubernetesYaml.Serialize((await Manifests.OfAsync("--set", set)).Node.Spec.Template));
         }
 
-        Assert.NotEqual(checksums[0], checksums[1]);
-        Assert.Equal(checksums[0], checksums[2]);
+        Assert.NotEqual(templates[0], templates[1]);
+        Assert.Equal(templates[0], templates[2]);
+    }
+
+    // A pod of before an upgrade that starts again while the upgrade runs, or does not go on, must not find what is meant for the new ones.
+    [Theory]
+    [InlineData("peerd.cache.capacity=30GiB")]
+    [InlineData("peerd.overlaybd.configure=true,peerd.credentialsSecret=registries,peerd.mesh.tls.mode=generated,peerd.metrics.prometheus.aksAutoDiscovery=true")]
+    public async Task Pods_Settings_AreTheirOwnAndNotInWhatUpgradesChange(string set)
+    {
+        var manifests = await Manifests.OfAsync("--set", set);
+
+        Assert.All(manifests.Pods, pod =>
+        {
+            Assert.DoesNotContain(pod.Volumes ?? [], volume => volume.ConfigMap is not null);
+            Assert.All(Manifests.ContainersOf(pod), container =>
+            {
+                Assert.Null(container.EnvFrom);
+                Assert.DoesNotContain(container.Env ?? [], variable => variable.ValueFrom?.ConfigMapKeyRef is not null);
+            });
+        });
+
+        // What people look at is the same.
+        var map = manifests.Get<V1ConfigMap>("peerd");
+        Assert.Equal(manifests.SettingsJson, map.Data["settings.json"]);
+        Assert.Contains("helm upgrade", map.Metadata.Annotations["peerd/note"], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Settings_MoreThanAPodCanCarry_AreRefused()
+    {
+        var values = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllTextAsync(values, $"peerd: {{hosts: [{string.Join(',', Enumerable.Range(0, 4000).Select(i => $"host-{i}.example.org"))}]}}", TestContext.Current.CancellationToken);
+            Assert.Contains("a pod carries at most", (await Assert.ThrowsAsync<InvalidOperationException>(() => Manifests.OfAsync("--values", values))).Message, StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(values);
+        }
     }
 
     [Fact]

@@ -41,7 +41,17 @@ internal sealed class Manifests
         .AddInMemoryCollection(Server.Env.Select(variable => KeyValuePair.Create(variable.Name.Replace("__", ":", StringComparison.Ordinal), (string?)(variable.Value ?? "n1"))))
         .Build();
 
-    public string SettingsJson => Get<V1ConfigMap>("peerd").Data["settings.json"];
+    /// <summary>What its containers find as <c>settings.json</c>.</summary>
+    public string SettingsJson
+    {
+        get
+        {
+            var template = Node.Spec.Template;
+            var item = Assert.Single(template.Spec.Volumes.Single(volume => volume.Name == "settings").DownwardAPI.Items);
+            Assert.Equal("settings.json", item.Path);
+            return Assert.Single(template.Metadata.Annotations, annotation => item.FieldRef.FieldPath == $"metadata.annotations['{annotation.Key}']").Value;
+        }
+    }
 
     /// <summary>Renders the chart with these options.</summary>
     public static async Task<Manifests> OfAsync(params string[] options) => new(await ChartTool.TemplateAsync(options));

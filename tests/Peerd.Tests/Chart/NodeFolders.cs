@@ -8,7 +8,7 @@ namespace Peerd.Tests.Chart;
 /// </summary>
 internal sealed class NodeFolders : IDisposable
 {
-    // Arguments: a folder for the overlay, folder of the node, where the container sees it, the settings of the ConfigMap, the
+    // Arguments: a folder for the overlay, folder of the node, where the container sees it, the settings of the pod, the
     // command.
     private const string Script = """
         mount -t tmpfs none "$1" && mkdir "$1/upper" "$1/work"
