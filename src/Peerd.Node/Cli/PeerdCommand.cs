@@ -48,7 +48,7 @@ internal static class PeerdCommand
             ServeCommand.Create(),
             DemoCommand.Create(),
             FetchCommand.Create(),
-            StartedCommand.Create(),
+            ProbeCommand.Create(),
             StatusCommand.Create(),
             RingCommand.Create(),
             PeersCommand.Create(),

@@ -95,7 +95,7 @@ internal static class ConfigurationKeys
         $"Events:{nameof(EventOptions.Uid)}",
         $"Handover:{nameof(HandoverOptions.Enabled)}",
         $"Handover:{nameof(HandoverOptions.DrainTime)}",
-        $"Handover:{nameof(HandoverOptions.StartedFile)}",
+        $"Handover:{nameof(HandoverOptions.ProbeSocket)}",
         $"Log:{nameof(LogOptions.Level)}",
         $"Log:{nameof(LogOptions.Format)}",
         $"Log:{nameof(LogOptions.Time)}",

@@ -55,8 +55,6 @@ internal sealed partial class Handover(
     /// <exception cref="CacheInUseException">It does not let go: it may be none that hands over.</exception>
     public async Task TakeOverAsync(CancellationToken cancellationToken)
     {
-        // Of a process before this one in the same folder.
-        SayStarted(File.Delete);
         if (!options.Value.Enabled || !IsTaken())
         {
             return;
@@ -114,7 +112,6 @@ internal sealed partial class Handover(
             locks.LeaveQueue();
         }
 
-        SayStarted(static file => File.WriteAllText(file, string.Empty));
         return Task.CompletedTask;
     }
 
@@ -240,21 +237,6 @@ internal sealed partial class Handover(
         }
     }
 
-    private void SayStarted(Action<string> change)
-    {
-        try
-        {
-            if (options.Value.StartedFile is { Length: > 0 } file)
-            {
-                change(file);
-            }
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            Log.StartedUnsaid(logger, e.Message);
-        }
-    }
-
     // A directory that cannot be made is nobody's; the cache says what is wrong with it.
     private bool IsTaken()
     {
@@ -289,8 +271,5 @@ internal sealed partial class Handover(
 
         [LoggerMessage(6, LogLevel.Warning, "Stopped although the new process of this node does not serve yet")]
         public static partial void NotAwaited(ILogger logger);
-
-        [LoggerMessage(7, LogLevel.Error, "Who asks whether this process has started is not told: {Reason}")]
-        public static partial void StartedUnsaid(ILogger logger, string reason);
     }
 }

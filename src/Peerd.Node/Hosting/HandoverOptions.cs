@@ -18,10 +18,10 @@ internal sealed class HandoverOptions
     public string DrainTime { get; set; } = "5s";
 
     /// <summary>
-    /// A file that is there from when this process listens on: its own word, where another process of the node may answer for it. In a
-    /// folder of this process alone. Default empty: none.
+    /// A Unix socket at which this process answers probes from when it listens, see <see cref="Hosting.ProbeSocket"/>: its own word, where
+    /// another process of the node may answer at the ports. In a folder of this process alone; what is there is replaced. Default empty: none.
     /// </summary>
-    public string StartedFile { get; set; } = string.Empty;
+    public string ProbeSocket { get; set; } = string.Empty;
 
     internal TimeSpan DrainTimeValue => Duration.TryParse(DrainTime, out var time) ? time : TimeSpan.Zero;
 }
@@ -33,9 +33,9 @@ internal sealed class HandoverOptionsValidator : IValidateOptions<HandoverOption
     {
         var faults = new SettingFaults(HandoverOptions.Section);
         faults.ReadDuration(nameof(options.DrainTime), options.DrainTime, TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(10));
-        if (options.StartedFile.Length > 0 && !Path.IsPathFullyQualified(options.StartedFile))
+        if (options.ProbeSocket.Length > 0 && !Hosting.ProbeSocket.IsPath(options.ProbeSocket))
         {
-            faults.Add(nameof(options.StartedFile), options.StartedFile, "an absolute path, or empty");
+            faults.Add(nameof(options.ProbeSocket), options.ProbeSocket, $"an absolute path of at most {Hosting.ProbeSocket.LongestPath} bytes, or empty");
         }
 
         return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);

@@ -78,7 +78,7 @@ internal sealed partial class Listeners
         Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener =>
         {
             listener.Protocols = HttpProtocols.Http1;
-            // Nobody takes the places of those who ask whether the node lives.
+            // Nobody takes the places of those who ask how the node is.
             new ConnectionCap(limits.MetricsConnectionsValue, Math.Max(4, limits.MetricsConnectionsValue / 8)).Apply(listener, static () => { });
         });
     }

@@ -176,6 +176,7 @@ internal static partial class NodeHost
             handover.Value.DrainTimeValue + StopReserve + (handover.Value.Enabled ? Handover.SuccessorTimeout : TimeSpan.Zero));
         services.AddSingleton<MeshDrain>();
         AddHosted<Handover>(services);
+        services.AddHostedService<ProbeSocket>();
     }
 
     private static void AddListeners(WebApplicationBuilder builder)

@@ -1,14 +1,16 @@
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Peerd.Node.Ring;
+using Peerd.Node.Storage;
 
 namespace Peerd.Node.Hosting;
 
 /// <summary>
 /// Whether the node would serve: it has a ring, is not stopping, and its facade and its mesh answer when they are asked. Of a cluster that
-/// has not been listed yet the ring is the last list that was saved, or the node alone, which serves all the same. Thread-safe.
+/// has not been listed yet the ring is the last list that was saved, or the node alone, which serves all the same. While another process of
+/// the node takes over, facade and mesh are not asked: that one may have the connection, and would answer for this one. Thread-safe.
 /// </summary>
-/// <remarks>Behind <c>/readyz</c>. Health of gRPC, which other nodes ask, is about the mesh alone, and who gets an answer sees that it answers.</remarks>
-internal sealed partial class Readiness(RingSource rings, StopSignals signals, OwnListeners listeners, TimeProvider time, ILogger<Readiness> logger) : IHealthCheck
+/// <remarks>Behind <c>/readyz</c> and <see cref="ProbeSocket"/>. Health of gRPC, which other nodes ask, is about the mesh alone, and who gets an answer sees that it answers.</remarks>
+internal sealed partial class Readiness(RingSource rings, StopSignals signals, OwnListeners listeners, PieceCache cache, TimeProvider time, ILogger<Readiness> logger) : IHealthCheck
 {
     /// <summary>So long what the listeners said is not asked for again: whoever reaches the port of the probes could ask all the time.</summary>
     public static readonly TimeSpan AnswerMemory = TimeSpan.FromSeconds(1);
@@ -37,7 +39,7 @@ internal sealed partial class Readiness(RingSource rings, StopSignals signals, O
     /// <summary>Null when the node would serve, else why it would not, for people. Takes no longer than <see cref="OwnListeners.AnswerTime"/>.</summary>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public async Task<string?> FaultAsync(CancellationToken cancellationToken) =>
-        ServesNobody ?? await AskAsync().WaitAsync(cancellationToken) ?? ServesNobody;
+        ServesNobody ?? (cache.IsReleased ? null : await AskAsync().WaitAsync(cancellationToken)) ?? ServesNobody;
 
     private string? ServesNobody =>
         signals.IsStopping ? "the node is stopping"

@@ -72,7 +72,17 @@ internal sealed class ChartContainer : IAsyncDisposable
         _lab.RunAsync("runc exec", Runc, ["--root", RootOf(_lab), "exec", _id, .. Program, .. arguments], Timeout);
 
     /// <summary>What the kubelet asks until it says yes.</summary>
-    public async Task<bool> HasStartedAsync() => (await ExecuteAsync([.. Server.StartupProbe.Exec.Command.Skip(1)])).ExitCode == 0;
+    public Task<bool> HasStartedAsync() => AskAsync(Server.StartupProbe);
+
+    /// <summary>What the kubelet asks from then on, and ends it when the answer is no for a while.</summary>
+    public Task<bool> IsLiveAsync() => AskAsync(Server.LivenessProbe);
+
+    /// <summary>What the kubelet asks from then on; while the answer is no, an upgrade does not count on the pod.</summary>
+    public Task<bool> IsReadyAsync() => AskAsync(Server.ReadinessProbe);
+
+    /// <summary>Sends the program a signal, such as <c>STOP</c>.</summary>
+    public async Task SignalAsync(string signal) =>
+        Assert.Equal(0, (await _lab.RunAsync("kill", "/bin/sh", ["-c", $"kill -s {signal} {await IdAsync()}"], Timeout)).ExitCode);
 
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
@@ -81,6 +91,8 @@ internal sealed class ChartContainer : IAsyncDisposable
         await _lab.RunAsync("runc delete", Runc, ["--root", RootOf(_lab), "delete", "--force", _id], Timeout);
         await Process.WaitForExitAsync(Timeout);
     }
+
+    private async Task<bool> AskAsync(V1Probe probe) => (await ExecuteAsync([.. probe.Exec.Command.Skip(1)])).ExitCode == 0;
 
     private static string RootOf(Lab lab) => Path.Combine(lab.Folder, "runc");
 

@@ -33,7 +33,7 @@ public sealed class ChartRightsTests : LabTest
 
         await using var old = await ChartContainer.StartAsync(Lab, node, "old");
         await Wait.UntilOkAsync(new Uri(node.Metrics, "readyz"), old.Process, Patience);
-        Assert.True(await old.HasStartedAsync());
+        Assert.Equal((true, true, true), (await old.HasStartedAsync(), await old.IsLiveAsync(), await old.IsReadyAsync()));
         await AssertHasNoOtherRightsAsync(old);
         var readers = new RangeReaders(node.Facade.Authority, clients: 10, perSecond: 200);
         readers.Read([.. blobs.Select(blob => ReadBlob.Of(origin.PathOf(blob), blob))]);
@@ -43,7 +43,9 @@ public sealed class ChartRightsTests : LabTest
 
         await using var next = await ChartContainer.StartAsync(Lab, node, "new");
         await Wait.UntilAsync("the new process serves", old.Process, () => Task.FromResult(old.Process.Output.Any(line => line.Contains("A new process of this node serves", StringComparison.Ordinal))), Patience);
-        Assert.True(await next.HasStartedAsync());
+        await Wait.UntilAsync("the new pod has started", next.Process, next.HasStartedAsync, Patience);
+        await Wait.UntilAsync("the new pod is ready", next.Process, next.IsReadyAsync, Patience);
+        Assert.Equal((true, true, true), (await next.IsLiveAsync(), await old.IsLiveAsync(), await old.IsReadyAsync()));
         await AssertHasNoOtherRightsAsync(next);
         Assert.Equal(0, await old.Process.StopAsync(Patience));
         await readers.MoreAsync(SomeReads, next.Process);
@@ -56,6 +58,36 @@ public sealed class ChartRightsTests : LabTest
         Assert.False(next.Process.HasExited);
         Assert.Contains(next.Process.Output, line => line.Contains("Another process of this node is running: waiting until it hands over", StringComparison.Ordinal));
         Assert.InRange(origin.Bytes, 2 * Size, (3 * Size) - 1);
+    }
+
+    // A new version that listens and then hangs must not have the old pod ended, which goes on when the new one is.
+    [Fact]
+    public async Task Probes_NewPodHangs_TheOldOneIsLiveAndReady()
+    {
+        var node = PeerdNode.Create(Lab, "n1");
+        var configuration = node.Configure([node]);
+        var settings = configuration["Peerd"]!.AsObject();
+        settings["Cache"]!["Directory"] = ChartContainer.CacheFolder;
+        settings["Handover"] = ChartContainer.Settings["Handover"]!.DeepClone();
+        node.WriteConfiguration(configuration);
+        await using var old = await ChartContainer.StartAsync(Lab, node, "old");
+        await Wait.UntilAsync("the old pod is ready", old.Process, old.IsReadyAsync, Patience);
+        await using var next = await ChartContainer.StartAsync(Lab, node, "new");
+        await Wait.UntilAsync("the new pod has started", next.Process, next.HasStartedAsync, Patience);
+        await Wait.UntilAsync("the new pod is ready", next.Process, next.IsReadyAsync, Patience);
+
+        await next.SignalAsync("STOP");
+
+        Assert.Equal((false, false), (await next.IsLiveAsync(), await next.IsReadyAsync()));
+        Assert.Equal((true, true), (await old.IsLiveAsync(), await old.IsReadyAsync()));
+
+        // And the other way round.
+        await next.SignalAsync("CONT");
+        await old.SignalAsync("STOP");
+        Assert.Equal((false, false), (await old.IsLiveAsync(), await old.IsReadyAsync()));
+        await Wait.UntilAsync("the new pod is ready again", next.Process, next.IsReadyAsync, Patience);
+        Assert.True(await next.IsLiveAsync());
+        await old.SignalAsync("CONT");
     }
 
     // Commands need no more rights than the node, and neither a shell nor a folder to write to.

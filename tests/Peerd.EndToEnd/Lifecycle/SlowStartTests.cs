@@ -28,9 +28,9 @@ public sealed class SlowStartTests : LabTest
         origin.Add(blob, blob);
         var node = PeerdNode.Create(Lab, "n1");
         node.Environment = faults.EnvironmentOf(node.CacheFolder);
-        var started = Path.Combine(Lab.CreateFolder("run"), "started");
+        var socket = Path.Combine(Lab.CreateFolder("run"), "probe");
         var configuration = node.Configure([node], origin.Upstream);
-        configuration["Peerd"]!["Handover"] = new JsonObject { ["Enabled"] = true, ["StartedFile"] = started };
+        configuration["Peerd"]!["Handover"] = new JsonObject { ["Enabled"] = true, ["ProbeSocket"] = socket };
         await node.StartAsync(configuration);
         Assert.Null(await ReadAsync());
         Assert.Equal(0, await node.Process.StopAsync(Patience));
@@ -40,21 +40,22 @@ public sealed class SlowStartTests : LabTest
         faults.HoldDisk(true);
         var process = await node.LaunchAsync();
         await Wait.UntilAsync("its cache is read", process, () => Task.FromResult(faults.Waiting > 0), Patience);
-        Assert.Equal(1, await HasStartedAsync());
+        Assert.Equal((1, 1), (await AskAsync(), await AskAsync("--ready")));
         Assert.Null(await ProbeAsync("healthz"));
 
         faults.HoldDisk(false);
         var clock = Stopwatch.StartNew();
-        await Wait.UntilAsync("it has started", process, async () => await HasStartedAsync() == 0, Patience);
+        await Wait.UntilAsync("it has started", process, async () => await AskAsync() == 0, Patience);
         TestContext.Current.TestOutputHelper?.WriteLine($"{Others} contents: started {clock.Elapsed.TotalSeconds:0.00} s after its disk answered");
         Assert.Equal(HttpStatusCode.OK, await ProbeAsync("healthz"));
-        await Wait.UntilAsync("it is ready", process, async () => await ProbeAsync("readyz") == HttpStatusCode.OK, Patience);
+        await Wait.UntilAsync("it is ready", process, async () => await AskAsync("--ready") == 0, Patience);
+        Assert.Equal(HttpStatusCode.OK, await ProbeAsync("readyz"));
 
         // The registry is gone: what the node had is all that there is.
         Assert.Null(await ReadAsync());
         Assert.Contains(process.Output, line => line.Contains($"{Others + 1} contents", StringComparison.Ordinal));
 
-        async Task<int> HasStartedAsync() => (await PeerdCommand.RunAsync(Lab, "started", started)).ExitCode;
+        async Task<int> AskAsync(params string[] options) => (await PeerdCommand.RunAsync(Lab, ["probe", socket, .. options])).ExitCode;
 
         async Task<string?> ReadAsync()
         {

@@ -66,6 +66,32 @@ public sealed class UpgradeTests : LabTest
         Assert.False(third.HasExited);
     }
 
+    // What is told of one process is of that one, whoever has the ports: else a new version that hangs would end the old one, too.
+    [Fact]
+    public async Task Upgrade_NewProcessHangs_OldOneIsLiveAndReady()
+    {
+        var node = PeerdNode.Create(Lab, "n1");
+        var configuration = node.Configure([node]);
+        var (old, next) = (Path.Combine(Lab.CreateFolder("old"), "probe"), Path.Combine(Lab.CreateFolder("new"), "probe"));
+        configuration["Peerd"]!["Handover"] = new JsonObject { ["Enabled"] = true, ["ProbeSocket"] = old };
+        await node.StartAsync(configuration);
+        await Wait.UntilAsync("the old process is ready", node.Process, async () => await AskAsync(old) == (0, 0), PullTimeout);
+        configuration["Peerd"]!["Handover"]!["ProbeSocket"] = next;
+        node.WriteConfiguration(configuration);
+        var process = await node.LaunchAsync();
+        await Wait.UntilAsync("the new process is ready", process, async () => await AskAsync(next) == (0, 0), PullTimeout);
+
+        process.Freeze();
+
+        Assert.Equal((1, 1), await AskAsync(next));
+        Assert.Equal((0, 0), await AskAsync(old));
+        process.Thaw();
+        await Wait.UntilAsync("the new process is ready again", process, async () => await AskAsync(next) == (0, 0), PullTimeout);
+
+        async Task<(int Live, int Ready)> AskAsync(string socket) =>
+            ((await PeerdCommand.RunAsync(Lab, "probe", socket)).ExitCode, (await PeerdCommand.RunAsync(Lab, "probe", "--ready", socket)).ExitCode);
+    }
+
     [Fact]
     public async Task Serve_SecondTimeWithoutHandover_IsRefusedAndTheFirstGoesOn()
     {

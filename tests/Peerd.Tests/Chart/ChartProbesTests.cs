@@ -1,16 +1,13 @@
-using System.Globalization;
-using System.Net;
 using k8s.Models;
 using Peerd.Contracts;
 using Peerd.Node.Cli;
 using Peerd.Node.Hosting;
-using Peerd.Node.Membership;
 using Peerd.Tests.Cli;
 using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Chart;
 
-/// <summary>The probes of the pod ask for what the program answers, where it listens, and wait for as long as it may take.</summary>
+/// <summary>The probes of the pod ask for what the program answers, and it alone, and wait for as long as it may take.</summary>
 [Collection(nameof(OneAfterTheOther))]
 public sealed class ChartProbesTests
 {
@@ -19,52 +16,54 @@ public sealed class ChartProbesTests
     // Two reads of a disk that turns.
     private static readonly TimeSpan SlowRead = TimeSpan.FromMilliseconds(20);
 
-    // What the old process of the node cannot answer.
-    [Fact]
-    public async Task Startup_Command_IsOneOfTheProgramAndAsksForItsFile()
-    {
-        var manifests = await Manifests.OfAsync();
-        var command = manifests.Server.StartupProbe.Exec.Command;
-        var file = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
-
-        Assert.Contains($"ENTRYPOINT [\"{command[0]}\"]", await File.ReadAllLinesAsync(Path.Combine(LayoutTests.RepositoryRoot(), "Dockerfile"), TestContext.Current.CancellationToken));
-        Assert.Equal(manifests.Settings[$"{HandoverOptions.Section}:{nameof(HandoverOptions.StartedFile)}"], command[^1]);
-        Assert.Contains(manifests.Server.VolumeMounts, mount => mount.Name == "run" && mount.MountPath == Path.GetDirectoryName(command[^1]) && mount.ReadOnlyProperty is not true);
-        Assert.NotNull(manifests.Node.Spec.Template.Spec.Volumes.Single(volume => volume.Name == "run").EmptyDir);
-        Assert.Equal(ExitCode.Failure, (await CommandRun.OfAsync([.. command.Skip(1).SkipLast(1), file])).ExitCode);
-        await File.WriteAllTextAsync(file, string.Empty, TestContext.Current.CancellationToken);
-        Assert.Equal(ExitCode.Success, (await CommandRun.OfAsync([.. command.Skip(1).SkipLast(1), file])).ExitCode);
-        File.Delete(file);
-    }
-
-    [Fact]
-    public async Task LivenessAndReadiness_Paths_AreAnsweredByTheNode()
-    {
-        var server = (await Manifests.OfAsync()).Server;
-        await using var mesh = await TestMesh.StartAsync();
-        Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync(server.LivenessProbe.HttpGet.Path));
-        await mesh.Node.WaitUntilReadyAsync();
-        Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync(server.ReadinessProbe.HttpGet.Path));
-
-        // It lives, and would not serve.
-        mesh.Leave(mesh.Node.Name);
-        await mesh.Node.WaitForMembersAsync(0);
-
-        Assert.Equal(HttpStatusCode.OK, await mesh.Node.ProbeAsync(server.LivenessProbe.HttpGet.Path));
-        Assert.Equal(HttpStatusCode.ServiceUnavailable, await mesh.Node.ProbeAsync(server.ReadinessProbe.HttpGet.Path));
-    }
-
+    // At the ports, which both have during an upgrade, the other process of the node could answer.
     [Theory]
-    [InlineData("peerd.ports.metrics=30004")]
-    [InlineData("peerd.ports.metrics=31004")]
-    public async Task LivenessAndReadiness_AnyPort_IsThatOfTheMetrics(string set)
+    [InlineData("peerd.logLevel=info")]
+    [InlineData("peerd.mesh.tls.mode=generated,peerd.ports.metrics=31004,peerd.containerd.mount=false")]
+    public async Task Commands_All_AskThisProcessAlone(string set)
     {
         var manifests = await Manifests.OfAsync("--set", set);
-        var port = ListenAddress.Parse(manifests.Settings["Peerd:Metrics:Listen"]!).Port.ToString(CultureInfo.InvariantCulture);
+        var socket = manifests.Settings[$"{HandoverOptions.Section}:{nameof(HandoverOptions.ProbeSocket)}"]!;
+        var image = await File.ReadAllLinesAsync(Path.Combine(LayoutTests.RepositoryRoot(), "Dockerfile"), TestContext.Current.CancellationToken);
 
-        Assert.EndsWith(port, set, StringComparison.Ordinal);
-        Assert.All([manifests.Server.LivenessProbe, manifests.Server.ReadinessProbe], probe => Assert.Equal(port, probe.HttpGet.Port.Value));
-        Assert.All([manifests.Server.LivenessProbe, manifests.Server.ReadinessProbe], probe => Assert.Null(probe.HttpGet.Host));
+        Assert.All(ProbesOf(manifests.Server), probe =>
+        {
+            Assert.Equal((null, null, null), (probe.HttpGet, probe.TcpSocket, probe.Grpc));
+            Assert.Contains($"ENTRYPOINT [\"{probe.Exec.Command[0]}\"]", image);
+            Assert.Equal(socket, probe.Exec.Command[^1]);
+        });
+        Assert.Contains(manifests.Server.VolumeMounts, mount => mount.Name == "run" && mount.MountPath == Path.GetDirectoryName(socket) && mount.ReadOnlyProperty is not true);
+        Assert.NotNull(manifests.Node.Spec.Template.Spec.Volumes.Single(volume => volume.Name == "run").EmptyDir);
+    }
+
+    [Fact]
+    public async Task Commands_Each_SaysHowTheNodeIs()
+    {
+        var probes = ProbesOf((await Manifests.OfAsync()).Server);
+        var folder = System.IO.Directory.CreateTempSubdirectory("peerd-chart-test-");
+        try
+        {
+            var socket = Path.Combine(folder.FullName, "probe");
+            Assert.Equal((ExitCode.Failure, ExitCode.Failure, ExitCode.Failure), await AskAsync());
+            await using var mesh = await TestMesh.StartAsync(settings: [$"--{HandoverOptions.Section}:{nameof(HandoverOptions.ProbeSocket)}={socket}"]);
+            await mesh.Node.WaitUntilReadyAsync();
+            Assert.Equal((ExitCode.Success, ExitCode.Success, ExitCode.Success), await AskAsync());
+
+            // It lives, and would not serve.
+            mesh.Leave(mesh.Node.Name);
+            await mesh.Node.WaitForMembersAsync(0);
+            Assert.Equal((ExitCode.Success, ExitCode.Success, ExitCode.Failure), await AskAsync());
+
+            async Task<(int Startup, int Liveness, int Readiness)> AskAsync()
+            {
+                var runs = await Task.WhenAll(probes.Select(probe => CommandRun.OfAsync([.. probe.Exec.Command.Skip(1).SkipLast(1), socket])));
+                return (runs[0].ExitCode, runs[1].ExitCode, runs[2].ExitCode);
+            }
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
     }
 
     [Fact]
@@ -90,12 +89,16 @@ public sealed class ChartProbesTests
         Assert.True(PatienceOf(server.ReadinessProbe) < PatienceOf(server.LivenessProbe), "who does not answer is asked for nothing before it is ended");
 
         // What is answered in time is what the node has seen, also that it does not answer itself.
-        Assert.True(TimeSpan.FromSeconds(server.ReadinessProbe.TimeoutSeconds!.Value) > OwnListeners.AnswerTime);
-        Assert.True(server.ReadinessProbe.TimeoutSeconds <= server.ReadinessProbe.PeriodSeconds);
+        Assert.True(ProbeCommand.Patience > OwnListeners.AnswerTime);
+        Assert.All(ProbesOf(server), probe => Assert.True(TimeSpan.FromSeconds(probe.TimeoutSeconds!.Value) > ProbeCommand.Patience));
+        Assert.All([server.LivenessProbe, server.ReadinessProbe], probe => Assert.True(probe.TimeoutSeconds <= probe.PeriodSeconds));
 
         // The old one is stopped when the new one has been ready for so long, as the documents say.
         Assert.Equal(15, manifests.Node.Spec.MinReadySeconds + server.ReadinessProbe.PeriodSeconds);
     }
+
+    /// <summary>Startup, liveness, readiness.</summary>
+    private static V1Probe[] ProbesOf(V1Container server) => [server.StartupProbe, server.LivenessProbe, server.ReadinessProbe];
 
     private static TimeSpan PatienceOf(V1Probe probe) => TimeSpan.FromSeconds(probe.PeriodSeconds!.Value * probe.FailureThreshold!.Value);
 }

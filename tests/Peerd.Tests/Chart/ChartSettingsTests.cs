@@ -17,7 +17,7 @@ public sealed class ChartSettingsTests
         Assert.Equal(
             [
                 "Peerd:Cache:Capacity=20GiB", "Peerd:Cache:Directory=/var/lib/peerd", "Peerd:Events:Namespace=n1", "Peerd:Events:Pod=n1", "Peerd:Events:Uid=n1", "Peerd:Facade:Listen=127.0.0.1:30000",
-                "Peerd:Handover:DrainTime=25s", "Peerd:Handover:Enabled=True", "Peerd:Handover:StartedFile=/run/peerd/started", "Peerd:Log:Level=Information",
+                "Peerd:Handover:DrainTime=25s", "Peerd:Handover:Enabled=True", "Peerd:Handover:ProbeSocket=/run/peerd/probe", "Peerd:Log:Level=Information",
                 "Peerd:Membership:Selector=kubernetes.io/os=linux,type!=virtual-kubelet", "Peerd:Membership:Source=kubernetes", "Peerd:Membership:StateFile=/var/lib/peerd/members.json", "Peerd:Mesh:Listen=[::]:30001",
                 "Peerd:Metrics:Listen=[::]:30004", "Peerd:Node:Name=n1",
             ],

@@ -16,7 +16,7 @@ public sealed class ChartValuesTests
         "Node:Name", "Node:Zone", "Facade:Listen", "Mesh:Listen", "Metrics:Listen", "Membership:Source", "Membership:Members:*:Name",
         "Membership:Members:*:Address", "Membership:Members:*:Zone", "Membership:StateFile", "Cache:Directory",
         "Cache:Capacity", "Mesh:Tls:Certificate", "Mesh:Tls:Key", "Mesh:Tls:Authority", "Mesh:Tls:Domain", "Mesh:Tls:Names", "Origin:CredentialsFile",
-        "Events:Pod", "Events:Namespace", "Events:Uid", "Handover:Enabled", "Handover:DrainTime", "Handover:StartedFile", "Log:Level",
+        "Events:Pod", "Events:Namespace", "Events:Uid", "Handover:Enabled", "Handover:DrainTime", "Handover:ProbeSocket", "Log:Level",
     ];
 
     private readonly ChartValues _values = ChartValues.Read();

@@ -15,6 +15,7 @@ public sealed class PeerdCommandTests
     [InlineData("configure --help", "overlaybd")]
     [InlineData("configure overlaybd --help", "--remove")]
     [InlineData("doctor --help", "--overlaybd-file")]
+    [InlineData("probe --help", "--ready")]
     public async Task InvokeAsync_Help_TellsTheOptions(string args, string expected)
     {
         var run = await CommandRun.OfAsync(args.Split(' '));
@@ -41,8 +42,8 @@ public sealed class PeerdCommandTests
     [InlineData("--bogus", "'--bogus'")]
     [InlineData("status --bogus", "'--bogus'")]
     [InlineData("status extra", "'extra'")]
-    [InlineData("started", "'started'")]
-    [InlineData("started a b", "'b'")]
+    [InlineData("probe", "'probe'")]
+    [InlineData("probe a b", "'b'")]
     [InlineData("status --address 127.0.0.1:30001", "--address is '127.0.0.1:30001'; allowed: http://host:port")]
     [InlineData("status --address http://127.0.0.1:30001/path", "--address is")]
     [InlineData("status --address http://user@127.0.0.1:30001", "--address is")]

@@ -1,11 +1,9 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Options;
-using Peerd.Node.Cli;
 using Peerd.Node.Hosting;
 using Peerd.Node.Mesh;
 using Peerd.Node.Storage;
-using Peerd.Tests.Cli;
 
 namespace Peerd.Tests.Hosting;
 
@@ -107,34 +105,6 @@ public sealed class HandoverTests : IDisposable
         await Wait.UntilAsync(() => mesh.Node.Cache.IsReleased, "the new process gets the directory");
 
         Assert.False(wasReleased);
-    }
-
-    // The process before this one in the same folder died without a word.
-    [Fact]
-    public async Task Started_File_IsThereFromWhenThisProcessListens()
-    {
-        var file = Path.Combine(_folder.FullName, "started");
-        await File.WriteAllTextAsync(file, string.Empty, TestContext.Current.CancellationToken);
-        using var handover = New(new HandoverOptions { Enabled = true, StartedFile = file });
-
-        await handover.TakeOverAsync(TestContext.Current.CancellationToken);
-        var before = await CommandRun.OfAsync("started", file);
-        await handover.StartedAsync(TestContext.Current.CancellationToken);
-        var after = await CommandRun.OfAsync("started", file);
-
-        Assert.Equal((ExitCode.Failure, "peerd: not started\n"), (before.ExitCode, before.Error));
-        Assert.Equal((ExitCode.Success, string.Empty), (after.ExitCode, after.Output + after.Error));
-    }
-
-    [Fact]
-    public async Task Started_FileCannotBeMade_IsToldAndServes()
-    {
-        using var handover = New(new HandoverOptions { StartedFile = Path.Combine(_folder.FullName, "none", "started") });
-
-        await handover.TakeOverAsync(TestContext.Current.CancellationToken);
-        await handover.StartedAsync(TestContext.Current.CancellationToken);
-
-        Assert.Contains(_log.Collector.GetSnapshot(), record => record.Message.Contains("Who asks whether this process has started is not told", StringComparison.Ordinal));
     }
 
     private Handover New(HandoverOptions options) => new(Options.Create(options), _locks, _services, new Listeners(), _mesh, _signals, _time, _log);

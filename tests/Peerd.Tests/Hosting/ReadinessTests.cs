@@ -7,6 +7,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Node.Hosting;
+using Peerd.Node.Storage;
 
 namespace Peerd.Tests.Hosting;
 
@@ -50,6 +51,41 @@ public sealed class ReadinessTests
         Assert.Equal([LogLevel.Warning, LogLevel.Information], Told().Skip(before).Select(record => record.Level));
 
         List<FakeLogRecord> Told() => [.. mesh.Node.Logs.GetSnapshot().Where(record => record.Category == typeof(Readiness).FullName)];
+    }
+
+    // It listens at the same ports, and has the connections: were it asked, one that hangs would have the old process ended, too.
+    [Fact]
+    public async Task Readyz_AnotherProcessTakesOver_DoesNotAnswerForThisOne()
+    {
+        var cache = System.IO.Directory.CreateTempSubdirectory("peerd-readiness-");
+        var control = new SwitchedTransport.Switch();
+        await using (var mesh = await StartAsync(nameof(ListenerKind.Facade), control, settings: ["--Peerd:Handover:Enabled=true"], cache: cache.FullName))
+        {
+            try
+            {
+                await mesh.Node.WaitUntilReadyAsync();
+                control.Hang();
+                await NotReadyAsync(mesh.Node);
+                using (var next = new CacheLocks(cache.FullName))
+                {
+                    Assert.True(next.TryQueue());
+                    await Wait.UntilAsync(() => mesh.Node.Cache.IsReleased, "the new process gets the directory");
+                    await mesh.Node.WaitUntilReadyAsync();
+                }
+
+                // The new one is gone, and what the old one says of itself counts again.
+                await Wait.UntilAsync(() => !mesh.Node.Cache.IsReleased, "the old process has the directory again");
+                await NotReadyAsync(mesh.Node);
+            }
+            finally
+            {
+                control.GoOn();
+            }
+
+            await mesh.Node.WaitUntilReadyAsync();
+        }
+
+        cache.Delete(recursive: true);
     }
 
     [Fact]
@@ -166,7 +202,9 @@ public sealed class ReadinessTests
         Assert.Equal(before + 1, control.Accepted);
     }
 
-    private static Task<TestMesh> StartAsync(string kind, SwitchedTransport.Switch control, TimeProvider? time = null) => TestMesh.StartAsync(
+    private static Task<TestMesh> StartAsync(string kind, SwitchedTransport.Switch control, TimeProvider? time = null, string[]? settings = null, string? cache = null) => TestMesh.StartAsync(
+        settings: settings,
+        cache: cache,
         time: time,
         customize: services => services.AddSingleton<IConnectionListenerFactory>(
             provider => ActivatorUtilities.CreateInstance<SwitchedTransport>(provider, Enum.Parse<ListenerKind>(kind), control)));
