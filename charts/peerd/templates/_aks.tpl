@@ -4,7 +4,7 @@
   kubernetes_sd_configs:
     - role: pod
       namespaces:
-        names: [{{ .Release.Namespace }}]
+        names: [{{ .Release.Namespace | quote }}]
   relabel_configs:
     - source_labels: [__meta_kubernetes_pod_label_app]
       action: keep

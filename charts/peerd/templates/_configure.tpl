@@ -51,14 +51,14 @@ Takes "root" and "remove": true to take out what was put in.
 {{- if .Values.peerd.configureMirrors }}
 - name: containerd-certs
   hostPath:
-    path: {{ .Values.peerd.containerd.certsFolder }}
+    path: {{ .Values.peerd.containerd.certsFolder | quote }}
     type: DirectoryOrCreate
 {{- end }}
 {{- if .Values.peerd.overlaybd.configure }}
 # Not created: a node without it has no overlaybd.
 - name: overlaybd
   hostPath:
-    path: {{ .Values.peerd.overlaybd.configFolder }}
+    path: {{ .Values.peerd.overlaybd.configFolder | quote }}
     type: Directory
 {{- end }}
 {{- end }}

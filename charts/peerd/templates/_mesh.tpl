@@ -37,7 +37,7 @@
 {{- if eq $tls.mode "nodeFolder" }}
 - name: mesh
   hostPath:
-    path: {{ $tls.nodeFolder }}
+    path: {{ $tls.nodeFolder | quote }}
     type: Directory
 {{- end }}
 {{- end }}

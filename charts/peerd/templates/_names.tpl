@@ -1,10 +1,15 @@
 {{/* Labels of all objects. */}}
 {{- define "peerd.labels" -}}
 app.kubernetes.io/name: peerd
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/version: {{ include "peerd.labelValue" .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+helm.sh/chart: {{ include "peerd.labelValue" (printf "%s-%s" .Chart.Name .Chart.Version) | quote }}
+{{- end }}
+
+{{/* Of a version, which may have a plus sign and be long. */}}
+{{- define "peerd.labelValue" -}}
+{{- . | replace "+" "_" | trunc 63 | regexFind ".*[A-Za-z0-9]" }}
 {{- end }}
 
 {{/* Labels that the DaemonSet finds its pods by: they can never change. */}}

@@ -172,7 +172,7 @@ public sealed class AksScrapeConfigTests
         var job = manifests.Get<V1ConfigMap>(Name).Data["prometheus-config"];
 
         Assert.Contains("metrics_path: /metrics/prometheus", job, StringComparison.Ordinal);
-        Assert.Contains("names: [peerd-ns]", job, StringComparison.Ordinal);
+        Assert.Contains("names: [\"peerd-ns\"]", job, StringComparison.Ordinal);
         Assert.Equal("31004", manifests.Node.Spec.Template.Metadata.Annotations["prometheus.io/port"]);
         Assert.Contains("replacement: $1:31004", job, StringComparison.Ordinal);
     }

@@ -135,13 +135,57 @@ public sealed class ChartTests
     {
         foreach (var options in Matrix.Take(1).Concat(Others.Select(set => new[] { "--set", set })))
         {
-            var text = await ChartTool.TemplateAsync(options);
-            var workloads = text.Split("\n---\n").Where(part => part.Contains("\nkind: DaemonSet\n", StringComparison.Ordinal) || part.Contains("\nkind: Job\n", StringComparison.Ordinal)).ToList();
-
-            Assert.Equal(3, workloads.Count);
-            await AssertReadAsync(text, "annotate", "--local", "-f", "-", "a=b", "-o", "name");
-            await AssertReadAsync(string.Join("\n---\n", workloads), "set", "env", "--local", "-f", "-", "A=b", "-o", "name");
+            await AssertReadAsync(await ChartTool.TemplateAsync(options));
         }
+    }
+
+    // YAML takes them for numbers, and the API server takes no numbers.
+    [Fact]
+    public async Task Template_NamesOfDigits_IsReadByKubectl()
+    {
+        foreach (var options in Matrix.Take(1).Concat(Others.Select(set => new[] { "--set", set })))
+        {
+            var text = await ChartTool.TemplateAsync("123", "123", ChartTool.Chart, options);
+
+            Assert.DoesNotMatch("(namespace|instance|names): *\\[?123", text);
+            await AssertReadAsync(text);
+        }
+    }
+
+    // What labels of Kubernetes may not hold, nor be as long as.
+    [Theory]
+    [InlineData("1.2.3-rc.1+build.5", "v4.5.6+2026.dirty", "peerd-1.2.3-rc.1_build.5", "v4.5.6_2026.dirty")]
+    [InlineData("1.2.3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.-b", "1.2.3", "peerd-1.2.3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "1.2.3")]
+    public async Task Template_OtherVersions_AreLabels(string version, string program, string expectedChart, string expectedProgram)
+    {
+        var folder = System.IO.Directory.CreateTempSubdirectory("peerd-chart-test-");
+        try
+        {
+            var package = await ChartTool.HelmAsync("package", ChartTool.Chart, "--version", version, "--app-version", program, "--destination", folder.FullName);
+            Assert.True(package.ExitCode == 0, package.Error);
+            var text = await ChartTool.TemplateAsync("peerd", "peerd-ns", Assert.Single(folder.GetFiles()).FullName, []);
+
+            Assert.All(
+                k8s.KubernetesYaml.LoadAllFromString(text).Cast<k8s.IKubernetesObject<V1ObjectMeta>>(),
+                item => Assert.Equal((expectedChart, expectedProgram), (item.Metadata.Labels["helm.sh/chart"], item.Metadata.Labels["app.kubernetes.io/version"])));
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+    }
+
+    // Folders of the node, as they are called, whatever YAML makes of such a name.
+    [Theory]
+    [InlineData("/a #b")]
+    [InlineData("/ %y & 'c' \"d\" {e} ä")]
+    public async Task Template_FoldersOfAnyName_AreMounted(string folder)
+    {
+        string[] values = ["peerd.cache.folder", "peerd.containerd.runFolder", "peerd.containerd.contentFolder", "peerd.containerd.certsFolder", "peerd.overlaybd.configFolder", "peerd.mesh.tls.nodeFolder"];
+        var manifests = await Manifests.OfAsync(["--set", "peerd.overlaybd.configure=true,peerd.mesh.tls.mode=nodeFolder", .. values.SelectMany((value, i) => new[] { "--set-json", $"{value}={System.Text.Json.JsonSerializer.Serialize($"{folder}/{i}")}" })]);
+
+        Assert.Equal(values.Select((_, i) => $"{folder}/{i}"), manifests.Node.Spec.Template.Spec.Volumes.Select(volume => volume.HostPath?.Path).OfType<string>().Order(StringComparer.Ordinal));
+        Assert.Contains(manifests.Server.VolumeMounts, mount => mount.MountPath == $"{folder}/2");
     }
 
     [Fact]
@@ -154,6 +198,15 @@ public sealed class ChartTests
         Assert.NotEqual(0, (await ChartTool.KubectlAsync(wrong, "set", "env", "--local", "-f", "-", "A=b", "-o", "name")).ExitCode);
         Assert.ThrowsAny<Exception>(() => k8s.KubernetesYaml.LoadAllFromString(wrong, strict: true));
         Assert.Contains("hostNetwrk", Assert.ThrowsAny<Exception>(() => k8s.KubernetesYaml.LoadAllFromString(unknown, strict: true)).ToString(), StringComparison.Ordinal);
+    }
+
+    private static async Task AssertReadAsync(string text)
+    {
+        var workloads = text.Split("\n---\n").Where(part => part.Contains("\nkind: DaemonSet\n", StringComparison.Ordinal) || part.Contains("\nkind: Job\n", StringComparison.Ordinal)).ToList();
+
+        Assert.Equal(3, workloads.Count);
+        await AssertReadAsync(text, "annotate", "--local", "-f", "-", "a=b", "-o", "name");
+        await AssertReadAsync(string.Join("\n---\n", workloads), "set", "env", "--local", "-f", "-", "A=b", "-o", "name");
     }
 
     private static async Task AssertReadAsync(string text, params string[] arguments)

@@ -13,9 +13,16 @@ internal sealed record ChartTool(int ExitCode, string Output, string Error)
 
     /// <summary>Renders the chart as release <c>peerd</c> in <c>peerd-ns</c>.</summary>
     /// <param name="options">Further options, such as <c>--set</c>.</param>
-    public static async Task<string> TemplateAsync(params string[] options)
+    public static Task<string> TemplateAsync(params string[] options) => TemplateAsync("peerd", "peerd-ns", Chart, options);
+
+    /// <summary>Renders a chart.</summary>
+    /// <param name="release">Name of the release.</param>
+    /// <param name="ns">Its namespace.</param>
+    /// <param name="chart">A folder, or a package.</param>
+    /// <param name="options">Further options, such as <c>--set</c>.</param>
+    public static async Task<string> TemplateAsync(string release, string ns, string chart, string[] options)
     {
-        var run = await HelmAsync(["template", "peerd", Chart, "--namespace", "peerd-ns", .. options]);
+        var run = await HelmAsync(["template", release, chart, "--namespace", ns, .. options]);
         return run.ExitCode == 0 ? run.Output : throw new InvalidOperationException($"helm template {string.Join(' ', options)} failed: {run.Error}");
     }
 
