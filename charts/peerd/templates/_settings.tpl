@@ -47,7 +47,10 @@
 {{- $binary := dict "K" 1024 "M" 1048576 "G" 1073741824 "T" 1099511627776 }}
 {{- $decimal := dict "K" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 }}
 {{- $factor := get (ternary $binary $decimal (contains "i" .)) (regexFind "[KMGT]" .) | default 1 }}
-{{- if lt (mulf (regexFind "^[0-9.]+" . | float64) $factor) 1048576.0 }}
+{{- $bytes := mulf (regexFind "^[0-9.]+" . | float64) $factor }}
+{{- if lt $bytes 1048576.0 }}
   {{- fail (printf "peerd.cache.capacity: %s is less than 1MiB" .) }}
+{{- else if gt $bytes 1152921504606846976.0 }}
+  {{- fail (printf "peerd.cache.capacity: %s is more than 1048576TiB" .) }}
 {{- end }}
 {{- end }}
