@@ -145,6 +145,9 @@ internal sealed class ChartContainer : IAsyncDisposable
                 case "run":
                     mounts.Add(new JsonObject { ["destination"] = mount.MountPath, ["type"] = "tmpfs", ["source"] = "tmpfs", ["options"] = new JsonArray("size=1m", isReadOnly ? "ro" : "rw") });
                     break;
+                case "account":
+                    // Nor is there a cluster.
+                    break;
                 default:
                     // There is no containerd.
                     Assert.StartsWith("containerd", mount.Name, StringComparison.Ordinal);

@@ -48,9 +48,29 @@ public sealed class ChartRightsTests
         var manifests = await Manifests.OfAsync("--set", All);
 
         Assert.Equal(
-            ["/etc/peerd ro", "/etc/peerd-credentials ro", "/run/containerd ro", "/run/peerd rw", "/var/lib/containerd/io.containerd.content.v1.content ro", "/var/lib/peerd rw"],
+            ["/etc/peerd ro", "/etc/peerd-credentials ro", "/run/containerd ro", "/run/peerd rw", "/var/lib/containerd/io.containerd.content.v1.content ro", "/var/lib/peerd rw", "/var/run/secrets/kubernetes.io/serviceaccount ro"],
             manifests.Server.VolumeMounts.Select(mount => $"{mount.MountPath} {(mount.ReadOnlyProperty == true ? "ro" : "rw")}").Order(StringComparer.Ordinal));
         Assert.Null(manifests.Node.Spec.Template.Spec.Volumes.Single(volume => volume.Name == "run").HostPath);
+    }
+
+    // Where client libraries look for it, and only for what asks the cluster.
+    [Fact]
+    public async Task Account_Token_IsGivenToWhoAsksTheApiServer()
+    {
+        var manifests = await Manifests.OfAsync("--set", All);
+        var pod = manifests.Node.Spec.Template.Spec;
+        var sources = pod.Volumes.Single(volume => volume.Name == "account").Projected.Sources;
+
+        Assert.Equal(["false peerd", "false ", " peerd-uninstall"], manifests.Pods.Select(each => $"{(each.AutomountServiceAccountToken is { } mounts ? mounts ? "true" : "false" : string.Empty)} {each.ServiceAccountName}"));
+        Assert.Equal("peerd", Assert.Single(Manifests.ContainersOf(pod), container => container.VolumeMounts.Any(mount => mount.Name == "account")).Name);
+        Assert.Equal("/var/run/secrets/kubernetes.io/serviceaccount", manifests.Server.VolumeMounts.Single(mount => mount.Name == "account").MountPath);
+        Assert.Equal(
+            ["token", "ca.crt", "namespace"],
+            sources.Select(source => source.ServiceAccountToken?.Path ?? source.ConfigMap?.Items.Single().Path ?? source.DownwardAPI.Items.Single().Path));
+        Assert.Equal(("kube-root-ca.crt", "ca.crt", "metadata.namespace"), (sources[1].ConfigMap.Name, sources[1].ConfigMap.Items[0].Key, sources[2].DownwardAPI.Items[0].FieldRef.FieldPath));
+
+        // The API server gives none that lasts less than 10 minutes, and the kubelet renews it in time.
+        Assert.True(sources[0].ServiceAccountToken.ExpirationSeconds >= 600);
     }
 
     [Fact]
