@@ -1,10 +1,12 @@
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using k8s.Models;
 
 namespace Peerd.Tests.Chart;
 
 /// <summary>The dashboard and the alert rules that the chart installs on demand.</summary>
 [Collection(nameof(OneAfterTheOther))]
-public sealed class MonitoringTests
+public sealed partial class MonitoringTests
 {
     private const string Dashboard = "peerd.metrics.grafanaDashboard.enabled=true";
     private const string Rules = "peerd.metrics.prometheus.rules.enabled=true";
@@ -54,6 +56,21 @@ public sealed class MonitoringTests
         });
     }
 
+    // Whoever looks at the dashboard when one of the two alerts fires sees which it is.
+    [Fact]
+    public async Task Dashboard_WrongBytes_AreToldApartAsByTheAlerts()
+    {
+        var (dashboard, alerts) = (JsonNode.Parse(await ReadAsync("peerd.json"))!, await ReadAsync("peerd-alerts.yaml"));
+        var queries = dashboard["panels"]!.AsArray().SelectMany(panel => panel!["targets"]?.AsArray() ?? []).Select(target => target!["expr"]!.GetValue<string>()).Where(query => query.Contains("peerd_integrity_failures_total", StringComparison.Ordinal));
+
+        string[] expected = ["source!=\"origin\"", "source=\"origin\""];
+        Assert.Equal(expected, Source.Matches(string.Join('\n', queries)).Select(match => match.Value));
+        Assert.Equal(expected, Source.Matches(string.Join('\n', alerts.Split('\n').Where(line => line.Contains("peerd_integrity_failures_total", StringComparison.Ordinal)))).Select(match => match.Value));
+    }
+
     // What lies beside the chart for those without Helm.
     private static Task<string> ReadAsync(string file) => File.ReadAllTextAsync(Path.Combine(LayoutTests.RepositoryRoot(), "dashboards", file));
+
+    [GeneratedRegex("source!?=\"[a-z]+\"", RegexOptions.None, 1000)]
+    private static partial Regex Source { get; }
 }
