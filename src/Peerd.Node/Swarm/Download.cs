@@ -158,6 +158,8 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
             if (_services.Cache.TryOpen(Digest, out var lease))
             {
+                // Even when it is refused, until it is closed: files may go with the lease, which is not to be waited for under locks.
+                _lease = lease;
                 if (_size.TryHold(DownloadMemory.BytesOf(lease.Content.Layout), OriginTold))
                 {
                     Begin(lease);
@@ -165,7 +167,6 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 else
                 {
                     Refuse(lease.Content.Size);
-                    lease.Dispose();
                     return;
                 }
             }

@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Origin;
+using Peerd.Node.Storage;
 using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
 
@@ -27,6 +28,31 @@ public sealed class DownloadsTests
         using var client = downloads.Join(sample.Digest, origin, isWhole: true);
         Assert.NotSame(copy.Download, client.Download);
         Assert.Null(await client.Download.OpenedAsync);
+    }
+
+    // Files may go with it, and whoever joins another download waits for the lock under which one is begun.
+    [Fact]
+    public async Task Join_NoRoomForWhatIsHereInPart_TheLeaseIsGivenBackWhenTheDownloadIsClosed()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(Size);
+        var (downloads, cache) = (mesh.Node.Get<Downloads>(), mesh.Node.Get<PieceCache>());
+        var origin = new OriginReference(TestNode.Registry, "library/test", OriginKind.Blob, sample.Digest.ToString());
+        using var open = cache.Open(sample.Digest, Size, mediaType: null);
+        var content = open.Content;
+        content.WriteFrame(0, sample.Frame(0), FrameChecksum.Compute(sample.Frame(0)));
+        Assert.True(downloads.ToldSizes.TryTake("others", downloads.ToldSizes.Most * 3 / 4));
+        while (downloads.ToldSizes.TryTake(string.Empty, 1024))
+        {
+        }
+
+        using (var refused = downloads.Join(sample.Digest, origin, isWhole: true))
+        {
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, (await refused.Download.OpenedAsync)?.Status);
+            Assert.Equal(2, content.Entry.Pins);
+        }
+
+        await Wait.UntilAsync(() => content.Entry.Pins == 1, "the lease of the refused download is given back");
     }
 
     [Fact]
