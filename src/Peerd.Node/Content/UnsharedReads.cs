@@ -48,7 +48,7 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
             answer = await origin.ReadAsync(request.Origin, range: null, cancellationToken);
             if (request.Origin.Kind == OriginKind.Manifest && answer.Outcome == OriginOutcome.Ok)
             {
-                return await IsRightAsync(answer, request.Digest, cancellationToken) switch
+                return await JudgeAsync(answer, request.Digest, cancellationToken) switch
                 {
                     true => null,
                     false => Refused(Mismatch),
@@ -69,7 +69,7 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
             }
 
             // Nothing of it would be read, and nothing compared.
-            if (facts.Size == 0 && !IsEmpty(request.Digest))
+            if (facts.Size == 0 && !JudgeEmpty(request.Digest))
             {
                 return Refused(Mismatch);
             }
@@ -100,8 +100,8 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
         : answer.TotalSize is { } size ? new ContentFacts(HttpStatusCode.OK, size, answer.MediaType)
         : new ContentFacts(HttpStatusCode.BadGateway, Error: "the origin does not tell the size");
 
-    // Null when that was not to be found out.
-    private async Task<bool?> IsRightAsync(OriginResponse answer, Digest digest, CancellationToken cancellationToken)
+    /// <summary>Reads all of it: whether it is right, or null when that was not to be found out.</summary>
+    private async Task<bool?> JudgeAsync(OriginResponse answer, Digest digest, CancellationToken cancellationToken)
     {
         using var hash = digest.CreateHash();
         using var buffer = PooledBuffer.Rent(BlockSize);
@@ -121,12 +121,14 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
         return Judge(digest, digest.Matches(hash));
     }
 
-    private bool IsEmpty(Digest digest)
+    /// <summary>The origin sends no bytes: right only if the digest is that of none.</summary>
+    private bool JudgeEmpty(Digest digest)
     {
         using var hash = digest.CreateHash();
         return Judge(digest, digest.Matches(hash));
     }
 
+    /// <summary>Notes what came of the comparison, and returns it.</summary>
     private bool Judge(Digest digest, bool isRight)
     {
         if (isRight)
