@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Net;
 using System.Threading.Channels;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
@@ -34,7 +35,8 @@ internal sealed record ContentEntry(long Size, string MediaType, IReadOnlyList<H
 /// </summary>
 /// <param name="time">Clock.</param>
 /// <param name="isMember">Whether a name is a member's. Names that are none share what one member may take; none: all are members.</param>
-internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isMember = null) : IAnnounceHandler
+/// <param name="isAt">Whether the member with a name has an address; none: no address of any is known.</param>
+internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isMember = null, Func<string, IPAddress, bool>? isAt = null) : IAnnounceHandler
 {
     /// <summary>How long entries outlive a broken stream: long enough to reconnect.</summary>
     public static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
@@ -107,10 +109,16 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     /// <summary>Before anything is announced.</summary>
     public void Observe(IHolderObserver observer) => _observers = [.. _observers, observer];
 
-    IAnnounceSession? IAnnounceHandler.Open(Contracts.V1.Member member) => OpenLease(member);
+    IAnnounceSession? IAnnounceHandler.Open(Contracts.V1.Member member, IPAddress? from) => OpenLease(member, from: from);
 
-    /// <summary>Opens a lease for what this node will announce; null when a newer process of the node is known.</summary>
-    public Lease? OpenLease(Contracts.V1.Member member, bool isReport = false)
+    /// <summary>
+    /// Opens a lease for what this node will announce; null when another process has its name: a newer one, or, where nothing proves
+    /// names, the one at the member's own address, which nobody elsewhere replaces.
+    /// </summary>
+    /// <param name="member">Who he says that he is.</param>
+    /// <param name="isReport">Of a Lookup stream; else of an Announce stream.</param>
+    /// <param name="from">Where he calls from, if nothing proves his name; null when something does, or when it is this node itself.</param>
+    public Lease? OpenLease(Contracts.V1.Member member, bool isReport = false, IPAddress? from = null)
     {
         var changed = new List<Digest>();
         Lease lease;
@@ -125,23 +133,33 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
                 }
 
                 _strangers += isStranger ? 1 : 0;
-                _nodes.Add(member.Node, node = new Node { IsStranger = isStranger });
+                _nodes.Add(member.Node, node = new Node { IsStranger = isStranger, Process = new NodeProcess(member.Incarnation, from) });
             }
 
-            if (member.Incarnation < node.Incarnation)
+            if (Compare(member, from, node.Process) is var order && order < 0)
             {
                 return null;
             }
 
-            if (member.Incarnation > node.Incarnation)
+            if (order > 0)
             {
-                // The process that announced these entries is gone.
+                // The process that announced these entries is gone, or is not the node.
                 RemoveEntries([.. node.Announcers, .. node.Reporters], changed);
-                node.Incarnation = member.Incarnation;
+                if (!Equals(node.Process.From, from))
+                {
+                    // Who is heard no more and does not know it would never announce again.
+                    foreach (var other in node.Process.Leases)
+                    {
+                        other.End();
+                    }
+                }
+
+                node.Process = new NodeProcess(member.Incarnation, from);
             }
 
             node.Leases++;
-            lease = new Lease(this, member.Node, member.Incarnation) { IsReport = isReport };
+            lease = new Lease(this, member.Node, node.Process) { IsReport = isReport };
+            node.Process.Leases.Add(lease);
             if (!isReport)
             {
                 node.Announcing = lease;
@@ -212,6 +230,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
                 var changed = new List<Digest>();
                 RemoveEntries([lease], changed);
                 changes.Add((lease.Name, changed));
+                lease.Process.Leases.Remove(lease);
                 if (_nodes.TryGetValue(lease.Name, out var node) && --node.Leases == 0)
                 {
                     _strangers -= node.IsStranger ? 1 : 0;
@@ -225,6 +244,19 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             Notify(node, contents);
         }
     }
+
+    // More than 0: the caller takes the name over from the process that has it. Less: that one keeps it. 0: he is that process.
+    private int Compare(Contracts.V1.Member member, IPAddress? from, NodeProcess process)
+    {
+        var (standing, standingOfProcess) = (StandingOf(member.Node, from), StandingOf(member.Node, process.From));
+
+        // A process without streams keeps its name from nobody by where it was.
+        standingOfProcess = process.Leases.Count > 0 ? standingOfProcess : Math.Min(standingOfProcess, standing);
+        return standing != standingOfProcess ? standing.CompareTo(standingOfProcess) : member.Incarnation.CompareTo(process.Incarnation);
+    }
+
+    // How sure it is that a caller is the node. Looked up each time, for members move, and are not known at the start.
+    private int StandingOf(string node, IPAddress? from) => from is null ? 2 : isAt?.Invoke(node, from) == true ? 1 : 0;
 
     private static HeldPieces Describe(string node, Held held) => new(node, held.Complete, held.Pieces.Clone());
 
@@ -475,13 +507,13 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     {
         lock (_lock)
         {
-            return _nodes.TryGetValue(lease.Name, out var node) && node.Incarnation > lease.Incarnation;
+            return _nodes.TryGetValue(lease.Name, out var node) && node.Process != lease.Process;
         }
     }
 
     /// <summary>What arrives late on a former stream must not take entries from the stream that has replaced it.</summary>
     private bool IsCurrent(Lease lease) =>
-        _nodes.TryGetValue(lease.Name, out var node) && node.Incarnation == lease.Incarnation && (lease.IsReport || ReferenceEquals(node.Announcing, lease));
+        _nodes.TryGetValue(lease.Name, out var node) && node.Process == lease.Process && (lease.IsReport || ReferenceEquals(node.Announcing, lease));
 
     // Only what they keep is looked at, and all of that goes: whoever opens and ends streams all the time has nobody wait for it.
     private void RemoveEntries(List<Lease> leases, List<Digest> changed)
@@ -535,14 +567,15 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     /// Keeps what one stream announced. A lease of an Announce stream takes over entries that it announces; a report
     /// lease (of a Lookup stream) only adds pieces, and keeps entries that no Announce stream has taken over.
     /// </summary>
-    internal sealed class Lease(HolderDirectory directory, string name, ulong incarnation) : IAnnounceSession
+    internal sealed class Lease(HolderDirectory directory, string name, NodeProcess process) : IAnnounceSession
     {
         private readonly Channel<Digest> _discards = Channel.CreateBounded<Digest>(new BoundedChannelOptions(MostDiscarded) { FullMode = BoundedChannelFullMode.DropOldest });
         private int _closed;
 
         public string Name { get; } = name;
 
-        public ulong Incarnation { get; } = incarnation;
+        /// <summary>Whose stream it is.</summary>
+        public NodeProcess Process { get; } = process;
 
         public bool IsReport { get; init; }
 
@@ -564,6 +597,9 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
 
         public void Leave() => directory.Leave(this);
 
+        /// <summary>Somebody at another address has the name: the stream is to end.</summary>
+        public void End() => _discards.Writer.TryComplete();
+
         public void Dispose()
         {
             if (Interlocked.Exchange(ref _closed, 1) == 0)
@@ -575,7 +611,8 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
 
     private sealed class Node
     {
-        public ulong Incarnation { get; set; }
+        /// <summary>The process that has the name.</summary>
+        public required NodeProcess Process { get; set; }
 
         public int Leases { get; set; }
 

@@ -214,7 +214,7 @@ internal static partial class NodeHost
         services.AddSingleton<PeerTraffic>();
         AddHosted<PeerConnections>(services);
         services.AddSingleton(provider => new HolderDirectory(
-            provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<RingSource>().Knows));
+            provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<RingSource>().Knows, provider.GetRequiredService<RingSource>().IsAt));
         services.AddSingleton<CallerStreams>();
         AddHosted<HalfSentMessages>(services);
         services.AddSingleton<IAnnounceHandler>(provider => provider.GetRequiredService<HolderDirectory>());

@@ -61,7 +61,7 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
         // The empty name without an address stands for all that are no members.
         (string Node, IPAddress? From, bool IsLookup) key =
             !rings.Knows(node) ? (string.Empty, null, isLookup)
-            : from is null || IPAddress.IsLoopback(CallerAddress.Plain(from)) || IsOwn(node, from) ? (node, null, isLookup)
+            : from is null || IPAddress.IsLoopback(CallerAddress.Plain(from)) || rings.IsAt(node, from) ? (node, null, isLookup)
             : (node, CallerAddress.Network(from), isLookup);
         lock (_lock)
         {
@@ -89,14 +89,7 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
     /// likes. Nodes may have theirs in one network, so a member that calls from its own address counts by itself.
     /// </summary>
     public IPAddress CountedAs(string? node, IPAddress address) =>
-        node is not null && IsOwn(node, address) ? CallerAddress.Plain(address) : CallerAddress.Network(address);
-
-    /// <summary>The address is that of the member with this name.</summary>
-    private bool IsOwn(string node, IPAddress address)
-    {
-        var ring = rings.Current;
-        return ring.IndexOf(node) is >= 0 and var index && IPAddress.TryParse(ring[index].Address.Host, out var own) && CallerAddress.Plain(own).Equals(CallerAddress.Plain(address));
-    }
+        node is not null && rings.IsAt(node, address) ? CallerAddress.Plain(address) : CallerAddress.Network(address);
 
     // Who has ended all of its streams keeps what it has used up, or it would begin anew with each stream.
     private void ForgetIdle()

@@ -1,3 +1,4 @@
+using System.Net;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 
@@ -6,8 +7,10 @@ namespace Peerd.Node.Mesh;
 /// <summary>Takes what peers announce; the directory.</summary>
 internal interface IAnnounceHandler
 {
-    /// <summary>Opens a lease; null when a newer process of this node has announced already.</summary>
-    IAnnounceSession? Open(Contracts.V1.Member member);
+    /// <summary>Opens a lease; null when another process has the name: a newer one, or one at the member's own address.</summary>
+    /// <param name="member">Who he says that he is.</param>
+    /// <param name="from">Where he calls from, if nothing proves his name; null when something does.</param>
+    IAnnounceSession? Open(Contracts.V1.Member member, IPAddress? from);
 }
 
 /// <summary>One Announce stream. Dispose when the stream ends: what was announced is forgotten after a grace.</summary>
@@ -16,6 +19,7 @@ internal interface IAnnounceSession : IDisposable
     void Apply(AnnounceRequest request);
 
     /// <summary>Completes with the next content of which the node is to drop what it holds in part.</summary>
+    /// <exception cref="System.Threading.Channels.ChannelClosedException">Somebody at another address has the node's name now: the stream is to end.</exception>
     ValueTask<Digest> NextDiscardAsync(CancellationToken cancellationToken);
 
     /// <summary>The node ended the stream in an orderly way: what it announced is withdrawn at once.</summary>
@@ -26,7 +30,9 @@ internal interface IAnnounceSession : IDisposable
 internal interface ILookupHandler
 {
     /// <summary>Opens the session of one requester for one content.</summary>
-    ILookupSession Open(Want want);
+    /// <param name="want">The first message.</param>
+    /// <param name="from">Where he calls from, if nothing proves his name; null when something does, or when it is this node itself.</param>
+    ILookupSession Open(Want want, IPAddress? from = null);
 }
 
 /// <summary>One Lookup stream. Dispose when the stream ends: the requester reads nothing from the origin any more.</summary>

@@ -1,10 +1,12 @@
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
+using System.Threading.Channels;
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
+using Peerd.Node.Limits;
 using Peerd.Node.Mesh.Tls;
 using Peerd.Node.Telemetry;
 
@@ -61,13 +63,14 @@ internal sealed partial class PeerServer(
         EnsureNotTooMany(requests.Current);
         using var place = EnterAnnounce(requests.Current, context);
         await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
-        using var session = OpenAnnounce(requests.Current);
+        using var session = OpenAnnounce(requests.Current, context);
         var node = requests.Current.Member.Node;
         var leaving = drain.Current.Leaving;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
         using var reading = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
         using var turn = new SemaphoreSlim(1);
         var acknowledged = 0UL;
+        var isReplaced = false;
         var discarding = TellDiscardsAsync();
         try
         {
@@ -88,6 +91,10 @@ internal sealed partial class PeerServer(
         {
             await WriteAsync(new AnnounceResponse { Leaving = true });
         }
+        catch (Exception) when (Volatile.Read(ref isReplaced) && !context.CancellationToken.IsCancellationRequested)
+        {
+            throw new RpcException(new Status(StatusCode.FailedPrecondition, $"somebody at another address is node '{node}' now"));
+        }
         finally
         {
             await ended.CancelAsync();
@@ -96,10 +103,18 @@ internal sealed partial class PeerServer(
 
         async Task TellDiscardsAsync()
         {
-            while (true)
+            try
             {
-                var discard = await session.NextDiscardAsync(ended.Token);
-                await WriteAsync(new AnnounceResponse { Discarded = { discard.ToString() } });
+                while (true)
+                {
+                    var discard = await session.NextDiscardAsync(ended.Token);
+                    await WriteAsync(new AnnounceResponse { Discarded = { discard.ToString() } });
+                }
+            }
+            catch (ChannelClosedException)
+            {
+                Volatile.Write(ref isReplaced, true);
+                await reading.CancelAsync();
             }
         }
 
@@ -150,14 +165,14 @@ internal sealed partial class PeerServer(
         await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
         Log.LookupOpened(logger, want.Digest, want.Member.Node);
         var answering = Traces.ServeAside("lookup", want.Traceparent)?.SetTag(Traces.Digest, want.Digest);
-        using var session = lookups.Open(want);
+        using var session = lookups.Open(want, UnprovenAddressOf(context));
         var leaving = drain.Current.Leaving;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
-        var pushing = PushAsync(session, responses, answering, ended.Token);
+        using var reading = CancellationTokenSource.CreateLinkedTokenSource(ended.Token);
+        var pushing = PushAsync(session, responses, answering, reading, ended.Token);
         try
         {
-            // Pushing ends early only when it fails, and then the call is cancelled, which ends the reading.
-            await foreach (var request in requests.ReadUntilAsync(LeavingOf(context), ended.Token))
+            await foreach (var request in requests.ReadUntilAsync(LeavingOf(context), reading.Token))
             {
                 if (request.Report is { } report && !IsSize(report.Size))
                 {
@@ -170,9 +185,14 @@ internal sealed partial class PeerServer(
                 }
 
                 EnsureNotTooMany(request);
-                await place.TakeAsync(1, ended.Token);
+                await place.TakeAsync(1, reading.Token);
                 session.Apply(request);
             }
+        }
+        catch (OperationCanceledException) when (reading.IsCancellationRequested && !ended.IsCancellationRequested)
+        {
+            // Nobody would answer any more, and the caller would wait for that.
+            await UntilResetAsync(pushing);
         }
         catch (Exception) when (leaving.IsCancellationRequested && !context.CancellationToken.IsCancellationRequested)
         {
@@ -230,13 +250,22 @@ internal sealed partial class PeerServer(
         }
     }
 
-    private static async Task PushAsync(ILookupSession session, IServerStreamWriter<LookupResponse> responses, Activity? answering, CancellationToken cancellationToken)
+    /// <summary>Writes what the session says; when that has come to its end, nothing more is read.</summary>
+    private static async Task PushAsync(
+        ILookupSession session, IServerStreamWriter<LookupResponse> responses, Activity? answering, CancellationTokenSource reading, CancellationToken cancellationToken)
     {
-        while (true)
+        try
         {
-            // A message whose writing is cut off ends the stream with an error: the last one goes out, or the call is over.
-            await responses.WriteAsync(await session.NextAsync(cancellationToken), CancellationToken.None);
-            Traces.End(answering);
+            while (true)
+            {
+                // A message whose writing is cut off ends the stream with an error: the last one goes out, or the call is over.
+                await responses.WriteAsync(await session.NextAsync(cancellationToken), CancellationToken.None);
+                Traces.End(answering);
+            }
+        }
+        finally
+        {
+            await reading.CancelAsync();
         }
     }
 
@@ -270,15 +299,18 @@ internal sealed partial class PeerServer(
     }
 
     private CallerStreams.Place Enter(string node, bool isLookup, ServerCallContext context) =>
-        streams.Enter(node, isLookup, tls.ProvesNames ? null : AddressOf(context));
+        streams.Enter(node, isLookup, UnprovenAddressOf(context));
+
+    /// <summary>Where the caller calls from; null when his certificate proves his name.</summary>
+    private IPAddress? UnprovenAddressOf(ServerCallContext context) => tls.ProvesNames ? null : CallerAddress.Plain(AddressOf(context));
 
     private static IPAddress AddressOf(ServerCallContext context) => context.GetHttpContext().Connection.RemoteIpAddress ?? IPAddress.None;
 
-    private IAnnounceSession OpenAnnounce(AnnounceRequest request)
+    private IAnnounceSession OpenAnnounce(AnnounceRequest request, ServerCallContext context)
     {
         Log.AnnounceOpened(logger, request.Member.Node);
-        return announcements.Open(request.Member)
-            ?? throw new RpcException(new Status(StatusCode.FailedPrecondition, $"a newer process of node '{request.Member.Node}' has announced already, or too many that are no members announce"));
+        return announcements.Open(request.Member, UnprovenAddressOf(context))
+            ?? throw new RpcException(new Status(StatusCode.FailedPrecondition, $"a newer process of node '{request.Member.Node}', or one at its own address, has announced already, or too many that are no members announce"));
     }
 
     private static partial class Log

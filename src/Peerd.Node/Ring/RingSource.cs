@@ -1,3 +1,5 @@
+using System.Net;
+using Peerd.Node.Limits;
 using Peerd.Node.Membership;
 
 namespace Peerd.Node.Ring;
@@ -18,6 +20,13 @@ internal sealed partial class RingSource(IMembershipSource membership, TimeProvi
 
     /// <summary>Whether the name is a member's. Before the first list it may be.</summary>
     public bool Knows(string node) => Current is var ring && (ring.Count == 0 || ring.IndexOf(node) >= 0);
+
+    /// <summary>Whether the member with this name has this address; false when only a DNS name of it is known.</summary>
+    public bool IsAt(string node, IPAddress address)
+    {
+        var ring = Current;
+        return ring.IndexOf(node) is >= 0 and var index && IPAddress.TryParse(ring[index].Address.Host, out var own) && CallerAddress.Plain(own).Equals(CallerAddress.Plain(address));
+    }
 
     /// <summary>Whether members have come or gone, the first list counted, within this time.</summary>
     public bool HasChangedWithin(TimeSpan age) => time.GetElapsedTime(Interlocked.Read(ref _changedAt)) < age;

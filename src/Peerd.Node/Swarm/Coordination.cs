@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
@@ -56,7 +57,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         directory.Observe(this);
     }
 
-    public ILookupSession Open(Want want)
+    public ILookupSession Open(Want want, IPAddress? from = null)
     {
         var digest = Digest.Parse(want.Digest);
         CoordinatedContent content;
@@ -66,7 +67,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             content.IsJoining(1);
         }
 
-        var session = new LookupSession(content, want.Member, _directory);
+        var session = new LookupSession(content, want.Member, from, _directory);
         try
         {
             if (session.IsOutdated)
@@ -679,16 +680,16 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         private bool _isRefused;
         private int _disposed;
 
-        public LookupSession(CoordinatedContent content, Contracts.V1.Member member, HolderDirectory directory)
+        public LookupSession(CoordinatedContent content, Contracts.V1.Member member, IPAddress? from, HolderDirectory directory)
         {
             _content = content;
             Node = member.Node;
-            _lease = directory.OpenLease(member, isReport: true);
+            _lease = directory.OpenLease(member, isReport: true, from);
         }
 
         public string Node { get; }
 
-        /// <summary>Another process of the node has taken the place of the one that asks.</summary>
+        /// <summary>Another process of the node, or the node itself, has taken the place of the one that asks.</summary>
         public bool IsOutdated => _lease?.IsOutdated != false;
 
         /// <summary>It reads bit by bit. The lock of the content protects this and the next.</summary>

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Threading.Channels;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
@@ -333,6 +335,59 @@ public sealed class HolderDirectoryTests : IHolderObserver
         _time.Advance(HolderDirectory.Grace);
         _directory.Sweep();
         Assert.Equal(1, _directory.Find(Content, "a")!.Pieces.Count);
+    }
+
+    [Fact]
+    public void OpenLease_TheNameOfAMemberClaimedElsewhere_CountsOnlyWhileTheMemberHasNoStream()
+    {
+        var (own, elsewhere) = (IPAddress.Parse("10.0.0.1"), IPAddress.Parse("10.0.0.9"));
+        var directory = new HolderDirectory(_time, isAt: (node, address) => node == "a" && address.Equals(own));
+        var member = directory.OpenLease(Member("a", 1), from: own)!;
+        member.Apply(Announce(complete: true));
+        Assert.Null(directory.OpenLease(Member("a", 9), from: elsewhere));
+        Assert.Null(directory.OpenLease(Member("a", 1), from: elsewhere));
+        Assert.Null(directory.OpenLease(Member("a", 9), isReport: true, elsewhere));
+        Assert.NotNull(directory.Find(Content, "a"));
+
+        // What it announces lives a little longer than its stream, and as long nobody else is it.
+        member.Dispose();
+        Assert.Null(directory.OpenLease(Member("a", 9), from: elsewhere));
+        _time.Advance(HolderDirectory.Grace);
+        directory.Sweep();
+        var liar = directory.OpenLease(Member("a", 9), from: elsewhere)!;
+        liar.Apply(Announce(complete: true));
+        Assert.NotNull(directory.Find(Content, "a"));
+
+        // An older process of the node is the node, too, and the liar keeps the name from nobody by a stream of which he lets nothing hear.
+        member = directory.OpenLease(Member("a", 1), from: own)!;
+        Assert.Null(directory.Find(Content, "a"));
+        Assert.True(liar.IsOutdated);
+        member.Dispose();
+        _time.Advance(HolderDirectory.Grace);
+        directory.Sweep();
+        Assert.NotNull(directory.OpenLease(Member("a", 10), from: elsewhere));
+
+        // Nobody is this node but itself.
+        Assert.NotNull(directory.OpenLease(Member("a", 0)));
+        Assert.Null(directory.OpenLease(Member("a", 11), from: own));
+    }
+
+    [Fact]
+    public async Task OpenLease_AMemberWhoseAddressIsNotKnown_TheLaterProcessHasTheNameAndStreamsElsewhereEnd()
+    {
+        var (here, there) = (IPAddress.Parse("10.0.0.1"), IPAddress.Parse("10.0.0.2"));
+        var first = _directory.OpenLease(Member("a", 1), from: here)!;
+        var second = _directory.OpenLease(Member("a", 2), from: here)!;
+
+        // It is heard no more, and leaves by itself.
+        Assert.True(first.IsOutdated);
+        Assert.False(first.NextDiscardAsync(TestContext.Current.CancellationToken).AsTask().IsCompleted);
+
+        var third = _directory.OpenLease(Member("a", 3), from: there)!;
+        Assert.True(second.IsOutdated);
+        await Assert.ThrowsAsync<ChannelClosedException>(() => second.NextDiscardAsync(TestContext.Current.CancellationToken).AsTask());
+        Assert.False(third.IsOutdated);
+        Assert.Null(_directory.OpenLease(Member("a", 2), from: here));
     }
 
     [Fact]

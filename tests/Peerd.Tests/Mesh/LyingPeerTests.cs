@@ -414,6 +414,26 @@ public sealed class LyingPeerTests
         }
     }
 
+    // Without an end the caller would wait for an answer until it is known as one that says nothing.
+    [Fact]
+    public async Task Caller_AsksWhenThereIsNoRoomForTheContent_TheLookupEnds()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sizes = mesh.Node.Get<Coordination>().Sizes;
+        Assert.True(sizes.TryTake("others", sizes.Most * 3 / 4));
+        while (sizes.TryTake(string.Empty, 1024))
+        {
+        }
+
+        using var channel = GrpcChannel.ForAddress($"http://{mesh.Node.MeshEndPoint}");
+        using var call = new PeerService.PeerServiceClient(channel).Lookup(cancellationToken: TestContext.Current.CancellationToken);
+        var want = new Want { Member = new Member { Node = "stranger", Incarnation = 1 }, Digest = TestMesh.NewSample(1).Digest.ToString(), Size = 1 << 30 };
+        await call.RequestStream.WriteAsync(new LookupRequest { Want = want }, TestContext.Current.CancellationToken);
+
+        var end = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(StatusCode.ResourceExhausted, end.StatusCode);
+    }
+
     [Fact]
     public async Task Caller_OpensAndEndsLookupsAllTheTime_APullGoesOn()
     {

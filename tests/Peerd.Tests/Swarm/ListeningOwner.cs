@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using Peerd.Contracts.V1;
 using Peerd.Node.Mesh;
 
@@ -13,7 +14,7 @@ internal sealed class ListeningOwner : ILookupHandler
 
     public int Sessions => Volatile.Read(ref _sessions);
 
-    public ILookupSession Open(Want want)
+    public ILookupSession Open(Want want, IPAddress? from = null)
     {
         return new Session(this, Interlocked.Increment(ref _sessions));
     }
