@@ -249,6 +249,19 @@ public sealed partial class LayoutTests
     [InlineData("\"Basic Ym9iOng=\"", true)]
     [InlineData("\"Basic Ym9iOlMzY3JldA==\"", false)]
     [InlineData("\"Bearer realm=x\"", false)]
+    [InlineData("Login with { Password = \"wrong\" }", true)]
+    [InlineData("Login with { Password = \"S3cret-wrong\" }", false)]
+    [InlineData("new(Token: \"abc\")", true)]
+    [InlineData("_server.Token = token;", false)]
+    [InlineData("await ReplaceTokenAsync(\"second\");", true)]
+    [InlineData("await ReplaceTokenAsync(\"S3cret-second\");", false)]
+    [InlineData("{\"token\":\"wrong\"}", true)]
+    [InlineData("{\\\"token\\\":\\\"wrong\\\"}", true)]
+    [InlineData("{\"access_token\": \"S3cret\"}", false)]
+    [InlineData("{\"password\":\"{{it}}\"}", false)]
+    [InlineData("{\"identitytoken\":\"abc\"}", true)]
+    [InlineData("new RegistryCredential(\"user\", \"pass\", false)", true)]
+    [InlineData("new RegistryCredential(\"user\", \"S3cret\", false)", false)]
     public void UnmarkedSecret_AnyText_IsFound(string text, bool isUnmarked) => Assert.Equal(isUnmarked, UnmarkedSecret().IsMatch(text));
 
     private static bool MayKnow(string from, string to)
@@ -320,7 +333,12 @@ public sealed partial class LayoutTests
     [GeneratedRegex(@"(?<![\w.])(?:Node\.)?(?<folder>[A-Z]\w*)\.(?<type>[A-Z]\w*)", RegexOptions.None, MatchTimeout)]
     private static partial Regex PartialName();
 
-    [GeneratedRegex("""[?&]sig=(?!S3cret)[0-9A-Za-z]|"(?:Bearer|Basic) (?!S3cret|[a-z]+=|[^" ]*(?:UzNjcmV0|MzY3Jld|TM2NyZX))[0-9A-Za-z]""", RegexOptions.None, MatchTimeout)]
+    // In URLs and headers; what is assigned to something that is named so, or handed to what replaces it; members of JSON; logins.
+    [GeneratedRegex(
+        """[?&]sig=(?!S3cret)[0-9A-Za-z]|"(?:Bearer|Basic) (?!S3cret|[a-z]+=|[^" ]*(?:UzNjcmV0|MzY3Jld|TM2NyZX))[0-9A-Za-z]"""
+        + """|(?:[Pp]assword|[Ss]ecret|[Tt]oken)\s*[=:]\s*"(?!S3cret)[0-9A-Za-z]|ReplaceToken(?:Async)?\("(?!S3cret)"""
+        + """|"(?:\w*token|password)\\?"\s*:\s*\\?"(?!S3cret)[0-9A-Za-z]|Credential\("[^"]*", "(?!S3cret)""",
+        RegexOptions.None, MatchTimeout)]
     private static partial Regex UnmarkedSecret();
 
     [GeneratedRegex(@"\b(?:class|struct|record|interface|enum)\s+(?<type>[A-Z]\w*)", RegexOptions.None, MatchTimeout)]

@@ -44,7 +44,7 @@ public sealed class PrivateMeshTests(PullSite site) : LabTest
 
         Assert.NotNull(await containerd.PullAsync(client, registry.Reference, PullTimeout));
         Assert.NotNull(await containerd.PullAsync(client, registry.DigestReference, PullTimeout));
-        Assert.NotNull(await containerd.PullAsync(client, registry.Reference, PullTimeout, PrivateRegistry.Login with { Password = "wrong" }));
+        Assert.NotNull(await containerd.PullAsync(client, registry.Reference, PullTimeout, PrivateRegistry.Login with { Password = "S3cret-wrong" }));
 
         Assert.Empty(registry.Tokens.Granted);
         Assert.Equal(0, registry.Registry.BytesSoFar);

@@ -29,7 +29,7 @@ public sealed class PrivateRegistryTests(PullSite site) : LabTest
         var containerd = await UseAsync(version, registry);
 
         Assert.NotNull(await containerd.PullAsync(client, registry.Reference, PullTimeout));
-        Assert.NotNull(await containerd.PullAsync(client, registry.Reference, PullTimeout, PrivateRegistry.Login with { Password = "wrong" }));
+        Assert.NotNull(await containerd.PullAsync(client, registry.Reference, PullTimeout, PrivateRegistry.Login with { Password = "S3cret-wrong" }));
 
         Assert.Empty(registry.Tokens.Granted);
         Assert.Equal(0, registry.Registry.BytesSoFar);

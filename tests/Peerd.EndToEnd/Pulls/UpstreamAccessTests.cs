@@ -16,7 +16,7 @@ public sealed class UpstreamAccessTests : LabTest
         var containerds = await Task.WhenAll(nodes.Select(node => StartAsync(node, nodes, registry)));
         PullAssert.Succeeded(await containerds[0].PullAsync(ImageClient.Ctr, registry.Reference, PullTimeout, PrivateRegistry.Login));
 
-        RegistryLogin?[] others = [null, PrivateRegistry.Login with { Password = "wrong" }];
+        RegistryLogin?[] others = [null, PrivateRegistry.Login with { Password = "S3cret-wrong" }];
         foreach (var login in others)
         {
             foreach (var reference in new[] { registry.Reference, registry.DigestReference })

@@ -14,9 +14,9 @@ public sealed class CredentialFileTests
     [InlineData("https://Reg.Example:5000/v2/", "reg.example:5000")]
     public void Parse_Key_IsTheRegistry(string key, string registry)
     {
-        var credentials = CredentialFile.Parse(Encoding.UTF8.GetBytes($$$$"""{"credsStore":"x","auths":{"{{{{key}}}}":{"auth":"dXNlcjpwYTpzcw=="}}}"""));
+        var credentials = CredentialFile.Parse(Encoding.UTF8.GetBytes($$$$"""{"credsStore":"x","auths":{"{{{{key}}}}":{"auth":"dXNlcjpTM2NyZXQ6c3M="}}}"""));
 
-        Assert.Equal(new RegistryCredential("user", "pa:ss", IsIdentityToken: false), credentials[registry]);
+        Assert.Equal(new RegistryCredential("user", "S3cret:ss", IsIdentityToken: false), credentials[registry]);
     }
 
     [Theory]
@@ -45,7 +45,7 @@ public sealed class CredentialFileTests
     [Fact]
     public void ToString_AnyCredential_ShowsNothing()
     {
-        Assert.Equal("a credential", new RegistryCredential("user", "pass", IsIdentityToken: false).ToString());
+        Assert.Equal("a credential", new RegistryCredential("user", "S3cret", IsIdentityToken: false).ToString());
         Assert.Equal("a credential", new CallerCredential("Bearer S3cret-x").ToString());
         Assert.DoesNotContain("S3cret", new OriginReference("r", "a", OriginKind.Blob, "x") { Credential = new CallerCredential("Bearer S3cret") }.ToString(), StringComparison.Ordinal);
     }

@@ -75,19 +75,19 @@ public sealed class RegistryOriginTokenTests
     }
 
     [Theory]
-    [InlineData("""{"token":"T","expires_in":300}""", 269, 1)]
-    [InlineData("""{"token":"T","expires_in":300}""", 271, 2)]
-    [InlineData("""{"access_token":"T"}""", 47, 1)]
-    [InlineData("""{"access_token":"T"}""", 49, 2)]
-    [InlineData("""{"token":"","access_token":"T","expires_in":"100"}""", 79, 1)]
-    [InlineData("""{"token":"","access_token":"T","expires_in":"100"}""", 81, 2)]
-    [InlineData("""{"token":"T","expires_in":-5,"issued_at":"x","extra":[1]}""", 49, 2)]
+    [InlineData("""{"token":"S3cret","expires_in":300}""", 269, 1)]
+    [InlineData("""{"token":"S3cret","expires_in":300}""", 271, 2)]
+    [InlineData("""{"access_token":"S3cret"}""", 47, 1)]
+    [InlineData("""{"access_token":"S3cret"}""", 49, 2)]
+    [InlineData("""{"token":"","access_token":"S3cret","expires_in":"100"}""", 79, 1)]
+    [InlineData("""{"token":"","access_token":"S3cret","expires_in":"100"}""", 81, 2)]
+    [InlineData("""{"token":"S3cret","expires_in":-5,"issued_at":"x","extra":[1]}""", 49, 2)]
     public async Task ReadAsync_TokenNearItsEnd_IsRefreshedBefore(string answer, int secondsLater, int requests)
     {
         await using var registry = await FakeRegistry.StartAsync();
         var digest = registry.AddBlob(_bytes);
         registry.RequiresToken = true;
-        registry.TokenAnswer = token => Results.Text(answer.Replace("\"T\"", $"\"{token}\"", StringComparison.Ordinal));
+        registry.TokenAnswer = token => Results.Text(answer.Replace("\"S3cret\"", $"\"{token}\"", StringComparison.Ordinal));
         var time = new FakeTimeProvider();
         await using var setup = new OriginSetup([("reg.test", registry.Url)], null, time);
 
@@ -206,8 +206,8 @@ public sealed class RegistryOriginTokenTests
     [InlineData("{}")]
     [InlineData("""{"token":null}""")]
     [InlineData("""{"token":7}""")]
-    [InlineData("""{"token":"a b"}""")]
-    [InlineData("{\"token\":\"a\\r\\nX-Evil: 1\"}")]
+    [InlineData("""{"token":"S3cret b"}""")]
+    [InlineData("{\"token\":\"S3cret\\r\\nX-Evil: 1\"}")]
     public async Task ReadAsync_TokenAnswerMalformed_IsRefused(string answer)
     {
         await using var registry = await FakeRegistry.StartAsync();

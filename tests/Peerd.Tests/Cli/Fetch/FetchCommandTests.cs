@@ -67,7 +67,7 @@ public sealed class FetchCommandTests : IAsyncLifetime
     [Theory]
     [InlineData("{\"token\":\"S3cret-right\"}", 0)]
     [InlineData("{\"access_token\":\"S3cret-right\"}", 0)]
-    [InlineData("{\"token\":\"wrong\"}", 1)]
+    [InlineData("{\"token\":\"S3cret-wrong\"}", 1)]
     [InlineData("nonsense", 1)]
     public async Task Fetch_NodeHandsOnAChallenge_BringsTheTokenThatEverybodyGets(string answer, int expected)
     {

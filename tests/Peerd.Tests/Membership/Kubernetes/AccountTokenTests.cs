@@ -19,7 +19,7 @@ public sealed class AccountTokenTests : IAsyncLifetime
     {
         _server = await FakeApiServer.StartAsync();
         _server.Set("a", "10.0.0.1");
-        await ReplaceAsync("first");
+        await ReplaceTokenAsync("S3cret-first");
     }
 
     public async ValueTask DisposeAsync()
@@ -36,7 +36,7 @@ public sealed class AccountTokenTests : IAsyncLifetime
         using var api = new NodeApi(new KubernetesClientConfiguration { Host = _server.Url, TokenProvider = tokens }, new MembershipOptions(), TimeProvider.System);
         Assert.Single((await api.ListAsync(TestContext.Current.CancellationToken)).Nodes);
 
-        await ReplaceAsync("second");
+        await ReplaceTokenAsync("S3cret-second");
         await Assert.ThrowsAsync<HttpRequestException>(() => api.ListAsync(TestContext.Current.CancellationToken));
         Assert.InRange(EndOf(tokens), DateTime.MinValue, TimeProvider.System.GetUtcNow().UtcDateTime + Overlap);
         End(tokens, DateTime.MinValue);
@@ -44,7 +44,7 @@ public sealed class AccountTokenTests : IAsyncLifetime
         Assert.Single((await api.ListAsync(TestContext.Current.CancellationToken)).Nodes);
     }
 
-    private Task ReplaceAsync(string token)
+    private Task ReplaceTokenAsync(string token)
     {
         _server.Token = token;
         return File.WriteAllTextAsync(_file, token + "\n");
