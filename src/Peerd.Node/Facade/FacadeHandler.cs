@@ -23,6 +23,8 @@ internal sealed partial class FacadeHandler(
     public async Task HandleAsync(HttpContext context)
     {
         var hasRoom = load.TryEnter();
+        var place = context.Features.Get<FacadeConnections.Place>();
+        place?.BeginRequest();
         try
         {
             load.Count(context);
@@ -30,6 +32,7 @@ internal sealed partial class FacadeHandler(
         }
         finally
         {
+            place?.EndRequest();
             if (hasRoom)
             {
                 load.Leave();

@@ -1,5 +1,4 @@
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Peerd.Node.Limits;
 
 namespace Peerd.Node.Facade;
 
@@ -24,15 +23,13 @@ internal static class FacadeLimits
         limits.MaxRequestBodySize = 64 * 1024;
     }
 
-    /// <summary>What concerns the facade's listener alone: HTTP/1.1 only, and its own cap on connections, which is returned.</summary>
-    public static ConnectionCap Apply(ListenOptions listener, FacadeOptions options)
+    /// <summary>What concerns the facade's listener alone: HTTP/1.1 only, and its own bound of connections, which is returned.</summary>
+    public static FacadeConnections Apply(ListenOptions listener, FacadeOptions options)
     {
         listener.Protocols = HttpProtocols.Http1;
-        var metrics = listener.ApplicationServices.GetRequiredService<FacadeMetrics>();
-
-        // Closed without an answer: to containerd the same as a mirror that is down, and it asks the registry.
-        var cap = new ConnectionCap(options.MaxConnectionsValue);
-        cap.Apply(listener, metrics.Shed);
-        return cap;
+        var services = listener.ApplicationServices;
+        var connections = new FacadeConnections(options.MaxConnectionsValue, services.GetRequiredService<TimeProvider>());
+        connections.Apply(listener, services.GetRequiredService<FacadeMetrics>().Shed);
+        return connections;
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using Grpc.Core;
 using Grpc.Health.V1;
@@ -9,13 +10,16 @@ namespace Peerd.Node.Hosting;
 
 /// <summary>
 /// Whether the listeners of this node answer: each is asked as its clients ask it, over a connection made for that, since one that is
-/// open already tells nothing of a listener. One that has all the connections that it may is not asked, and answers: were a node not ready because
-/// many use it, an upgrade would start it anew. Thread-safe.
+/// open already tells nothing of a listener. One that has all the connections that it may is not asked, and counts as what it was
+/// when it was asked last: were a node not ready because many use it, an upgrade would start it anew. Thread-safe.
 /// </summary>
 internal sealed class OwnListeners(Listeners listeners, OwnRequest facade, MeshTls tls, NodeIdentity self, TimeProvider time)
 {
     /// <summary>A listener that needs longer for an answer does not answer.</summary>
     public static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(2);
+
+    /// <summary>What was wrong when a listener was asked last; nothing of those that never were.</summary>
+    private readonly ConcurrentDictionary<ListenerKind, string> _faults = new();
 
     /// <summary>Asks both; null when both answer, else what is wrong, for people. Takes <see cref="AnswerTime"/> at most, and never throws.</summary>
     public async Task<string?> FaultAsync()
@@ -30,8 +34,8 @@ internal sealed class OwnListeners(Listeners listeners, OwnRequest facade, MeshT
     {
         if (listeners.IsFull(kind))
         {
-            // It would be closed as others are, and counted among those. That it is full is its answer.
-            return null;
+            // It would be closed as others are, and counted among those.
+            return _faults.GetValueOrDefault(kind);
         }
 
         using var deadline = new CancellationTokenSource(AnswerTime, time);
@@ -50,8 +54,14 @@ internal sealed class OwnListeners(Listeners listeners, OwnRequest facade, MeshT
             fault = $"it could not be asked ({e.GetType().Name}: {e.Message})";
         }
 
+        if (fault is null)
+        {
+            _faults.TryRemove(kind, out _);
+            return null;
+        }
+
         // It may have become full only now.
-        return fault is null || listeners.IsFull(kind) ? null : $"the listener of the {what}, {listening}: {fault}";
+        return listeners.IsFull(kind) ? _faults.GetValueOrDefault(kind) : _faults[kind] = $"the listener of the {what}, {listening}: {fault}";
     }
 
     private async Task<string?> MeshFaultAsync(IPEndPoint mesh, CancellationToken cancellationToken)

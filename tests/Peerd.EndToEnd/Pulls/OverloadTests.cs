@@ -21,8 +21,7 @@ public sealed class OverloadTests : LabTest
 
         // The one place is taken as long as this is read.
         using var client = new HttpClient { BaseAddress = node.Facade, Timeout = PullTimeout };
-        using var held = await client.GetAsync(new Uri($"v2/{Repository}/blobs/{image.Layers[0].Digest}?ns={registry.Name}", UriKind.Relative), HttpCompletionOption.ResponseHeadersRead);
-        Assert.Equal(HttpStatusCode.OK, held.StatusCode);
+        using var held = await HoldAsync(client, registry, image);
         using var refused = await client.GetAsync(new Uri($"v2/{Repository}/manifests/v1?ns={registry.Name}", UriKind.Relative));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
 
@@ -33,7 +32,23 @@ public sealed class OverloadTests : LabTest
     }
 
     [Fact]
-    public async Task Pull_NoConnectionLeft_IsClosedAndContainerdGoesToTheRegistry()
+    public async Task Pull_AllConnectionsWaitForAnswers_IsClosedAfterAWhileAndContainerdGoesToTheRegistry()
+    {
+        var (registry, image) = await StartRegistryAsync();
+        await using var link = new SlowLink(registry.Endpoint, MiB / 16);
+        var node = await StartNodeAsync(registry.Behind(link), "Facade", "MaxConnections", 1);
+        var containerd = await StartContainerdAsync(node, registry);
+        using var client = new HttpClient { BaseAddress = node.Facade, Timeout = PullTimeout };
+        using var held = await HoldAsync(client, registry, image);
+
+        await containerd.PullAsync($"{registry.Name}/{Repository}:v1", PullTimeout);
+
+        Assert.Empty(await containerd.FindWrongContentAsync(image.All));
+        Assert.InRange(await CountAsync(node, "peerd_facade_shed_total"), 1, long.MaxValue);
+    }
+
+    [Fact]
+    public async Task Pull_IdleConnectionsHaveAllPlaces_TheNodeServes()
     {
         const int Most = 4;
         var (registry, image) = await StartRegistryAsync();
@@ -51,12 +66,21 @@ public sealed class OverloadTests : LabTest
             await containerd.PullAsync($"{registry.Name}/{Repository}:v1", PullTimeout);
 
             Assert.Empty(await containerd.FindWrongContentAsync(image.All));
-            Assert.InRange(await CountAsync(node, "peerd_facade_shed_total"), 1, long.MaxValue);
+            Assert.Equal(0, await CountAsync(node, "peerd_facade_shed_total"));
+            Assert.InRange(await CountAsync(node, "peerd_facade_requests_total"), 4, long.MaxValue);
         }
         finally
         {
             idle.ForEach(client => client.Dispose());
         }
+    }
+
+    /// <summary>A read that lasts until it is disposed, or all has come over a slow link.</summary>
+    private static async Task<HttpResponseMessage> HoldAsync(HttpClient client, DockerRegistry registry, TestImage image)
+    {
+        var held = await client.GetAsync(new Uri($"v2/{Repository}/blobs/{image.Layers[0].Digest}?ns={registry.Name}", UriKind.Relative), HttpCompletionOption.ResponseHeadersRead);
+        Assert.Equal(HttpStatusCode.OK, held.StatusCode);
+        return held;
     }
 
     private async Task<(DockerRegistry Registry, TestImage Image)> StartRegistryAsync()

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.EndToEnd.Harness;
 
@@ -59,6 +60,36 @@ public sealed class OverlaybdTests : LabTest
 
         Assert.Equal((0, 0), (refused.Client.FailedTries, unknown.Client.FailedTries));
         DemandFewBytes(site.Store, blob, 1.05);
+    }
+
+    // Idle ones of others included, which have all places at first.
+    [Fact]
+    public async Task Stream_MoreReadsThanThereMayBeConnections_NoneFails()
+    {
+        const int Most = 4;
+        var blob = new GeneratedBlob(40 * MiB + Odd, seed: 66);
+        await using var site = await StreamingSite.StartAsync(Lab, 1, [blob], change: peerd => peerd["Facade"]!["MaxConnections"] = Most);
+        var node = site.Nodes[0];
+        using var deadline = new CancellationTokenSource(PullTimeout);
+        var idle = Enumerable.Range(0, Most).Select(_ => new TcpClient()).ToList();
+        try
+        {
+            foreach (var client in idle)
+            {
+                await client.ConnectAsync(node.Facade.Host, node.Facade.Port, deadline.Token);
+            }
+
+            var container = site.CreateContainer(node, blob);
+            await container.RunAsync(deadline.Token);
+
+            Assert.InRange(OverlaybdClient.MaxReads, 2 * Most, int.MaxValue);
+            Assert.Equal(blob.Size, container.ReadBytes);
+            Print($"failed tries: {container.Client.FailedTries}");
+        }
+        finally
+        {
+            idle.ForEach(client => client.Dispose());
+        }
     }
 
     [Theory]

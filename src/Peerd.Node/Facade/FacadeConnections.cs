@@ -1,0 +1,260 @@
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace Peerd.Node.Facade;
+
+/// <summary>
+/// The connections of local clients: so many at one time. Who comes when there are as many waits for a place, for a short while: a
+/// connection that has no request under way is closed for him, the one that has had none for longest, and while all have one, the next of
+/// which the request ends. Closed at once, as others are here, a client of containers would make an I/O error of what works a
+/// moment later. Who waits for too long, or is one too many of those who wait, is closed without an answer: clients that take nothing must not
+/// have all others wait for ever, and to containerd that is the same as a mirror that is down. Thread-safe.
+/// </summary>
+/// <param name="most">Connections in all.</param>
+/// <param name="time">The clock.</param>
+internal sealed class FacadeConnections(int most, TimeProvider time)
+{
+    /// <summary>How long a place is waited for. overlaybd gives up a read after 30 s, four tries together.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    /// <summary>A client that has connected sends its first request by so long after.</summary>
+    public static readonly TimeSpan FirstRequest = TimeSpan.FromSeconds(1);
+
+    /// <summary>How often who waits looks for connections that have just had enough time.</summary>
+    public static readonly TimeSpan Look = TimeSpan.FromMilliseconds(250);
+
+    private readonly Lock _lock = new();
+
+    // Without a request, those first that have had none for longest.
+    private readonly LinkedList<Place> _idle = new();
+    private readonly LinkedList<Place> _waiting = new();
+    private int _open;
+    private int _closing;
+
+    /// <summary>Connections that may wait.</summary>
+    public int MostWaiting { get; } = Math.Max(16, most / 4);
+
+    /// <summary>There is no place for anybody else, unless somebody makes room.</summary>
+    public bool IsReached
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _open >= most;
+            }
+        }
+    }
+
+    /// <summary>Connections that wait.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _waiting.Count;
+            }
+        }
+    }
+
+    /// <summary>Holds a listener to it: no byte is answered of connections that are too many.</summary>
+    /// <param name="listener">The listener.</param>
+    /// <param name="refused">Called for each of them.</param>
+    public void Apply(ListenOptions listener, Action refused) => listener.Use(next => async connection =>
+    {
+        var lifetime = connection.Features.Get<IConnectionLifetimeNotificationFeature>();
+
+        // It is not cut: what has begun to be answered is answered.
+        if (await EnterAsync(() => lifetime?.RequestClose(), connection.ConnectionClosed) is not { } place)
+        {
+            refused();
+            connection.Abort();
+            return;
+        }
+
+        using (place)
+        {
+            connection.Features.Set(place);
+            await next(connection);
+        }
+    });
+
+    /// <summary>Takes a place; null when there is none. Dispose it when the connection has ended.</summary>
+    /// <param name="close">Closes the connection once it has no request under way; called at most once, outside of locks.</param>
+    /// <param name="cancellationToken">The client is gone.</param>
+    public async Task<Place?> EnterAsync(Action close, CancellationToken cancellationToken)
+    {
+        var place = new Place(this, close);
+        lock (_lock)
+        {
+            if (_open < most)
+            {
+                Admit(place);
+                return place;
+            }
+
+            if (_waiting.Count >= MostWaiting)
+            {
+                return null;
+            }
+
+            _waiting.AddLast(place.Node);
+        }
+
+        var start = time.GetTimestamp();
+        do
+        {
+            MakeRoom();
+            await place.EnteredAsync.WaitAsync(Look, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        while (!place.EnteredAsync.IsCompleted && !cancellationToken.IsCancellationRequested && time.GetElapsedTime(start) < Patience);
+
+        lock (_lock)
+        {
+            if (place.EnteredAsync.IsCompleted)
+            {
+                return place;
+            }
+
+            _waiting.Remove(place.Node);
+            return null;
+        }
+    }
+
+    private void Admit(Place place)
+    {
+        _open++;
+        BeIdle(place);
+        place.Enter();
+    }
+
+    private void BeIdle(Place place)
+    {
+        place.IdleSince = time.GetTimestamp();
+        _idle.AddLast(place.Node);
+    }
+
+    /// <summary>Has as many connections close as are waited for.</summary>
+    private void MakeRoom()
+    {
+        var closing = new List<Place>();
+        lock (_lock)
+        {
+            var now = time.GetTimestamp();
+            for (var node = _idle.First; node is not null && _closing < _waiting.Count;)
+            {
+                var place = node.Value;
+                node = node.Next;
+                if (place.HasAsked || time.GetElapsedTime(place.IdleSince, now) >= FirstRequest)
+                {
+                    _idle.Remove(place.Node);
+                    place.IsClosing = true;
+                    _closing++;
+                    closing.Add(place);
+                }
+            }
+        }
+
+        closing.ForEach(place => place.Close());
+    }
+
+    private void Begin(Place place)
+    {
+        lock (_lock)
+        {
+            place.HasAsked = true;
+            place.IsAsking = true;
+            if (place.IsClosing)
+            {
+                // It came before the end, and is answered: somebody else may be the first to have gone.
+                _closing--;
+            }
+            else
+            {
+                _idle.Remove(place.Node);
+            }
+        }
+    }
+
+    private void End(Place place)
+    {
+        bool isWaitedFor;
+        lock (_lock)
+        {
+            place.IsAsking = false;
+            if (place.IsClosing)
+            {
+                _closing++;
+            }
+            else
+            {
+                BeIdle(place);
+            }
+
+            isWaitedFor = _closing < _waiting.Count;
+        }
+
+        if (isWaitedFor)
+        {
+            MakeRoom();
+        }
+    }
+
+    private void Leave(Place place)
+    {
+        lock (_lock)
+        {
+            if (place.Node.List == _idle)
+            {
+                _idle.Remove(place.Node);
+            }
+
+            _closing -= place is { IsClosing: true, IsAsking: false } ? 1 : 0;
+            _open--;
+            if (_waiting.First is { } next)
+            {
+                _waiting.Remove(next);
+                Admit(next.Value);
+            }
+        }
+    }
+
+    /// <summary>The place of one connection. Dispose it exactly once, when no request of it is under way. The lock of all protects what is not public.</summary>
+    internal sealed class Place : IDisposable
+    {
+        private readonly FacadeConnections _connections;
+        private readonly TaskCompletionSource _entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Place(FacadeConnections connections, Action close)
+        {
+            _connections = connections;
+            Close = close;
+            Node = new LinkedListNode<Place>(this);
+        }
+
+        internal LinkedListNode<Place> Node { get; }
+
+        internal Action Close { get; }
+
+        /// <summary>Completes when it is one of those that are open.</summary>
+        internal Task EnteredAsync => _entered.Task;
+
+        internal long IdleSince { get; set; }
+
+        internal bool HasAsked { get; set; }
+
+        internal bool IsAsking { get; set; }
+
+        internal bool IsClosing { get; set; }
+
+        /// <summary>A request has come; <see cref="EndRequest"/> when it was answered.</summary>
+        public void BeginRequest() => _connections.Begin(this);
+
+        public void EndRequest() => _connections.End(this);
+
+        public void Dispose() => _connections.Leave(this);
+
+        internal void Enter() => _entered.TrySetResult();
+    }
+}
