@@ -9,8 +9,9 @@ using Peerd.EndToEnd.Harness;
 namespace Peerd.Benchmarks.Benchmarks;
 
 /// <summary>
-/// What a large pull does to a small one and to a container that streams, where the bandwidth between two nodes is limited: at the
-/// node that reads, and at the node that sends. Each beside the same without the large pull, in the same run.
+/// What a large pull does to a small one and to a container that streams, and what is fetched ahead of a container to a pull, where
+/// bandwidth is limited: between two nodes at the node that reads, and at the node that sends, and between a node that is alone and the
+/// origin. Each beside the same without the other, in the same run.
 /// </summary>
 internal sealed class FairBenchmark : IBenchmark
 {
@@ -24,14 +25,20 @@ internal sealed class FairBenchmark : IBenchmark
     /// <summary>Two who share a link in equal parts take twice as long, and the one who is alone has the burst besides.</summary>
     private const double SmallTarget = 3;
 
+    /// <summary>What is fetched ahead goes last: only what the container reads itself goes before the pull, a part of the bandwidth.</summary>
+    private const double AheadTarget = 1.5;
+
+    /// <summary>Between two reads of a container that needs less than the bandwidth, and of which more is fetched ahead than there is.</summary>
+    private static readonly TimeSpan Thinking = TimeSpan.FromMilliseconds(50);
+
     /// <summary>A read waits for the blocks that are owed already when it comes, and for those on the link: a few.</summary>
     private const double ReadTarget = 8;
 
     public string Name => "fair";
 
-    public string Description => "A small pull and streaming reads beside a large pull, over limited bandwidth.";
+    public string Description => "A small pull and streaming reads beside a large pull, and a pull beside what is fetched ahead, over limited bandwidth.";
 
-    public string UsualDuration => "3 min";
+    public string UsualDuration => "6 min";
 
     public int UsualRounds => 3;
 
@@ -43,40 +50,41 @@ internal sealed class FairBenchmark : IBenchmark
         }
 
         var table = new ResultTable();
-        foreach (var limit in (string[])["Download", "Upload"])
+        foreach (var (limit, isAhead) in ((string, bool)[])[("Download", false), ("Upload", false), ("Origin", false), ("Download", true), ("Origin", true)])
         {
             await using var lab = new Lab();
             plan.Progress("making files");
-            var site = await Site.CreateAsync(lab, limit, plan.FileSize, plan.Rounds, cancellationToken);
+            var site = await Site.CreateAsync(lab, limit, isAhead, plan.FileSize, plan.Rounds, cancellationToken);
             for (var round = 0; round < plan.Rounds; round++)
             {
-                await site.MeasureAsync(round, table, plan.Progress, cancellationToken);
+                await (isAhead ? site.MeasureAheadAsync(round, table, plan.Progress, cancellationToken) : site.MeasureAsync(round, table, plan.Progress, cancellationToken));
             }
         }
 
         return table.Results;
     }
 
-    /// <summary>Two nodes, one of which has everything.</summary>
+    /// <summary>Two nodes, one of which has everything; or one that reads all from the origin.</summary>
     private sealed class Site
     {
         private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(30);
 
         private readonly string _limit;
+        private readonly bool _isAhead;
         private readonly PeerdNode[] _nodes;
         private readonly Nginx _nginx;
         private readonly BenchmarkFile _large;
         private readonly BenchmarkFile _streamed;
         private readonly BenchmarkFile[] _small;
 
-        private Site(string limit, PeerdNode[] nodes, Nginx nginx, BenchmarkFile large, BenchmarkFile streamed, BenchmarkFile[] small) =>
-            (_limit, _nodes, _nginx, _large, _streamed, _small) = (limit, nodes, nginx, large, streamed, small);
+        private Site(string limit, bool isAhead, PeerdNode[] nodes, Nginx nginx, BenchmarkFile large, BenchmarkFile streamed, BenchmarkFile[] small) =>
+            (_limit, _isAhead, _nodes, _nginx, _large, _streamed, _small) = (limit, isAhead, nodes, nginx, large, streamed, small);
 
         private PeerdNode Holder => _nodes[0];
 
-        private PeerdNode Asker => _nodes[1];
+        private PeerdNode Asker => _nodes[^1];
 
-        public static async Task<Site> CreateAsync(Lab lab, string limit, long size, int rounds, CancellationToken cancellationToken)
+        public static async Task<Site> CreateAsync(Lab lab, string limit, bool isAhead, long size, int rounds, CancellationToken cancellationToken)
         {
             var folder = lab.CreateFolder("files");
             var large = await BenchmarkFile.CreateAsync(folder, size, cancellationToken);
@@ -89,8 +97,13 @@ internal sealed class FairBenchmark : IBenchmark
                 small[i] = await BenchmarkFile.CreateAsync(folder, SmallSize, 2 + i, cancellationToken);
             }
 
-            var site = new Site(limit, PeerdNode.CreateMany(lab, 2), await Nginx.StartAsync(lab, folder), large, streamed, small);
-            await Task.WhenAll(site.StartAsync(site.Holder), site.StartAsync(site.Asker));
+            var site = new Site(limit, isAhead, PeerdNode.CreateMany(lab, limit == "Origin" ? 1 : 2), await Nginx.StartAsync(lab, folder), large, streamed, small);
+            await Task.WhenAll(site._nodes.Select(site.StartAsync));
+            if (site.Holder == site.Asker)
+            {
+                return site;
+            }
+
             foreach (var file in (BenchmarkFile[])[large, streamed, .. small])
             {
                 await site.PullAsync(site.Holder, file, started: null, cancellationToken);
@@ -101,24 +114,21 @@ internal sealed class FairBenchmark : IBenchmark
 
         public async Task MeasureAsync(int round, ResultTable table, Action<string> progress, CancellationToken cancellationToken)
         {
-            await Asker.Process.StopAsync(StopTimeout);
-            System.IO.Directory.Delete(Asker.CacheFolder, recursive: true);
-            await StartAsync(Asker);
-            await PullAsync(Asker, _small[^1], started: null, cancellationToken);
+            await RestartAsync(cancellationToken);
 
             // The beginning of a file is read by nobody twice: each block is read once, in no order that could be fetched ahead.
             var blocks = Enumerable.Range(0, (int)(StreamedSize / ReadSize)).ToArray();
             new Random(round).Shuffle(blocks);
-            await ReadAsync(blocks[..50], cancellationToken);
+            await ReadAsync(_streamed, blocks[..50], cancellationToken);
             var smallAlone = await TimeAsync(() => PullAsync(Asker, _small[2 * round], started: null, cancellationToken));
-            var readsAlone = await ReadAsync(blocks[50..(50 + Reads)], cancellationToken);
+            var readsAlone = await ReadAsync(_streamed, blocks[50..(50 + Reads)], cancellationToken);
 
             using var enough = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             var pulling = PullAsync(Asker, _large, started, enough.Token);
             await await Task.WhenAny(started.Task, pulling);
             var smallBeside = await TimeAsync(() => PullAsync(Asker, _small[(2 * round) + 1], started: null, cancellationToken));
-            var readsBeside = await ReadAsync(blocks[(50 + Reads)..(50 + (2 * Reads))], cancellationToken);
+            var readsBeside = await ReadAsync(_streamed, blocks[(50 + Reads)..(50 + (2 * Reads))], cancellationToken);
             if (pulling.IsCompleted)
             {
                 throw new InvalidOperationException("the large pull had ended, or failed, before the others: take a larger file");
@@ -128,17 +138,50 @@ internal sealed class FairBenchmark : IBenchmark
             await pulling.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
             var name = $"{_limit.ToLowerInvariant()} limited";
-            table.Add(name, "small alone", "s", Better.Lower, smallAlone);
-            table.Add(name, "small beside", "s", Better.Lower, smallBeside);
-            table.Add(name, "small, beside / alone", "x", Better.Lower, smallBeside / smallAlone, SmallTarget);
-            table.Add(name, "read p50 alone", "ms", Better.Lower, At(readsAlone, 0.5));
-            table.Add(name, "read p50 beside", "ms", Better.Lower, At(readsBeside, 0.5));
-            table.Add(name, "read p99 alone", "ms", Better.Lower, At(readsAlone, 0.99));
-            table.Add(name, "read p99 beside", "ms", Better.Lower, At(readsBeside, 0.99));
-            table.Add(name, "read p50, beside / alone", "x", Better.Lower, At(readsBeside, 0.5) / At(readsAlone, 0.5), ReadTarget);
+            Add(table, name, smallAlone, smallBeside, SmallTarget, readsAlone, readsBeside);
             progress(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{name}, round {round + 1}: small pull {smallAlone:0.00} s alone, {smallBeside:0.00} s beside; reads {At(readsAlone, 0.5):0.0} ms alone, {At(readsBeside, 0.5):0.0} ms beside"));
+        }
+
+        /// <summary>A container reads here and there, more is fetched ahead of it than there is bandwidth for, and then somebody pulls.</summary>
+        public async Task MeasureAheadAsync(int round, ResultTable table, Action<string> progress, CancellationToken cancellationToken)
+        {
+            await RestartAsync(cancellationToken);
+            var smallAlone = await TimeAsync(() => PullAsync(Asker, _small[2 * round], started: null, cancellationToken));
+
+            // Of each part that is fetched as one: what is around a read is fetched after it.
+            const int Parts = 256;
+            var blocks = Enumerable.Range(0, Parts).Select(part => (int)(part * (_large.Size / Parts) / ReadSize)).ToArray();
+            new Random(round).Shuffle(blocks);
+            var readsAlone = await ReadAsync(_large, blocks[..40], cancellationToken, Thinking);
+
+            using var enough = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            var times = new List<double>();
+            Task reading = ReadAsync(_large, blocks[40..], enough.Token, Thinking, times);
+            var smallBeside = await TimeAsync(() => PullAsync(Asker, _small[(2 * round) + 1], started: null, cancellationToken));
+            if (reading.IsCompleted)
+            {
+                throw new InvalidOperationException("the container had read all, or failed, before the pull ended");
+            }
+
+            await enough.CancelAsync();
+            await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            double[] readsBeside = [.. times.Order()];
+
+            var name = $"{_limit.ToLowerInvariant()} limited, ahead";
+            Add(table, name, smallAlone, smallBeside, AheadTarget, readsAlone, readsBeside);
+            progress(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{name}, round {round + 1}: small pull {smallAlone:0.00} s alone, {smallBeside:0.00} s beside; {readsBeside.Length} reads {At(readsAlone, 0.5):0.0} ms without the pull, {At(readsBeside, 0.5):0.0} ms with it"));
+        }
+
+        private async Task RestartAsync(CancellationToken cancellationToken)
+        {
+            await Asker.Process.StopAsync(StopTimeout);
+            System.IO.Directory.Delete(Asker.CacheFolder, recursive: true);
+            await StartAsync(Asker);
+            await PullAsync(Asker, _small[^1], started: null, cancellationToken);
         }
 
         private Task StartAsync(PeerdNode node)
@@ -148,9 +191,13 @@ internal sealed class FairBenchmark : IBenchmark
             {
                 ["Hosts"] = new JsonArray(_nginx.Endpoint.GetLeftPart(UriPartial.Authority)),
                 ["AllowedNetworks"] = new JsonArray("127.0.0.0/8"),
-                ["LearnedOrder"] = "false",
-                ["ReadAhead"] = "0",
             };
+            if (!_isAhead)
+            {
+                configuration["Peerd"]!["Blobs"]!["LearnedOrder"] = "false";
+                configuration["Peerd"]!["Blobs"]!["ReadAhead"] = "0";
+            }
+
             if (node == (_limit == "Upload" ? Holder : Asker))
             {
                 configuration["Peerd"]!["Limits"] = new JsonObject { [_limit] = BytesPerSecond.ToString(CultureInfo.InvariantCulture) };
@@ -180,11 +227,16 @@ internal sealed class FairBenchmark : IBenchmark
         }
 
         /// <summary>Reads blocks as overlaybd does, one after the other; how long each took, in milliseconds and in order.</summary>
-        private async Task<double[]> ReadAsync(int[] blocks, CancellationToken cancellationToken)
+        /// <param name="file">What is read.</param>
+        /// <param name="blocks">In this order.</param>
+        /// <param name="cancellationToken">Ends it.</param>
+        /// <param name="pause">Between two reads.</param>
+        /// <param name="times">Gets the times one by one.</param>
+        private async Task<double[]> ReadAsync(BenchmarkFile file, int[] blocks, CancellationToken cancellationToken, TimeSpan pause = default, List<double>? times = null)
         {
             using var client = new HttpClient();
-            var url = new Uri(Asker.Facade, $"blobs/{new Uri(_nginx.Endpoint, _streamed.StorePath)}");
-            var times = new double[blocks.Length];
+            var url = new Uri(Asker.Facade, $"blobs/{new Uri(_nginx.Endpoint, file.StorePath)}");
+            times ??= new List<double>(blocks.Length);
             for (var i = 0; i < blocks.Length; i++)
             {
                 var start = Stopwatch.GetTimestamp();
@@ -192,11 +244,23 @@ internal sealed class FairBenchmark : IBenchmark
                 request.Headers.Range = new RangeHeaderValue((long)blocks[i] * ReadSize, (((long)blocks[i] + 1) * ReadSize) - 1);
                 using var answer = await client.SendAsync(request, cancellationToken);
                 answer.EnsureSuccessStatusCode();
-                times[i] = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+                times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+                await Task.Delay(pause, cancellationToken);
             }
 
-            Array.Sort(times);
-            return times;
+            return [.. times.Order()];
+        }
+
+        private static void Add(ResultTable table, string name, double smallAlone, double smallBeside, double smallTarget, double[] readsAlone, double[] readsBeside)
+        {
+            table.Add(name, "small alone", "s", Better.Lower, smallAlone);
+            table.Add(name, "small beside", "s", Better.Lower, smallBeside);
+            table.Add(name, "small, beside / alone", "x", Better.Lower, smallBeside / smallAlone, smallTarget);
+            table.Add(name, "read p50 alone", "ms", Better.Lower, At(readsAlone, 0.5));
+            table.Add(name, "read p50 beside", "ms", Better.Lower, At(readsBeside, 0.5));
+            table.Add(name, "read p99 alone", "ms", Better.Lower, At(readsAlone, 0.99));
+            table.Add(name, "read p99 beside", "ms", Better.Lower, At(readsBeside, 0.99));
+            table.Add(name, "read p50, beside / alone", "x", Better.Lower, At(readsBeside, 0.5) / At(readsAlone, 0.5), ReadTarget);
         }
 
         private static async Task<double> TimeAsync(Func<Task> run)
