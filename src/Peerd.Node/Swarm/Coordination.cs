@@ -243,7 +243,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     return;
                 }
 
-                if (!HasRoomFor(session.Node) || (want.Size > 0 && !TryKnowSize(want.Size, string.Empty, session.Node)))
+                if (!HasRoomFor(session.Node, want.Size) || (want.Size > 0 && !TryKnowSize(want.Size, string.Empty, session.Node)))
                 {
                     session.Refuse();
                     return;
@@ -359,7 +359,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 // Looked up under the lock: of two changes at once the newer must be the last word.
                 var held = owner._directory.Find(Digest, node);
-                if (held is not null && !(IsSizeKnown() && HasRoomFor(node)))
+                if (held is not null && !(IsSizeKnown() && HasRoomFor(node, SizeInDirectory)))
                 {
                     _hasSkipped = true;
                     return;
@@ -423,7 +423,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
             foreach (var holder in entry.Holders)
             {
-                if (HasRoomFor(holder.Node))
+                if (HasRoomFor(holder.Node, entry.Size))
                 {
                     _coordinator.HolderChanged(holder.Node, holder.Complete, holder.Pieces, now);
                 }
@@ -460,8 +460,16 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             return true;
         }
 
-        /// <summary>There is room for one more who asks for the content or holds it.</summary>
-        private bool HasRoomFor(string node) => _coordinator.Knows(node) || HasRoomFor(1);
+        private long SizeInDirectory => owner._directory.TryFind(Digest, out var entry) ? entry.Size : 0;
+
+        /// <summary>
+        /// There is room for one more who asks for the content or holds it. Whoever told the size first may have told more than there is room
+        /// for: all of it counts for this one then, if he tells the same.
+        /// </summary>
+        /// <param name="node">Who.</param>
+        /// <param name="told">The size that he tells; 0 when he does not know it.</param>
+        private bool HasRoomFor(string node, long told) =>
+            _coordinator.Knows(node) || HasRoomFor(1) || (told == _coordinator.Size && _size.TryMove(AccountOf(node)) && HasRoomFor(1));
 
         private bool HasRoomFor(int more) => _coordinator.Size is not { } size || _size.TryHold(CoordinatedMemory.BytesOf(size, _coordinator.Participants + more));
 

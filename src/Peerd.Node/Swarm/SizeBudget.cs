@@ -46,6 +46,23 @@ internal sealed class SizeBudget(long most)
         }
     }
 
+    /// <summary>What was taken for one teller is taken for another one from now on; false when his share has no room for it, and nothing has changed.</summary>
+    public bool TryMove(string from, string to, long bytes)
+    {
+        lock (_lock)
+        {
+            GiveBack(from, bytes);
+            if (TryTake(to, bytes))
+            {
+                return true;
+            }
+
+            _byTeller[from] = _byTeller.GetValueOrDefault(from) + bytes;
+            _bytes += bytes;
+            return false;
+        }
+    }
+
     public void GiveBack(string teller, long bytes)
     {
         lock (_lock)
@@ -59,7 +76,7 @@ internal sealed class SizeBudget(long most)
     }
 }
 
-/// <summary>What one content has taken of it, all for the one who told its size. Not thread-safe.</summary>
+/// <summary>What one content has taken of it, all for the one who told its size, or for another one who told the same. Not thread-safe.</summary>
 internal sealed class SizeShare(SizeBudget budget)
 {
     private string _teller = string.Empty;
@@ -96,6 +113,18 @@ internal sealed class SizeShare(SizeBudget budget)
         }
 
         Bytes = bytes;
+        return true;
+    }
+
+    /// <summary>Has all of it for another one who tells the same size; false when his share has no room for it either.</summary>
+    public bool TryMove(string teller)
+    {
+        if (Bytes == 0 || teller == _teller || !budget.TryMove(_teller, teller, Bytes))
+        {
+            return false;
+        }
+
+        _teller = teller;
         return true;
     }
 

@@ -136,6 +136,38 @@ public sealed class CoordinationTests : IDisposable
         Assert.InRange(_coordination.Sizes.Bytes, CoordinatedMemory.BytesOf(HolderDirectory.MaxSize, 200 - refused), _coordination.Sizes.Most);
     }
 
+    // Who tells sizes first would keep others' contents out as soon as there is no room for him.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Open_WhoToldTheSizeFirstHasNoRoomLeft_CountsForAnotherWhoTellsTheSame(bool isAnnounced)
+    {
+        const long Large = 100L << 30;
+        using var liar = Open("liar", Large);
+        Assert.Equal(Large, (await NextAsync(liar)).Size);
+        while (_coordination.Sizes.TryTake("liar", 1024))
+        {
+        }
+
+        // Who does not know the size does not vouch for it, nor does who tells another one.
+        await RefusedAsync(Open("new", size: 0));
+        await RefusedAsync(Open("other", Large + 1));
+        if (isAnnounced)
+        {
+            _directory.OpenLease(Member("honest"))!.Apply(new AnnounceRequest { Contents = { new Availability { Digest = Content.ToString(), Size = Large, Complete = true } } });
+        }
+        else
+        {
+            Assert.Equal(Large, (await NextAsync(Open("honest", Large))).Size);
+        }
+
+        Assert.Equal(Large, (await NextAsync(Open("new", size: 0))).Size);
+        Assert.InRange(_coordination.Sizes.Bytes, 0, _coordination.Sizes.Most);
+
+        async Task RefusedAsync(ILookupSession session) =>
+            Assert.Equal(StatusCode.ResourceExhausted, (await Assert.ThrowsAsync<RpcException>(() => NextAsync(session))).StatusCode);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

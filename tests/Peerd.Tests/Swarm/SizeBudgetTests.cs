@@ -42,6 +42,32 @@ public sealed class SizeBudgetTests
     }
 
     [Fact]
+    public void TryMove_ToWhoHasRoomOrNot_IsCountedOnceForOneOfThem()
+    {
+        var budget = new SizeBudget(1000);
+        var share = new SizeShare(budget);
+        Assert.False(share.TryMove("a"));
+        Assert.True(share.TryHold(100, "liar"));
+        Assert.True(budget.TryTake("liar", 650));
+        Assert.False(budget.TryTake("liar", 1));
+        Assert.False(share.TryHold(110));
+
+        Assert.False(share.TryMove("liar"));
+        Assert.True(share.TryMove("a"));
+        Assert.True(share.TryHold(110));
+        Assert.Equal(760, budget.Bytes);
+
+        // What is too much for one more stays where it is.
+        Assert.True(budget.TryTake("b", 80));
+        Assert.False(share.TryMove("b"));
+        budget.GiveBack("b", 80);
+        budget.GiveBack("liar", 650);
+        Assert.Equal((110, 110), (share.Bytes, budget.Bytes));
+        share.End();
+        Assert.Equal(0, budget.Bytes);
+    }
+
+    [Fact]
     public void TryHold_MoreAndLessAndOver_IsGivenBackOnce()
     {
         var budget = new SizeBudget(1000);
