@@ -81,7 +81,7 @@ internal sealed class ByteRate : IDisposable
                 return Task.CompletedTask;
             }
 
-            waiter = new Waiter(bytes);
+            waiter = new Waiter(bytes) { Urgency = urgency };
             _waiting[(int)urgency].Add(content, waiter);
             WaitForNext();
         }
@@ -90,11 +90,24 @@ internal sealed class ByteRate : IDisposable
         waiter.Registration = cancellationToken.UnsafeRegister(
             static (state, token) =>
             {
-                var (rate, urgency, content, waiter) = ((ByteRate, Urgency, Digest, Waiter))state!;
-                rate.Forget(urgency, content, waiter, token);
+                var (rate, content, waiter) = ((ByteRate, Digest, Waiter))state!;
+                rate.Forget(content, waiter, token);
             },
-            (this, urgency, content, waiter));
+            (this, content, waiter));
         return WaitAsync(waiter);
+    }
+
+    /// <summary>A container waits for some of what was fetched ahead of this content: whoever waits with that urgency goes before all others, this once.</summary>
+    public void Hasten(Digest content)
+    {
+        lock (_lock)
+        {
+            foreach (var waiter in _waiting[(int)Urgency.Ahead].RemoveAll(content))
+            {
+                waiter.Urgency = Urgency.Streaming;
+                _waiting[(int)Urgency.Streaming].Add(content, waiter);
+            }
+        }
     }
 
     /// <summary>Bytes that were taken and not moved.</summary>
@@ -122,11 +135,11 @@ internal sealed class ByteRate : IDisposable
         }
     }
 
-    private void Forget(Urgency urgency, Digest content, Waiter waiter, CancellationToken cancellationToken)
+    private void Forget(Digest content, Waiter waiter, CancellationToken cancellationToken)
     {
         lock (_lock)
         {
-            if (!_waiting[(int)urgency].Remove(content, waiter))
+            if (!_waiting[(int)waiter.Urgency].Remove(content, waiter))
             {
                 return;
             }
@@ -181,6 +194,9 @@ internal sealed class ByteRate : IDisposable
     {
         public int Bytes => bytes;
 
+        /// <summary>With whom it waits; the lock of all protects it.</summary>
+        public Urgency Urgency { get; set; }
+
         public TaskCompletionSource Granted { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public CancellationTokenRegistration Registration { get; set; }
@@ -222,6 +238,19 @@ internal sealed class ByteRate : IDisposable
 
             Count--;
             return true;
+        }
+
+        public Waiter[] RemoveAll(Digest content)
+        {
+            if (!_lines.TryGetValue(content, out var line))
+            {
+                return [];
+            }
+
+            Waiter[] all = [.. line.Waiters];
+            line.Waiters.Clear();
+            Count -= all.Length;
+            return all;
         }
 
         public Waiter Next()

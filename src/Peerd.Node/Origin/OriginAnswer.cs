@@ -182,7 +182,7 @@ internal sealed class OriginAnswer(OriginSettings settings, OriginMetrics metric
         new(await message.Content.ReadAsStreamAsync(cancellationToken), source, settings.IdleTimeout, metrics, time, PaceOf(reference));
 
     private OriginPace? PaceOf(OriginReference reference) => bandwidth.Origin is { } rate
-        ? new OriginPace(rate, reference.IsUrgent ? Urgency.Streaming : reference.Urgency, Digest.TryParse(reference.Reference, out var digest) ? digest : default)
+        ? new OriginPace(rate, reference.IsUrgent ? static () => Urgency.Streaming : reference.Urgency ?? (static () => Urgency.Pull), Digest.TryParse(reference.Reference, out var digest) ? digest : default)
         : null;
 
     private static OriginResponse Ok(HttpResponseMessage message, long? total, ByteRange range, OriginBody body) => new(new Owner(message, body))

@@ -139,7 +139,7 @@ internal sealed class OriginBody(Stream inner, string source, TimeSpan idleTimeo
     // What may not be read stays with the origin: the connection's window holds it back, and its idle time does not run.
     private async ValueTask<int> ReceiveAtPaceAsync(Memory<byte> buffer, OriginPace allowed, CancellationToken cancellationToken)
     {
-        await allowed.Rate.TakeAsync(buffer.Length, allowed.Urgency, allowed.Content, cancellationToken);
+        await allowed.TakeAsync(buffer.Length, cancellationToken);
         var read = 0;
         try
         {

@@ -42,13 +42,13 @@ internal sealed record OriginReference(string Registry, string Repository, Origi
 
     /// <summary>The same for memories that outlive the client's request: they hold none of its secrets.</summary>
     public OriginReference WithoutSecrets() =>
-        Credential is null && Urgency == Urgency.Pull ? this : this with { Credential = Credential?.Forgotten, Urgency = Urgency.Pull };
+        Credential is null && Urgency is null ? this : this with { Credential = Credential?.Forgotten, Urgency = null };
 
     /// <summary>A container waits for it right now: it does not queue behind what is fetched for later.</summary>
     public bool IsUrgent { get; init; }
 
-    /// <summary>Who goes first where the bandwidth is limited.</summary>
-    public Urgency Urgency { get; init; } = Urgency.Pull;
+    /// <summary>Who goes first where the bandwidth is limited, asked again and again while it is read; null for a pull.</summary>
+    public Func<Urgency>? Urgency { get; init; }
 
     /// <summary>Query of a list, escaped, without the question mark.</summary>
     public string Query { get; init; } = string.Empty;

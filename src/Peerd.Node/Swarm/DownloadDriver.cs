@@ -234,6 +234,7 @@ internal sealed class DownloadDriver : IOriginReadUser
     public void FetchUrgently(int first, int end, ActivityContext reader)
     {
         _urgent.Await(first, end, _content);
+        _parts.Services.OriginRate?.Hasten(_content.Digest);
         FetchUrgently(first, end, UrgentTries, reader);
     }
 
@@ -414,7 +415,7 @@ internal sealed class DownloadDriver : IOriginReadUser
             return;
         }
 
-        await Reads.ReadAsync(read, origin, UrgencyOf(read.First, read.Count), ByteRange.FromBounds(start, layout.Piece(stop - 1).End), cancellationToken);
+        await Reads.ReadAsync(read, origin, () => UrgencyOf(read.First, read.Count), ByteRange.FromBounds(start, layout.Piece(stop - 1).End), cancellationToken);
     }
 
     /// <summary>

@@ -1,5 +1,6 @@
 using Peerd.Contracts;
 using Peerd.Node.Directory;
+using Peerd.Node.Limits;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
@@ -20,6 +21,7 @@ internal sealed record DownloadServices(
     MeshMetrics Metrics,
     IntegrityFailures Failures,
     MemoryShare Memory,
+    ByteRate? OriginRate,
     TimeProvider Time,
     ILogger Logger)
 {

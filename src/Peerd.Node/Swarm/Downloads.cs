@@ -26,7 +26,7 @@ internal sealed class Downloads : IIncomingPieces, IDiscardHandler, IAsyncDispos
     {
         var logger = loggers.CreateLogger<Download>();
         _services = new DownloadServices(
-            cache, origin, peers, mismatches, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, drain, lookupMetrics, time, logger), self.Name, self.Incarnation, new DownloaderPolicy { ComparesOnlyPeer = bandwidth.Download is null }, metrics, failures, new MemoryShare(cache.MemoryBudget), time, logger);
+            cache, origin, peers, mismatches, (digest, user) => new OwnerLink(digest, user, rings, self, peers, lookups, drain, lookupMetrics, time, logger), self.Name, self.Incarnation, new DownloaderPolicy { ComparesOnlyPeer = bandwidth.Download is null }, metrics, failures, new MemoryShare(cache.MemoryBudget), bandwidth.Origin, time, logger);
     }
 
     /// <summary>What is kept of the checksums that owners push.</summary>

@@ -34,10 +34,10 @@ internal sealed class OriginReads(DownloadServices services, CachedContent conte
     /// <summary>Reads bytes of a run of pieces.</summary>
     /// <param name="read">What they are read for.</param>
     /// <param name="origin">Where.</param>
-    /// <param name="urgency">Who goes before whom where bandwidth is limited.</param>
+    /// <param name="urgency">Who goes before whom where bandwidth is limited; called until the read has ended.</param>
     /// <param name="range">From the beginning of a frame to the end of a piece.</param>
     /// <param name="cancellationToken">Reaches to the socket.</param>
-    public async Task ReadAsync(DownloadAction.FetchFromOrigin read, OriginReference origin, Urgency urgency, ByteRange range, CancellationToken cancellationToken)
+    public async Task ReadAsync(DownloadAction.FetchFromOrigin read, OriginReference origin, Func<Urgency> urgency, ByteRange range, CancellationToken cancellationToken)
     {
         using var step = trace.Step("read", ActivityKind.Internal)?.SetTag(Traces.Offset, range.Offset).SetTag(Traces.Length, range.Length);
         OriginResponse response;

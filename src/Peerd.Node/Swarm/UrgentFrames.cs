@@ -10,7 +10,7 @@ internal sealed class UrgentFrames
 {
     private readonly HashSet<int> _fetching = [];
 
-    /// <summary>Pieces of which a reader waits for some frames.</summary>
+    /// <summary>Frames for which a reader waits.</summary>
     private readonly HashSet<int> _awaited = [];
 
     public bool IsFetching(int frame) => _fetching.Contains(frame);
@@ -21,14 +21,16 @@ internal sealed class UrgentFrames
     /// <param name="content">What is here.</param>
     public void Await(int first, int end, CachedContent content)
     {
-        var pieces = content.Layout.FramesPerPiece;
-        _awaited.RemoveWhere(content.HasPiece);
-        _awaited.UnionWith(Enumerable.Range(first / pieces, ((end - 1) / pieces) - (first / pieces) + 1));
+        _awaited.RemoveWhere(content.HasFrame);
+        _awaited.UnionWith(Enumerable.Range(first, end - first));
     }
 
-    /// <summary>A reader waits for one of these pieces.</summary>
-    public bool IsAnyAwaited(int first, int count, CachedContent content) =>
-        _awaited.Any(piece => piece >= first && piece < first + count && !content.HasPiece(piece));
+    /// <summary>A reader waits for some frame of these pieces.</summary>
+    public bool IsAnyAwaited(int first, int count, CachedContent content)
+    {
+        var frames = content.Layout.FramesPerPiece;
+        return _awaited.Any(frame => frame / frames >= first && frame / frames < first + count && !content.HasFrame(frame));
+    }
 
     /// <summary>The first frames of one piece, within a range of frames, that are neither here nor being fetched; null when there are none.</summary>
     public (int First, int End)? NextMissing(int first, int end, CachedContent content)

@@ -113,6 +113,25 @@ public sealed class ByteRateTests : IDisposable
     }
 
     [Fact]
+    public async Task Hasten_WhatWaitsToBeFetchedAhead_GoesFirstAndOtherContentsDoNot()
+    {
+        await EmptyAsync();
+        using var cancel = new CancellationTokenSource();
+        Wants("other ahead", Urgency.Ahead, Other);
+        Wants("ahead", Urgency.Ahead, Small);
+        var cancelled = _rate.TakeAsync(Block, Urgency.Ahead, Small, cancel.Token);
+        Wants("pull", Urgency.Pull, Large);
+
+        _rate.Hasten(Small);
+        await cancel.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cancelled);
+        await ServeAsync(3);
+        Assert.Equal(["ahead", "pull", "other ahead"], _served);
+        Assert.Equal(0, _rate.Waiting);
+    }
+
+    [Fact]
     public async Task Take_Cancelled_TakesNothingAndNoTurn()
     {
         await EmptyAsync();

@@ -92,7 +92,7 @@ public sealed class OriginBodyTests
     public async Task ReadAsync_MoreThanMayBeRead_ComesWithTimeAndTheOriginIsNotIdle()
     {
         using var rate = new ByteRate(perSecond: 10, burst: 10, _time);
-        using var body = Open(new OriginPace(rate, Urgency.Pull, default));
+        using var body = Open(new OriginPace(rate, static () => Urgency.Pull, default));
         await _pipe.Writer.WriteAsync(new byte[1000]);
         var buffer = new byte[400];
         Assert.Equal(400, await body.ReadAsync(buffer));
@@ -109,7 +109,7 @@ public sealed class OriginBodyTests
     public async Task ReadAsync_LessComesThanWasAllowed_TheRestIsGivenBack()
     {
         using var rate = new ByteRate(perSecond: 10, burst: 10, _time);
-        using var body = Open(new OriginPace(rate, Urgency.Pull, default));
+        using var body = Open(new OriginPace(rate, static () => Urgency.Pull, default));
         await _pipe.Writer.WriteAsync(new byte[4]);
         Assert.Equal(4, await body.ReadAsync(new byte[400]));
 
@@ -127,7 +127,7 @@ public sealed class OriginBodyTests
         {
             var pipe = new Pipe();
             await pipe.Writer.WriteAsync(new byte[100]);
-            reads.Add(Open(new OriginPace(rate, urgency, default), pipe).ReadAsync(new byte[100]).AsTask());
+            reads.Add(Open(new OriginPace(rate, () => urgency, default), pipe).ReadAsync(new byte[100]).AsTask());
             Assert.Equal(reads.Count, rate.Waiting);
         }
 
@@ -144,11 +144,50 @@ public sealed class OriginBodyTests
         }
     }
 
+    // A large part is read at once, and a container waits for a little of it.
+    [Fact]
+    public async Task ReadAsync_AContainerWaitsForItNoMore_TheRestGoesLast()
+    {
+        var urgency = Urgency.Streaming;
+        using var rate = new ByteRate(perSecond: 10, burst: 10, _time);
+        await rate.TakeAsync(20, Urgency.Pull, default, CancellationToken.None);
+        using var body = Open(new OriginPace(rate, () => urgency, default));
+        await _pipe.Writer.WriteAsync(new byte[1000]);
+        var first = body.ReadAsync(new byte[10]).AsTask();
+        var pull = rate.TakeAsync(10, Urgency.Pull, default, CancellationToken.None);
+        await ServeOneAsync();
+        Assert.Equal(10, await first.WaitAsync(Wait.Longest));
+        Assert.False(pull.IsCompleted);
+
+        urgency = Urgency.Ahead;
+        var rest = body.ReadAsync(new byte[10]).AsTask();
+        var next = rate.TakeAsync(10, Urgency.Pull, default, CancellationToken.None);
+        await ServeOneAsync();
+        await ServeOneAsync();
+        Assert.True(pull.IsCompleted && next.IsCompleted && !rest.IsCompleted);
+
+        // And is waited for again, while it waits itself.
+        var last = rate.TakeAsync(10, Urgency.Pull, default, CancellationToken.None);
+        urgency = Urgency.Streaming;
+        rate.Hasten(default);
+        await ServeOneAsync();
+        Assert.Equal(10, await rest.WaitAsync(Wait.Longest));
+        Assert.False(last.IsCompleted);
+
+        async Task ServeOneAsync()
+        {
+            for (var waiting = rate.Waiting; rate.Waiting == waiting; await Task.Yield())
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(100));
+            }
+        }
+    }
+
     [Fact]
     public async Task ReadAsync_CancelledWhileItMayNotRead_Ends()
     {
         using var rate = new ByteRate(perSecond: 10, burst: 10, _time);
-        using var body = Open(new OriginPace(rate, Urgency.Pull, default));
+        using var body = Open(new OriginPace(rate, static () => Urgency.Pull, default));
         await _pipe.Writer.WriteAsync(new byte[1000]);
         await body.ReadExactlyAsync(new byte[400]);
         using var cancel = new CancellationTokenSource();

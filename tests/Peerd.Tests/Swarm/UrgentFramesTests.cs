@@ -33,12 +33,12 @@ public sealed class UrgentFramesTests : IDisposable
     }
 
     [Fact]
-    public void IsAnyAwaited_APieceThatAReaderWaitsFor_UntilItIsHere()
+    public void IsAnyAwaited_PieceOfAFrameThatAReaderWaitsFor_UntilThatIsHere()
     {
         _urgent.Await(3, 5, _open.Content);
         Assert.Equal((false, true, true), (IsAwaited(0), IsAwaited(1), IsAwaited(2)));
 
-        _open.Sample.WritePiece(_open.Content, 1);
+        _open.Sample.WriteFrame(_open.Content, 3);
         Assert.Equal((false, true), (IsAwaited(1), IsAwaited(2)));
 
         bool IsAwaited(int piece) => _urgent.IsAnyAwaited(piece, 1, _open.Content);
