@@ -28,6 +28,9 @@ internal sealed class FairBenchmark : IBenchmark
     /// <summary>What is fetched ahead goes last: only what the container reads itself goes before the pull, a part of the bandwidth.</summary>
     private const double AheadTarget = 1.5;
 
+    /// <summary>The origin is read in larger parts: all before the block that a container waits for comes with it.</summary>
+    private const double AheadAtOriginTarget = 3;
+
     /// <summary>Between two reads of a container that needs less than the bandwidth, and of which more is fetched ahead than there is.</summary>
     private static readonly TimeSpan Thinking = TimeSpan.FromMilliseconds(50);
 
@@ -170,7 +173,7 @@ internal sealed class FairBenchmark : IBenchmark
             double[] readsBeside = [.. times.Order()];
 
             var name = $"{_limit.ToLowerInvariant()} limited, ahead";
-            Add(table, name, smallAlone, smallBeside, AheadTarget, readsAlone, readsBeside);
+            Add(table, name, smallAlone, smallBeside, _limit == "Origin" ? AheadAtOriginTarget : AheadTarget, readsAlone, readsBeside);
             progress(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{name}, round {round + 1}: small pull {smallAlone:0.00} s alone, {smallBeside:0.00} s beside; {readsBeside.Length} reads {At(readsAlone, 0.5):0.0} ms without the pull, {At(readsBeside, 0.5):0.0} ms with it"));
