@@ -110,6 +110,16 @@ internal sealed class ByteRate : IDisposable
         }
     }
 
+    /// <summary>Bytes that were moved and not taken: who comes next waits for them, too.</summary>
+    public void Owe(int bytes)
+    {
+        lock (_lock)
+        {
+            Earn();
+            _tokens -= bytes;
+        }
+    }
+
     /// <summary>Bytes that were taken and not moved.</summary>
     public void GiveBack(int bytes)
     {

@@ -26,8 +26,9 @@ internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeL
             return;
         }
 
-        // However much of it the peer has.
-        var length = (int)Math.Min(request.Layout.FramesPerMessage * (long)request.Layout.FrameSize, request.Range.End - offset);
+        // However much of it the peer has, and what came beyond what was paid for: messages are not all of the same length.
+        var end = Math.Min(offset + (request.Layout.FramesPerMessage * (long)request.Layout.FrameSize), request.Range.End);
+        var length = (int)(end - _paid);
         var since = time.GetTimestamp();
         silence.Pause();
         deadline.CancelAfter(Timeout.InfiniteTimeSpan);
@@ -36,7 +37,7 @@ internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeL
         silence.Heard();
         var left = limits.Deadline - (time.GetElapsedTime(_started) - _waited);
         deadline.CancelAfter(left > TimeSpan.Zero ? left : TimeSpan.Zero);
-        _paid = offset + length;
+        _paid = end;
     }
 
     private async Task WaitAsync(Task taking)
@@ -58,13 +59,17 @@ internal sealed class RangeAllowance(ByteRate rate, RangeRequest request, RangeL
         }
     }
 
-    /// <summary>The range has ended: gives back what was not read.</summary>
+    /// <summary>The range has ended: gives back what was not read, or pays for what was.</summary>
     /// <param name="expected">First byte that has not arrived.</param>
     public void End(long expected)
     {
         if (_paid > expected)
         {
             rate.GiveBack((int)(_paid - expected));
+        }
+        else if (_paid < expected)
+        {
+            rate.Owe((int)(expected - _paid));
         }
     }
 }

@@ -263,7 +263,7 @@ internal sealed class RangeServer(
         {
             var frame = layout.FrameAt(offset);
             var piece = layout.PieceAt(offset);
-            int length;
+            var length = 0;
             RangeAnswer answer;
             try
             {
@@ -283,6 +283,7 @@ internal sealed class RangeServer(
                 await content.PrepareAsync(offset, length, range.Stop);
                 if (content.NeedsPreparation)
                 {
+                    bandwidth.Upload?.GiveBack(length - LengthOf(layout, frame, 1));
                     length = LengthOf(layout, frame, 1);
                     answer = Copied(request.Id, content, offset, length);
                 }
@@ -295,6 +296,7 @@ internal sealed class RangeServer(
             {
                 // One that would have gone with it, and maybe more of its piece: this one goes, if it is here still, without them.
                 isOneAtATime = true;
+                bandwidth.Upload?.GiveBack(length);
                 continue;
             }
             catch (FrameLostException)

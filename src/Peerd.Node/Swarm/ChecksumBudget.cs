@@ -7,7 +7,7 @@ namespace Peerd.Node.Swarm;
 /// </summary>
 internal sealed class ChecksumBudget
 {
-    /// <summary>Bytes of one member: the checksums of contents of 400 GiB together.</summary>
+    /// <summary>Bytes of one member: the checksums of contents of 270 GiB together, or of 400 GiB whose frames have 256 KiB.</summary>
     public const long Most = 64 << 20;
 
     /// <summary>What those of a piece take beside the checksums, roughly.</summary>

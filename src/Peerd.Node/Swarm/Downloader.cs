@@ -634,8 +634,9 @@ internal sealed class Downloader
         if (_pauses.Until > now)
         {
             // Of what is under way nothing has come for as long, either: who waits must not be held up by an owner that makes up pauses. What
-            // this node's own limit holds back does come: no peer is wrong.
-            if ((isIdle || (waited >= 2 * _policy.Patience && !_table.Requests.Any(static request => request.HeldSince is not null))) && _pauses.Until - now > _policy.Patience)
+            // this node's own limit holds back does come: no peer is wrong. But what no peer has does not come with it.
+            var isHeldBack = _table.Requests.Any(request => request.HeldSince is not null && (request.Contains(missing) || _peers.IsHeld(missing)));
+            if ((isIdle || (waited >= 2 * _policy.Patience && !isHeldBack)) && _pauses.Until - now > _policy.Patience)
             {
                 GiveUp();
             }

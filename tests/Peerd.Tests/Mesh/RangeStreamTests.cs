@@ -326,6 +326,50 @@ public sealed class RangeStreamTests : IAsyncLifetime
         Assert.Equal([0, 1, 2, 3], _sink.Frames);
     }
 
+    // One message is paid for ahead, and may be shorter or longer than that.
+    [Fact]
+    public async Task Fetch_MessagesOfAllLengths_AreTakenFromTheRateByteForByte()
+    {
+        var layout = new ContentLayout(1L << 30);
+        const int Frames = 20;
+        using var rate = new ByteRate(1, 1L << 30, _time);
+        using var limited = new Peer(
+            new Peerd.Node.Membership.Member("fake", new DnsEndPoint("127.0.0.1", _fake!.EndPoint.Port), string.Empty),
+            "self", new MeshOptions(), new PeerTraffic.Counters(), new MeshMetrics(_services.GetRequiredService<IMeterFactory>()), MeshTls.Off, _time, rate);
+        _fake.Answer = async (range, answers, _) =>
+        {
+            var data = new byte[layout.FrameSize];
+            var checksum = FrameChecksum.Compute(data);
+            await answers.WriteAsync(new FetchRangeResponse { Id = range.Id, Head = new RangeHead { Size = layout.Size } });
+            for (var (frame, count) = (0, 3); frame < Frames; (frame, count) = (frame + count, Math.Min(7 - count, Frames - frame - count)))
+            {
+                await answers.WriteAsync(new FetchRangeResponse
+                {
+                    Id = range.Id,
+                    Frame = new Frame
+                    {
+                        Offset = layout.Frame(frame).Offset,
+                        Checksum = checksum,
+                        Data = ByteString.CopyFrom(new byte[count * layout.FrameSize]),
+                        NextChecksums = { Enumerable.Repeat(checksum, count - 1) },
+                    },
+                });
+            }
+
+            await answers.WriteAsync(FakePeer.End(range, RangeStatus.Complete));
+        };
+
+        var outcome = await limited.FetchAsync(
+            new RangeRequest(_sample.Digest, layout, ByteRange.FromBounds(0, layout.Frame(Frames - 1).End)), _sink, CancellationToken.None).WaitAsync(Wait.Longest);
+
+        Assert.Equal((RangeOutcomeKind.Complete, string.Empty), (outcome.Kind, outcome.Error));
+        Assert.Equal(Enumerable.Range(0, Frames), _sink.Frames);
+
+        // What is left of it can be taken, and nothing more.
+        await rate.TakeAsync((1 << 30) - (Frames * layout.FrameSize), Urgency.Pull, default, CancellationToken.None).WaitAsync(Wait.Longest);
+        Assert.False(rate.TakeAsync(1, Urgency.Pull, default, CancellationToken.None).IsCompleted, "more came than was taken");
+    }
+
     // Who asked first comes last, when nobody waits for it.
     [Fact]
     public async Task Fetch_ThisNodeMayReadAFrameASecond_StreamingGoesFirstPullsNextAndWhatIsFetchedAheadLast()

@@ -292,6 +292,18 @@ public sealed class DownloaderTests
         Assert.False(_downloader.HasFailed);
     }
 
+    // It would not come with what is held back.
+    [Fact]
+    public void HeldBack_WhatNobodyHasIsMissingWhileTheOriginPauses_GivesUp()
+    {
+        HoldBackWhileTheOriginPauses();
+        Demand(new Demand(0, 4, int.MaxValue));
+        var now = TimeSpan.Zero;
+        Pass(ref now, (5 * Policy.Patience) + TimeSpan.FromSeconds(1));
+
+        Assert.Contains(Take(), action => action is DownloadAction.Fail);
+    }
+
     // What is not sent any more when it may be is not waited for.
     [Fact]
     public void HeldBack_NotAnyMoreWhileTheOriginPausesAndNothingComes_GivesUp()
