@@ -181,6 +181,15 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         }
     }
 
+    /// <summary>Size and media type (empty when unknown) of a content, and one node that holds something of it; null when none does. It takes as long for many holders as for one.</summary>
+    public (long Size, string MediaType, string Node)? SizeOf(Digest content)
+    {
+        lock (_lock)
+        {
+            return _contents.TryGetValue(content, out var found) ? (found.Layout.Size, found.MediaType, found.Holders.First().Key) : null;
+        }
+    }
+
     /// <summary>Pieces in the order in which a container needed them first; empty when unknown.</summary>
     public IReadOnlyList<uint> StartupOrderOf(Digest content)
     {

@@ -359,7 +359,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 // Looked up under the lock: of two changes at once the newer must be the last word.
                 var held = owner._directory.Find(Digest, node);
-                if (held is not null && !(IsSizeKnown() && HasRoomFor(node, SizeInDirectory)))
+                if (held is not null && !(IsSizeKnown() && (_coordinator.Knows(node) || HasRoomFor(node, owner._directory.SizeOf(Digest)?.Size ?? 0))))
                 {
                     _hasSkipped = true;
                     return;
@@ -436,7 +436,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         /// <summary>The size is known, if need be from the directory.</summary>
         private bool IsSizeKnown() =>
-            _coordinator.Size is not null || !owner._directory.TryFind(Digest, out var entry) || TryKnowSize(entry.Size, entry.MediaType, entry.Holders[0].Node);
+            _coordinator.Size is not null || owner._directory.SizeOf(Digest) is not { } told || TryKnowSize(told.Size, told.MediaType, told.Node);
 
         /// <summary>Somebody tells the size; false when there is no room for what is kept of a content of such a size.</summary>
         /// <param name="size">Bytes of the content.</param>
@@ -459,8 +459,6 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             _coordinator.SizeKnown(size, mediaType, owner.Now, finder);
             return true;
         }
-
-        private long SizeInDirectory => owner._directory.TryFind(Digest, out var entry) ? entry.Size : 0;
 
         /// <summary>
         /// There is room for one more who asks for the content or holds it. Whoever told the size first may have told more than there is room

@@ -886,6 +886,42 @@ public sealed class CoordinationTests : IDisposable
         Assert.Empty(toldSlow.Granted.Intersect(toldOther.Granted));
     }
 
+    // In a herd all report all the time: were each to cost as much as there are holders, the owner would be busy with nothing else.
+    [Fact]
+    public async Task Apply_ReportOfAKnownHolder_CostsNotMoreWhenManyHoldTheContent()
+    {
+        var among10 = await BytesOfAReportAsync(10);
+
+        using var herd = new CoordinationTests();
+        var among1000 = await herd.BytesOfAReportAsync(1000);
+
+        Assert.InRange(among1000, 1, among10 + 256);
+    }
+
+    /// <summary>What this thread allocates for a report of a node that asks and holds something, as others do.</summary>
+    private async Task<long> BytesOfAReportAsync(int holders)
+    {
+        using var asker = Open("asker");
+        await NextAsync(asker);
+        for (var holder = 0; holder < holders; holder++)
+        {
+            Announce($"h{holder}", new PieceRun { First = 0, Count = 1 });
+        }
+
+        // The news of the first are on their way to be told, together with those that come soon after.
+        for (uint piece = 1; piece < 10; piece++)
+        {
+            Report(asker, new GrantReport { Arrived = { new PieceRun { First = piece, Count = 1 } } });
+        }
+
+        var report = new GrantReport { Arrived = { new PieceRun { First = 10, Count = 1 } } };
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Report(asker, report);
+        var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.Equal(10, _directory.Find(Content, "asker")!.Pieces.Count);
+        return allocated;
+    }
+
     private static Want Want(string node, long size, bool canReachOrigin = true) =>
         new() { Member = Member(node), Digest = Content.ToString(), Size = size, CanReachOrigin = canReachOrigin };
 
