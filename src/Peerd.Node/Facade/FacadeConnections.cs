@@ -7,7 +7,8 @@ namespace Peerd.Node.Facade;
 /// The connections of local clients: so many at one time. Who comes when there are as many waits for a place, for a short while: a
 /// connection that has no request under way is closed for him, the one that has had none for longest, and while all have one, the next of
 /// which the request ends. Closed at once, as others are here, a client of containers would make an I/O error of what works a
-/// moment later. Who waits for too long, or is one too many of those who wait, is closed without an answer: clients that take nothing must not
+/// moment later. One that does not close soon is not relied on: another is closed, too, and it is cut if it has never asked for anything,
+/// for then all that it has sent is a part of its first request. Who waits for too long, or is one too many of those who wait, is closed without an answer: clients that take nothing must not
 /// have all others wait for ever, and to containerd that is the same as a mirror that is down. Thread-safe.
 /// </summary>
 /// <param name="most">Connections in all.</param>
@@ -20,7 +21,7 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
     /// <summary>A client that has connected sends its first request by so long after.</summary>
     public static readonly TimeSpan FirstRequest = TimeSpan.FromSeconds(1);
 
-    /// <summary>How often who waits looks for connections that have just had enough time.</summary>
+    /// <summary>How often who waits looks for connections that have just had enough time. One that is to close has as long for that.</summary>
     public static readonly TimeSpan Look = TimeSpan.FromMilliseconds(250);
 
     private readonly Lock _lock = new();
@@ -28,8 +29,10 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
     // Without a request, those first that have had none for longest.
     private readonly LinkedList<Place> _idle = new();
     private readonly LinkedList<Place> _waiting = new();
+
+    // Without a request, and told to close less than a look ago; those first that were told first.
+    private readonly LinkedList<Place> _closing = new();
     private int _open;
-    private int _closing;
 
     /// <summary>Connections that may wait.</summary>
     public int MostWaiting { get; } = Math.Max(16, most / 4);
@@ -66,7 +69,7 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
         var lifetime = connection.Features.Get<IConnectionLifetimeNotificationFeature>();
 
         // It is not cut: what has begun to be answered is answered.
-        if (await EnterAsync(() => lifetime?.RequestClose(), connection.ConnectionClosed) is not { } place)
+        if (await EnterAsync(() => lifetime?.RequestClose(), connection.Abort, connection.ConnectionClosed) is not { } place)
         {
             refused();
             connection.Abort();
@@ -82,10 +85,11 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
 
     /// <summary>Takes a place; null when there is none. Dispose it when the connection has ended.</summary>
     /// <param name="close">Closes the connection once it has no request under way; called at most once, outside of locks.</param>
+    /// <param name="cut">Ends the connection at once; called at most once, outside of locks, after <paramref name="close"/> and before any request.</param>
     /// <param name="cancellationToken">The client is gone.</param>
-    public async Task<Place?> EnterAsync(Action close, CancellationToken cancellationToken)
+    public async Task<Place?> EnterAsync(Action close, Action cut, CancellationToken cancellationToken)
     {
-        var place = new Place(this, close);
+        var place = new Place(this, close, cut);
         lock (_lock)
         {
             if (_open < most)
@@ -135,14 +139,31 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
         _idle.AddLast(place.Node);
     }
 
+    private void BeClosing(Place place)
+    {
+        place.ClosingSince = time.GetTimestamp();
+        _closing.AddLast(place.Node);
+    }
+
     /// <summary>Has as many connections close as are waited for.</summary>
     private void MakeRoom()
     {
-        var closing = new List<Place>();
+        var ends = new List<Action>();
         lock (_lock)
         {
             var now = time.GetTimestamp();
-            for (var node = _idle.First; node is not null && _closing < _waiting.Count;)
+            while (_closing.First is { Value: var late } && time.GetElapsedTime(late.ClosingSince, now) >= Look)
+            {
+                _closing.Remove(late.Node);
+                if (!late.HasAsked && !late.IsCut)
+                {
+                    late.IsCut = true;
+                    BeClosing(late);
+                    ends.Add(late.Cut);
+                }
+            }
+
+            for (var node = _idle.First; node is not null && _closing.Count < _waiting.Count;)
             {
                 var place = node.Value;
                 node = node.Next;
@@ -150,13 +171,13 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
                 {
                     _idle.Remove(place.Node);
                     place.IsClosing = true;
-                    _closing++;
-                    closing.Add(place);
+                    BeClosing(place);
+                    ends.Add(place.Close);
                 }
             }
         }
 
-        closing.ForEach(place => place.Close());
+        ends.ForEach(end => end());
     }
 
     private void Begin(Place place)
@@ -164,16 +185,9 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
         lock (_lock)
         {
             place.HasAsked = true;
-            place.IsAsking = true;
-            if (place.IsClosing)
-            {
-                // It came before the end, and is answered: somebody else may be the first to have gone.
-                _closing--;
-            }
-            else
-            {
-                _idle.Remove(place.Node);
-            }
+
+            // One that was to close came before the end, and is answered: somebody else may be the first to have gone.
+            place.Node.List?.Remove(place.Node);
         }
     }
 
@@ -182,17 +196,16 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
         bool isWaitedFor;
         lock (_lock)
         {
-            place.IsAsking = false;
             if (place.IsClosing)
             {
-                _closing++;
+                BeClosing(place);
             }
             else
             {
                 BeIdle(place);
             }
 
-            isWaitedFor = _closing < _waiting.Count;
+            isWaitedFor = _closing.Count < _waiting.Count;
         }
 
         if (isWaitedFor)
@@ -205,12 +218,7 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
     {
         lock (_lock)
         {
-            if (place.Node.List == _idle)
-            {
-                _idle.Remove(place.Node);
-            }
-
-            _closing -= place is { IsClosing: true, IsAsking: false } ? 1 : 0;
+            place.Node.List?.Remove(place.Node);
             _open--;
             if (_waiting.First is { } next)
             {
@@ -226,16 +234,19 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
         private readonly FacadeConnections _connections;
         private readonly TaskCompletionSource _entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        public Place(FacadeConnections connections, Action close)
+        public Place(FacadeConnections connections, Action close, Action cut)
         {
             _connections = connections;
             Close = close;
+            Cut = cut;
             Node = new LinkedListNode<Place>(this);
         }
 
         internal LinkedListNode<Place> Node { get; }
 
         internal Action Close { get; }
+
+        internal Action Cut { get; }
 
         /// <summary>Completes when it is one of those that are open.</summary>
         internal Task EnteredAsync => _entered.Task;
@@ -244,9 +255,11 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
 
         internal bool HasAsked { get; set; }
 
-        internal bool IsAsking { get; set; }
-
         internal bool IsClosing { get; set; }
+
+        internal long ClosingSince { get; set; }
+
+        internal bool IsCut { get; set; }
 
         /// <summary>A request has come; <see cref="EndRequest"/> when it was answered.</summary>
         public void BeginRequest() => _connections.Begin(this);

@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Time.Testing;
 using Peerd.Node.Facade;
 using Peerd.Tests.Hosting;
 
@@ -10,7 +9,7 @@ public sealed class FacadeConnectionsTests
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
-    private readonly FakeTimeProvider _time = new();
+    private readonly ArmedTime _time = new();
     private readonly FacadeConnections _connections;
 
     public FacadeConnectionsTests() => _connections = new FacadeConnections(Most, _time);
@@ -78,6 +77,76 @@ public sealed class FacadeConnectionsTests
         Assert.False(clients[2].IsClosed || clients[3].IsClosed || late.IsClosed);
     }
 
+    // It has sent half of the head of its next request, say: the server waits for the rest of that.
+    [Fact]
+    public async Task Enter_TheOneThatIsToCloseStays_TheNextOneClosesAfterALook()
+    {
+        var clients = await EnterAllAsync();
+        Array.ForEach(clients, static client => client.AskAndBeAnswered());
+        var late = new Client(_connections);
+        for (var closed = 1; closed < Most; closed++)
+        {
+            Assert.Equal(closed, clients.Count(client => client.IsClosed));
+            await LookAsync();
+        }
+
+        Assert.All(clients, client => Assert.True(client.IsClosed));
+
+        // The rest of an answer may be on its way to any of them.
+        Assert.DoesNotContain(clients, client => client.IsCut);
+        clients[2].Leave();
+        await late.EnteredAsync();
+        clients[0].Leave();
+        await new Client(_connections).EnteredAsync();
+    }
+
+    [Fact]
+    public async Task Enter_TheOneThatIsToCloseHasNeverAskedAndStays_IsCut()
+    {
+        var clients = await EnterAllAsync();
+        clients[2].Ask();
+        clients[3].Ask();
+        clients[0].Ask();
+        _time.Advance(FacadeConnections.FirstRequest);
+        clients[0].BeAnswered();
+        var late = new Client(_connections);
+        Assert.Equal([false, true, false, false], clients.Select(client => client.IsClosed));
+        Assert.False(clients[1].IsCut);
+
+        await LookAsync();
+
+        // It is about to go, and another one need not.
+        Assert.True(clients[1].IsCut);
+        Assert.False(clients[0].IsClosed);
+        clients[1].Leave();
+        await late.EnteredAsync();
+        Assert.Equal([false, true, false, false], clients.Select(client => client.IsClosed));
+        Assert.Equal([false, true, false, false], clients.Select(client => client.IsCut));
+    }
+
+    [Fact]
+    public async Task Enter_TheOneThatWasToCloseAsksAfterALook_IsNotCut()
+    {
+        var clients = await EnterAllAsync();
+        Array.ForEach(clients[1..], static client => client.Ask());
+        _time.Advance(FacadeConnections.FirstRequest);
+        var late = new Client(_connections);
+        Assert.True(clients[0].IsClosed);
+        clients[0].Ask();
+        await LookAsync();
+        clients[0].BeAnswered();
+
+        // Once more it has a look to close.
+        clients[1].BeAnswered();
+        Assert.False(clients[1].IsClosed);
+        await LookAsync();
+
+        Assert.True(clients[1].IsClosed);
+        Assert.False(clients[0].IsCut);
+        clients[0].Leave();
+        await late.EnteredAsync();
+    }
+
     // In a crowd each newcomer would close the one before, whose request is on its way.
     [Fact]
     public async Task Enter_OthersHaveJustCome_HaveAMomentToAsk()
@@ -140,6 +209,14 @@ public sealed class FacadeConnectionsTests
         Assert.Equal(_connections.MostWaiting, _connections.Waiting);
     }
 
+    /// <summary>So much time that the one who waits looks again.</summary>
+    private async Task LookAsync()
+    {
+        _time.Forget();
+        _time.Advance(FacadeConnections.Look);
+        await _time.ArmedAsync(FacadeConnections.Look);
+    }
+
     private async Task<Client[]> EnterAllAsync()
     {
         var clients = Enumerable.Range(0, Most).Select(_ => new Client(_connections)).ToArray();
@@ -156,9 +233,11 @@ public sealed class FacadeConnectionsTests
         private readonly Task<FacadeConnections.Place?> _entering;
         private FacadeConnections.Place? _place;
 
-        public Client(FacadeConnections connections, CancellationToken gone = default) => _entering = connections.EnterAsync(() => IsClosed = true, gone);
+        public Client(FacadeConnections connections, CancellationToken gone = default) => _entering = connections.EnterAsync(() => IsClosed = true, () => IsCut = true, gone);
 
         public bool IsClosed { get; private set; }
+
+        public bool IsCut { get; private set; }
 
         /// <summary>It waits no more: it is in, or was refused.</summary>
         public bool HasEnded => _entering.IsCompleted;

@@ -253,6 +253,24 @@ public sealed class HostileMirrorTests(MirrorFixture image) : IClassFixture<Mirr
         Assert.Equal(200, (await second.SendAsync("GET", "/v2/")).Status);
     }
 
+    // The server waits for the rest of a head, whoever asks it to close the connection: for longer than others wait for a place.
+    [Fact]
+    public async Task Connections_OverTheCapAndSomeHaveSentHalfARequest_OthersAreServed()
+    {
+        await using var host = await FacadeHost.StartAsync(("MaxConnections", "2"), ("RequestHeadersTimeout", "60s"));
+        await using var half = await host.ConnectAsync();
+        await half.WriteAsync("GET /v2/ HTTP/1.1\r\nHost: h\r\nX-Slow: ");
+        await using var halfAgain = await host.ConnectAsync();
+        Assert.Equal(200, (await halfAgain.SendAsync("GET", "/v2/")).Status);
+        await halfAgain.WriteAsync("GET /v2/ HTTP/1.1\r\nHost: h\r\nX-Slow: ");
+
+        // Two of them: one place would be that of the first.
+        await using var third = await host.ConnectAsync();
+        Assert.Equal(200, (await third.SendAsync("GET", "/v2/")).Status);
+        await using var fourth = await host.ConnectAsync();
+        Assert.Equal(200, (await fourth.SendAsync("GET", "/v2/")).Status);
+    }
+
     [Fact]
     public async Task Connections_OverTheCapAndAllHaveRequests_WaitUntilOneIsAnswered()
     {
