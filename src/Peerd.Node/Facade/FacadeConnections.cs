@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Peerd.Node.Limits;
 
 namespace Peerd.Node.Facade;
 
@@ -37,18 +38,6 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
     /// <summary>Connections that may wait.</summary>
     public int MostWaiting { get; } = Math.Max(16, most / 4);
 
-    /// <summary>There is no place for anybody else, unless somebody makes room.</summary>
-    public bool IsReached
-    {
-        get
-        {
-            lock (_lock)
-            {
-                return _open >= most;
-            }
-        }
-    }
-
     /// <summary>Connections that wait.</summary>
     public int Waiting
     {
@@ -64,11 +53,18 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
     /// <summary>Holds a listener to it: no byte is answered of connections that are too many.</summary>
     /// <param name="listener">The listener.</param>
     /// <param name="refused">Called for each of them.</param>
-    public void Apply(ListenOptions listener, Action refused) => listener.Use(next => async connection =>
+    /// <param name="own">Connections of the node itself, which need no place.</param>
+    public void Apply(ListenOptions listener, Action refused, OwnConnections own) => listener.Use(next => async connection =>
     {
+        if (own.TryTake(connection.RemoteEndPoint))
+        {
+            await next(connection);
+            return;
+        }
+
         var lifetime = connection.Features.Get<IConnectionLifetimeNotificationFeature>();
 
-        // It is not cut: what has begun to be answered is answered.
+        // Asked to close, it ends what it has begun to answer.
         if (await EnterAsync(() => lifetime?.RequestClose(), connection.Abort, connection.ConnectionClosed) is not { } place)
         {
             refused();

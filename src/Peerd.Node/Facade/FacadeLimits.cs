@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Peerd.Node.Limits;
 
 namespace Peerd.Node.Facade;
 
@@ -23,13 +24,12 @@ internal static class FacadeLimits
         limits.MaxRequestBodySize = 64 * 1024;
     }
 
-    /// <summary>What concerns the facade's listener alone: HTTP/1.1 only, and its own bound of connections, which is returned.</summary>
-    public static FacadeConnections Apply(ListenOptions listener, FacadeOptions options)
+    /// <summary>What concerns the facade's listener alone: HTTP/1.1 only, and its own bound of connections.</summary>
+    public static void Apply(ListenOptions listener, FacadeOptions options)
     {
         listener.Protocols = HttpProtocols.Http1;
         var services = listener.ApplicationServices;
-        var connections = new FacadeConnections(options.MaxConnectionsValue, services.GetRequiredService<TimeProvider>());
-        connections.Apply(listener, services.GetRequiredService<FacadeMetrics>().Shed);
-        return connections;
+        new FacadeConnections(options.MaxConnectionsValue, services.GetRequiredService<TimeProvider>())
+            .Apply(listener, services.GetRequiredService<FacadeMetrics>().Shed, services.GetRequiredService<OwnConnections>());
     }
 }

@@ -1,23 +1,21 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Peerd.Node.Limits;
 
 namespace Peerd.Node.Facade;
 
 /// <summary>
 /// The request by which a node sees that its own facade answers: <c>/v2/</c>, as containerd begins, over a connection of its own. It takes
-/// the way of all requests and counts as none of a client. Thread-safe.
+/// the way of all requests and counts as none of a client, nor does its connection. Thread-safe.
 /// </summary>
-internal sealed class OwnRequest
+/// <param name="connections">The connections for it, which are beside those of clients.</param>
+internal sealed class OwnRequest(OwnConnections connections)
 {
     private const int LongestAnswer = 4096;
 
     // Nobody else can have his requests uncounted.
     private readonly string _id = $"own-{Guid.NewGuid():N}";
-    private readonly byte[] _request;
-
-    public OwnRequest() =>
-        _request = Encoding.ASCII.GetBytes($"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n{FacadeRequest.IdHeader}: {_id}\r\nConnection: close\r\n\r\n");
 
     /// <summary>Whether a request is one of these, by the name that it has.</summary>
     public bool Is(FacadeRequest request) => request.Id == _id;
@@ -28,16 +26,16 @@ internal sealed class OwnRequest
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public async Task<string?> FaultAsync(IPEndPoint facade, CancellationToken cancellationToken)
     {
-        using var socket = new Socket(facade.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        var request = Encoding.ASCII.GetBytes($"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n{FacadeRequest.IdHeader}: {_id}\r\nConnection: close\r\n\r\n");
         try
         {
-            await socket.ConnectAsync(facade, cancellationToken);
-            for (var sent = 0; sent < _request.Length;)
+            using var connection = await connections.ConnectAsync(facade, cancellationToken);
+            for (var sent = 0; sent < request.Length;)
             {
-                sent += await socket.SendAsync(_request.AsMemory(sent), SocketFlags.None, cancellationToken);
+                sent += await connection.Socket.SendAsync(request.AsMemory(sent), SocketFlags.None, cancellationToken);
             }
 
-            return FaultOf(await ReadAsync(socket, cancellationToken));
+            return FaultOf(await ReadAsync(connection.Socket, cancellationToken));
         }
         catch (SocketException e)
         {

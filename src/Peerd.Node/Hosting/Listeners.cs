@@ -24,7 +24,6 @@ internal enum ListenerKind
 internal sealed partial class Listeners
 {
     private readonly Dictionary<ListenerKind, ListenOptions> _listeners = [];
-    private readonly Dictionary<ListenerKind, Func<bool>> _isFull = [];
     private readonly List<Socket> _shared = [];
     private readonly HashSet<ListenerKind> _withoutIPv6 = [];
     private ILogger _logger = NullLogger.Instance;
@@ -35,9 +34,6 @@ internal sealed partial class Listeners
     public IPEndPoint Mesh => _listeners[ListenerKind.Mesh].IPEndPoint!;
 
     public IPEndPoint Metrics => _listeners[ListenerKind.Metrics].IPEndPoint!;
-
-    /// <summary>The facade or the mesh has all the connections that it may: whoever comes is closed, or has to wait.</summary>
-    public bool IsFull(ListenerKind kind) => _isFull[kind]();
 
     /// <summary>The listener that this request came in through.</summary>
     public static ListenerKind Of(HttpContext context) => context.Features.Get<ListenerFeature>()!.Kind;
@@ -62,21 +58,16 @@ internal sealed partial class Listeners
         kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(20);
         kestrel.Limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
 
-        Listen(kestrel, ListenerKind.Facade, listen.FacadeEndPoint, listener =>
-        {
-            var connections = FacadeLimits.Apply(listener, facade);
-            _isFull[ListenerKind.Facade] = () => connections.IsReached;
-        });
+        Listen(kestrel, ListenerKind.Facade, listen.FacadeEndPoint, listener => FacadeLimits.Apply(listener, facade));
         var tls = kestrel.ApplicationServices.GetRequiredService<MeshTls>();
         var certified = kestrel.ApplicationServices.GetRequiredService<CertifiedConnections>();
         var counts = kestrel.ApplicationServices.GetRequiredService<MeshMetrics>();
+        var own = kestrel.ApplicationServices.GetRequiredService<OwnConnections>();
         var signals = kestrel.ApplicationServices.GetRequiredService<StopSignals>();
         Listen(kestrel, ListenerKind.Mesh, ListenAddress.Parse(mesh.Listen), listener =>
         {
             listener.Protocols = HttpProtocols.Http2;
-            var cap = new ConnectionCap(limits.MeshConnectionsValue, limits.MeshConnectionsPerAddressValue);
-            _isFull[ListenerKind.Mesh] = () => cap.IsReached;
-            cap.Apply(listener, () => counts.Refused(MeshRefusal.Connection));
+            new ConnectionCap(limits.MeshConnectionsValue, limits.MeshConnectionsPerAddressValue).Apply(listener, () => counts.Refused(MeshRefusal.Connection), own);
             listener.Use(next => connection => signals.LinkAsync(connection, next));
             listener.UseMeshTls(tls, certified);
         });

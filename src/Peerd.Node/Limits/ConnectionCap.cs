@@ -30,9 +30,6 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
         }
     }
 
-    /// <summary>There is no place for anybody else.</summary>
-    public bool IsReached => Open >= total;
-
     /// <summary>Takes a place; false when there is none. <see cref="Leave"/> when the connection has ended.</summary>
     public bool TryEnter(IPAddress address)
     {
@@ -62,8 +59,15 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
     /// <summary>Holds a listener to it: connections that are too many are closed before a byte of them is read.</summary>
     /// <param name="listener">The listener.</param>
     /// <param name="refused">Called for each of them.</param>
-    public void Apply(ListenOptions listener, Action refused) => listener.Use(next => async connection =>
+    /// <param name="own">Connections of the node itself, which need no place; none: it makes none there.</param>
+    public void Apply(ListenOptions listener, Action refused, OwnConnections? own = null) => listener.Use(next => async connection =>
     {
+        if (own?.TryTake(connection.RemoteEndPoint) == true)
+        {
+            await next(connection);
+            return;
+        }
+
         var address = (connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None;
         if (!TryEnter(address))
         {

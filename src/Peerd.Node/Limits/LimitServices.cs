@@ -6,7 +6,7 @@ namespace Peerd.Node.Limits;
 /// <summary>Registers the limits.</summary>
 internal static class LimitServices
 {
-    /// <summary>Adds <see cref="Bandwidth"/> and <see cref="HeldMemory"/>, configured by section <c>Peerd:Limits</c>; once, however often it is called.</summary>
+    /// <summary>Adds <see cref="Bandwidth"/>, <see cref="OwnConnections"/> and <see cref="HeldMemory"/>, configured by section <c>Peerd:Limits</c>; once, however often it is called.</summary>
     /// <param name="services">The host's services.</param>
     /// <param name="configuration">The root of the configuration.</param>
     public static IServiceCollection AddLimits(this IServiceCollection services, IConfiguration configuration)
@@ -20,6 +20,7 @@ internal static class LimitServices
         services.AddSingleton<IValidateOptions<LimitOptions>, LimitOptionsValidator>();
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton<Bandwidth>();
+        services.AddSingleton<OwnConnections>();
         services.TryAddSingleton(provider => new HeldMemory(provider.GetRequiredService<IOptions<LimitOptions>>()));
         return services;
     }

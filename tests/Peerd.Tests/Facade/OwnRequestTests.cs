@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Peerd.Node.Facade;
+using Peerd.Node.Limits;
 
 namespace Peerd.Tests.Facade;
 
@@ -9,7 +10,7 @@ namespace Peerd.Tests.Facade;
 public sealed class OwnRequestTests : IDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
-    private readonly OwnRequest _own = new();
+    private readonly OwnRequest _own = new(new OwnConnections());
 
     public OwnRequestTests() => _listener.Start();
 

@@ -115,25 +115,10 @@ public sealed class ReadinessTests
         await using var mesh = await TestMesh.StartAsync(time: time, settings: [$"--Peerd:{key}=2"]);
         using var counted = new MetricCollector<long>(mesh.Node.Get<System.Diagnostics.Metrics.IMeterFactory>(), "Peerd", turnedAway);
         await mesh.Node.WaitUntilReadyAsync();
-        var there = kind == "Mesh" ? mesh.Node.MeshEndPoint : new IPEndPoint(IPAddress.Loopback, mesh.Node.Client.BaseAddress!.Port);
         var clients = new List<Socket>();
         try
         {
-            while (clients.Count < 2)
-            {
-                var client = new Socket(there.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-                await client.ConnectAsync(there);
-                if (await IsServedAsync(client, isMesh: kind == "Mesh"))
-                {
-                    clients.Add(client);
-                }
-                else
-                {
-                    // The node's own is still there for a moment.
-                    client.Dispose();
-                }
-            }
-
+            await FillAsync(mesh.Node, kind, clients);
             var before = counted.GetMeasurementSnapshot().EvaluateAsCounter();
             for (var i = 0; i < 3; i++)
             {
@@ -142,11 +127,108 @@ public sealed class ReadinessTests
             }
 
             Assert.Equal(before, counted.GetMeasurementSnapshot().EvaluateAsCounter());
+            Assert.All(clients, client => Assert.True(IsOpen(client)));
         }
         finally
         {
             clients.ForEach(client => client.Dispose());
         }
+    }
+
+    // Were a full one not asked, it would stay for hours what it was at one slow moment.
+    [Fact]
+    public async Task Readyz_TheFacadeWasNotReadyAndGetsAllTheConnectionsThatItMay_IsReadyWhenItAnswersAgain()
+    {
+        var control = new SwitchedTransport.Switch();
+        await using var mesh = await StartAsync(nameof(ListenerKind.Facade), control, settings: ["--Peerd:Facade:MaxConnections=2"]);
+        await mesh.Node.WaitUntilReadyAsync();
+        control.Hang();
+        await NotReadyAsync(mesh.Node);
+        using var first = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        using var second = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await first.ConnectAsync(IPAddress.Loopback, mesh.Node.Client.BaseAddress!.Port);
+        await second.ConnectAsync(IPAddress.Loopback, mesh.Node.Client.BaseAddress!.Port);
+
+        control.GoOn();
+
+        await mesh.Node.WaitUntilReadyAsync();
+    }
+
+    [Fact]
+    public async Task Readyz_TheFacadeHasAllTheConnectionsThatItMayAndHangs_IsNotReadyUntilItAnswersAgain()
+    {
+        var control = new SwitchedTransport.Switch();
+        await using var mesh = await StartAsync(nameof(ListenerKind.Facade), control, settings: ["--Peerd:Facade:MaxConnections=2"]);
+        var large = mesh.Blob(48 << 20);
+        await mesh.Node.WaitUntilReadyAsync();
+        using var first = await mesh.Node.SendAsync(large.Digest);
+        using var second = await mesh.Node.SendAsync(large.Digest);
+        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.OK), (first.StatusCode, second.StatusCode));
+
+        control.Hang();
+        Assert.Contains("has not answered within 2 s", await NotReadyAsync(mesh.Node), StringComparison.Ordinal);
+
+        // Its connections are all in use as before.
+        control.GoOn();
+        await mesh.Node.WaitUntilReadyAsync();
+    }
+
+    [Fact]
+    public async Task Readyz_TheMeshHasAllTheConnectionsThatItMayAndHangs_IsNotReadyUntilItAnswersAgain()
+    {
+        var control = new SwitchedTransport.Switch();
+        await using var mesh = await StartAsync(nameof(ListenerKind.Mesh), control, settings: ["--Peerd:Limits:MeshConnections=2"]);
+        await mesh.Node.WaitUntilReadyAsync();
+        var clients = new List<Socket>();
+        try
+        {
+            await FillAsync(mesh.Node, nameof(ListenerKind.Mesh), clients);
+            control.Hang();
+            Assert.Contains("has not answered within 2 s", await NotReadyAsync(mesh.Node), StringComparison.Ordinal);
+
+            control.GoOn();
+            await mesh.Node.WaitUntilReadyAsync();
+            Assert.All(clients, client => Assert.True(IsOpen(client)));
+        }
+        finally
+        {
+            clients.ForEach(client => client.Dispose());
+        }
+    }
+
+    /// <summary>Takes both places of a listener that has two.</summary>
+    private static async Task FillAsync(TestNode node, string kind, List<Socket> clients)
+    {
+        var isMesh = kind == nameof(ListenerKind.Mesh);
+        var there = isMesh ? node.MeshEndPoint : new IPEndPoint(IPAddress.Loopback, node.Client.BaseAddress!.Port);
+        while (clients.Count < 2)
+        {
+            var client = new Socket(there.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+            await client.ConnectAsync(there);
+            if (await IsServedAsync(client, isMesh))
+            {
+                clients.Add(client);
+            }
+            else
+            {
+                // Somebody else is still there for a moment.
+                client.Dispose();
+            }
+        }
+    }
+
+    private static bool IsOpen(Socket client)
+    {
+        var rest = new byte[4096];
+        while (client.Poll(0, SelectMode.SelectRead))
+        {
+            if (client.Receive(rest) == 0)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     /// <summary>The connection stays open: it has a place.</summary>
