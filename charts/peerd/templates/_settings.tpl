@@ -23,7 +23,7 @@
   "Metrics" (dict "Listen" (include "peerd.metricsListen" .))
   "Membership" (dict "Source" "kubernetes" "StateFile" "/var/lib/peerd/members.json")
   "Cache" (dict "Directory" "/var/lib/peerd" "Capacity" $peerd.cache.capacity)
-  "Handover" (dict "Enabled" true "DrainTime" "25s" "ProbeSocket" "/run/peerd/probe")
+  "Handover" (dict "Enabled" true "DrainTime" "25s")
   "Log" (dict "Level" (get $levels $peerd.logLevel | default $peerd.logLevel))
 }}
 {{- if $origin }}{{ $_ := set $settings "Origin" $origin }}{{ end }}

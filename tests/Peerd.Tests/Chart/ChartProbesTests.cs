@@ -23,7 +23,8 @@ public sealed class ChartProbesTests
     public async Task Commands_All_AskThisProcessAlone(string set)
     {
         var manifests = await Manifests.OfAsync("--set", set);
-        var socket = manifests.Settings[$"{HandoverOptions.Section}:{nameof(HandoverOptions.ProbeSocket)}"]!;
+        const string Argument = $"--{HandoverOptions.Section}:{nameof(HandoverOptions.ProbeSocket)}=";
+        var socket = Assert.Single(manifests.Server.Args, argument => argument.StartsWith(Argument, StringComparison.Ordinal))[Argument.Length..];
         var image = await File.ReadAllLinesAsync(Path.Combine(LayoutTests.RepositoryRoot(), "Dockerfile"), TestContext.Current.CancellationToken);
 
         Assert.All(ProbesOf(manifests.Server), probe =>
@@ -32,6 +33,8 @@ public sealed class ChartProbesTests
             Assert.Contains($"ENTRYPOINT [\"{probe.Exec.Command[0]}\"]", image);
             Assert.Equal(socket, probe.Exec.Command[^1]);
         });
+        // Pods of an earlier version of the chart read the ConfigMap, and what they do not know would end them.
+        Assert.DoesNotContain(nameof(HandoverOptions.ProbeSocket), manifests.Get<V1ConfigMap>("peerd").Data["settings.json"], StringComparison.Ordinal);
         Assert.Contains(manifests.Server.VolumeMounts, mount => mount.Name == "run" && mount.MountPath == Path.GetDirectoryName(socket) && mount.ReadOnlyProperty is not true);
         Assert.NotNull(manifests.Node.Spec.Template.Spec.Volumes.Single(volume => volume.Name == "run").EmptyDir);
     }

@@ -17,13 +17,13 @@ public sealed class ChartSettingsTests
         Assert.Equal(
             [
                 "Peerd:Cache:Capacity=20GiB", "Peerd:Cache:Directory=/var/lib/peerd", "Peerd:Events:Namespace=n1", "Peerd:Events:Pod=n1", "Peerd:Events:Uid=n1", "Peerd:Facade:Listen=127.0.0.1:30000",
-                "Peerd:Handover:DrainTime=25s", "Peerd:Handover:Enabled=True", "Peerd:Handover:ProbeSocket=/run/peerd/probe", "Peerd:Log:Level=Information",
+                "Peerd:Handover:DrainTime=25s", "Peerd:Handover:Enabled=True", "Peerd:Log:Level=Information",
                 "Peerd:Membership:Selector=kubernetes.io/os=linux,type!=virtual-kubelet", "Peerd:Membership:Source=kubernetes", "Peerd:Membership:StateFile=/var/lib/peerd/members.json", "Peerd:Mesh:Listen=[::]:30001",
                 "Peerd:Metrics:Listen=[::]:30004", "Peerd:Node:Name=n1",
             ],
             ValuesOf(manifests));
         Assert.Equal("spec.nodeName", manifests.Server.Env[0].ValueFrom.FieldRef.FieldPath);
-        Assert.Equal(["serve", "--config", "/etc/peerd/settings.json"], manifests.Server.Args);
+        Assert.Equal(["serve", "--config", "/etc/peerd/settings.json", "--Peerd:Handover:ProbeSocket=/run/peerd/probe"], manifests.Server.Args);
         Assert.Contains(manifests.Server.VolumeMounts, mount => mount is { Name: "settings", MountPath: "/etc/peerd" });
     }
 
