@@ -3,6 +3,7 @@ using System.Net;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
+using Peerd.Node.Limits;
 using Peerd.Node.Mesh;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
@@ -715,6 +716,15 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
             {
                 return _driver is not null || _isProbing || IsOver;
             }
+        }
+    }
+
+    // Before there is a driver, somebody waits for a manifest that did not tell its size.
+    Urgency IOriginProbeUser.UrgencyOf(int pieces)
+    {
+        lock (_lock)
+        {
+            return _driver?.UrgencyOf(0, pieces) ?? Urgency.Pull;
         }
     }
 

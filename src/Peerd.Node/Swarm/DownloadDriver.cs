@@ -241,6 +241,17 @@ internal sealed class DownloadDriver : IOriginReadUser
     /// <summary>The frame is asked for by <see cref="FetchUrgently(int, int, ActivityContext)"/>.</summary>
     public bool IsFetchingUrgently(int frame) => _urgent.IsFetching(frame);
 
+    /// <summary>Who goes before whom where bandwidth is limited. Of what nobody pulls, all that nobody waits for may be needed later.</summary>
+    public Urgency UrgencyOf(int first, int count)
+    {
+        lock (_parts.Gate)
+        {
+            return _urgent.IsAnyAwaited(first, count, _content) ? Urgency.Streaming
+                : _user.WantsWhole || !_parts.Readers.IsEmpty ? Urgency.Pull
+                : Urgency.Ahead;
+        }
+    }
+
     /// <summary>Tells the owner what has arrived and was not told.</summary>
     public void FlushReport(FailedFetch? failed = null)
     {
@@ -337,17 +348,6 @@ internal sealed class DownloadDriver : IOriginReadUser
         {
             Machine.PeerRequestEnded(fetch.Id, outcome.Kind, outcome.Holders, outcome.Pieces, Now);
             CarryOut();
-        }
-    }
-
-    /// <summary>Who goes before whom where bandwidth is limited. Of what nobody pulls, all that nobody waits for may be needed later.</summary>
-    private Urgency UrgencyOf(int first, int count)
-    {
-        lock (_parts.Gate)
-        {
-            return _urgent.IsAnyAwaited(first, count, _content) ? Urgency.Streaming
-                : _user.WantsWhole || !_parts.Readers.IsEmpty ? Urgency.Pull
-                : Urgency.Ahead;
         }
     }
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using Peerd.Contracts;
+using Peerd.Node.Limits;
 using Peerd.Node.Origin;
 
 namespace Peerd.Node.Swarm;
@@ -10,6 +11,9 @@ internal interface IOriginProbeUser
 {
     /// <summary>The size is known, or somebody finds it out, or nobody wants it any more.</summary>
     bool IsServed { get; }
+
+    /// <summary>Who goes before whom where bandwidth is limited, for so many pieces from the beginning on; asked again and again while they come.</summary>
+    Urgency UrgencyOf(int pieces);
 
     /// <summary>A probe brought no size.</summary>
     void ProbeFailed(OriginReference origin, SourceFailure failure);
@@ -53,7 +57,8 @@ internal sealed class OriginProbe(DownloadServices services, DownloadTrace trace
     {
         var range = origin.Kind == OriginKind.Manifest ? (ByteRange?)null : new ByteRange(0, ProtocolConstants.ProbeBytes);
         using var step = trace.Step("read", ActivityKind.Internal);
-        await using var answer = await services.Origin.ReadAsync(origin, range, cancellationToken);
+        var pieces = 0;
+        await using var answer = await services.Origin.ReadAsync(origin with { Urgency = () => user.UrgencyOf(pieces) }, range, cancellationToken);
         services.OpenRepositories.Note(origin, answer);
         var response = answer is { Outcome: OriginOutcome.Ok, TotalSize: null } && origin.Kind == OriginKind.Manifest ? await OriginRun.MeasureAsync(answer, cancellationToken) : answer;
         if (response.Outcome != OriginOutcome.Ok || response.TotalSize is not { } size)
@@ -65,7 +70,7 @@ internal sealed class OriginProbe(DownloadServices services, DownloadTrace trace
         }
 
         var layout = new ContentLayout(size);
-        var pieces = PiecesIn(response, layout);
+        pieces = PiecesIn(response, layout);
         if (user.Probed(size, response.MediaType, pieces) is var (reads, read) && pieces > 0)
         {
             await reads.StoreAsync(read, origin, response, layout.Piece(pieces - 1).End, cancellationToken);
