@@ -118,9 +118,11 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     /// <param name="member">Who he says that he is.</param>
     /// <param name="isReport">Of a Lookup stream; else of an Announce stream.</param>
     /// <param name="from">Where he calls from, if nothing proves his name; null when something does, or when it is this node itself.</param>
-    public Lease? OpenLease(Contracts.V1.Member member, bool isReport = false, IPAddress? from = null)
+    /// <param name="ended">Called when somebody at another address has taken the name over, outside any lock of the directory, and maybe before this returns.</param>
+    public Lease? OpenLease(Contracts.V1.Member member, bool isReport = false, IPAddress? from = null, Action? ended = null)
     {
         var changed = new List<Digest>();
+        List<Lease> replaced = [];
         Lease lease;
         lock (_lock)
         {
@@ -147,18 +149,15 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
                 RemoveEntries([.. node.Announcers, .. node.Reporters], changed);
                 if (!Equals(node.Process.From, from))
                 {
-                    // Who is heard no more and does not know it would never announce again.
-                    foreach (var other in node.Process.Leases)
-                    {
-                        other.End();
-                    }
+                    // Who is heard no more and does not know it would never announce again, and be told for as long as he says nothing.
+                    replaced.AddRange(node.Process.Leases);
                 }
 
                 node.Process = new NodeProcess(member.Incarnation, from);
             }
 
             node.Leases++;
-            lease = new Lease(this, member.Node, node.Process) { IsReport = isReport };
+            lease = new Lease(this, member.Node, node.Process, ended) { IsReport = isReport };
             node.Process.Leases.Add(lease);
             if (!isReport)
             {
@@ -166,6 +165,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             }
         }
 
+        replaced.ForEach(static other => other.End());
         Notify(member.Node, changed);
         return lease;
     }
@@ -269,14 +269,14 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
 
     private static HeldPieces Describe(string node, Held held) => new(node, held.Complete, held.Pieces.Clone());
 
-    private void Apply(Lease lease, AnnounceRequest request)
+    private bool Apply(Lease lease, AnnounceRequest request)
     {
         var changed = new List<Digest>();
         lock (_lock)
         {
             if (!IsCurrent(lease))
             {
-                return;
+                return false;
             }
 
             foreach (var withdrawn in request.Withdrawn)
@@ -326,6 +326,8 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
                 Mismatched(lease, digest);
             }
         }
+
+        return true;
     }
 
     /// <summary>Whoever holds a part of the content may hold the wrong part: it is to drop that, and nobody is sent to it meanwhile.</summary>
@@ -576,9 +578,10 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     /// Keeps what one stream announced. A lease of an Announce stream takes over entries that it announces; a report
     /// lease (of a Lookup stream) only adds pieces, and keeps entries that no Announce stream has taken over.
     /// </summary>
-    internal sealed class Lease(HolderDirectory directory, string name, NodeProcess process) : IAnnounceSession
+    internal sealed class Lease(HolderDirectory directory, string name, NodeProcess process, Action? ended) : IAnnounceSession
     {
         private readonly Channel<Digest> _discards = Channel.CreateBounded<Digest>(new BoundedChannelOptions(MostDiscarded) { FullMode = BoundedChannelFullMode.DropOldest });
+        private Action? _ended = ended;
         private int _closed;
 
         public string Name { get; } = name;
@@ -594,7 +597,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         /// <summary>Another process of the node has taken the place of the one that opened it.</summary>
         public bool IsOutdated => directory.IsOutdated(this);
 
-        public void Apply(AnnounceRequest request) => directory.Apply(this, request);
+        public bool Apply(AnnounceRequest request) => directory.Apply(this, request);
 
         /// <summary>What <see cref="Apply"/> does with a message that adds these pieces, without the message.</summary>
         public void Add(Digest content, long size, string mediaType, IReadOnlyCollection<PieceRun> pieces) => directory.Add(this, content, size, mediaType, pieces);
@@ -607,12 +610,20 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         public void Leave() => directory.Leave(this);
 
         /// <summary>Somebody at another address has the name: the stream is to end.</summary>
-        public void End() => _discards.Writer.TryComplete();
+        public void End()
+        {
+            if (_discards.Writer.TryComplete())
+            {
+                _ended?.Invoke();
+            }
+        }
 
         public void Dispose()
         {
             if (Interlocked.Exchange(ref _closed, 1) == 0)
             {
+                // Who is kept for the grace keeps nothing else.
+                _ended = null;
                 directory.Close(this);
             }
         }

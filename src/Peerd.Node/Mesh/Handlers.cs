@@ -16,7 +16,8 @@ internal interface IAnnounceHandler
 /// <summary>One Announce stream. Dispose when the stream ends: what was announced is forgotten after a grace.</summary>
 internal interface IAnnounceSession : IDisposable
 {
-    void Apply(AnnounceRequest request);
+    /// <summary>Takes what a message tells; false when nothing of it counts: a newer stream, or another process, has taken the place of this one.</summary>
+    bool Apply(AnnounceRequest request);
 
     /// <summary>Completes with the next content of which the node is to drop what it holds in part.</summary>
     /// <exception cref="System.Threading.Channels.ChannelClosedException">Somebody at another address has the node's name now: the stream is to end.</exception>

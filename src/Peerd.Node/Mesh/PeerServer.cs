@@ -78,8 +78,11 @@ internal sealed partial class PeerServer(
             {
                 EnsureNotTooMany(requests.Current);
                 await place.TakeAsync(1 + CountOf(requests.Current) + (RunsOf(requests.Current) / RunsPerContent), reading.Token);
-                session.Apply(requests.Current);
-                tags.Take(requests.Current.Tags, node);
+                if (session.Apply(requests.Current))
+                {
+                    tags.Take(requests.Current.Tags, node);
+                }
+
                 acknowledged = requests.Current.Sequence;
                 await WriteAsync(new AnnounceResponse());
             }
@@ -91,7 +94,7 @@ internal sealed partial class PeerServer(
         {
             await WriteAsync(new AnnounceResponse { Leaving = true });
         }
-        catch (Exception) when (Volatile.Read(ref isReplaced) && !context.CancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException) when (Volatile.Read(ref isReplaced) && !context.CancellationToken.IsCancellationRequested)
         {
             throw new RpcException(new Status(StatusCode.FailedPrecondition, $"somebody at another address is node '{node}' now"));
         }

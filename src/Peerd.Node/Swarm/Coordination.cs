@@ -690,7 +690,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         {
             _content = content;
             Node = member.Node;
-            _lease = directory.OpenLease(member, isReport: true, from);
+            _lease = directory.OpenLease(member, isReport: true, from, End);
         }
 
         public string Node { get; }
@@ -787,7 +787,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             earlier.MergeFrom(later);
         }
 
-        /// <summary>Another stream, or another process of the node, has taken its place: the requester learns so by the end of the stream.</summary>
+        /// <summary>Another stream, or another process, has taken its place: the requester learns so by the end of the stream.</summary>
         public void End()
         {
             lock (_lock)

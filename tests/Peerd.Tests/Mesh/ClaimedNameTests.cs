@@ -1,9 +1,13 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Threading.Channels;
 using Grpc.Core;
 using Grpc.Net.Client;
+using Microsoft.Extensions.DependencyInjection;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Directory;
+using Peerd.Node.Mesh;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Storage;
 
@@ -69,14 +73,63 @@ public sealed class ClaimedNameTests
 
         Assert.Null(mesh.Node.Directory.Find(wrong.Digest, mesh.Peer.Name));
         Assert.NotNull(mesh.Node.Directory.Find(right.Digest, mesh.Peer.Name));
+
+        // Though he says nothing more.
         await EndsAsync(lying.ResponseStream, StatusCode.FailedPrecondition);
-        await asking.RequestStream.WriteAsync(new LookupRequest { Report = new GrantReport() }, TestContext.Current.CancellationToken);
         await EndsAsync(asking.ResponseStream, StatusCode.Aborted);
 
         using var restarted = new Caller(mesh.Node, IPAddress.Loopback, mesh.Peer.Name, incarnation: 2);
         using var again = await restarted.AnnounceAsync(next);
         Assert.Null(mesh.Node.Directory.Find(right.Digest, mesh.Peer.Name));
         Assert.NotNull(mesh.Node.Directory.Find(next.Digest, mesh.Peer.Name));
+    }
+
+    // Of two streams of one process the newer one tells what is so.
+    [Fact]
+    public async Task Tags_ToldOnAStreamThatANewerOneHasReplaced_AreNotTaken()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        using var member = new Caller(mesh.Node, IPAddress.Loopback, mesh.Peer.Name, incarnation: 1);
+        using var former = await member.AnnounceAsync();
+        using var current = await member.AnnounceAsync();
+
+        await TellAsync(former, "late");
+        await TellAsync(current, "right");
+
+        Assert.Null(Find("late"));
+        Assert.NotNull(Find("right"));
+
+        TagTarget? Find(string tag)
+        {
+            Assert.True(TagKey.TryCreate(TestNode.Registry, "library/test", tag, out var key));
+            return mesh.Node.Get<TagDirectory>().Find(key);
+        }
+    }
+
+    [Fact]
+    public async Task Announce_FaultWhileTheNameIsTakenOver_IsToldAsOne()
+    {
+        await using var mesh = await TestMesh.StartAsync(customize: services => services.AddSingleton<IAnnounceHandler>(new FaultyAnnouncements()));
+        using var member = new Caller(mesh.Node, IPAddress.Loopback, "other", incarnation: 1);
+
+        var fault = await Assert.ThrowsAsync<RpcException>(() => member.AnnounceAsync());
+
+        Assert.Equal(StatusCode.Unknown, fault.StatusCode);
+    }
+
+    private static async Task TellAsync(AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse> call, string tag)
+    {
+        var request = new AnnounceRequest
+        {
+            Sequence = 2,
+            Tags = { new TagPointer { Registry = TestNode.Registry, Repository = "library/test", Tag = tag, Digest = Digest.OfSha256("x"u8).ToString(), MediaType = "application/vnd.oci.image.manifest.v1+json", Size = 5 } },
+        };
+        await call.RequestStream.WriteAsync(request, TestContext.Current.CancellationToken);
+        do
+        {
+            Assert.True(await call.ResponseStream.MoveNext(TestContext.Current.CancellationToken).WaitAsync(Patience));
+        }
+        while (call.ResponseStream.Current.Acknowledged < request.Sequence);
     }
 
     private static async Task EndsAsync<T>(IAsyncStreamReader<T> answers, StatusCode expected)
@@ -88,6 +141,31 @@ public sealed class ClaimedNameTests
             }
         });
         Assert.Equal(expected, end.StatusCode);
+    }
+
+    /// <summary>Fails to take what is told, just after somebody else has taken the name.</summary>
+    private sealed class FaultyAnnouncements : IAnnounceHandler, IAnnounceSession
+    {
+        // Who waits for it goes on before what fails does.
+        private readonly TaskCompletionSource<Digest> _replaced = new();
+
+        public IAnnounceSession? Open(Member member, IPAddress? from) => this;
+
+        public bool Apply(AnnounceRequest request)
+        {
+            _replaced.SetException(new ChannelClosedException());
+            throw new InvalidOperationException("fails on purpose");
+        }
+
+        public ValueTask<Digest> NextDiscardAsync(CancellationToken cancellationToken) => new(_replaced.Task);
+
+        public void Leave()
+        {
+        }
+
+        public void Dispose()
+        {
+        }
     }
 
     /// <summary>Calls a node from an address, in some name.</summary>
