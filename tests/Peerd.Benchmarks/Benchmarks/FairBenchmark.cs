@@ -22,6 +22,11 @@ internal sealed class FairBenchmark : IBenchmark
     private const int ReadSize = 64 * 1024;
     private const int Reads = 300;
 
+    /// <summary>The origin brings a block with all of its segment, of which a streamed file has so many: a read of each is one that nothing has come before.</summary>
+    private const int Segments = 256;
+    private const int ReadsAtOrigin = 200;
+    private const int WarmUps = 50;
+
     /// <summary>Two who share a link in equal parts take twice as long, and the one who is alone has the burst besides.</summary>
     private const double SmallTarget = 3;
 
@@ -36,6 +41,9 @@ internal sealed class FairBenchmark : IBenchmark
 
     /// <summary>A read waits for the blocks that are owed already when it comes, and for those on the link: a few.</summary>
     private const double ReadTarget = 8;
+
+    /// <summary>A read at the origin is of half a MiB: with only the half of the bandwidth it would take nearly twice as long.</summary>
+    private const double ReadAtOriginTarget = 1.7;
 
     public string Name => "fair";
 
@@ -78,10 +86,11 @@ internal sealed class FairBenchmark : IBenchmark
         private readonly Nginx _nginx;
         private readonly BenchmarkFile _large;
         private readonly BenchmarkFile _streamed;
+        private readonly BenchmarkFile _streamedBeside;
         private readonly BenchmarkFile[] _small;
 
-        private Site(string limit, bool isAhead, PeerdNode[] nodes, Nginx nginx, BenchmarkFile large, BenchmarkFile streamed, BenchmarkFile[] small) =>
-            (_limit, _isAhead, _nodes, _nginx, _large, _streamed, _small) = (limit, isAhead, nodes, nginx, large, streamed, small);
+        private Site(string limit, bool isAhead, PeerdNode[] nodes, Nginx nginx, BenchmarkFile large, BenchmarkFile[] streamed, BenchmarkFile[] small) =>
+            (_limit, _isAhead, _nodes, _nginx, _large, _streamed, _streamedBeside, _small) = (limit, isAhead, nodes, nginx, large, streamed[0], streamed[1], small);
 
         private PeerdNode Holder => _nodes[0];
 
@@ -91,13 +100,17 @@ internal sealed class FairBenchmark : IBenchmark
         {
             var folder = lab.CreateFolder("files");
             var large = await BenchmarkFile.CreateAsync(folder, size, cancellationToken);
-            var streamed = await BenchmarkFile.CreateAsync(folder, StreamedSize, 1, cancellationToken);
+            BenchmarkFile[] streamed =
+            [
+                await BenchmarkFile.CreateAsync(folder, StreamedSize, 1, cancellationToken),
+                await BenchmarkFile.CreateAsync(folder, StreamedSize, 2, cancellationToken),
+            ];
 
             // Two for each round, and one to warm up with.
             var small = new BenchmarkFile[(2 * rounds) + 1];
             for (var i = 0; i < small.Length; i++)
             {
-                small[i] = await BenchmarkFile.CreateAsync(folder, SmallSize, 2 + i, cancellationToken);
+                small[i] = await BenchmarkFile.CreateAsync(folder, SmallSize, 3 + i, cancellationToken);
             }
 
             var site = new Site(limit, isAhead, PeerdNode.CreateMany(lab, limit == "Origin" ? 1 : 2), await Nginx.StartAsync(lab, folder), large, streamed, small);
@@ -107,7 +120,7 @@ internal sealed class FairBenchmark : IBenchmark
                 return site;
             }
 
-            foreach (var file in (BenchmarkFile[])[large, streamed, .. small])
+            foreach (var file in (BenchmarkFile[])[large, .. streamed, .. small])
             {
                 await site.PullAsync(site.Holder, file, started: null, cancellationToken);
             }
@@ -119,19 +132,26 @@ internal sealed class FairBenchmark : IBenchmark
         {
             await RestartAsync(cancellationToken);
 
-            // The beginning of a file is read by nobody twice: each block is read once, in no order that could be fetched ahead.
-            var blocks = Enumerable.Range(0, (int)(StreamedSize / ReadSize)).ToArray();
+            // Each block of a file is read once, in no order that could be fetched ahead, and of the origin none of which the segment is here.
+            var isAtOrigin = _limit == "Origin";
+            var all = (int)(StreamedSize / ReadSize);
+            var (count, reads) = isAtOrigin ? (Segments, ReadsAtOrigin) : (all, Reads);
+            var blocks = Enumerable.Range(0, count).Select(block => block * (all / count)).ToArray();
             new Random(round).Shuffle(blocks);
-            await ReadAsync(_streamed, blocks[..50], cancellationToken);
+            foreach (var file in (BenchmarkFile[])[_streamed, _streamedBeside])
+            {
+                await ReadAsync(file, blocks[..WarmUps], cancellationToken);
+            }
+
             var smallAlone = await TimeAsync(() => PullAsync(Asker, _small[2 * round], started: null, cancellationToken));
-            var readsAlone = await ReadAsync(_streamed, blocks[50..(50 + Reads)], cancellationToken);
+            var readsAlone = await ReadAsync(_streamed, blocks[WarmUps..(WarmUps + reads)], cancellationToken);
 
             using var enough = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             var pulling = PullAsync(Asker, _large, started, enough.Token);
             await await Task.WhenAny(started.Task, pulling);
             var smallBeside = await TimeAsync(() => PullAsync(Asker, _small[(2 * round) + 1], started: null, cancellationToken));
-            var readsBeside = await ReadAsync(_streamed, blocks[(50 + Reads)..(50 + (2 * Reads))], cancellationToken);
+            var readsBeside = await ReadAsync(_streamedBeside, blocks[WarmUps..(WarmUps + reads)], cancellationToken);
             if (pulling.IsCompleted)
             {
                 throw new InvalidOperationException("the large pull had ended, or failed, before the others: take a larger file");
@@ -141,7 +161,7 @@ internal sealed class FairBenchmark : IBenchmark
             await pulling.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
             var name = $"{_limit.ToLowerInvariant()} limited";
-            Add(table, name, smallAlone, smallBeside, SmallTarget, readsAlone, readsBeside);
+            Add(table, name, smallAlone, smallBeside, SmallTarget, readsAlone, readsBeside, isAtOrigin ? ReadAtOriginTarget : ReadTarget);
             progress(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{name}, round {round + 1}: small pull {smallAlone:0.00} s alone, {smallBeside:0.00} s beside; reads {At(readsAlone, 0.5):0.0} ms alone, {At(readsBeside, 0.5):0.0} ms beside"));
@@ -173,7 +193,7 @@ internal sealed class FairBenchmark : IBenchmark
             double[] readsBeside = [.. times.Order()];
 
             var name = $"{_limit.ToLowerInvariant()} limited, ahead";
-            Add(table, name, smallAlone, smallBeside, _limit == "Origin" ? AheadAtOriginTarget : AheadTarget, readsAlone, readsBeside);
+            Add(table, name, smallAlone, smallBeside, _limit == "Origin" ? AheadAtOriginTarget : AheadTarget, readsAlone, readsBeside, ReadTarget);
             progress(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{name}, round {round + 1}: small pull {smallAlone:0.00} s alone, {smallBeside:0.00} s beside; {readsBeside.Length} reads {At(readsAlone, 0.5):0.0} ms without the pull, {At(readsBeside, 0.5):0.0} ms with it"));
@@ -254,7 +274,8 @@ internal sealed class FairBenchmark : IBenchmark
             return [.. times.Order()];
         }
 
-        private static void Add(ResultTable table, string name, double smallAlone, double smallBeside, double smallTarget, double[] readsAlone, double[] readsBeside)
+        private static void Add(
+            ResultTable table, string name, double smallAlone, double smallBeside, double smallTarget, double[] readsAlone, double[] readsBeside, double readTarget)
         {
             table.Add(name, "small alone", "s", Better.Lower, smallAlone);
             table.Add(name, "small beside", "s", Better.Lower, smallBeside);
@@ -263,7 +284,7 @@ internal sealed class FairBenchmark : IBenchmark
             table.Add(name, "read p50 beside", "ms", Better.Lower, At(readsBeside, 0.5));
             table.Add(name, "read p99 alone", "ms", Better.Lower, At(readsAlone, 0.99));
             table.Add(name, "read p99 beside", "ms", Better.Lower, At(readsBeside, 0.99));
-            table.Add(name, "read p50, beside / alone", "x", Better.Lower, At(readsBeside, 0.5) / At(readsAlone, 0.5), ReadTarget);
+            table.Add(name, "read p50, beside / alone", "x", Better.Lower, At(readsBeside, 0.5) / At(readsAlone, 0.5), readTarget);
         }
 
         private static async Task<double> TimeAsync(Func<Task> run)
