@@ -7,13 +7,21 @@ namespace Peerd.Node.Mesh;
 internal static class RequestStreams
 {
     /// <summary>Sends a message, and fails with nothing but what a broken stream fails with.</summary>
-    /// <exception cref="IOException">The stream ended just when the message began to wait for room in its window: the runtime's HTTP/2 (Http2Stream.SendDataAsync) looks at who waits without its lock.</exception>
+    /// <exception cref="IOException">
+    /// The peer ended the stream while the message was written; or just when it began to wait for room in its window, where the runtime's
+    /// HTTP/2 (Http2Stream.SendDataAsync) looks at who waits without its lock.
+    /// </exception>
     public static async Task SendAsync<T>(this IClientStreamWriter<T> requests, T message, CancellationToken cancellationToken)
         where T : IMessage
     {
         try
         {
             await requests.WriteAsync(message, cancellationToken);
+        }
+        catch (HttpRequestException e)
+        {
+            // Of a reset that came in the middle of it; what comes later is told as RpcException.
+            throw new IOException(e.Message, e);
         }
         catch (NullReferenceException e)
         {

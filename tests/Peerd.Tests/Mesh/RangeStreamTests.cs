@@ -172,11 +172,14 @@ public sealed class RangeStreamTests : IAsyncLifetime
         Assert.Equal(1, _counters.Failures);
     }
 
-    [Fact]
-    public async Task Read_StreamEndsWhileTheRequestWaitsToBeSent_Fails()
+    public static TheoryData<Exception> EndsOfStreams => [new NullReferenceException(), new HttpRequestException("STREAM_CLOSED")];
+
+    [Theory]
+    [MemberData(nameof(EndsOfStreams))]
+    public async Task Read_StreamEndsWhileTheRequestIsSent_Fails(Exception end)
     {
         using var call = new AsyncDuplexStreamingCall<FetchRangeRequest, RangeAnswer>(
-            new EndedStream<FetchRangeRequest>(), null!, Task.FromResult(new Metadata()), static () => Status.DefaultCancelled, static () => [], static () => { });
+            new EndedStream<FetchRangeRequest>(end), null!, Task.FromResult(new Metadata()), static () => Status.DefaultCancelled, static () => [], static () => { });
         using var stream = new RangeStream(new RangeLane(), call);
 
         var outcome = await stream.ReadAsync(
@@ -187,7 +190,7 @@ public sealed class RangeStreamTests : IAsyncLifetime
 
     [Fact]
     public async Task Send_MessageThatCannotBeSerialized_IsNoBrokenStream() =>
-        await Assert.ThrowsAsync<NullReferenceException>(() => new EndedStream<UnfinishedMessage>().SendAsync(new UnfinishedMessage(), CancellationToken.None));
+        await Assert.ThrowsAsync<NullReferenceException>(() => new EndedStream<UnfinishedMessage>(new NullReferenceException()).SendAsync(new UnfinishedMessage(), CancellationToken.None));
 
     [Fact]
     public async Task Fetch_WaitingOfAnotherRange_IsCorrupt()
@@ -474,12 +477,12 @@ public sealed class RangeStreamTests : IAsyncLifetime
         }
     }
 
-    /// <summary>What the runtime throws when a stream ends just when a message begins to wait for room in its window.</summary>
-    private sealed class EndedStream<T> : IClientStreamWriter<T>
+    /// <summary>What the runtime throws when a stream ends in the middle of a message, or just when it begins to wait for room in its window.</summary>
+    private sealed class EndedStream<T>(Exception end) : IClientStreamWriter<T>
     {
         public WriteOptions? WriteOptions { get; set; }
 
-        public Task WriteAsync(T message) => Task.FromException(new NullReferenceException());
+        public Task WriteAsync(T message) => Task.FromException(end);
 
         public Task WriteAsync(T message, CancellationToken cancellationToken) => WriteAsync(message);
 
