@@ -14,7 +14,18 @@ internal sealed class BlobHosts
         "af-south-1", "ap-east-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2",
         "ap-southeast-3", "ap-southeast-4", "ca-central-1", "ca-west-1", "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1",
         "eu-west-2", "eu-west-3", "il-central-1", "me-central-1", "me-south-1", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
-        "ap-southeast-5", "ap-southeast-7", "mx-central-1", "us-gov-east-1", "us-gov-west-1",
+        "ap-east-2", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "mx-central-1", "us-gov-east-1", "us-gov-west-1",
+    ];
+
+    private static readonly string[] ChinaRegions = ["cn-north-1", "cn-northwest-1"];
+
+    // Where registry.k8s.io has a bucket of its own: a name that it has not taken anybody could.
+    private static readonly string[] KubernetesRegions =
+    [
+        "af-south-1", "ap-east-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2",
+        "ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ca-central-1", "ca-west-1", "eu-central-1", "eu-central-2",
+        "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3", "il-central-1", "me-central-1", "me-south-1", "mx-central-1", "sa-east-1",
+        "us-east-1", "us-east-2", "us-west-1", "us-west-2",
     ];
 
     private static readonly BlobHost[] KnownRegistries = [.. WellKnownRegistries.Select(Parse)];
@@ -46,9 +57,13 @@ internal sealed class BlobHosts
         // Microsoft Artifact Registry.
         ".data.mcr.microsoft.com",
 
-        // Docker Hub.
+        // Docker Hub; from within AWS the bucket.
         "https://production.cloudflare.docker.com",
+        "https://production.cloudfront.docker.com",
         "https://docker-images-prod.6aa30f8b08e16409b46e0173d6de2f56.r2.cloudflarestorage.com",
+        "https://docker-images-prod.s3.amazonaws.com",
+        "https://docker-images-prod.s3.us-east-1.amazonaws.com",
+        "https://docker-images-prod.s3.dualstack.us-east-1.amazonaws.com",
 
         // GitHub Container Registry.
         "https://pkg-containers.githubusercontent.com",
@@ -60,6 +75,16 @@ internal sealed class BlobHosts
         "https://d2glxqk2uabbnd.cloudfront.net",
         "https://d5l0dvt14r5h8.cloudfront.net",
         .. Regions.Select(region => $"https://prod-{region}-starport-layer-bucket.s3.{region}.amazonaws.com"),
+        .. Regions.Select(region => $"https://prod-{region}-starport-layer-bucket.s3.dualstack.{region}.amazonaws.com"),
+        .. ChinaRegions.Select(region => $"https://prod-{region}-starport-layer-bucket.s3.{region}.amazonaws.com.cn"),
+        .. ChinaRegions.Select(region => $"https://prod-{region}-starport-layer-bucket.s3.dualstack.{region}.amazonaws.com.cn"),
+
+        // The registry of Kubernetes; elsewhere it leads to .pkg.dev.
+        .. KubernetesRegions.Select(region => $"https://prod-registry-k8s-io-{region}.s3.dualstack.{region}.amazonaws.com"),
+        "https://767373bbdcb8270361b96548387bf2a9ad0d48758c35-eu-west-2.s3.dualstack.eu-west-2.amazonaws.com",
+        "https://d39mqg4b1dx9z1.cloudfront.net",
+        "https://d1be1w964nk82h.cloudfront.net",
+        "https://cdn.registry.k8s.io",
     ];
 
     private static IEnumerable<string> WellKnownRegistries =>
@@ -72,7 +97,10 @@ internal sealed class BlobHosts
         ".pkg.dev",
         "https://quay.io",
         "https://public.ecr.aws",
+        "https://registry.k8s.io",
         .. Regions.Select(region => $".dkr.ecr.{region}.amazonaws.com"),
+        .. Regions.Select(region => $".dkr-ecr.{region}.on.aws"),
+        .. ChinaRegions.Select(region => $".dkr.ecr.{region}.amazonaws.com.cn"),
     ];
 
     /// <summary>
