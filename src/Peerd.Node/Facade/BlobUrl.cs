@@ -14,9 +14,6 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
 {
     public const string Prefix = "/blobs/";
 
-    private const string Registry = "/v2/";
-    private const string Storage = "docker/registry/v2/blobs/sha256/";
-
     /// <summary>Reads the target of a request line; false when what is behind the prefix is not exactly an absolute http or https URL.</summary>
     public static bool TryParse(string rawTarget, [NotNullWhen(true)] out BlobUrl? blob)
     {
@@ -44,11 +41,11 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
     /// <param name="isRegistry">The host is a registry, not a store.</param>
     public Digest ShownDigest(bool isRegistry)
     {
-        var path = PathOf(Url);
-        var shown = OfRegistryPath(path);
-        return !shown.IsEmpty && path.StartsWith(Registry, StringComparison.Ordinal) && RegistryName.IsRepository(path[Registry.Length..path.LastIndexOf("/blobs/", StringComparison.Ordinal)]) ? shown
+        var path = BlobPath.Of(Url);
+        var shown = BlobPath.DigestOfRegistry(path);
+        return !shown.IsEmpty && path.StartsWith(BlobPath.Registry, StringComparison.Ordinal) && RegistryName.IsRepository(path[BlobPath.Registry.Length..path.LastIndexOf("/blobs/", StringComparison.Ordinal)]) ? shown
             : isRegistry ? default
-            : OfStoragePath(path);
+            : BlobPath.DigestOfStorage(path);
     }
 
     /// <summary>
@@ -58,7 +55,7 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
     /// </summary>
     private static Digest DigestIn(Uri url)
     {
-        var path = PathOf(url);
+        var path = BlobPath.Of(url);
         var told = DigestsOfParameters(url.Query);
         if (path == "/")
         {
@@ -66,27 +63,9 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
         }
 
         var shown = path.Contains('%', StringComparison.Ordinal) ? default
-            : OfRegistryPath(path) is { IsEmpty: false } digest ? digest
-            : OfStoragePath(path);
+            : BlobPath.DigestOfRegistry(path) is { IsEmpty: false } digest ? digest
+            : BlobPath.DigestOfStorage(path);
         return told.TrueForAll(digest => digest.IsEmpty || digest == shown) ? shown : default;
-    }
-
-    // As it was written: the query is no part of it.
-    private static string PathOf(Uri url) => url.PathAndQuery.Split('?', 2)[0];
-
-    // …/blobs/sha256:<hex>
-    private static Digest OfRegistryPath(string path)
-    {
-        var last = path.LastIndexOf('/');
-        return last > 0 && path.AsSpan(0, last).EndsWith("/blobs") && Digest.TryParse(path[(last + 1)..], out var digest) ? digest : default;
-    }
-
-    // …/docker/registry/v2/blobs/sha256/<first two digits>/<hex>/data
-    private static Digest OfStoragePath(string path)
-    {
-        var start = path.LastIndexOf('/' + Storage, StringComparison.Ordinal);
-        var parts = start < 0 ? [] : path[(start + 1 + Storage.Length)..].Split('/');
-        return parts is [{ Length: 2 } two, var hex, "data"] && hex.StartsWith(two, StringComparison.Ordinal) && Digest.TryParse($"sha256:{hex}", out var digest) ? digest : default;
     }
 
     // d=sha256:<hex>, however it is written; an empty one for each that is something else.

@@ -2,8 +2,8 @@ namespace Peerd.Node.Origin;
 
 /// <summary>
 /// An absolute URL that a client brought, with what it must be asked with. It stays on this node, is used for what
-/// clients of this node read of that content, with an authorization only for what that client reads, and is shown without
-/// its query only: that may be a signature. Immutable but for the memory of where it led; two are the same when they ask
+/// clients of this node read of that content, with an authorization only for what that client reads, and is shown as
+/// <see cref="OriginUrl.Redact"/> does only: it may hold a signature. Immutable but for the memory of where it led; two are the same when they ask
 /// the same thing with the same credentials.
 /// </summary>
 /// <param name="url">The URL, checked by <see cref="OriginUrl"/>; sent byte by byte as it came.</param>

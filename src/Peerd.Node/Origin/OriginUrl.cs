@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Peerd.Node.Origin;
 
-/// <summary>URLs that we send requests to: checked here, sent byte by byte as they came (a signature covers each of them), shown without their query.</summary>
+/// <summary>URLs that we send requests to: checked here, sent byte by byte as they came (a signature covers each of them), shown without what may be a signature.</summary>
 internal static class OriginUrl
 {
     private const int MaxLength = 16 * 1024;
@@ -56,11 +56,10 @@ internal static class OriginUrl
     public static bool IsSameOrigin(Uri left, Uri right) =>
         left.Scheme == right.Scheme && left.Port == right.Port && string.Equals(left.IdnHost, right.IdnHost, StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>The only form in which a URL may be logged or told: scheme, host, port and path. A query may hold a signature.</summary>
+    /// <summary>The only form in which a URL may be logged or told: scheme, host, port, and of the path what <see cref="BlobPath.Show"/> leaves. The rest may be a signature.</summary>
     public static string Redact(Uri url)
     {
         var port = url.IsDefaultPort ? string.Empty : $":{url.Port}";
-        var path = url.AbsolutePath;
-        return $"{url.Scheme}://{url.Host}{port}{(path.Length > 512 ? path[..512] + "…" : path)}";
+        return $"{url.Scheme}://{url.Host}{port}{BlobPath.Show(url)}";
     }
 }

@@ -202,6 +202,34 @@ public sealed class HostileBlobTests(HostileBlobTests.NodeFixture fixture) : ICl
         Assert.DoesNotContain(fixture.Mesh.Node.Logs.GetSnapshot(), (FakeLogRecord record) => record.ToString().Contains(Secret, StringComparison.Ordinal));
     }
 
+    // As Artifact Registry does it: who knows the path may read what is there.
+    [Theory]
+    [InlineData("/artifacts-downloads/namespaces/n/downloads/S3cretSignature", 404)]
+    [InlineData("https://evil.test/downloads/S3cretSignature", 502)]
+    [InlineData("/S3cretSignature/loop", 502)]
+    [InlineData("/S3cretSignature/missing", 502)]
+    public async Task Get_SecretInThePath_IsNotLoggedNorTold(string location, int status)
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        mesh.Registry.Intercept = context =>
+        {
+            var path = context.Request.Path.Value!;
+            context.Response.StatusCode = path.StartsWith("/artifacts-downloads", StringComparison.Ordinal) ? 404 : 307;
+            context.Response.Headers.Location = path.EndsWith("/missing", StringComparison.Ordinal) ? default : path.EndsWith("/loop", StringComparison.Ordinal) ? path : location;
+            return Task.FromResult(true);
+        };
+
+        foreach (var url in new[] { $"/v2/r/blobs/{MirrorFixture.Unknown}", $"/downloads/{Secret}" })
+        {
+            await using var connection = await RawConnection.ConnectAsync(mesh.Node.Client.BaseAddress!.Port);
+            var answer = await connection.SendAsync("GET", $"/blobs/{mesh.Registry.Url}{url}", "Range: bytes=0-9");
+            Assert.Equal(status, answer.Status);
+            Assert.DoesNotContain(Secret, System.Text.Encoding.UTF8.GetString(answer.Body), StringComparison.Ordinal);
+        }
+
+        Assert.DoesNotContain(mesh.Node.Logs.GetSnapshot(), (FakeLogRecord record) => record.ToString().Contains(Secret, StringComparison.Ordinal));
+    }
+
     private async Task<RawAnswer> SendAsync(string method, string target, params string[] headers)
     {
         await using var connection = await RawConnection.ConnectAsync(fixture.Mesh.Node.Client.BaseAddress!.Port);

@@ -42,10 +42,27 @@ public sealed class OriginUrlTests
     [Fact]
     public void TryParse_Huge_IsRefused() => Assert.False(OriginUrl.TryParse("https://h.test/" + new string('x', 20_000), out _));
 
-    [Fact]
-    public void Redact_SignedUrl_HasNoQuery()
+    [Theory]
+    [InlineData("https://h.test:8443/", "https://h.test:8443/")]
+    [InlineData("https://h.test/v2/team/app/blobs/sha256:abcd000000000000000000000000000000000000000000000000000000000000", "https://h.test/v2/team/app/blobs/sha256:abcd000000000000000000000000000000000000000000000000000000000000")]
+    [InlineData("https://h.test/v2/team/app/manifests/sha256:abcd000000000000000000000000000000000000000000000000000000000000", "https://h.test/v2/team/app/manifests/sha256:abcd000000000000000000000000000000000000000000000000000000000000")]
+    [InlineData("https://h.test/v2/team/app/manifests/v1.2", "https://h.test/v2/team/app/manifests/v1.2")]
+    [InlineData("http://[::1]:5000/v2/app/manifests/latest", "http://[::1]:5000/v2/app/manifests/latest")]
+    [InlineData("https://h.test/S3cret//docker/registry/v2/blobs/sha256/ab/abcd000000000000000000000000000000000000000000000000000000000000/data", "https://h.test/…/docker/registry/v2/blobs/sha256/ab/abcd000000000000000000000000000000000000000000000000000000000000/data")]
+    [InlineData("https://h.test/S3cret/blobs/sha256:abcd000000000000000000000000000000000000000000000000000000000000", "https://h.test/…/blobs/sha256:abcd000000000000000000000000000000000000000000000000000000000000")]
+    [InlineData("https://h.test/artifacts-downloads/namespaces/n/downloads/S3cret", "https://h.test/…")]
+    [InlineData("https://h.test/v2/team/app/blobs/S3cret", "https://h.test/…")]
+    [InlineData("https://h.test/v2/team/S3cret/blobs/sha256:abcd000000000000000000000000000000000000000000000000000000000000x", "https://h.test/…")]
+    [InlineData("https://h.test/v2/team/S3cret/S3cret/latest", "https://h.test/…")]
+    [InlineData("https://h.test/v2/S3cret", "https://h.test/…")]
+    [InlineData("https://h.test/v2/S3cret%2Fx/manifests/latest", "https://h.test/…")]
+    [InlineData("https://h.test/docker/registry/v2/blobs/sha256/S3cret/abcd000000000000000000000000000000000000000000000000000000000000/data", "https://h.test/…")]
+    public void Redact_AnyUrl_ShowsWhatIsNoSignature(string text, string expected)
     {
-        Assert.True(OriginUrl.TryParse("https://h.test:8443/a//b?sig=S3cret", out var url));
-        Assert.Equal("https://h.test:8443/a//b", OriginUrl.Redact(url));
+        foreach (var query in new[] { string.Empty, "?sig=S3cret", "?sig=S3cret/blobs/sha256:abcd000000000000000000000000000000000000000000000000000000000000" })
+        {
+            Assert.True(OriginUrl.TryParse(text + query, out var url));
+            Assert.Equal(expected, OriginUrl.Redact(url));
+        }
     }
 }
