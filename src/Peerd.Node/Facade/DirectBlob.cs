@@ -112,9 +112,9 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             }
 
             Describe(context.Response, answer, all, isPart: wanted is not null);
-            var rest = ByteRange.FromBounds(all.Offset + await CopyAsync(context, answer, check), all.End);
+            var rest = ByteRange.FromBounds(all.Offset + await CopyAsync(context, answer, check, deadline), all.End);
             await answer.DisposeAsync();
-            if (check is { IsWrong: true } || (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size, check))))
+            if (check is { IsWrong: true } || (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size, check, deadline))))
             {
                 // The client must not take the part for the whole.
                 metrics.Truncated(isBlob: true);
@@ -209,24 +209,26 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         return filled;
     }
 
-    /// <summary>Sends the rest of a body that has begun; false when the URL does not have it.</summary>
+    /// <summary>Sends the rest of a body, which mostly has begun; false when the URL does not have it.</summary>
     /// <param name="context">The exchange.</param>
     /// <param name="reference">With a given URL.</param>
     /// <param name="rest">What the client still lacks.</param>
     /// <param name="size">Bytes of the whole.</param>
     /// <param name="check">Has seen all before the rest, to compare the whole; null when the client does not read the whole.</param>
-    public async Task<bool> CopyRestAsync(HttpContext context, OriginReference reference, ByteRange rest, long size, WholeCheck? check = null)
+    /// <param name="deadline">Ends the wait for the first bytes, if nothing was sent yet; <c>default</c> when the client has the beginning.</param>
+    public async Task<bool> CopyRestAsync(
+        HttpContext context, OriginReference reference, ByteRange rest, long size, WholeCheck? check = null, CancellationToken deadline = default)
     {
         reference = reference with { IsUrgent = true };
         for (var tries = 0; tries < MaxTries; tries++)
         {
-            await using var answer = await origin.ReadAsync(reference, rest, context.RequestAborted);
+            await using var answer = await origin.ReadAsync(reference, rest, Patience(context, deadline));
             if (answer.Outcome != OriginOutcome.Ok || answer.Range.Offset != rest.Offset || answer.TotalSize != size)
             {
                 return false;
             }
 
-            var copied = await CopyAsync(context, answer, check);
+            var copied = await CopyAsync(context, answer, check, deadline);
             if (check is { IsWrong: true })
             {
                 return false;
@@ -263,7 +265,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
     }
 
     /// <summary>How many bytes could be copied: all, as long as the source does not break off, the client does not leave and the whole is right.</summary>
-    private async Task<long> CopyAsync(HttpContext context, OriginResponse answer, WholeCheck? check = null)
+    private async Task<long> CopyAsync(HttpContext context, OriginResponse answer, WholeCheck? check, CancellationToken deadline)
     {
         var writer = context.Response.BodyWriter;
         var copied = 0L;
@@ -272,7 +274,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             while (true)
             {
                 var block = writer.GetMemory(BlockSize);
-                var read = await answer.Body.ReadAsync(block, context.RequestAborted);
+                var read = await answer.Body.ReadAsync(block, Patience(context, deadline));
                 if (read == 0 || check?.Add(block.Span[..read]) == false)
                 {
                     break;
@@ -293,6 +295,9 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
 
         return copied;
     }
+
+    // The head goes out with the first bytes: before, another answer is still possible, and the client waits for one.
+    private static CancellationToken Patience(HttpContext context, CancellationToken deadline) => context.Response.HasStarted || !deadline.CanBeCanceled ? context.RequestAborted : deadline;
 
     private void Served(HttpContext context, int bytes)
     {

@@ -77,6 +77,22 @@ public sealed class BlobWholeTests
         AssertCut(sample, await ReadToCutAsync(connection));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Range_AllOthersDieOnTheWay_UrlHasTheRest(bool isRefusedToTheMesh)
+    {
+        await using var mesh = await StartAsync();
+        var sample = mesh.BlobOwnedBy(Size, mesh.Peer.Name);
+        await using var connection = await DieInTheMiddleAsync(mesh, sample, () => RefuseParts(mesh, isRefusedToTheMesh), $"Range: bytes=0-{Size - 2}");
+
+        var answer = await connection.ReadAnswerAsync();
+
+        Assert.Equal((206, $"bytes 0-{Size - 2}/{Size}"), (answer.Status, answer.Header("Content-Range")));
+        Assert.True(sample.Bytes.AsSpan(0, Size - 1).SequenceEqual(answer.Body));
+        Assert.InRange(mesh.Registry.BytesOf(sample.Digest), 1, Size - Half + MiB);
+    }
+
     // Nothing of it was sent: the answer is that of the URL, and not that of the mesh.
     [Fact]
     public async Task Whole_MeshTellsTheSizeAndBringsNothing_IsReadFromTheUrl()
@@ -120,7 +136,8 @@ public sealed class BlobWholeTests
     /// <param name="mesh">With the fake peer.</param>
     /// <param name="sample">The content.</param>
     /// <param name="before">What else happens at that moment.</param>
-    private static async Task<RawConnection> DieInTheMiddleAsync(TestMesh mesh, SampleContent sample, Action before)
+    /// <param name="headers">Of the request, a range for example.</param>
+    private static async Task<RawConnection> DieInTheMiddleAsync(TestMesh mesh, SampleContent sample, Action before, params string[] headers)
     {
         var (peer, asked) = (mesh.Peer, new TaskCompletionSource());
         TellSize(peer, sample);
@@ -138,7 +155,7 @@ public sealed class BlobWholeTests
             }
         };
         var connection = await ConnectAsync(mesh.Node);
-        await connection.WriteRequestAsync("GET", $"/blobs/{UrlOf(mesh, sample)}");
+        await connection.WriteRequestAsync("GET", $"/blobs/{UrlOf(mesh, sample)}", headers);
         await asked.Task.WaitAsync(Wait.Longest);
         await Wait.UntilAsync(
             () => mesh.Node.Cache.TryPeek(sample.Digest, out var content) && Enumerable.Range(0, content.Layout.FrameAt(Half)).All(content.HasFrame), "the first half is here");

@@ -1,0 +1,89 @@
+using System.Net;
+using Microsoft.AspNetCore.Http.Headers;
+using Peerd.Tests.Hosting;
+using Peerd.Tests.Origin;
+using static Peerd.Tests.Content.BlobClient;
+
+namespace Peerd.Tests.Content;
+
+/// <summary>What a client of <c>/blobs/&lt;absolute URL&gt;</c> sees when it is the URL itself that answers, or does not.</summary>
+public sealed class BlobUrlAnswerTests
+{
+    private const int MiB = 1024 * 1024;
+
+    private static readonly string NoDigest = $"&d=sha256:{new string('0', 64)}";
+
+    // The head of the host says nothing: only with the first bytes is there an answer.
+    [Theory]
+    [InlineData(null, false)]
+    [InlineData(null, true)]
+    [InlineData("bytes=0-8388607", false)]
+    [InlineData("bytes=0-8388607", true)]
+    [InlineData("bytes=0-99", false)]
+    public async Task Get_HostSendsItsHeadAndNothingMore_IsAnErrorInTime(string? range, bool hasDigest)
+    {
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Blobs:AnswerTimeout=1s", "--Peerd:Origin:IdleTimeout=2s"]);
+        var sample = mesh.Blob(16 * MiB);
+        mesh.Registry.Intercept = async context =>
+        {
+            var asked = new RequestHeaders(context.Request.Headers).Range?.Ranges.Single();
+            var (first, last) = (asked?.From ?? 0, asked?.To ?? (16 * MiB) - 1);
+            context.Response.StatusCode = asked is null ? 200 : 206;
+            context.Response.ContentLength = last - first + 1;
+            context.Response.Headers.ContentRange = asked is null ? default : $"bytes {first}-{last}/{16 * MiB}";
+            await context.Response.Body.FlushAsync();
+            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            return true;
+        };
+        await using var connection = await ConnectAsync(mesh.Node);
+
+        var answer = await connection.SendAsync("GET", $"/blobs/{UrlOf(mesh, sample)}{(hasDigest ? string.Empty : NoDigest)}", range is null ? [] : [$"Range: {range}"]);
+
+        Assert.Equal((504, "UNAVAILABLE"), (answer.Status, answer.ErrorCode()));
+        Assert.Null(answer.Header("Content-Range"));
+    }
+
+    [Fact]
+    public async Task Get_HostBreaksOffOnce_IsExactlyTheRange()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(MiB);
+        mesh.Registry.Fail(FakeFault.Truncate, times: 1);
+
+        var answer = await ReadAsync(mesh.Node, UrlOf(mesh, sample) + NoDigest, "bytes=0-99999");
+
+        Assert.Equal((206, $"bytes 0-99999/{MiB}"), (answer.Status, answer.Header("Content-Range")));
+        Assert.True(sample.Bytes.AsSpan(0, 100_000).SequenceEqual(answer.Body));
+        Assert.Equal(2, mesh.Registry.RequestsFor(sample.Digest));
+    }
+
+    // An answer without a body, and then one with a body, on one connection: neither must be taken for a part of the other.
+    [Theory]
+    [InlineData(true, 0, 200)]
+    [InlineData(false, 0, 200)]
+    [InlineData(true, 403, 403)]
+    [InlineData(false, 403, 403)]
+    [InlineData(true, 404, 404)]
+    [InlineData(false, 404, 404)]
+    public async Task Head_AndGetAfterIt_AreAnsweredAsTheUrlDoes(bool hasDigest, int refusal, int expected)
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(MiB);
+        var target = $"/blobs/{UrlOf(mesh, sample)}{(hasDigest ? string.Empty : NoDigest)}";
+        if (refusal != 0)
+        {
+            mesh.Registry.AnswerWith((HttpStatusCode)refusal);
+        }
+
+        await using var connection = await ConnectAsync(mesh.Node);
+        await connection.WriteRequestAsync("HEAD", target);
+        var head = await connection.ReadAnswerAsync(hasBody: false);
+        mesh.Registry.AnswerWith(HttpStatusCode.OK, times: 0);
+        var get = await connection.SendAsync("GET", target, "Range: bytes=1000-1999");
+
+        Assert.Equal(expected, head.Status);
+        Assert.True(expected != 200 || head.Header("Content-Length") == $"{MiB}", head.Header("Content-Length"));
+        Assert.Equal(206, get.Status);
+        Assert.Equal(sample.Bytes[1000..2000], get.Body);
+    }
+}
