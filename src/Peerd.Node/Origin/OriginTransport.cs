@@ -36,6 +36,7 @@ internal sealed class OriginTransport : IDisposable
     private readonly OriginSettings _settings;
     private readonly HostResolver _resolver;
     private readonly TimeProvider _time;
+    private readonly BlobHosts _blobs;
     private readonly HashSet<(string Host, int Port)> _endpoints;
     private readonly HashSet<(string Host, int Port)> _localEndpoints;
 
@@ -55,23 +56,37 @@ internal sealed class OriginTransport : IDisposable
         _settings = settings;
         _resolver = resolver;
         _time = time;
+        _blobs = blobs;
         var endpoints = settings.Registries.Values.ToLookup(endpoint => endpoint.IsLocal, endpoint => (endpoint.Address.IdnHost, endpoint.Address.Port));
         (_endpoints, _localEndpoints) = ([.. endpoints[false]], [.. endpoints[true]]);
         _guarded = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(
-            context, address => IsOneOf(_endpoints, context) || IsProxy(context) || !AddressPolicy.IsForbidden(address), cancellationToken)));
+            context, address => IsProxy(context) || MayLeadTo(context.DnsEndPoint, address), cancellationToken)));
         _local = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(context, _ => true, cancellationToken)));
 
         // Here not even the name of a registry leads to any address, only one that is given by its address: the URL is a client's.
         _stores = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(
-            context, address => IsOneOf(_localEndpoints, context) || IsProxy(context) || blobs.IsAllowed(address), cancellationToken)));
+            context, address => IsProxy(context) || MayHaveBlobs(context.DnsEndPoint, address), cancellationToken)));
     }
 
     /// <summary>Sends a request on behalf of a registry and waits for the headers, no longer than configured.</summary>
     public Task<OriginReply> SendAsync(RegistryEndpoint endpoint, HttpRequestMessage request, CancellationToken cancellationToken) =>
-        SendAsync(endpoint.IsLocal ? _local : _guarded, request, cancellationToken);
+        endpoint.IsLocal ? SendAsync(_local, request, cancellationToken)
+        : IsForbidden(request.RequestUri!, MayLeadTo) ? Task.FromResult<OriginReply>(Forbidden(request.RequestUri!.Authority))
+        : SendAsync(_guarded, request, cancellationToken);
 
     /// <summary>The same for a URL that a client gave, whose host was found allowed.</summary>
-    public Task<OriginReply> SendToStoreAsync(HttpRequestMessage request, CancellationToken cancellationToken) => SendAsync(_stores, request, cancellationToken);
+    public Task<OriginReply> SendToStoreAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
+        IsForbidden(request.RequestUri!, MayHaveBlobs) ? Task.FromResult<OriginReply>(Forbidden(request.RequestUri!.Authority)) : SendAsync(_stores, request, cancellationToken);
+
+    // Of a URL that says its address. A proxy would go there itself; which address a name has, it finds out, and we cannot.
+    private static bool IsForbidden(Uri url, Func<DnsEndPoint, IPAddress, bool> isAllowed) =>
+        IPAddress.TryParse(url.IdnHost.TrimEnd('.'), out var address) && !isAllowed(new DnsEndPoint(url.IdnHost, url.Port), address);
+
+    private static OriginFailure Forbidden(string host) => new($"no connection to {host}: its address is not allowed");
+
+    private bool MayLeadTo(DnsEndPoint target, IPAddress address) => _endpoints.Contains((target.Host, target.Port)) || !AddressPolicy.IsForbidden(address);
+
+    private bool MayHaveBlobs(DnsEndPoint target, IPAddress address) => _localEndpoints.Contains((target.Host, target.Port)) || _blobs.IsAllowed(address);
 
     private async Task<OriginReply> SendAsync(HttpMessageInvoker invoker, HttpRequestMessage request, CancellationToken cancellationToken)
     {
@@ -118,7 +133,7 @@ internal sealed class OriginTransport : IDisposable
             switch (cause)
             {
                 case ForbiddenAddressException:
-                    return new OriginFailure($"no connection to {host}: its address is not allowed");
+                    return Forbidden(host);
                 case AuthenticationException:
                     return new OriginFailure($"no secure connection to {host}: its certificate or TLS settings are not accepted");
                 case SocketException socket:
@@ -145,9 +160,6 @@ internal sealed class OriginTransport : IDisposable
         ResponseDrainTimeout = TimeSpan.FromSeconds(1),
         UseCookies = false,
     };
-
-    private static bool IsOneOf(HashSet<(string Host, int Port)> endpoints, SocketsHttpConnectionContext context) =>
-        endpoints.Contains((context.DnsEndPoint.Host, context.DnsEndPoint.Port));
 
     // Which may be anywhere. Only the tunnel to a proxy sends CONNECT.
     private static bool IsProxy(SocketsHttpConnectionContext context)
