@@ -425,27 +425,49 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             Add(first, Math.Min(Layout.PieceCount, first + Layout.PiecesPerSegment), origin);
         }
 
+        // Each guess has its own: none of them must take the place of the others.
+        var (left, counted) = (readAhead, new HashSet<int>());
         foreach (var (bytes, origin) in _plan.Ahead)
         {
-            AddWhole(Layout.PieceAt(bytes.Offset), Layout.PieceAt(bytes.End - 1) + 1, origin);
+            AddAhead(Layout.PieceAt(bytes.Offset), Layout.PieceAt(bytes.End - 1) + 1, origin);
         }
 
         if (followsOrder)
         {
+            left = readAhead;
             foreach (var piece in _order!.Ahead((int)(readAhead / Layout.PieceSize)))
             {
-                AddWhole(piece, piece + 1, _follower);
+                AddAhead(piece, piece + 1, _follower);
             }
         }
 
         return demands;
 
-        void AddWhole(int first, int end, OriginReference origin)
+        // Until it is used up, so that the last segment may be more than was left: at the origin nothing less can be read.
+        void AddAhead(int first, int end, OriginReference origin)
         {
-            if (!download.IsHeldByPeer(first))
+            for (; first < end && Content.HasPiece(first); first++)
             {
-                first = first / Layout.PiecesPerSegment * Layout.PiecesPerSegment;
-                end = Math.Min(Layout.PieceCount, (((end - 1) / Layout.PiecesPerSegment) + 1) * Layout.PiecesPerSegment);
+                left -= counted.Add(first) ? Layout.PieceSize : 0;
+            }
+
+            var step = 1;
+            if (first < end && !download.IsHeldByPeer(first))
+            {
+                step = Layout.PiecesPerSegment;
+                first = first / step * step;
+                end = Math.Min(Layout.PieceCount, (((end - 1) / step) + 1) * step);
+            }
+
+            for (var next = first; next < end; next += step)
+            {
+                if (left <= 0)
+                {
+                    end = next;
+                    break;
+                }
+
+                left -= (long)Layout.PieceSize * Enumerable.Range(next, Math.Min(step, end - next)).Count(counted.Add);
             }
 
             Add(first, end, origin);

@@ -21,6 +21,33 @@ public sealed class BlobTrafficTests
     // A busy machine must not make a read look at its own URL because the mesh takes too long.
     private static readonly QuickTime Slow = new(0.1);
 
+    // A step of a few KiB is fetched in the whole segment that it is in: four of these are more than is fetched ahead.
+    [Fact]
+    public async Task Read_InRegularJumps_NoMoreIsFetchedAheadThanTheSettingSays()
+    {
+        const int Steps = 16;
+        const int Unexpected = 3;
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Blobs:ReadAhead=128KiB"]);
+        var sample = mesh.Blob(64 * 1024 * 1024);
+        var layout = new ContentLayout(sample.Bytes.Length);
+        var distance = 4 * layout.SegmentSize;
+        await using var connection = await ConnectAsync(mesh.Node);
+
+        for (var step = 0; step < Steps; step++)
+        {
+            var offset = step * distance;
+            await Wait.UntilAsync(() => step < Unexpected || IsHere(step), "the next step is fetched ahead");
+            var answer = await connection.SendAsync("GET", $"/blobs/{UrlOf(mesh, sample)}", $"Range: bytes={offset}-{offset + 4095}");
+            Assert.True(sample.Bytes.AsSpan(offset, 4096).SequenceEqual(answer.Body));
+        }
+
+        // What a container waits for, the origin is asked for in two segments.
+        await Wait.UntilAsync(() => IsHere(Steps), "the next step is fetched ahead");
+        Assert.InRange(mesh.Registry.BytesOf(sample.Digest), (Steps + 1) * layout.SegmentSize, (Steps + 1 + Unexpected) * layout.SegmentSize);
+
+        bool IsHere(int step) => mesh.Node.Cache.TryPeek(sample.Digest, out var content) && content.HasPiece(layout.PieceAt(step * distance));
+    }
+
     [Fact]
     public async Task Read_ManySmallReadsWithinFewSegments_EachSegmentIsReadOnceAndNothingElse()
     {
