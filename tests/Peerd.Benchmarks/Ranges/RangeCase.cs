@@ -21,7 +21,7 @@ internal sealed record RangeCase(RangeKind Kind, int RangeSize, RangePattern Pat
     /// <summary>What p99 has to be at most, in milliseconds.</summary>
     public double? P99Target => Kind is RangeKind.Local && RangeSize == PromisedSize ? LocalMilliseconds : null;
 
-    /// <summary>What p99 has to be at most, in those of nginx.</summary>
+    /// <summary>What p99 has to be at most over a link, in those of nginx: without one it is the processors that are measured.</summary>
     public double? P99RatioTarget => Kind is RangeKind.Peer && RangeSize == PromisedSize ? PeerLatency : null;
 
     /// <summary>What requests per second have to be at least, in those of nginx.</summary>

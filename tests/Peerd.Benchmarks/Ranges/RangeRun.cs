@@ -90,7 +90,7 @@ internal sealed class RangeRun(RangeSite site, BenchmarkPlan plan, ResultTable t
         table.Add(@case.Name, "nginx p50", "ms", Better.Lower, compared.Median);
         table.Add(@case.Name, "nginx p99", "ms", Better.Lower, compared.P99);
         table.Add(@case.Name, "nginx req", "1/s", Better.Higher, compared.RequestsPerSecond);
-        table.Add(@case.Name, "p99 / nginx", "x", Better.Lower, measured.P99 / compared.P99, @case.P99RatioTarget);
+        table.Add(@case.Name, "p99 / nginx", "x", Better.Lower, measured.P99 / compared.P99, site.Settings.Rate is null ? null : @case.P99RatioTarget);
         table.Add(@case.Name, "req / nginx", "x", Better.Higher, measured.RequestsPerSecond / compared.RequestsPerSecond, @case.RequestsRatioTarget);
         table.Add(@case.Name, "waited", "%", Better.Lower, counted.PercentWaited);
         table.Add(@case.Name, "peers / read", "x", Better.Lower, counted.PeerBytes / bytes);
