@@ -34,6 +34,45 @@ public sealed class BlobStreamTests
         streams.Close(stream);
     }
 
+    // It starts as others did, and goes another way: what those needed next is not fetched for it any more.
+    [Fact]
+    public async Task Ensure_ReaderLeavesTheKnownOrder_RestOfItIsNotFetched()
+    {
+        await using var mesh = await TestMesh.StartAsync(time: new QuickTime(0.1));
+        var sample = mesh.Blob(64 * 1024 * 1024);
+        var layout = new ContentLayout(sample.Bytes.Length);
+        using var lease = mesh.Node.Cache.Open(sample.Digest, sample.Bytes.Length, mediaType: null);
+        int[] order = [.. Enumerable.Range(0, 60).Select(i => i * 4)];
+        lease.Content.Ordered(order, isSeenHere: false);
+        var streams = mesh.Node.Get<BlobStreams>();
+        var stream = await streams.OpenAsync(sample.Digest, Signed(mesh, sample, 0), TestContext.Current.CancellationToken);
+        Assert.NotNull(stream);
+        using var gone = new CancellationTokenSource();
+        using (mesh.Registry.HoldBodies())
+        {
+            _ = stream.EnsureAsync(layout.Piece(order[0]), Signed(mesh, sample, 0), TimeSpan.FromSeconds(5), TestContext.Current.CancellationToken).AsTask();
+            await Wait.UntilAsync(() => mesh.Registry.Requests.Count > 2, "the order is followed");
+            await gone.CancelAsync();
+            for (var i = 0; i < 16; i++)
+            {
+                // Nobody waits for it, but it was read.
+                Task touched = stream.EnsureAsync(layout.Piece((i * 12) + 2), Signed(mesh, sample, 0), TimeSpan.FromSeconds(1), gone.Token).AsTask();
+                await touched.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            }
+        }
+
+        await Wait.UntilAsync(() => Enumerable.Range(0, 16).All(i => lease.Content.HasPiece((i * 12) + 2)), "what was read is here");
+
+        // Each comes from the origin as well, after anything that was still wanted.
+        for (var i = 0; i < 16; i++)
+        {
+            Assert.NotEqual(BlobSource.None, await stream.EnsureAsync(layout.Piece((i * 12) + 6), Signed(mesh, sample, 0), TimeSpan.FromSeconds(5), TestContext.Current.CancellationToken));
+        }
+
+        Assert.InRange(order.Count(lease.Content.HasPiece), 1, order.Length / 2);
+        streams.Close(stream);
+    }
+
     // Right bytes do not mend a body that began with wrong ones.
     [Fact]
     public async Task Read_AllIsDroppedInTheMiddleOfABody_IsCut()
