@@ -425,8 +425,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             Add(first, Math.Min(Layout.PieceCount, first + Layout.PiecesPerSegment), origin);
         }
 
-        // Each guess has its own: none of them must take the place of the others.
-        var (left, counted) = (readAhead, new HashSet<int>());
+        var ahead = new AheadBudget(readAhead, Layout, Content.HasPiece);
         foreach (var (bytes, origin) in _plan.Ahead)
         {
             AddAhead(Layout.PieceAt(bytes.Offset), Layout.PieceAt(bytes.End - 1) + 1, origin);
@@ -434,7 +433,7 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
 
         if (followsOrder)
         {
-            left = readAhead;
+            ahead.Renew();
             foreach (var piece in _order!.Ahead((int)(readAhead / Layout.PieceSize)))
             {
                 AddAhead(piece, piece + 1, _follower);
@@ -443,34 +442,10 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
 
         return demands;
 
-        // Until it is used up, so that the last segment may be more than was left: at the origin nothing less can be read.
         void AddAhead(int first, int end, OriginReference origin)
         {
-            for (; first < end && Content.HasPiece(first); first++)
-            {
-                left -= counted.Add(first) ? Layout.PieceSize : 0;
-            }
-
-            var step = 1;
-            if (first < end && !download.IsHeldByPeer(first))
-            {
-                step = Layout.PiecesPerSegment;
-                first = first / step * step;
-                end = Math.Min(Layout.PieceCount, (((end - 1) / step) + 1) * step);
-            }
-
-            for (var next = first; next < end; next += step)
-            {
-                if (left <= 0)
-                {
-                    end = next;
-                    break;
-                }
-
-                left -= (long)Layout.PieceSize * Enumerable.Range(next, Math.Min(step, end - next)).Count(counted.Add);
-            }
-
-            Add(first, end, origin);
+            var (from, to) = ahead.Take(first, end, download.IsHeldByPeer);
+            Add(from, to, origin);
         }
 
         void Add(int first, int end, OriginReference origin)
