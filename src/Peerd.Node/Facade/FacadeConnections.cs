@@ -56,7 +56,7 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
     /// <param name="own">Connections of the node itself, which need no place.</param>
     public void Apply(ListenOptions listener, Action refused, OwnConnections own) => listener.Use(next => async connection =>
     {
-        if (own.TryTake(connection.RemoteEndPoint))
+        if (own.TryTake(connection.RemoteEndPoint, connection.LocalEndPoint))
         {
             await next(connection);
             return;

@@ -62,7 +62,7 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
     /// <param name="own">Connections of the node itself, which need no place; none: it makes none there.</param>
     public void Apply(ListenOptions listener, Action refused, OwnConnections? own = null) => listener.Use(next => async connection =>
     {
-        if (own?.TryTake(connection.RemoteEndPoint) == true)
+        if (own?.TryTake(connection.RemoteEndPoint, connection.LocalEndPoint) == true)
         {
             await next(connection);
             return;

@@ -26,8 +26,8 @@ public sealed class OwnConnectionsTests : IDisposable
         using var own = await _own.ConnectAsync(There(address), TestContext.Current.CancellationToken);
         using var accepted = await _listener.AcceptSocketAsync(TestContext.Current.CancellationToken);
 
-        Assert.True(_own.TryTake(accepted.RemoteEndPoint));
-        Assert.False(_own.TryTake(accepted.RemoteEndPoint));
+        Assert.True(_own.TryTake(accepted.RemoteEndPoint, accepted.LocalEndPoint));
+        Assert.False(_own.TryTake(accepted.RemoteEndPoint, accepted.LocalEndPoint));
     }
 
     [Fact]
@@ -39,9 +39,21 @@ public sealed class OwnConnectionsTests : IDisposable
         await other.ConnectAsync(There("127.0.0.1"), TestContext.Current.CancellationToken);
         using var second = await _listener.AcceptSocketAsync(TestContext.Current.CancellationToken);
 
-        Assert.False(_own.TryTake(second.RemoteEndPoint));
-        Assert.False(_own.TryTake(null));
-        Assert.True(_own.TryTake(first.RemoteEndPoint));
+        Assert.False(_own.TryTake(second.RemoteEndPoint, second.LocalEndPoint));
+        Assert.False(_own.TryTake(null, null));
+        Assert.True(_own.TryTake(first.RemoteEndPoint, first.LocalEndPoint));
+    }
+
+    // Who binds the same port, as anybody may, reaches another listener from it.
+    [Fact]
+    public async Task TryTake_TheSameOriginAtAnotherListener_IsNone()
+    {
+        using var own = await _own.ConnectAsync(There("127.0.0.1"), TestContext.Current.CancellationToken);
+        using var accepted = await _listener.AcceptSocketAsync(TestContext.Current.CancellationToken);
+        var other = new IPEndPoint(IPAddress.Loopback, There("127.0.0.1").Port + 1);
+
+        Assert.False(_own.TryTake(accepted.RemoteEndPoint, other));
+        Assert.True(_own.TryTake(accepted.RemoteEndPoint, accepted.LocalEndPoint));
     }
 
     // From there a client may come next.
@@ -51,7 +63,7 @@ public sealed class OwnConnectionsTests : IDisposable
         (await _own.ConnectAsync(There("127.0.0.1"), TestContext.Current.CancellationToken)).Dispose();
         using var accepted = await _listener.AcceptSocketAsync(TestContext.Current.CancellationToken);
 
-        Assert.False(_own.TryTake(accepted.RemoteEndPoint));
+        Assert.False(_own.TryTake(accepted.RemoteEndPoint, accepted.LocalEndPoint));
     }
 
     [Fact]
