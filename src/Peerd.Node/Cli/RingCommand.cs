@@ -16,7 +16,7 @@ internal static class RingCommand
         };
         digest.Validators.Add(result =>
         {
-            if (result.Tokens.Count == 1 && !Digest.TryParse(result.Tokens[0].Value, out _))
+            if (result.Tokens.Count == 1 && !Digest.TryParseScoped(result.Tokens[0].Value, out _))
             {
                 result.AddError($"'{result.Tokens[0].Value}' is not a digest; allowed: sha256:<64 lower-case hex digits>, sha512:<128 of them>");
             }

@@ -225,7 +225,7 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
 
                 foreach (var discarded in response.Discarded)
                 {
-                    if (Digest.TryParse(discarded, out var digest))
+                    if (Digest.TryParseScoped(discarded, out var digest))
                     {
                         Discard(digest);
                     }

@@ -281,7 +281,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
 
             foreach (var withdrawn in request.Withdrawn)
             {
-                if (Digest.TryParse(withdrawn, out var digest))
+                if (Digest.TryParseScoped(withdrawn, out var digest))
                 {
                     RemoveEntry(digest, lease.Name, changed);
                 }
@@ -289,7 +289,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
 
             foreach (var availability in request.Contents)
             {
-                if (Digest.TryParse(availability.Digest, out var digest) && Add(lease, digest, availability.Size, availability.MediaType) is { } held)
+                if (Digest.TryParseScoped(availability.Digest, out var digest) && Add(lease, digest, availability.Size, availability.MediaType) is { } held)
                 {
                     if (availability.Replace)
                     {
@@ -321,7 +321,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         Notify(lease.Name, changed);
         foreach (var mismatched in request.Mismatched)
         {
-            if (Digest.TryParse(mismatched, out var digest))
+            if (Digest.TryParseScoped(mismatched, out var digest))
             {
                 Mismatched(lease, digest);
             }

@@ -59,7 +59,7 @@ internal sealed partial class BlobFacade(
 
         // New for each request: it remembers where its URL led, and who asks a registry again is not to be sent there.
         var given = new GivenUrl(last.Url, authorization.Count == 1 ? authorization[0] : null);
-        var request = new ContentRequest(last.Digest, OriginReference.Of(given, last.Digest.ToString()));
+        var request = new ContentRequest(last.Digest, OriginReference.Of(given, last.Reference));
         if (!request.Digest.IsEmpty && await access.RefusalAsync(request.Origin, deadline) is not null)
         {
             // Nothing of what is here is for this client: what the URL itself answers is its answer.
@@ -129,7 +129,9 @@ internal sealed partial class BlobFacade(
             digest = default;
         }
 
-        asked = new LastAsked(target, authorization, blob.Url, digest);
+        // Who rents an account puts what he likes under any digest there, and harms nobody who reads another.
+        var name = trust == HostTrust.Account && !digest.IsEmpty ? digest.Within($"{blob.Url.Scheme}://{blob.Url.IdnHost}:{blob.Url.Port}") : digest;
+        asked = new LastAsked(target, authorization, blob.Url, name, digest.ToString());
         return true;
     }
 
@@ -364,7 +366,8 @@ internal sealed partial class BlobFacade(
     /// <param name="Authorization">What came with it.</param>
     /// <param name="Url">The URL behind the prefix.</param>
     /// <param name="Digest">The content that it is believed to name; none: the URL itself is read.</param>
-    private sealed record LastAsked(string Target, StringValues Authorization, Uri Url, Digest Digest)
+    /// <param name="Reference">The digest of its bytes as a registry writes it; empty when there is none.</param>
+    private sealed record LastAsked(string Target, StringValues Authorization, Uri Url, Digest Digest, string Reference)
     {
         public bool IsFor(string target, StringValues authorization) => Target == target && Authorization == authorization;
     }
@@ -377,7 +380,7 @@ internal sealed partial class BlobFacade(
         [LoggerMessage(12, LogLevel.Warning, "Blobs of {Scheme}://{Host} are not read: it is not in Peerd:Blobs:Hosts")]
         public static partial void Refused(ILogger logger, string scheme, string host);
 
-        [LoggerMessage(13, LogLevel.Warning, "Blobs of {Scheme}://{Host} are read for each container and not shared, for anybody can put things below that host's name: list the account in Peerd:Blobs:Hosts if you know it")]
+        [LoggerMessage(13, LogLevel.Warning, "Blobs of {Scheme}://{Host} are read for each container and not shared, for anybody can put things there: list the host in Peerd:Blobs:Hosts if all that it has is yours")]
         public static partial void NotShared(ILogger logger, string scheme, string host);
 
         [LoggerMessage(11, LogLevel.Warning, "{Url} cut: neither the mesh nor the URL has the rest, or what was sent may be wrong")]

@@ -64,7 +64,7 @@ internal sealed class NodeServer(
         response.Members.AddRange(ring.Members.Members.Select(member => new RingMember { Node = member.Name, Address = MemberAddress.Format(member.Address), Zone = member.Zone }));
         if (request.Digest.Length > 0)
         {
-            if (!Digest.TryParse(request.Digest, out var digest))
+            if (!Digest.TryParseScoped(request.Digest, out var digest))
             {
                 throw new RpcException(new Status(StatusCode.InvalidArgument, "'digest' is no digest; expected sha256:<64 lower-case hex digits>"));
             }

@@ -157,7 +157,7 @@ internal sealed partial class PeerServer(
             return;
         }
 
-        if (requests.Current.Want is not { } want || !Digest.TryParse(want.Digest, out _) || !IsName(want.Member?.Node) || !IsSize(want.Size))
+        if (requests.Current.Want is not { } want || !Digest.TryParseScoped(want.Digest, out _) || !IsName(want.Member?.Node) || !IsSize(want.Size))
         {
             throw new RpcException(new Status(StatusCode.InvalidArgument, $"the first message must hold 'want' with 'member.node' of at most {ProtocolConstants.MaxNodeName} characters and a digest such as sha256:<64 lower-case hex digits>"));
         }

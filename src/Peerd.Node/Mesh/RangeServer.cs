@@ -189,7 +189,7 @@ internal sealed class RangeServer(
         PendingRange range, IServerStreamWriter<RangeAnswer> answers, RangeCaller caller, Func<RangeEnd, Task> endAsync, CancellationToken leaving, CancellationToken cancellationToken)
     {
         var request = range.Request;
-        if (!Digest.TryParse(request.Digest, out var digest) || request.Offset < 0 || request.Length < 0)
+        if (!Digest.TryParseScoped(request.Digest, out var digest) || request.Offset < 0 || request.Length < 0)
         {
             await endAsync(Invalid("'digest' must be a digest, 'offset' and 'length' must not be negative"));
             return;
@@ -471,7 +471,7 @@ internal sealed class RangeServer(
     private static void Describe(Activity span, FetchRange request, RangeStatus status)
     {
         span.SetTag(Traces.Outcome, MeshMetrics.LabelOf(status));
-        if (Digest.TryParse(request.Digest, out var digest))
+        if (Digest.TryParseScoped(request.Digest, out var digest))
         {
             span.SetTag(Traces.Digest, digest.ToString()).SetTag(Traces.Offset, request.Offset).SetTag(Traces.Length, request.Length);
         }
@@ -479,7 +479,7 @@ internal sealed class RangeServer(
 
     private void TellPieces(RangeEnd end, string asked)
     {
-        if (Digest.TryParse(asked, out var digest) && cache.TryJoin(digest, out var lease))
+        if (Digest.TryParseScoped(asked, out var digest) && cache.TryJoin(digest, out var lease))
         {
             using (lease)
             {

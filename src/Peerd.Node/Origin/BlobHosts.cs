@@ -32,15 +32,17 @@ internal sealed class BlobHosts
 
     private readonly BlobHost[] _stores;
     private readonly BlobHost[] _registryHosts;
+    private readonly BlobHost[] _accounts;
     private readonly BlobHost[] _rented;
     private readonly IPNetwork[] _networks;
     private readonly HashSet<(string Host, int Port)> _registries;
 
     private BlobHosts(
-        IEnumerable<BlobHost> stores, IEnumerable<BlobHost> otherRegistries, IEnumerable<BlobHost> rented, IEnumerable<IPNetwork> networks, IReadOnlyCollection<RegistryEndpoint> registries)
+        IEnumerable<BlobHost> stores, IEnumerable<BlobHost> otherRegistries, IEnumerable<BlobHost> accounts, IEnumerable<BlobHost> rented, IEnumerable<IPNetwork> networks, IReadOnlyCollection<RegistryEndpoint> registries)
     {
         _stores = [.. stores];
         _registryHosts = [.. registries.Select(BlobHost.Of), .. otherRegistries];
+        _accounts = [.. accounts];
         _rented = [.. rented];
         _networks = [.. networks];
         _registries = [.. registries.Select(registry => (registry.Address.IdnHost, registry.Address.Port))];
@@ -104,17 +106,21 @@ internal sealed class BlobHosts
     ];
 
     /// <summary>
-    /// Where well-known registries keep blobs, too, but anybody can rent a place: what is there is read for who brings its
-    /// URL, and not believed to be what the URL says. Who knows the account lists it.
+    /// Where registries keep blobs, too, but anybody can rent an account, whose name is that of the host: a URL is believed to
+    /// name what it leads to among those who read the same account. Who knows the account lists it.
     /// </summary>
-    public static IReadOnlyList<string> Rented { get; } = [".blob.core.windows.net", ".blob.core.usgovcloudapi.net", ".blob.core.chinacloudapi.cn", "https://storage.googleapis.com"];
+    private static IEnumerable<string> AccountStores => [".blob.core.windows.net", ".blob.core.usgovcloudapi.net", ".blob.core.chinacloudapi.cn"];
+
+    /// <summary>The same where the host does not tell the account: read for who brings a URL, and not shared.</summary>
+    private static IEnumerable<string> RentedStores => ["https://storage.googleapis.com"];
 
     /// <summary>The list that the options tell; they were validated before.</summary>
     /// <exception cref="ArgumentException">A value is not allowed.</exception>
     public static BlobHosts From(BlobOptions options, OriginSettings settings) => new(
         (options.Hosts.Count > 0 ? options.Hosts : WellKnownStores).Select(Parse),
         options.Hosts.Count > 0 ? [] : KnownRegistries,
-        options.Hosts.Count > 0 ? [] : Rented.Select(Parse),
+        options.Hosts.Count > 0 ? [] : AccountStores.Select(Parse),
+        options.Hosts.Count > 0 ? [] : RentedStores.Select(Parse),
         options.AllowedNetworks.Select(text => IPNetwork.Parse(text)),
         settings.Registries.Values);
 
@@ -125,6 +131,7 @@ internal sealed class BlobHosts
     public HostTrust TrustIn(Uri url) =>
         Array.Exists(_stores, host => host.Matches(url)) ? (Array.Exists(KnownRegistries, host => host.Matches(url)) ? HostTrust.Registry : HostTrust.Any)
         : Array.Exists(_registryHosts, host => host.Matches(url)) ? HostTrust.Registry
+        : Array.Exists(_accounts, host => host.Matches(url)) ? HostTrust.Account
         : HostTrust.None;
 
     /// <summary>True for the host and port of a configured registry, which the operator may have put anywhere.</summary>
@@ -145,6 +152,9 @@ internal enum HostTrust
 {
     /// <summary>None: anybody can put things there.</summary>
     None,
+
+    /// <summary>Whatever has a digest in it, by those who read the same host: it is of one account, which anybody can rent.</summary>
+    Account,
 
     /// <summary>Those that every registry knows, <c>/v2/&lt;name&gt;/blobs/&lt;digest&gt;</c>: with any other it may show a page of its own, say.</summary>
     Registry,

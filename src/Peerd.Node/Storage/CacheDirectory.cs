@@ -193,7 +193,7 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
         isIndex = path.EndsWith(IndexSuffix, StringComparison.Ordinal);
         var algorithm = Path.GetFileName(Path.GetDirectoryName(Path.GetDirectoryName(path)));
         return parts.Length == 3
-            && Digest.TryParse($"{algorithm}:{parts[0]}", out digest)
+            && Digest.TryParseScoped($"{algorithm}:{parts[0]}", out digest)
             && long.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out number)
             && number < long.MaxValue
             && path == PathOf(digest, number, isIndex ? IndexSuffix : DataSuffix);

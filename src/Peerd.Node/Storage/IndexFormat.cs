@@ -83,7 +83,7 @@ internal static class IndexFormat
         var mediaTypeLength = BinaryPrimitives.ReadUInt16LittleEndian(bytes[MediaTypeLengthAt..]);
         if (size is < 0 or > PieceCache.MaxContentSize
             || TextAt + digestLength + mediaTypeLength > ChecksumAt
-            || !Digest.TryParse(Encoding.ASCII.GetString(bytes.Slice(TextAt, digestLength)), out var digest))
+            || !Digest.TryParseScoped(Encoding.ASCII.GetString(bytes.Slice(TextAt, digestLength)), out var digest))
         {
             return false;
         }

@@ -59,7 +59,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
     public ILookupSession Open(Want want, IPAddress? from = null)
     {
-        var digest = Digest.Parse(want.Digest);
+        var digest = Digest.TryParseScoped(want.Digest, out var name) ? name : throw new FormatException("'want.digest' is no digest");
         CoordinatedContent content;
         lock (_opening)
         {

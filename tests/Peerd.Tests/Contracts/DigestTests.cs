@@ -50,6 +50,50 @@ public sealed class DigestTests
     [Theory]
     [InlineData("sha256")]
     [InlineData("sha512")]
+    public void Within_AScope_IsAnotherNameOfBytesWithTheSameHash(string algorithm)
+    {
+        var digest = Digest.FromHash(algorithm == "sha256" ? HashAlgorithmName.SHA256 : HashAlgorithmName.SHA512, algorithm == "sha256" ? SHA256.HashData("content"u8) : SHA512.HashData("content"u8));
+
+        var scoped = digest.Within("https://account.test:443");
+
+        Assert.Equal((digest, digest, digest.Hex), (scoped.Unscoped, digest.Unscoped, scoped.Hex));
+        Assert.Equal(scoped, digest.Within("https://account.test:443"));
+        Assert.Equal(3, new HashSet<Digest> { digest, scoped, digest.Within("https://other.test:443") }.Count);
+        Assert.Matches($"^{algorithm}[+][0-9a-f]{{32}}:{digest.Hex}$", scoped.ToString());
+        Assert.True(Digest.TryParseScoped(scoped.ToString(), out var read) && read == scoped && read.Algorithm == scoped.Algorithm);
+        Assert.True(Digest.TryParseScoped(digest.ToString(), out var plain) && plain == digest);
+        using var hash = scoped.CreateHash();
+        hash.AppendData("content"u8);
+        Assert.True(scoped.Matches(hash));
+        using var wrong = scoped.CreateHash();
+        Assert.False(scoped.Matches(wrong));
+    }
+
+    [Theory]
+    [InlineData("sha256+:" + Empty256)]
+    [InlineData("sha256+0123456789abcdef0123456789abcde:" + Empty256)]
+    [InlineData("sha256+0123456789abcdef0123456789abcdef0:" + Empty256)]
+    [InlineData("sha256+0123456789abcdef0123456789abcdeF:" + Empty256)]
+    [InlineData("sha256+../../../../../../../../../../../:" + Empty256)]
+    [InlineData("sha256.0123456789abcdef0123456789abcdef:" + Empty256)]
+    [InlineData("sha512+0123456789abcdef0123456789abcdef:" + Empty256)]
+    [InlineData("sha256+0123456789abcdef0123456789abcdef:" + Empty256 + "0")]
+    [InlineData("sha256+")]
+    [InlineData("sha256")]
+    [InlineData(null)]
+    public void TryParseScoped_NoDigest_IsRefused(string? text)
+    {
+        Assert.False(Digest.TryParseScoped(text, out var digest));
+        Assert.True(digest.IsEmpty);
+    }
+
+    [Fact]
+    public void TryParse_AScopedDigest_IsRefused() =>
+        Assert.False(Digest.TryParse(Digest.OfSha256([]).Within("x").ToString(), out _));
+
+    [Theory]
+    [InlineData("sha256")]
+    [InlineData("sha512")]
     public void Matches_RightAndWrongContent_AreToldApart(string algorithm)
     {
         var digest = algorithm == "sha256" ? Digest.OfSha256("content"u8) : Digest.FromHash(HashAlgorithmName.SHA512, SHA512.HashData("content"u8));

@@ -95,14 +95,16 @@ public sealed class BlobHostsTests
     }
 
     [Theory]
-    [InlineData("https://acct.blob.core.windows.net/x", nameof(HostTrust.None))]
+    [InlineData("https://acct.blob.core.windows.net/x", nameof(HostTrust.Account))]
+    [InlineData("https://acct.blob.core.usgovcloudapi.net/x", nameof(HostTrust.Account))]
+    [InlineData("https://acct.blob.core.chinacloudapi.cn/x", nameof(HostTrust.Account))]
     [InlineData("https://storage.googleapis.com/x", nameof(HostTrust.None))]
     [InlineData("https://myreg.eastus.data.azurecr.io/x", nameof(HostTrust.Any))]
     [InlineData("https://cdn01.quay.io/x", nameof(HostTrust.Any))]
     [InlineData("https://quay.io/x", nameof(HostTrust.Registry))]
     [InlineData("https://123456789012.dkr.ecr.eu-west-1.amazonaws.com/x", nameof(HostTrust.Registry))]
     [InlineData("https://registry.test/x", nameof(HostTrust.Registry))]
-    public void TrustIn_WithoutConfiguration_NotWhereAnybodyCanRentAPlace(string text, string expected)
+    public void TrustIn_WithoutConfiguration_WithinItsAccountWhereAnybodyCanRentOne(string text, string expected)
     {
         Assert.True(OriginUrl.TryParse(text, out var url));
         Assert.Equal((true, expected), (Create([], []).Allows(url), Create([], []).TrustIn(url).ToString()));

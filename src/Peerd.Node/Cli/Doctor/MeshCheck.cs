@@ -62,7 +62,7 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
         if (own.UnsharedBlobHosts.Count > 0)
         {
             yield return new Finding(
-                Name, Severity.Warning, $"{own.Node} reads blobs of {Names(own.UnsharedBlobHosts)} for each container, past the mesh: anybody can rent a place there", "list in Peerd:Blobs:Hosts the account that is yours, with the usual hosts that you need");
+                Name, Severity.Warning, $"{own.Node} reads blobs of {Names(own.UnsharedBlobHosts)} for each container, past the mesh: anybody can put things there", "list in Peerd:Blobs:Hosts what is yours alone, with the usual hosts that you need");
         }
     }
 
