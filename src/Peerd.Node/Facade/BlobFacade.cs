@@ -105,7 +105,7 @@ internal sealed partial class BlobFacade(
                 Log.Refused(logger, blob.Url.Scheme, blob.Url.Authority);
             }
 
-            refused = new RegistryError(HttpStatusCode.Forbidden, RegistryError.Denied, $"{blob.Url.Scheme}://{blob.Url.Authority} is not on this node's list of hosts of blobs (Peerd:Blobs:Hosts)");
+            refused = new RegistryError(HttpStatusCode.Forbidden, RegistryError.Denied, $"{blob.Url.Scheme}://{blob.Url.Authority} is not on this node's list of hosts of blobs (Peerd:Blobs:Hosts, Peerd:Blobs:MoreHosts)");
             return false;
         }
 
@@ -377,10 +377,10 @@ internal sealed partial class BlobFacade(
         [LoggerMessage(10, LogLevel.Debug, "{Method} blob {Url} {Digest}")]
         public static partial void Asked(ILogger logger, string method, GivenUrl url, Digest digest);
 
-        [LoggerMessage(12, LogLevel.Warning, "Blobs of {Scheme}://{Host} are not read: it is not in Peerd:Blobs:Hosts")]
+        [LoggerMessage(12, LogLevel.Warning, "Blobs of {Scheme}://{Host} are not read: it is neither in Peerd:Blobs:Hosts nor in Peerd:Blobs:MoreHosts")]
         public static partial void Refused(ILogger logger, string scheme, string host);
 
-        [LoggerMessage(13, LogLevel.Warning, "Blobs of {Scheme}://{Host} are read for each container and not shared, for anybody can put things there: list the host in Peerd:Blobs:Hosts if all that it has is yours")]
+        [LoggerMessage(13, LogLevel.Warning, "Blobs of {Scheme}://{Host} are read for each container and not shared, for anybody can put things there: list the host in Peerd:Blobs:MoreHosts if all that it has is yours")]
         public static partial void NotShared(ILogger logger, string scheme, string host);
 
         [LoggerMessage(11, LogLevel.Warning, "{Url} cut: neither the mesh nor the URL has the rest, or what was sent may be wrong")]

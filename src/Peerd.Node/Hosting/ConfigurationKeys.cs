@@ -85,6 +85,7 @@ internal static class ConfigurationKeys
         $"Origin:{nameof(OriginOptions.RequestsPerSecond)}",
         $"Origin:{nameof(OriginOptions.NotFoundFor)}",
         $"Blobs:{nameof(BlobOptions.Hosts)}:*",
+        $"Blobs:{nameof(BlobOptions.MoreHosts)}:*",
         $"Blobs:{nameof(BlobOptions.AllowedNetworks)}:*",
         $"Blobs:{nameof(BlobOptions.AnswerTimeout)}",
         $"Blobs:{nameof(BlobOptions.ReadAhead)}",

@@ -117,7 +117,7 @@ internal sealed class BlobHosts
     /// <summary>The list that the options tell; they were validated before.</summary>
     /// <exception cref="ArgumentException">A value is not allowed.</exception>
     public static BlobHosts From(BlobOptions options, OriginSettings settings) => new(
-        (options.Hosts.Count > 0 ? options.Hosts : WellKnownStores).Select(Parse),
+        (options.Hosts.Count > 0 ? options.Hosts : WellKnownStores).Concat(options.MoreHosts).Select(Parse),
         options.Hosts.Count > 0 ? [] : KnownRegistries,
         options.Hosts.Count > 0 ? [] : AccountStores.Select(Parse),
         options.Hosts.Count > 0 ? [] : RentedStores.Select(Parse),

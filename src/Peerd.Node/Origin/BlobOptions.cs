@@ -16,6 +16,9 @@ internal sealed class BlobOptions
     /// </summary>
     public List<string> Hosts { get; set; } = [];
 
+    /// <summary>The same, besides those of <see cref="Hosts"/>, or of the stores of well-known registries. Default: none.</summary>
+    public List<string> MoreHosts { get; set; } = [];
+
     /// <summary>
     /// Networks (CIDR) in which such hosts may be although they are usually forbidden: this machine's own addresses,
     /// link-local ones, metadata services, multicast. Default: none.
@@ -49,14 +52,8 @@ internal sealed class BlobOptionsValidator : IValidateOptions<BlobOptions>
     public ValidateOptionsResult Validate(string? name, BlobOptions options)
     {
         var faults = new SettingFaults(BlobOptions.Section);
-        for (var i = 0; i < options.Hosts.Count; i++)
-        {
-            if (!BlobHost.TryParse(options.Hosts[i], out _))
-            {
-                faults.Add($"Hosts:{i}", options.Hosts[i], BlobHost.Allowed);
-            }
-        }
-
+        CheckHosts(nameof(options.Hosts), options.Hosts, faults);
+        CheckHosts(nameof(options.MoreHosts), options.MoreHosts, faults);
         for (var i = 0; i < options.AllowedNetworks.Count; i++)
         {
             if (!IPNetwork.TryParse(options.AllowedNetworks[i], out _))
@@ -69,5 +66,16 @@ internal sealed class BlobOptionsValidator : IValidateOptions<BlobOptions>
         faults.ReadSize(nameof(options.ReadAhead), options.ReadAhead, new ByteSize(0), MostAhead);
         faults.ReadFlag(nameof(options.LearnedOrder), options.LearnedOrder);
         return faults.All.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.All);
+    }
+
+    private static void CheckHosts(string key, List<string> hosts, SettingFaults faults)
+    {
+        for (var i = 0; i < hosts.Count; i++)
+        {
+            if (!BlobHost.TryParse(hosts[i], out _))
+            {
+                faults.Add($"{key}:{i}", hosts[i], BlobHost.Allowed);
+            }
+        }
     }
 }

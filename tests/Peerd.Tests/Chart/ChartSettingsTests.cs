@@ -51,9 +51,10 @@ public sealed class ChartSettingsTests
     [Fact]
     public async Task Settings_Others_AreAddedToThoseOfTheChart()
     {
-        var manifests = await Manifests.OfAsync("--set-json", """peerd.settings={"Cache":{"Memory":"128MiB"},"Blobs":{"Hosts":[".example.org"]},"Origin":{"Auth":"static"}}""", "--set", "peerd.credentialsSecret=registries");
+        var manifests = await Manifests.OfAsync("--set-json", """peerd.settings={"Cache":{"Memory":"128MiB"},"Blobs":{"Hosts":[".example.org"],"MoreHosts":["https://a.example.net"]},"Origin":{"Auth":"static"}}""", "--set", "peerd.credentialsSecret=registries");
 
         Assert.Equal(("128MiB", "20GiB", ".example.org", "static"), (manifests.Settings["Peerd:Cache:Memory"], manifests.Settings["Peerd:Cache:Capacity"], manifests.Settings["Peerd:Blobs:Hosts:0"], manifests.Settings["Peerd:Origin:Auth"]));
+        Assert.Equal("https://a.example.net", manifests.Settings["Peerd:Blobs:MoreHosts:0"]);
         Assert.Equal("/etc/peerd-credentials/config.json", manifests.Settings["Peerd:Origin:CredentialsFile"]);
     }
 

@@ -114,6 +114,29 @@ public sealed class BlobHostsTests
         Assert.Equal(expected == nameof(HostTrust.Registry) && url.Host != "registry.test" ? HostTrust.Registry : HostTrust.Any, listed.TrustIn(url));
     }
 
+    // Whatever the list is, nothing of it is lost, and of those that can be rented the account that is listed is believed by all.
+    [Theory]
+    [InlineData("https://acct.blob.core.windows.net/x", nameof(HostTrust.Any), nameof(HostTrust.Any))]
+    [InlineData("https://a.more.example/x", nameof(HostTrust.Any), nameof(HostTrust.Any))]
+    [InlineData("https://other.blob.core.windows.net/x", nameof(HostTrust.Account), null)]
+    [InlineData("https://storage.googleapis.com/x", nameof(HostTrust.None), null)]
+    [InlineData("http://acct.blob.core.windows.net/x", null, null)]
+    [InlineData("https://myreg.eastus.data.azurecr.io/x", nameof(HostTrust.Any), null)]
+    [InlineData("https://quay.io/x", nameof(HostTrust.Registry), null)]
+    [InlineData("https://registry.test/x", nameof(HostTrust.Registry), nameof(HostTrust.Registry))]
+    [InlineData("https://store.example/x", null, nameof(HostTrust.Any))]
+    public void TrustIn_MoreHosts_AreAddedToTheListInForce(string text, string? byDefault, string? listed)
+    {
+        Assert.True(OriginUrl.TryParse(text, out var url));
+        List<string> more = ["https://acct.blob.core.windows.net", ".more.example"];
+
+        AssertTrust(byDefault, Create([], [], more));
+        AssertTrust(listed, Create(["https://store.example"], [], more));
+
+        void AssertTrust(string? expected, BlobHosts hosts) =>
+            Assert.Equal((expected is not null, expected ?? nameof(HostTrust.None)), (hosts.Allows(url), hosts.TrustIn(url).ToString()));
+    }
+
     [Theory]
     [InlineData("10.9.1.2", true)]
     [InlineData("192.168.1.1", true)]
@@ -149,8 +172,13 @@ public sealed class BlobHostsTests
     [InlineData(".example.net.")]
     [InlineData("*.example.net")]
     [InlineData("")]
-    public void Validate_WrongHost_IsTold(string host) =>
-        Assert.Contains($"Peerd:Blobs:Hosts:0 is '{(host.Contains('@', StringComparison.Ordinal) ? "(hidden: contains '@')" : host)}'", Faults(new BlobOptions { Hosts = [host] }), StringComparison.Ordinal);
+    public void Validate_WrongHost_IsTold(string host)
+    {
+        var shown = host.Contains('@', StringComparison.Ordinal) ? "(hidden: contains '@')" : host;
+
+        Assert.Contains($"Peerd:Blobs:Hosts:0 is '{shown}'", Faults(new BlobOptions { Hosts = [host] }), StringComparison.Ordinal);
+        Assert.Contains($"Peerd:Blobs:MoreHosts:1 is '{shown}'", Faults(new BlobOptions { MoreHosts = [".example.net", host] }), StringComparison.Ordinal);
+    }
 
     [Fact]
     public void Validate_WrongValues_AllAreTold()
@@ -170,7 +198,7 @@ public sealed class BlobHostsTests
 
     private static string Faults(BlobOptions options) => string.Join('\n', new BlobOptionsValidator().Validate(null, options).Failures ?? []);
 
-    private static BlobHosts Create(List<string> hosts, List<string> networks) => BlobHosts.From(
-        new BlobOptions { Hosts = hosts, AllowedNetworks = networks },
+    private static BlobHosts Create(List<string> hosts, List<string> networks, List<string>? more = null) => BlobHosts.From(
+        new BlobOptions { Hosts = hosts, MoreHosts = more ?? [], AllowedNetworks = networks },
         OriginSettings.From(new OriginOptions { Registries = [new OriginRegistryOptions { Name = "registry.test" }] }));
 }

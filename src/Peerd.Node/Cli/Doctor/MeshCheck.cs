@@ -56,13 +56,13 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
         if (own.RefusedBlobHosts.Count > 0)
         {
             yield return new Finding(
-                Name, Severity.Warning, $"{own.Node} was asked for blobs of {Names(own.RefusedBlobHosts)}, not on its list of hosts: overlaybd cannot read them", "list in Peerd:Blobs:Hosts what images of yours are kept at, with the usual hosts that you need");
+                Name, Severity.Warning, $"{own.Node} was asked for blobs of {Names(own.RefusedBlobHosts)}, not on its list of hosts: overlaybd cannot read them", "list in Peerd:Blobs:MoreHosts what images of yours are kept at");
         }
 
         if (own.UnsharedBlobHosts.Count > 0)
         {
             yield return new Finding(
-                Name, Severity.Warning, $"{own.Node} reads blobs of {Names(own.UnsharedBlobHosts)} for each container, past the mesh: anybody can put things there", "list in Peerd:Blobs:Hosts what is yours alone, with the usual hosts that you need");
+                Name, Severity.Warning, $"{own.Node} reads blobs of {Names(own.UnsharedBlobHosts)} for each container, past the mesh: anybody can put things there", "list in Peerd:Blobs:MoreHosts what is yours alone");
         }
     }
 

@@ -74,7 +74,7 @@ public sealed class MeshCheckTests : IAsyncLifetime
         {
             var found = Array.FindIndex(lines, line => line.StartsWith("warning", StringComparison.OrdinalIgnoreCase) && line.Contains(expected, StringComparison.Ordinal));
             Assert.True(found >= 0, string.Join('\n', lines));
-            Assert.StartsWith("         to do: list in Peerd:Blobs:Hosts", lines[found + 1], StringComparison.Ordinal);
+            Assert.StartsWith("         to do: list in Peerd:Blobs:MoreHosts", lines[found + 1], StringComparison.Ordinal);
         }
     }
 
