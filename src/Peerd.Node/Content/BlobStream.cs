@@ -65,6 +65,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
 
     public long Size => lease.Content.Size;
 
+    /// <inheritdoc cref="CachedContent.MediaType"/>
+    public string? MediaType => lease.Content.MediaType;
+
     /// <summary>The whole content is here and right, its size included.</summary>
     public bool IsVerified => lease.Content.IsVerified;
 

@@ -97,7 +97,7 @@ internal sealed class UnsharedReads(IOrigin origin, Quarantine quarantine, Serve
     private Reading Refused(ContentFacts facts) => new(this, default, facts, answer: null);
 
     private static ContentFacts FactsOf(OriginResponse answer) => answer.Outcome != OriginOutcome.Ok ? ContentReader.FactsOf(SourceFailure.Of(answer))
-        : answer.TotalSize is { } size ? new ContentFacts(HttpStatusCode.OK, size, answer.MediaType)
+        : answer.TotalSize is { } size ? new ContentFacts(HttpStatusCode.OK, size, ContentMediaType.Of(answer.MediaType))
         : new ContentFacts(HttpStatusCode.BadGateway, Error: "the origin does not tell the size");
 
     /// <summary>Reads all of it: whether it is right, or null when that was not to be found out.</summary>

@@ -28,7 +28,7 @@ internal sealed class BlobEndpoint(IContentReader contents)
                 return CopyOutcome.Complete;
             }
 
-            Describe(context.Response, target.Reference, entityTag, found.Size);
+            Describe(context.Response, target.Reference, entityTag, found.Size, found.MediaType);
             return CopyOutcome.Complete;
         }
 
@@ -54,7 +54,7 @@ internal sealed class BlobEndpoint(IContentReader contents)
             return CopyOutcome.Complete;
         }
 
-        Describe(context.Response, request.Origin.Reference, entityTag, bytes.Length);
+        Describe(context.Response, request.Origin.Reference, entityTag, bytes.Length, reading.Facts.MediaType);
         // Of a first attempt with another size.
         context.Response.StatusCode = StatusCodes.Status200OK;
         context.Response.Headers.Remove(HeaderNames.ContentRange);
@@ -74,13 +74,11 @@ internal sealed class BlobEndpoint(IContentReader contents)
         return condition.Count == 0 || (condition.Count == 1 && condition[0] == entityTag) ? RequestedRange.Parse(request.Headers.Range) : null;
     }
 
-    private static void Describe(HttpResponse response, string digest, string entityTag, long length)
+    private static void Describe(HttpResponse response, string digest, string entityTag, long length, string? mediaType)
     {
-        response.ContentType = "application/octet-stream";
-        response.ContentLength = length;
+        DirectBlob.Describe(response, length, mediaType);
         response.Headers[RegistryHeaders.ContentDigest] = digest;
         response.Headers.ETag = entityTag;
-        response.Headers.AcceptRanges = "bytes";
     }
 
     private static Task RefuseRangeAsync(HttpContext context, long total)

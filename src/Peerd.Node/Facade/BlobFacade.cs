@@ -137,9 +137,10 @@ internal sealed partial class BlobFacade(
 
     private async Task HeadAsync(HttpContext context, ContentRequest request, bool isDirect, CancellationToken deadline)
     {
-        if (!request.Digest.IsEmpty && await SizeAsync(request, isDirect, deadline) is { } size)
+        if (!request.Digest.IsEmpty && await OpenAsync(request, isDirect, deadline) is { } stream)
         {
-            DirectBlob.Describe(context.Response, size);
+            DirectBlob.Describe(context.Response, stream.Size, stream.MediaType);
+            streams.Close(stream);
             return;
         }
 
@@ -213,17 +214,6 @@ internal sealed partial class BlobFacade(
         {
             return null;
         }
-    }
-
-    private async Task<long?> SizeAsync(ContentRequest request, bool isDirect, CancellationToken deadline)
-    {
-        if (await OpenAsync(request, isDirect, deadline) is not { } stream)
-        {
-            return null;
-        }
-
-        streams.Close(stream);
-        return stream.Size;
     }
 
     /// <summary>Sends a range; false when nothing was sent because its first bytes do not come.</summary>
@@ -343,7 +333,7 @@ internal sealed partial class BlobFacade(
                 if (offset == all.Offset)
                 {
                     response.StatusCode = StatusCodes.Status206PartialContent;
-                    DirectBlob.Describe(response, all.Length);
+                    DirectBlob.Describe(response, all.Length, stream.MediaType);
                     response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {all.Offset}-{all.End - 1}/{stream.Size}");
                 }
 

@@ -149,10 +149,20 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         }
     }
 
-    /// <summary>The head of an answer with bytes of the mesh: of what is shared nobody can say more.</summary>
-    public static void Describe(HttpResponse response, long length, string? mediaType = null)
+    /// <summary>The head of an answer with bytes of a blob, of the mesh or of a URL.</summary>
+    /// <param name="response">The answer.</param>
+    /// <param name="length">Bytes that it has.</param>
+    /// <param name="mediaType">Media type of the whole; null when unknown.</param>
+    public static void Describe(HttpResponse response, long length, string? mediaType)
     {
         response.ContentType = mediaType ?? "application/octet-stream";
+        if (mediaType is not null)
+        {
+            // Whoever told it: a browser takes it for nothing else, and for no page of this node.
+            response.Headers.XContentTypeOptions = "nosniff";
+            response.Headers.ContentSecurityPolicy = "sandbox";
+        }
+
         response.ContentLength = length;
         response.Headers.AcceptRanges = "bytes";
     }

@@ -44,7 +44,7 @@ internal sealed class WholeBlob(IContentReader contents, DirectBlob direct, IOpt
                 return WholeOutcome.NothingSent;
             }
 
-            DirectBlob.Describe(context.Response, size);
+            DirectBlob.Describe(context.Response, size, reading.Facts.MediaType);
             var outcome = await CopyAsync(context, reading, check, _meshTime - time.GetElapsedTime(started));
             if (check.IsWrong)
             {

@@ -272,6 +272,8 @@ internal sealed class Peer : IDisposable
             return inner.Accept(frame, data, checksum);
         }
 
+        public void Told(string mediaType) => inner.Told(mediaType);
+
         public void Waiting() => inner.Waiting();
 
         public void HeldBack(bool isHeld) => inner.HeldBack(isHeld);

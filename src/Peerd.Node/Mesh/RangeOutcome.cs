@@ -73,6 +73,11 @@ internal interface IRangeSink
     /// <summary>A frame has arrived. The data is not kept after the call. False: the frame is wrong, stop.</summary>
     bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum);
 
+    /// <summary>The peer tells the media type of the content; empty when it knows none.</summary>
+    void Told(string mediaType)
+    {
+    }
+
     /// <summary>The peer waits for the next bytes itself, until a frame comes; said again every second or so.</summary>
     void Waiting();
 

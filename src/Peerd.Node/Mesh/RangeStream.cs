@@ -115,10 +115,15 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
                         : RangeOutcome.Of(end);
                 }
 
-                if (answer.Control?.Head is { } head && head.Size != layout.Size)
+                if (answer.Control?.Head is { } head)
                 {
-                    // Who is right is not known, and no byte was wrong.
-                    return Broken(RangeOutcome.NotHeld);
+                    if (head.Size != layout.Size)
+                    {
+                        // Who is right is not known, and no byte was wrong.
+                        return Broken(RangeOutcome.NotHeld);
+                    }
+
+                    sink.Told(head.MediaType);
                 }
             }
 

@@ -65,7 +65,7 @@ internal sealed class CachedContent
         _parts = parts;
         Digest = header.Digest;
         Layout = new ContentLayout(header.Size);
-        _mediaType = header.MediaType;
+        _mediaType = ContentMediaType.Of(header.MediaType);
         _disk = new ContentDisk(parts, Digest, Layout, new ContentFiles(parts.Directory, Digest, Layout, number, exist), _gate, () => Header, () => ForgetFrames(keepMemory: true));
         _states = new FrameStates(Layout);
         _checksums = checksums;
@@ -78,20 +78,28 @@ internal sealed class CachedContent
 
     public long Size => Layout.Size;
 
-    /// <summary>Media type as the origin told it; null when unknown. The first one that is told stays.</summary>
+    /// <summary>
+    /// Media type as the origin told it, to this node or another (<see cref="ContentMediaType"/>); null when unknown. The first usable one
+    /// that is told stays.
+    /// </summary>
     public string? MediaType
     {
         get => Volatile.Read(ref _mediaType);
         set
         {
+            if (MediaType is not null || ContentMediaType.Of(value) is not { } told)
+            {
+                return;
+            }
+
             lock (_gate)
             {
-                if (_mediaType is not null || value is null || _isRemoved)
+                if (_mediaType is not null || _isRemoved)
                 {
                     return;
                 }
 
-                Volatile.Write(ref _mediaType, value);
+                Volatile.Write(ref _mediaType, told);
                 _disk.WriteHeader();
             }
         }

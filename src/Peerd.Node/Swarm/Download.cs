@@ -513,6 +513,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 return;
             }
 
+            Content.MediaType = push.MediaType;
             _driver.NoteLosses();
             _frames.Told(push.Checksums, _link?.Partner ?? string.Empty);
             _driver.Machine.Pushed(push, Now);
@@ -625,8 +626,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         {
             try
             {
-                // What a manifest says of itself goes before the type.
-                Begin(_services.Cache.Open(Digest, push.Size, ManifestMediaType.IsSpecific(push.MediaType) ? push.MediaType : null));
+                Begin(_services.Cache.Open(Digest, push.Size, push.MediaType));
             }
             catch (InvalidDataException e)
             {
@@ -794,7 +794,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
             _isSizeSure |= _refusedSize is { } refused && refused != size;
             _isOwnerWrong |= _refusedSize is not null;
-            _link?.Report(new GrantReport { Size = size, MediaType = mediaType ?? string.Empty });
+            _link?.Report(new GrantReport { Size = size, MediaType = Content.MediaType ?? string.Empty });
             return (_driver!.Reads, new DownloadAction.FetchFromOrigin(id, 0, pieces, IsGranted: true));
         }
     }

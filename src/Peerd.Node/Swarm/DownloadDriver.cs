@@ -584,6 +584,8 @@ internal sealed class DownloadDriver : IOriginReadUser
             return arrival != FrameArrival.Refused;
         }
 
+        public void Told(string mediaType) => driver._content.MediaType = mediaType;
+
         public void Waiting() => driver.PeerWaits(id);
 
         public void HeldBack(bool isHeld) => driver.HeldBack(id, isHeld, isAhead);

@@ -65,6 +65,7 @@ internal sealed class OriginReads(DownloadServices services, CachedContent conte
             }
             else
             {
+                content.MediaType = response.MediaType;
                 await StoreAsync(read, origin, response, range.End, cancellationToken);
             }
         }

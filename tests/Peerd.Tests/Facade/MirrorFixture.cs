@@ -40,7 +40,7 @@ public sealed class MirrorFixture : IAsyncLifetime
     {
         Host = await FacadeHost.StartAsync();
         IndexDigest = Host.Contents.Add(Index, IndexType);
-        ManifestDigest = Host.Contents.Add(Manifest, "application/octet-stream");
+        ManifestDigest = Host.Contents.Add(Manifest);
         ConfigDigest = Host.Contents.Add(Config);
         LayerDigest = Host.Contents.Add(Layer);
         Host.Origin.Tag("v1", IndexDigest, Index.Length, IndexType);

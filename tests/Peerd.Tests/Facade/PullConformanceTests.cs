@@ -149,6 +149,20 @@ public sealed class PullConformanceTests(MirrorFixture image) : IClassFixture<Mi
 
     // Pulling blobs
 
+    // Clients read the type of a blob in its descriptor; what the origin said of it is passed on all the same.
+    [Fact]
+    public async Task Blob_OfKnownType_HasThatType()
+    {
+        const string Type = "text/html";
+        await using var host = await FacadeHost.StartAsync();
+        var digest = host.Contents.Add(image.Config, Type);
+        var target = $"/v2/team/app/blobs/{digest}?ns=reg.test";
+
+        AssertBlobHead(await host.SendAsync("HEAD", target), digest, image.Config.Length, Type);
+        AssertBlobHead(await host.GetAsync(target), digest, image.Config.Length, Type);
+        AssertBlobHead(await host.GetAsync(target, "Range: bytes=1-2"), digest, 2, Type);
+    }
+
     [Fact]
     public async Task Blob_Get_HasExactHeadAndBytes()
     {

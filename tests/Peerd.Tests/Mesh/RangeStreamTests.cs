@@ -71,6 +71,24 @@ public sealed class RangeStreamTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Fetch_HeadTellsTheMediaType_SinkIsToldOfThisSizeOnly()
+    {
+        var size = _sample.Bytes.Length + 1;
+        _fake!.Answer = async (range, answers, _) =>
+        {
+            await answers.WriteAsync(new FetchRangeResponse { Id = range.Id, Head = new RangeHead { Size = size, MediaType = "a/b" } });
+            await answers.WriteAsync(FakePeer.End(range, RangeStatus.NotHeld));
+        };
+
+        await FetchAsync().WaitAsync(Wait.Longest);
+        Assert.Empty(_sink.Types);
+
+        size--;
+        await FetchAsync().WaitAsync(Wait.Longest);
+        Assert.Equal(["a/b"], _sink.Types);
+    }
+
+    [Fact]
     public async Task Fetch_PeerOnlyEverSaysThatItWaits_FailsAtTheDeadline()
     {
         using var says = new SemaphoreSlim(0);
@@ -517,6 +535,10 @@ public sealed class RangeStreamTests : IAsyncLifetime
             Frames.Add(frame);
             return true;
         }
+
+        public List<string> Types { get; } = [];
+
+        public void Told(string mediaType) => Types.Add(mediaType);
 
         public void Waiting() => Interlocked.Increment(ref _waits);
 

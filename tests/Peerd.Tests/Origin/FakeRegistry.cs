@@ -109,9 +109,9 @@ internal sealed class FakeRegistry : IAsyncDisposable
     public Digest AddBlob(byte[] bytes) => AddBlob(bytes, Digest.OfSha256(bytes));
 
     /// <summary>Serves a blob under a digest, which may be of another algorithm, or wrong.</summary>
-    public Digest AddBlob(byte[] bytes, Digest digest)
+    public Digest AddBlob(byte[] bytes, Digest digest, string mediaType = "application/octet-stream")
     {
-        _contents[$"blobs/{digest}"] = (bytes, "application/octet-stream", digest);
+        _contents[$"blobs/{digest}"] = (bytes, mediaType, digest);
         return digest;
     }
 

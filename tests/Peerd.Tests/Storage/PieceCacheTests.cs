@@ -168,6 +168,58 @@ public sealed class PieceCacheTests
         }
     }
 
+    // Who tells nothing usable, first or again, does not keep others from telling it.
+    [Theory]
+    [InlineData(null)]
+    [InlineData("")]
+    [InlineData("application/octet-stream")]
+    [InlineData("multipart/byteranges")]
+    [InlineData("text/html\r\nX-Evil: 1")]
+    public void MediaType_ToldNothingUsable_TheNextOneIsKept(string? useless)
+    {
+        using var folder = new CacheFolder();
+        var sample = new SampleContent(1, 3 * MiB);
+        using (var cache = folder.Open())
+        {
+            using var lease = cache.Open(sample.Digest, sample.Bytes.Length, useless);
+            sample.WriteAll(cache);
+            lease.Content.MediaType = useless;
+            Assert.Null(lease.Content.MediaType);
+            lease.Content.MediaType = "application/x-first";
+            lease.Content.MediaType = useless;
+        }
+
+        using (var cache = folder.Open())
+        {
+            Assert.True(cache.TryPeek(sample.Digest, out var content));
+            Assert.Equal("application/x-first", content.MediaType);
+        }
+    }
+
+    // Versions before this one kept whatever the origin said.
+    [Fact]
+    public void Open_IndexWithTypeThatIsNotKeptAnyMore_LoadsWithoutIt()
+    {
+        using var folder = new CacheFolder();
+        var sample = new SampleContent(1, 3 * MiB);
+        using (var cache = folder.Open())
+        {
+            sample.WriteAll(cache);
+        }
+
+        var index = Assert.Single(folder.Files("*.index"));
+        var bytes = File.ReadAllBytes(index);
+        Assert.True(IndexFormat.TryReadHeader(bytes, out var header));
+        IndexFormat.WriteHeader(bytes, header with { MediaType = "application/octet-stream" });
+        File.WriteAllBytes(index, bytes);
+
+        using (var cache = folder.Open())
+        {
+            Assert.True(cache.TryPeek(sample.Digest, out var content));
+            Assert.Equal((true, null), (content.IsVerified, content.MediaType));
+        }
+    }
+
     [Fact]
     public void MarkVerified_ThenPieceDroppedAndFetchedAgain_IsNotVerifiedAfterRestart()
     {
