@@ -28,6 +28,9 @@ public interface IFrameReceiver
 /// </summary>
 public sealed class RangeAnswer : IDisposable
 {
+    /// <summary>Of more frames no message tells the checksums, beside that of the first: one with more is malformed.</summary>
+    public const int MaxNextChecksums = 7;
+
     private RangeAnswer(uint id) => Id = id;
 
     /// <summary>The id of the range.</summary>
@@ -62,7 +65,7 @@ public sealed class RangeAnswer : IDisposable
     /// <param name="length">How many bytes all have.</param>
     /// <param name="checksum">Of the first frame.</param>
     /// <param name="source">Gives the bytes.</param>
-    /// <param name="nextChecksums">Of each that follows, 7 at most.</param>
+    /// <param name="nextChecksums">Of each that follows, <see cref="MaxNextChecksums"/> at most.</param>
     public static RangeAnswer OfFrames(uint id, long offset, int length, ulong checksum, IFrameSource source, params ulong[] nextChecksums) =>
         new(id) { Offset = offset, Length = length, Checksum = checksum, NextChecksums = nextChecksums, Source = source };
 

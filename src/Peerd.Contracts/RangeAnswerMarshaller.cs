@@ -200,6 +200,7 @@ public static class RangeAnswerMarshaller
             return false;
         }
 
+        EnsureNotTooMany(length / sizeof(ulong));
         checksums = new ulong[length / sizeof(ulong)];
         for (var i = 0; i < checksums.Length; i++)
         {
@@ -223,6 +224,7 @@ public static class RangeAnswerMarshaller
             return RangeAnswer.OfControl(message);
         }
 
+        EnsureNotTooMany((ulong)message.Frame.NextChecksums.Count);
         ulong[] nextChecksums = [.. message.Frame.NextChecksums];
         if (receiver is not null)
         {
@@ -232,6 +234,15 @@ public static class RangeAnswerMarshaller
         var data = PooledBuffer.Rent(message.Frame.Data.Length);
         message.Frame.Data.Span.CopyTo(data.Memory.Span);
         return RangeAnswer.OfReceived(message.Id, message.Frame.Offset, message.Frame.Checksum, data, nextChecksums);
+    }
+
+    // Before they take memory once more.
+    private static void EnsureNotTooMany(ulong nextChecksums)
+    {
+        if (nextChecksums > RangeAnswer.MaxNextChecksums)
+        {
+            throw new InvalidDataException($"a message with {nextChecksums} next_checksums; at most {RangeAnswer.MaxNextChecksums} are taken");
+        }
     }
 
     private static bool Skip(ref SequenceReader<byte> reader)

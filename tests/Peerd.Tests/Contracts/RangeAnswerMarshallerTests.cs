@@ -76,6 +76,38 @@ public sealed class RangeAnswerMarshallerTests
         Assert.Equal([0x7F], answer.Data!.Memory.ToArray());
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Deserialize_NextChecksums_AreRefusedBeyondSeven(bool isUsual)
+    {
+        var receiver = new Receiver();
+        using var answer = Deserialize(Message(isUsual, nextChecksums: 7), 300, receiver);
+        Assert.Equal(7, Assert.Single(receiver.Frames).Frame.NextChecksums.Count);
+        using var copied = Deserialize(Message(isUsual, nextChecksums: 7), 300);
+        Assert.Equal(7, copied.NextChecksums.Length);
+
+        foreach (var count in new[] { 8, 9, 1000 })
+        {
+            Assert.Throws<InvalidDataException>(() => Deserialize(Message(isUsual, count), 300, receiver));
+            Assert.Throws<InvalidDataException>(() => Deserialize(Message(isUsual, count), 300));
+        }
+
+        Assert.Single(receiver.Frames);
+    }
+
+    [Fact]
+    public void Deserialize_ManyNextChecksums_AreRefusedWithoutMemoryForThem()
+    {
+        var message = Message(isUsual: true, nextChecksums: 100_000);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+
+        Assert.Throws<InvalidDataException>(() => Deserialize(message, message.Length));
+
+        // The test itself lays the message out once more.
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, message.Length + 100_000);
+    }
+
     [Fact]
     public void RoundTrip_Control_IsKept()
     {
@@ -107,6 +139,22 @@ public sealed class RangeAnswerMarshallerTests
             {
             }
         });
+
+    /// <summary>A message of one frame as senders of this program write it, or in the order of the generated writer: the data first.</summary>
+    private static byte[] Message(bool isUsual, int nextChecksums)
+    {
+        var checksums = new Frame { NextChecksums = { Enumerable.Repeat(2UL, nextChecksums) } }.ToByteArray();
+        var data = new Frame { Data = ByteString.CopyFrom(1) }.ToByteArray();
+        byte[] frame = isUsual ? [.. checksums, .. data] : [.. data, .. checksums];
+        using var message = new MemoryStream();
+        using (var writer = new CodedOutputStream(message))
+        {
+            writer.WriteTag(FetchRangeResponse.FrameFieldNumber, WireFormat.WireType.LengthDelimited);
+            writer.WriteBytes(ByteString.CopyFrom(frame));
+        }
+
+        return message.ToArray();
+    }
 
     private static byte[] Serialize(RangeAnswer answer)
     {

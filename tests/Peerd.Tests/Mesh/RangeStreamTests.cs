@@ -219,6 +219,22 @@ public sealed class RangeStreamTests : IAsyncLifetime
         Assert.Equal(0, _sink.Waits);
     }
 
+    [Fact]
+    public async Task Fetch_MessageHasMoreChecksumsThanAny_FailsAndNothingIsTaken()
+    {
+        _fake!.Answer = async (range, answers, _) =>
+        {
+            foreach (var answer in FakePeer.Honest(range, _sample))
+            {
+                answer.Frame?.NextChecksums.AddRange(Enumerable.Repeat(1UL, RangeAnswer.MaxNextChecksums + 1));
+                await answers.WriteAsync(answer);
+            }
+        };
+
+        Assert.Equal(RangeOutcomeKind.Failed, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+        Assert.Empty(_sink.Frames);
+    }
+
     // Somebody has told a wrong size, and nobody knows who.
     [Fact]
     public async Task Fetch_PeerHasAContentOfAnotherSize_IsNotBlamed()
