@@ -257,8 +257,7 @@ internal sealed class RangeServer(
         }
 
         await range.Answers.HeadAsync(layout.Size, content.MediaType);
-        var source = new ContentFrames(content);
-        var isOneAtATime = false;
+        var messages = new RangeMessages(request.Id, content, end);
         for (var offset = request.Offset; offset < end;)
         {
             var frame = layout.FrameAt(offset);
@@ -272,8 +271,7 @@ internal sealed class RangeServer(
                     return NotServed(RangeStatus.NotHeld, content.Digest, piece);
                 }
 
-                var frames = isOneAtATime || content.NeedsPreparation ? 1 : FramesHere(content, frame, layout.FrameAt(end - 1) + 1);
-                length = LengthOf(layout, frame, frames);
+                length = messages.LengthAt(offset);
                 if (bandwidth.Upload is { } rate && !await WaitForRateAsync(range, rate, length))
                 {
                     return Busy(range.Digest, request);
@@ -281,27 +279,23 @@ internal sealed class RangeServer(
 
                 content.EnsureChecked(frame);
                 await content.PrepareAsync(offset, length, range.Stop);
-                if (content.NeedsPreparation)
-                {
-                    bandwidth.Upload?.GiveBack(length - LengthOf(layout, frame, 1));
-                    length = LengthOf(layout, frame, 1);
-                    answer = Copied(request.Id, content, offset, length);
-                }
-                else
-                {
-                    answer = RangeAnswer.OfFrames(request.Id, offset, length, content.ChecksumOf(frame), source, NextChecksums(content, frame + 1, frames - 1));
-                }
+                answer = messages.Create(offset, length);
             }
-            catch (FrameLostException e) when (e.Frame > frame && !isOneAtATime)
+            catch (FrameLostException e) when (messages.CanDoWithout(e.Frame, offset))
             {
-                // One that would have gone with it, and maybe more of its piece: this one goes, if it is here still, without them.
-                isOneAtATime = true;
                 bandwidth.Upload?.GiveBack(length);
+                messages.NextIsOneFrame();
                 continue;
             }
             catch (FrameLostException)
             {
                 return NotServed(RangeStatus.NotHeld, content.Digest, piece);
+            }
+
+            if (answer.Length < length)
+            {
+                bandwidth.Upload?.GiveBack(length - answer.Length);
+                length = answer.Length;
             }
 
             try
@@ -321,59 +315,9 @@ internal sealed class RangeServer(
             metrics.Sent(length);
             traffic.Sent(range.Reader, length);
             offset += length;
-            isOneAtATime = false;
         }
 
         return new RangeEnd { Status = RangeStatus.Complete };
-    }
-
-    /// <summary>How many frames from this one on are here and fit in one message; 1 at least.</summary>
-    private static int FramesHere(CachedContent content, int first, int end)
-    {
-        var frames = 1;
-        while (frames < content.Layout.FramesPerMessage && first + frames < end && content.HasFrame(first + frames))
-        {
-            frames++;
-        }
-
-        return frames;
-    }
-
-    private static int LengthOf(ContentLayout layout, int first, int frames) => (int)(layout.Frame(first + frames - 1).End - layout.Frame(first).Offset);
-
-    /// <exception cref="FrameLostException">One of them was lost meanwhile.</exception>
-    private static ulong[] NextChecksums(CachedContent content, int first, int count)
-    {
-        if (count == 0)
-        {
-            return [];
-        }
-
-        var checksums = new ulong[count];
-        for (var i = 0; i < count; i++)
-        {
-            content.EnsureChecked(first + i);
-            checksums[i] = content.ChecksumOf(first + i);
-        }
-
-        return checksums;
-    }
-
-    /// <summary>A frame that may be gone again soon, with its bytes.</summary>
-    private static RangeAnswer Copied(uint id, CachedContent content, long offset, int length)
-    {
-        var bytes = PooledBuffer.Rent(length);
-        try
-        {
-            var checksum = content.ChecksumOf(content.Layout.FrameAt(offset));
-            content.Read(offset, bytes.Memory.Span);
-            return RangeAnswer.OfReceived(id, offset, checksum, bytes);
-        }
-        catch
-        {
-            bytes.Dispose();
-            throw;
-        }
     }
 
     /// <summary>The content, also when it is only expected and the reader waits; null when it is not to be had here.</summary>
@@ -509,11 +453,6 @@ internal sealed class RangeServer(
         new() { Status = status, Holders = { incoming.HoldersOf(digest, piece) } };
 
     private static RangeEnd Invalid(string message) => new() { Status = RangeStatus.Invalid, Message = message };
-
-    private sealed class ContentFrames(CachedContent content) : IFrameSource
-    {
-        public void Read(long offset, Span<byte> buffer) => content.Read(offset, buffer);
-    }
 
     /// <summary>A range that has a slot.</summary>
     private sealed record Served(FetchRange Request, Digest Digest, string? Reader, RangeAnswers Answers, long Started, CancellationToken Stop);
