@@ -30,11 +30,19 @@ internal sealed class RangeMessages(uint id, CachedContent content, long end) : 
         return answer;
     }
 
-    /// <summary>Whether the message that begins here can go without a frame that was lost, one that would have gone with its first.</summary>
-    public bool CanDoWithout(int lost, long offset) => lost > content.Layout.FrameAt(offset) && !_isOneFrame;
+    /// <summary>
+    /// A frame was lost that was to go with the first one, and maybe more of its piece: the next message has the first one alone, if it is
+    /// here still. False when it is that which was lost.
+    /// </summary>
+    public bool TryGoWithout(int lost, long offset)
+    {
+        if (_isOneFrame || lost <= content.Layout.FrameAt(offset))
+        {
+            return false;
+        }
 
-    /// <summary>The next message has one frame, if that is here still: more of the piece of the lost one may be gone.</summary>
-    public void NextIsOneFrame() => _isOneFrame = true;
+        return _isOneFrame = true;
+    }
 
     void IFrameSource.Read(long offset, Span<byte> buffer) => content.Read(offset, buffer);
 

@@ -281,14 +281,14 @@ internal sealed class RangeServer(
                 await content.PrepareAsync(offset, length, range.Stop);
                 answer = messages.Create(offset, length);
             }
-            catch (FrameLostException e) when (messages.CanDoWithout(e.Frame, offset))
+            catch (FrameLostException e)
             {
                 bandwidth.Upload?.GiveBack(length);
-                messages.NextIsOneFrame();
-                continue;
-            }
-            catch (FrameLostException)
-            {
+                if (messages.TryGoWithout(e.Frame, offset))
+                {
+                    continue;
+                }
+
                 return NotServed(RangeStatus.NotHeld, content.Digest, piece);
             }
 

@@ -102,6 +102,32 @@ public sealed class UploadRateTests : IDisposable
         Assert.Equal(RangeStatus.Busy, (await stream.EndAsync()).Status);
     }
 
+    // Of what was taken for a frame that is not here after all, others may send at once.
+    [Fact]
+    public async Task Range_FrameOnDiskHasChanged_TakesNothingOfTheRate()
+    {
+        var folder = new CacheFolder();
+        var changed = TestMesh.NewSample(Frame);
+        using (var cache = folder.Open())
+        {
+            changed.WriteAll(cache);
+        }
+
+        using (var file = File.OpenWrite(Assert.Single(folder.Files("*.data"))))
+        {
+            file.WriteByte((byte)~changed.Bytes[0]);
+        }
+
+        using var setup = new RangeSetup(limits: new LimitOptions { Upload = $"{Frame}" }, folder: folder);
+        var end = await setup.Ask(new FetchRange { Id = 1, Digest = changed.Digest.ToString() }).EndAsync();
+        Assert.Equal(RangeStatus.NotHeld, end.Status);
+        _sample.WriteAll(setup.Cache);
+
+        var stream = setup.Ask(new FetchRange { Id = 1, Digest = _sample.Digest.ToString(), Length = Frame });
+        Assert.NotNull((await stream.NextAsync()).Answer.Control?.Head);
+        Assert.Equal(Frame, (await stream.NextAsync()).Answer.Length);
+    }
+
     private async Task PassAsync()
     {
         // The server looks every quarter of a second whether it must say that it waits.
