@@ -37,20 +37,17 @@ internal sealed class AheadBudget(long bytes, ContentLayout layout, Func<int, bo
             end = Math.Min(layout.PieceCount, (((end - 1) / step) + 1) * step);
         }
 
-        for (var next = first; next < end; next += step)
+        for (var piece = first; piece < end; piece++)
         {
-            if (_left <= 0)
+            if (_left <= 0 && piece % step == 0)
             {
-                return (first, next);
+                return (first, piece);
             }
 
-            for (var piece = next; piece < Math.Min(next + step, end); piece++)
+            // What is here is behind the reader, or has been counted as what is ahead.
+            if (!isHere(piece))
             {
-                // What is here is behind the reader, or has been counted as what is ahead.
-                if (!isHere(piece))
-                {
-                    Count(piece);
-                }
+                Count(piece);
             }
         }
 
