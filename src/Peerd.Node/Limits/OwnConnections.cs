@@ -15,12 +15,16 @@ internal sealed class OwnConnections
     /// <summary>Connects to a listener of this node. Dispose what is returned when it was asked.</summary>
     /// <exception cref="SocketException">It cannot be reached.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
-    public async Task<OwnConnection> ConnectAsync(IPEndPoint listener, CancellationToken cancellationToken)
+    public Task<OwnConnection> ConnectAsync(IPEndPoint listener, CancellationToken cancellationToken) =>
+        ConnectAsync(new Socket(listener.AddressFamily, SocketType.Stream, ProtocolType.Tcp), listener, cancellationToken);
+
+    /// <summary>The same with a socket that is neither bound nor connected; it belongs to what is returned.</summary>
+    public async Task<OwnConnection> ConnectAsync(Socket socket, IPEndPoint listener, CancellationToken cancellationToken)
     {
-        var socket = new Socket(listener.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         OwnConnection? connection = null;
         try
         {
+            socket.NoDelay = true;
             connection = Bind(socket, listener);
             await socket.ConnectAsync(listener, cancellationToken);
             return connection;
