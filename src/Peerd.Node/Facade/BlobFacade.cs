@@ -300,7 +300,7 @@ internal sealed partial class BlobFacade(
     /// <summary>The client has the beginning: it gets the rest of exactly these bytes, or sees that they are cut.</summary>
     private async Task SendRestAsync(HttpContext context, ByteRange rest, long size, OriginReference origin)
     {
-        if (!await direct.CopyRestAsync(context, origin, rest, size))
+        if (await direct.CopyRestAsync(context, origin, rest, size) is not null)
         {
             Cut(context, origin);
         }

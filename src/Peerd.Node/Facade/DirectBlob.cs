@@ -114,7 +114,15 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             Describe(context.Response, answer, all, isPart: wanted is not null);
             var rest = ByteRange.FromBounds(all.Offset + await CopyAsync(context, answer, check, deadline), all.End);
             await answer.DisposeAsync();
-            if (check is { IsWrong: true } || (!rest.IsEmpty && !(answer.TotalSize is { } size && await CopyRestAsync(context, reference, rest, size, check, deadline))))
+            var fault = check is { IsWrong: true } ? Wrong(reference)
+                : rest.IsEmpty ? null
+                : answer.TotalSize is { } size ? await CopyRestAsync(context, reference, rest, size, check, deadline)
+                : BreaksOff(reference);
+            if (fault is not null && !context.Response.HasStarted)
+            {
+                await RefuseAsync(context, fault);
+            }
+            else if (fault is not null)
             {
                 // The client must not take the part for the whole.
                 metrics.Truncated(isBlob: true);
@@ -198,7 +206,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             }
         }
 
-        return new OriginResponse { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} breaks off again and again" };
+        return BreaksOff(reference);
     }
 
     private static async Task<int> ReadAsync(OriginResponse answer, Memory<byte> buffer, CancellationToken deadline)
@@ -219,14 +227,14 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         return filled;
     }
 
-    /// <summary>Sends the rest of a body, which mostly has begun; false when the URL does not have it.</summary>
+    /// <summary>Sends the rest of a body, which mostly has begun; null, or what is to be told if it has not when the URL does not have the rest.</summary>
     /// <param name="context">The exchange.</param>
     /// <param name="reference">With a given URL.</param>
     /// <param name="rest">What the client still lacks.</param>
     /// <param name="size">Bytes of the whole.</param>
     /// <param name="check">Has seen all before the rest, to compare the whole; null when the client does not read the whole.</param>
     /// <param name="deadline">Ends the wait for the first bytes, if nothing was sent yet; <c>default</c> when the client has the beginning.</param>
-    public async Task<bool> CopyRestAsync(
+    public async Task<OriginResponse?> CopyRestAsync(
         HttpContext context, OriginReference reference, ByteRange rest, long size, WholeCheck? check = null, CancellationToken deadline = default)
     {
         reference = reference with { IsUrgent = true };
@@ -235,24 +243,24 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             await using var answer = await origin.ReadAsync(reference, rest, Patience(context, deadline));
             if (answer.Outcome != OriginOutcome.Ok || answer.Range.Offset != rest.Offset || answer.TotalSize != size)
             {
-                return false;
+                return answer;
             }
 
             var copied = await CopyAsync(context, answer, check, deadline);
             if (check is { IsWrong: true })
             {
-                return false;
+                return Wrong(reference);
             }
 
             tries = copied >= BlockSize ? 0 : tries;
             rest = ByteRange.FromBounds(rest.Offset + copied, rest.End);
             if (rest.IsEmpty)
             {
-                return true;
+                return null;
             }
         }
 
-        return false;
+        return BreaksOff(reference);
     }
 
     /// <summary>The last bytes, whose place is known with the size only; null when that is answered already.</summary>
@@ -314,6 +322,10 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         served.Add(ByteSource.Origin, bytes);
         FacadeRequest.CameFrom(context, ByteSource.Origin);
     }
+
+    private static OriginResponse BreaksOff(OriginReference reference) => new() { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} breaks off again and again" };
+
+    private static OriginResponse Wrong(OriginReference reference) => new() { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} has other bytes than what is asked for" };
 
     private static Task RefuseAsync(HttpContext context, OriginResponse answer)
     {

@@ -69,7 +69,7 @@ internal sealed class WholeBlob(IContentReader contents, DirectBlob direct, IOpt
 
             // What more of it comes is not for this client any more. Right bytes do not mend what began with wrong ones.
             await reading.DisposeAsync();
-            return !reading.IsSpoilt && await direct.CopyRestAsync(context, request.Origin, ByteRange.FromBounds(check.Count, size), size, check, CancellationToken.None)
+            return !reading.IsSpoilt && await direct.CopyRestAsync(context, request.Origin, ByteRange.FromBounds(check.Count, size), size, check, CancellationToken.None) is null
                 ? WholeOutcome.Complete
                 : WholeOutcome.Cut;
         }

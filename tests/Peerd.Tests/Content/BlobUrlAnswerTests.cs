@@ -1,5 +1,10 @@
 using System.Net;
+using System.Text;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Headers;
+using Microsoft.Extensions.DependencyInjection;
+using Peerd.Node.Content;
+using Peerd.Tests.Facade;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Origin;
 using static Peerd.Tests.Content.BlobClient;
@@ -26,12 +31,7 @@ public sealed class BlobUrlAnswerTests
         var sample = mesh.Blob(16 * MiB);
         mesh.Registry.Intercept = async context =>
         {
-            var asked = new RequestHeaders(context.Request.Headers).Range?.Ranges.Single();
-            var (first, last) = (asked?.From ?? 0, asked?.To ?? (16 * MiB) - 1);
-            context.Response.StatusCode = asked is null ? 200 : 206;
-            context.Response.ContentLength = last - first + 1;
-            context.Response.Headers.ContentRange = asked is null ? default : $"bytes {first}-{last}/{16 * MiB}";
-            await context.Response.Body.FlushAsync();
+            await SendHeadAsync(context);
             await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             return true;
         };
@@ -41,6 +41,52 @@ public sealed class BlobUrlAnswerTests
 
         Assert.Equal((504, "UNAVAILABLE"), (answer.Status, answer.ErrorCode()));
         Assert.Null(answer.Header("Content-Range"));
+    }
+
+    // Nothing was sent yet: the client hears what the host says when it is asked again, and nothing of a part.
+    [Theory]
+    [InlineData(null, 403, 403, "DENIED")]
+    [InlineData("bytes=0-8388607", 403, 403, "DENIED")]
+    [InlineData("bytes=0-8388607", 404, 404, "BLOB_UNKNOWN")]
+    [InlineData("bytes=0-8388607", 0, 502, "UNAVAILABLE")]
+    [InlineData("bytes=0-99", 403, 403, "DENIED")]
+    public async Task Get_HostSendsItsHeadAndBreaksOff_IsWhatItSaysNext(string? range, int next, int status, string code)
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(16 * MiB);
+        var asked = 0;
+        mesh.Registry.Intercept = async context =>
+        {
+            if (Interlocked.Increment(ref asked) > 1 && next != 0)
+            {
+                context.Response.StatusCode = next;
+                return true;
+            }
+
+            // The connection ends with FIN so: after a reset nobody may see the head.
+            await SendHeadAsync(context);
+            throw new InvalidOperationException("broken off on purpose");
+        };
+        await using var connection = await ConnectAsync(mesh.Node);
+
+        var answer = await connection.SendAsync("GET", $"/blobs/{UrlOf(mesh, sample)}{NoDigest}", range is null ? [] : [$"Range: {range}"]);
+
+        Assert.True((status, code) == (answer.Status, answer.ErrorCode()), Encoding.UTF8.GetString(answer.Body));
+        Assert.Null(answer.Header("Content-Range"));
+    }
+
+    // All of it is here before any of it is sent.
+    [Fact]
+    public async Task Get_HostHasOtherBytesInOneBlock_IsAnError()
+    {
+        await using var mesh = await TestMesh.StartAsync(customize: services => services.AddSingleton<IContentReader>(new FakeContentReader()));
+        var sample = mesh.Blob(100);
+        mesh.Registry.Fail(FakeFault.WrongBytes);
+        await using var connection = await ConnectAsync(mesh.Node);
+
+        var answer = await connection.SendAsync("GET", $"/blobs/{UrlOf(mesh, sample)}");
+
+        Assert.Equal((502, "UNAVAILABLE"), (answer.Status, answer.ErrorCode()));
     }
 
     [Fact]
@@ -85,5 +131,16 @@ public sealed class BlobUrlAnswerTests
         Assert.True(expected != 200 || head.Header("Content-Length") == $"{MiB}", head.Header("Content-Length"));
         Assert.Equal(206, get.Status);
         Assert.Equal(sample.Bytes[1000..2000], get.Body);
+    }
+
+    /// <summary>The head of the answer that has what is asked for, of 16 MiB.</summary>
+    private static Task SendHeadAsync(HttpContext context)
+    {
+        var asked = new RequestHeaders(context.Request.Headers).Range?.Ranges.Single();
+        var (first, last) = (asked?.From ?? 0, asked?.To ?? (16 * MiB) - 1);
+        context.Response.StatusCode = asked is null ? 200 : 206;
+        context.Response.ContentLength = last - first + 1;
+        context.Response.Headers.ContentRange = asked is null ? default : $"bytes {first}-{last}/{16 * MiB}";
+        return context.Response.Body.FlushAsync();
     }
 }
