@@ -41,11 +41,16 @@ internal static class BlobPath
             : "/…";
     }
 
-    // /v2/<name>/(blobs|manifests)/<reference>
+    // /v2/<name>/(blobs|manifests|referrers)/<reference>, /v2/<name>/tags/list
     private static bool IsOfRegistry(string path) =>
         path.StartsWith(Registry, StringComparison.Ordinal)
         && path[Registry.Length..].Split('/') is [_, .., var kind, var reference] parts
-        && kind is "blobs" or "manifests"
-        && (Digest.TryParse(reference, out _) || (kind == "manifests" && RegistryName.IsTag(reference)))
+        && kind switch
+        {
+            "blobs" or "referrers" => Digest.TryParse(reference, out _),
+            "manifests" => Digest.TryParse(reference, out _) || RegistryName.IsTag(reference),
+            "tags" => reference == "list",
+            _ => false,
+        }
         && RegistryName.IsRepository(string.Join('/', parts[..^2]));
 }

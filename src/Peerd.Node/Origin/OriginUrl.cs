@@ -56,10 +56,11 @@ internal static class OriginUrl
     public static bool IsSameOrigin(Uri left, Uri right) =>
         left.Scheme == right.Scheme && left.Port == right.Port && string.Equals(left.IdnHost, right.IdnHost, StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>The only form in which a URL may be logged or told: scheme, host, port, and of the path what <see cref="BlobPath.Show"/> leaves. The rest may be a signature.</summary>
-    public static string Redact(Uri url)
-    {
-        var port = url.IsDefaultPort ? string.Empty : $":{url.Port}";
-        return $"{url.Scheme}://{url.Host}{port}{BlobPath.Show(url)}";
-    }
+    /// <summary>The form in which a URL may be logged or told: scheme, host, port, and of the path what <see cref="BlobPath.Show"/> leaves. The rest may be a signature.</summary>
+    public static string Redact(Uri url) => Host(url) + BlobPath.Show(url);
+
+    /// <summary>The same with all of the path, for URLs that a registry tells everybody who asks: those of token servers. The query may hold more.</summary>
+    public static string RedactQuery(Uri url) => Host(url) + BlobPath.Of(url);
+
+    private static string Host(Uri url) => $"{url.Scheme}://{url.Host}{(url.IsDefaultPort ? string.Empty : $":{url.Port}")}";
 }

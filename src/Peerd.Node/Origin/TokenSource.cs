@@ -41,11 +41,11 @@ internal sealed class TokenSource(OriginTransport transport, OriginSettings sett
 
         if (credential is not null && !endpoint.IsTokenServer(url))
         {
-            return Task.FromResult(Unauthorized($"its token server {OriginUrl.Redact(url)} gets no credentials: it is not of the registry's domain, nor among its TokenServers"));
+            return Task.FromResult(Unauthorized($"its token server {OriginUrl.RedactQuery(url)} gets no credentials: it is not of the registry's domain, nor among its TokenServers"));
         }
 
         return RedirectPolicy.RefusalOf(endpoint, url) is { } refusal
-            ? Task.FromResult(Unauthorized($"its token server {OriginUrl.Redact(url)} is not asked: {refusal}"))
+            ? Task.FromResult(Unauthorized($"its token server {OriginUrl.RedactQuery(url)} is not asked: {refusal}"))
             : _slots.GetOrAdd((challenge, credential), static _ => new Slot())
                 .GetAsync(rejected, time.GetUtcNow(), () => pause.Refusal is { } paused ? Task.FromResult(Failed(paused)) : FetchAsync(endpoint, challenge, url, credential, pause))
                 .WaitAsync(cancellationToken);
@@ -82,7 +82,7 @@ internal sealed class TokenSource(OriginTransport transport, OriginSettings sett
 
     private async Task<TokenAnswer> FetchAsync(RegistryEndpoint endpoint, BearerChallenge challenge, Uri url, RegistryCredential? credential, OriginPause pause)
     {
-        var server = OriginUrl.Redact(url);
+        var server = OriginUrl.RedactQuery(url);
         using var deadline = new CancellationTokenSource(settings.HeaderTimeout * 2, time);
         try
         {

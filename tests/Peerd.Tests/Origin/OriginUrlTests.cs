@@ -48,6 +48,11 @@ public sealed class OriginUrlTests
     [InlineData("https://h.test/v2/team/app/manifests/sha256:abcd000000000000000000000000000000000000000000000000000000000000", "https://h.test/v2/team/app/manifests/sha256:abcd000000000000000000000000000000000000000000000000000000000000")]
     [InlineData("https://h.test/v2/team/app/manifests/v1.2", "https://h.test/v2/team/app/manifests/v1.2")]
     [InlineData("http://[::1]:5000/v2/app/manifests/latest", "http://[::1]:5000/v2/app/manifests/latest")]
+    [InlineData("https://h.test/v2/team/app/tags/list", "https://h.test/v2/team/app/tags/list")]
+    [InlineData("https://h.test/v2/team/app/referrers/sha256:abcd000000000000000000000000000000000000000000000000000000000000", "https://h.test/v2/team/app/referrers/sha256:abcd000000000000000000000000000000000000000000000000000000000000")]
+    [InlineData("https://h.test/v2/team/app/tags/S3cret", "https://h.test/…")]
+    [InlineData("https://h.test/v2/team/app/referrers/S3cret", "https://h.test/…")]
+    [InlineData("https://h.test/S3cret/tags/list", "https://h.test/…")]
     [InlineData("https://h.test/S3cret//docker/registry/v2/blobs/sha256/ab/abcd000000000000000000000000000000000000000000000000000000000000/data", "https://h.test/…/docker/registry/v2/blobs/sha256/ab/abcd000000000000000000000000000000000000000000000000000000000000/data")]
     [InlineData("https://h.test/S3cret/blobs/sha256:abcd000000000000000000000000000000000000000000000000000000000000", "https://h.test/…/blobs/sha256:abcd000000000000000000000000000000000000000000000000000000000000")]
     [InlineData("https://h.test/artifacts-downloads/namespaces/n/downloads/S3cret", "https://h.test/…")]
@@ -64,5 +69,16 @@ public sealed class OriginUrlTests
             Assert.True(OriginUrl.TryParse(text + query, out var url));
             Assert.Equal(expected, OriginUrl.Redact(url));
         }
+    }
+
+    [Theory]
+    [InlineData("https://auth.test/token", "https://auth.test/token")]
+    [InlineData("https://auth.test:8443/v2/team%2Fapp/token?service=S3cret&scope=S3cret/S3cret", "https://auth.test:8443/v2/team%2Fapp/token")]
+    [InlineData("https://auth.test?S3cret", "https://auth.test/")]
+    [InlineData("https://auth.test/token#S3cret", "https://auth.test/token")]
+    public void RedactQuery_AnyUrl_ShowsTheWholePathAndNoQuery(string text, string expected)
+    {
+        Assert.True(OriginUrl.TryParse(text, out var url));
+        Assert.Equal(expected, OriginUrl.RedactQuery(url));
     }
 }

@@ -126,6 +126,21 @@ public sealed class RegistryOriginTokenTests
         Assert.Equal([401, 200, 401], registry.Requests.Select(request => request.Status));
     }
 
+    // The path tells which of the token servers at a host it is; the query tells who asks for what.
+    [Fact]
+    public async Task ReadAsync_TokenServerRefuses_ThePathOfTheRealmIsTold()
+    {
+        await using var registry = await FakeRegistry.StartAsync();
+        var digest = registry.AddBlob(_bytes);
+        registry.RequiresToken = true;
+        registry.TokenAnswer = _ => Results.StatusCode(403);
+        await using var setup = new OriginSetup(registry);
+
+        await using var answer = await setup.ReadAsync(Blob(digest));
+
+        Assert.EndsWith($"the token server {registry.Url}/token answered 403", answer.Error, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("Basic realm=\"x\"")]
     [InlineData("Bearer service=\"x\"")]
