@@ -47,11 +47,25 @@ internal sealed partial class PeerServer(
         {
             await serving;
         }
-        catch (Exception e) when (e is IOException or OperationCanceledException)
+        catch (Exception e) when (IsReset(e))
         {
             throw new RpcException(new Status(StatusCode.Cancelled, "the stream was cancelled"));
         }
     }
+
+    /// <summary>Waits for what ends with a stream. Anything unexpected is a fault of this node.</summary>
+    private static async Task EndedAsync(Task task, CancellationToken reset)
+    {
+        try
+        {
+            await task;
+        }
+        catch (Exception e) when (IsReset(e) || reset.IsCancellationRequested)
+        {
+        }
+    }
+
+    private static bool IsReset(Exception exception) => exception is IOException or OperationCanceledException;
 
     private async Task TakeAnnouncementsAsync(IAsyncStreamReader<AnnounceRequest> requests, IServerStreamWriter<AnnounceResponse> responses, ServerCallContext context)
     {
@@ -90,7 +104,7 @@ internal sealed partial class PeerServer(
 
             session.Leave();
         }
-        catch (Exception) when (leaving.IsCancellationRequested && !context.CancellationToken.IsCancellationRequested)
+        catch (Exception e) when (IsReset(e) && leaving.IsCancellationRequested && !context.CancellationToken.IsCancellationRequested)
         {
             await WriteAsync(new AnnounceResponse { Leaving = true });
         }
@@ -197,9 +211,9 @@ internal sealed partial class PeerServer(
             // Nobody would answer any more, and the caller would wait for that.
             await UntilResetAsync(pushing);
         }
-        catch (Exception) when (leaving.IsCancellationRequested && !context.CancellationToken.IsCancellationRequested)
+        catch (Exception e) when (IsReset(e) && leaving.IsCancellationRequested && !context.CancellationToken.IsCancellationRequested)
         {
-            await pushing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await EndedAsync(pushing, context.CancellationToken);
             await responses.WriteAsync(new LookupResponse { Leaving = true }, context.CancellationToken);
         }
         finally

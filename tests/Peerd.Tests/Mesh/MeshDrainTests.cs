@@ -1,4 +1,7 @@
+using System.Net;
 using Grpc.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Mesh;
 using Peerd.Tests.Hosting;
@@ -79,6 +82,43 @@ public sealed class MeshDrainTests
         }, "the next stream is served");
     }
 
+    // It is not the leaving that ended them.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Leave_FaultInALookup_IsToldAsOne(bool isPushing)
+    {
+        var handler = new FaultyHandler { FailsToPush = isPushing };
+        await using var mesh = await TestMesh.StartAsync(customize: services => services.AddSingleton<ILookupHandler>(handler));
+        handler.Drain = mesh.Node.Get<MeshDrain>();
+        using var patience = new CancellationTokenSource(Wait.Longest);
+        using var lookup = new PeerService.PeerServiceClient(mesh.Node.Channel).Lookup(cancellationToken: patience.Token);
+
+        await lookup.RequestStream.WriteAsync(new LookupRequest { Want = new Want { Member = new() { Node = "other", Incarnation = 1 }, Digest = TestMesh.NewSample(1).Digest.ToString() } }, patience.Token);
+        if (!isPushing)
+        {
+            await lookup.RequestStream.WriteAsync(new LookupRequest { Report = new GrantReport() }, patience.Token);
+        }
+
+        var fault = await Assert.ThrowsAsync<RpcException>(() => LastAsync(lookup.ResponseStream, patience.Token));
+        Assert.Equal(StatusCode.Unknown, fault.StatusCode);
+    }
+
+    [Fact]
+    public async Task Leave_FaultInAnnouncements_IsToldAsOne()
+    {
+        var handler = new FaultyHandler();
+        await using var mesh = await TestMesh.StartAsync(customize: services => services.AddSingleton<IAnnounceHandler>(handler));
+        handler.Drain = mesh.Node.Get<MeshDrain>();
+        using var patience = new CancellationTokenSource(Wait.Longest);
+        using var announce = new PeerService.PeerServiceClient(mesh.Node.Channel).Announce(cancellationToken: patience.Token);
+
+        await announce.RequestStream.WriteAsync(Announced(TestMesh.NewSample(1), incarnation: 1), patience.Token);
+
+        var fault = await Assert.ThrowsAsync<RpcException>(() => LastAsync(announce.ResponseStream, patience.Token));
+        Assert.Equal(StatusCode.Unknown, fault.StatusCode);
+    }
+
     [Fact]
     public async Task Leave_PeersOfTheMesh_AnnounceAgainAndReadOn()
     {
@@ -121,5 +161,52 @@ public sealed class MeshDrainTests
         }
 
         return last;
+    }
+
+    /// <summary>Fails at what it is told, or to tell something, just after the node began to leave.</summary>
+    private sealed class FaultyHandler : IAnnounceHandler, IAnnounceSession, ILookupHandler, ILookupSession
+    {
+        public MeshDrain? Drain { get; set; }
+
+        public bool FailsToPush { get; init; }
+
+        public IAnnounceSession? Open(Member member, IPAddress? from) => this;
+
+        public ILookupSession Open(Want want, IPAddress? from = null) => this;
+
+        public bool Apply(AnnounceRequest request) => throw Fault();
+
+        public void Apply(LookupRequest request) => throw Fault();
+
+        public async ValueTask<Digest> NextDiscardAsync(CancellationToken cancellationToken)
+        {
+            await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken);
+            return default;
+        }
+
+        public async ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken)
+        {
+            if (FailsToPush)
+            {
+                throw Fault();
+            }
+
+            await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken);
+            return new LookupResponse();
+        }
+
+        public void Leave()
+        {
+        }
+
+        public void Dispose()
+        {
+        }
+
+        private InvalidOperationException Fault()
+        {
+            Drain!.Leave();
+            return new InvalidOperationException("fails on purpose");
+        }
     }
 }
