@@ -9,7 +9,16 @@ namespace Peerd.Node.Storage;
 /// <param name="Pieces">The pieces that are here.</param>
 /// <param name="Checksums">Checksum per frame; only those of <paramref name="Pieces"/> mean anything.</param>
 /// <param name="LastUsed">When it was used last.</param>
-internal sealed record LoadedContent(IndexHeader Header, long Number, PieceSet Pieces, ulong[] Checksums, DateTimeOffset LastUsed);
+internal sealed record LoadedContent(IndexHeader Header, long Number, PieceSet Pieces, ulong[] Checksums, DateTimeOffset LastUsed)
+{
+    public ContentLayout Layout => new(Header.Size);
+
+    /// <summary>What it takes of the cache's capacity.</summary>
+    public long DiskBytes { get; } = SpaceOf(new ContentLayout(Header.Size), Pieces);
+
+    private static long SpaceOf(ContentLayout layout, PieceSet pieces) =>
+        IndexFormat.SpaceOf(layout) + pieces.Runs().Sum(run => layout.Piece(run.First + run.Count - 1).End - layout.Piece(run.First).Offset);
+}
 
 /// <summary>
 /// The folder of the cache: <c>lock</c>, and <c>contents/&lt;algorithm&gt;/&lt;first two digits&gt;/&lt;digits&gt;.&lt;number&gt;.index</c>
@@ -93,60 +102,61 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
     }
 
     /// <summary>
-    /// All contents that the index files tell of; reads no data. Deletes own files that are of no use, leaves foreign
-    /// ones alone.
+    /// The contents that the index files tell of, the one that was used longest ago first; reads no data. Deletes own files that are of no
+    /// use and those for which there is no room, leaves foreign ones alone.
     /// </summary>
-    public IReadOnlyList<LoadedContent> Load()
+    /// <param name="mostBytes">What the contents may take on disk; of more, those that were used last are kept.</param>
+    /// <param name="mostMemory">The same of memory.</param>
+    /// <param name="evicted">Told of each for which there is no room.</param>
+    public IEnumerable<LoadedContent> Load(long mostBytes, long mostMemory, Action<LoadedContent> evicted)
     {
-        var loaded = new Dictionary<Digest, LoadedContent>();
-        var foreign = new List<string>();
+        var found = new FoundContents(mostBytes, mostMemory);
+        var foreign = new ForeignEntries();
         var deleted = 0;
         foreach (var folder in Entries(_contents, foreign).SelectMany(algorithm => Entries(algorithm, foreign)))
         {
-            // An index comes with its data or not at all; data may be left alone by a crash.
-            var names = new HashSet<string>(StringComparer.Ordinal);
             foreach (var path in Entries(folder, foreign, files: true))
             {
-                if (TryParsePath(path, out var digest, out var number, out _))
-                {
-                    names.Add(Path.GetFileNameWithoutExtension(path));
-                    _lastNumber = Math.Max(_lastNumber, number);
-                }
-                else
+                if (!TryParsePath(path, out var digest, out var number, out var isIndex))
                 {
                     foreign.Add(path);
+                    continue;
                 }
-            }
 
-            foreach (var name in names)
-            {
-                _ = TryParsePath(Path.Combine(folder, name + IndexSuffix), out var digest, out var number, out _);
-                if (!TryLoad(digest, number, out var content))
+                _lastNumber = Math.Max(_lastNumber, number);
+                if (!isIndex || !TryLoad(digest, number, out var content))
                 {
                     continue;
                 }
 
-                if (content is not null && loaded.TryGetValue(digest, out var other))
+                if (content is null)
                 {
-                    // A crash came between the creation of the new files and the deletion of the old ones.
-                    var (better, worse) = content.Pieces.Count > other.Pieces.Count ? (content, other) : (other, content);
-                    loaded[digest] = better;
-                    deleted += Delete(digest, worse.Number);
+                    deleted += Delete(digest, number);
+                    continue;
                 }
-                else if (content is not null)
+
+                // A crash came between the creation of the new files and the deletion of the old ones.
+                deleted += found.Add(content) is { } worse ? Delete(digest, worse.Number) : 0;
+                while (found.TakeExcess() is { } excess)
                 {
-                    loaded.Add(digest, content);
+                    Delete(excess.Header.Digest, excess.Number);
+                    evicted(excess);
                 }
-                else
+            }
+
+            // An index comes with its data or not at all; data may be left alone by a crash.
+            foreach (var path in Entries(folder, new ForeignEntries(), files: true))
+            {
+                if (TryParsePath(path, out var digest, out var number, out var isIndex) && !isIndex && !File.Exists(IndexPathOf(digest, number)))
                 {
                     deleted += Delete(digest, number);
                 }
             }
         }
 
-        if (foreign.Count > 0)
+        if (foreign.Example is { } example)
         {
-            Log.ForeignEntries(log, foreign.Count, foreign[0]);
+            Log.ForeignEntries(log, foreign.Count, example);
         }
 
         if (deleted > 0)
@@ -154,34 +164,53 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
             Log.DeletedUseless(log, deleted);
         }
 
-        return [.. loaded.Values.OrderBy(content => content.LastUsed)];
+        return found.ByLastUse;
     }
 
     private string PathOf(Digest digest, long number, string suffix) =>
         Path.Combine(FolderOf(digest), $"{digest.Hex}.{number.ToString(CultureInfo.InvariantCulture)}{suffix}");
 
-    // The folders (or files) of a folder; what is of the other kind there is foreign.
-    private List<string> Entries(string folder, List<string> foreign, bool files = false)
+    // The folders (or files) of a folder, one by one: there may be any number. What is of the other kind there is foreign.
+    private IEnumerable<string> Entries(string folder, ForeignEntries foreign, bool files = false)
     {
-        var entries = new List<string>();
+        IEnumerator<FileSystemInfo>? entries = null;
         try
         {
-            foreach (var entry in new DirectoryInfo(folder).EnumerateFileSystemInfos())
+            while (TryNext(folder, ref entries) is { } entry)
             {
-                var isPlain = entry.LinkTarget is null && entry is FileInfo == files;
-                (isPlain ? entries : foreign).Add(entry.FullName);
+                if (entry.LinkTarget is null && entry is FileInfo == files)
+                {
+                    yield return entry.FullName;
+                }
+                else
+                {
+                    foreign.Add(entry.FullName);
+                }
             }
+        }
+        finally
+        {
+            entries?.Dispose();
+        }
+    }
+
+    private FileSystemInfo? TryNext(string folder, ref IEnumerator<FileSystemInfo>? entries)
+    {
+        try
+        {
+            entries ??= new DirectoryInfo(folder).EnumerateFileSystemInfos().GetEnumerator();
+            return entries.MoveNext() ? entries.Current : null;
         }
         catch (DirectoryNotFoundException)
         {
             // A new cache.
+            return null;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             Log.EntryUnusable(log, folder, exception.Message);
+            return null;
         }
-
-        return entries;
     }
 
     // Only the very names that this class makes are its own.
@@ -276,6 +305,20 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
         }
 
         return total;
+    }
+
+    /// <summary>What is in the directory and is not the cache's.</summary>
+    private sealed class ForeignEntries
+    {
+        public int Count { get; private set; }
+
+        public string? Example { get; private set; }
+
+        public void Add(string path)
+        {
+            Count++;
+            Example ??= path;
+        }
     }
 
     /// <summary>A change of the disk that is under way until this is disposed: a release of the directory waits for it.</summary>

@@ -144,7 +144,10 @@ internal sealed class CachedContent
     public long DiskBytes => _disk.Bytes;
 
     /// <summary>What its checksums, states and set of pieces take of memory: by its size, however little of it is here.</summary>
-    public long TableBytes => ((long)(sizeof(ulong) + sizeof(byte)) * Layout.FrameCount) + (Layout.PieceCount / 8);
+    public long TableBytes => TableBytesOf(Layout);
+
+    /// <summary>The same of any content with this layout.</summary>
+    public static long TableBytesOf(ContentLayout layout) => ((long)(sizeof(ulong) + sizeof(byte)) * layout.FrameCount) + (layout.PieceCount / 8);
 
     /// <summary>Place in the cache's order of use; the cache's lock protects it.</summary>
     public CacheEntry Entry { get; } = new();

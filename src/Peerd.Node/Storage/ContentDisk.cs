@@ -48,14 +48,9 @@ internal sealed class ContentDisk
     /// <summary>It was found on disk with these pieces; before anybody else uses it.</summary>
     public void Found(LoadedContent loaded)
     {
-        foreach (var (first, count) in loaded.Pieces.Runs())
-        {
-            _bytes += ByteRange.FromBounds(_layout.Piece(first).Offset, _layout.Piece(first + count - 1).End).Length;
-        }
-
         IsVerified = loaded.Header.IsVerified;
         _isIndexCounted = true;
-        _bytes += IndexFormat.SpaceOf(_layout);
+        _bytes = loaded.DiskBytes;
         _lastUsed = _touched = loaded.LastUsed.UtcTicks;
         if (!loaded.Pieces.IsFull && _parts.Disk.IsWritable)
         {

@@ -354,7 +354,8 @@ internal sealed class PieceCache : IDisposable
 
     private void Load()
     {
-        foreach (var loaded in _parts.Directory.Load())
+        // Twice what tables may take, so that of some more those with the least on disk go, and only of many more the oldest.
+        foreach (var loaded in _parts.Directory.Load(CapacityBytes, 2 * MostIdleTables, CountEvicted))
         {
             var content = new CachedContent(_parts, loaded);
             _parts.Space.Count(content.DiskBytes);
@@ -368,6 +369,12 @@ internal sealed class PieceCache : IDisposable
         ShrinkTables();
 
         _parts.Space.Shrink();
+
+        void CountEvicted(LoadedContent content)
+        {
+            Log.Evicted(_parts.Log, content.Header.Digest.ToString(), content.DiskBytes);
+            _evictions++;
+        }
     }
 
     private void List(CachedContent content)

@@ -72,6 +72,52 @@ public sealed class PieceCacheTests
         }
     }
 
+    // A directory may have any number of contents: those that are far too many go before all are in memory, the oldest first, however
+    // much of them is here.
+    [Fact]
+    public void Open_TablesOfFarMoreThanMayBeKept_TheOldestGo()
+    {
+        using var folder = new CacheFolder();
+        var digests = Enumerable.Range(0, 5).Select(number => Digest.OfSha256([7, (byte)number])).ToList();
+        var frame = new byte[256 * 1024];
+        long most;
+        using (var cache = folder.Open())
+        {
+            most = cache.MostIdleTables;
+        }
+
+        foreach (var (number, digest) in digests.Index())
+        {
+            // One at a time, or they would not be here: without what is on disk already.
+            using var other = new CacheFolder();
+            using (var cache = other.Open())
+            using (var lease = cache.Open(digest, PieceCache.MaxContentSize, mediaType: null))
+            {
+                Assert.InRange(lease.Content.TableBytes, most / 2, most);
+                for (var each = 0; each < lease.Content.Layout.FramesPerPiece * (number == 0 ? 2 : 1); each++)
+                {
+                    lease.Content.WriteFrame(each, frame, FrameChecksum.Compute(frame));
+                }
+            }
+
+            foreach (var path in other.Files($"{digest.Hex}.*"))
+            {
+                var copy = Path.Combine(folder.Path, Path.GetRelativePath(other.Path, path));
+                Directory.CreateDirectory(Path.GetDirectoryName(copy)!);
+                File.Move(path, copy);
+                File.SetLastWriteTimeUtc(copy, DateTime.UnixEpoch.AddDays(number));
+            }
+        }
+
+        using (var cache = folder.Open())
+        {
+            Assert.Equal([digests[^1]], cache.Digests);
+            Assert.Equal(4, cache.Evictions);
+            Assert.Single(folder.Files("*.data"));
+            Assert.InRange(cache.IdleTables, 1, cache.MostIdleTables);
+        }
+    }
+
     [Fact]
     public void Content_AnyOrderOfStepsAndRestarts_IsWhatTheModelSays() => Gen.Select(Sizes, Steps).Sample(
         (size, steps) =>
