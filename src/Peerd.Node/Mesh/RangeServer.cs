@@ -49,7 +49,7 @@ internal sealed class RangeServer(
     internal static readonly TimeSpan TimeForEnd = TimeSpan.FromSeconds(2);
 
     /// <summary>How often a range that waits for bytes looks whether they are still on their way.</summary>
-    private static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
+    internal static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
 
     /// <summary>
     /// Tells, as a trailer of RESOURCE_EXHAUSTED, that the node has too much to do. The same status stands for messages that are too large, and

@@ -11,7 +11,7 @@ namespace Peerd.Node.Swarm;
 internal sealed class ArrivalReports(CachedContent content)
 {
     /// <summary>A lease must not expire while bytes of a piece that takes long arrive.</summary>
-    private static readonly TimeSpan ReadingInterval = TimeSpan.FromMilliseconds(500);
+    internal static readonly TimeSpan ReadingInterval = TimeSpan.FromMilliseconds(500);
 
     private readonly List<int> _arrived = [];
 

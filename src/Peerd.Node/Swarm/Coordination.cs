@@ -15,7 +15,7 @@ namespace Peerd.Node.Swarm;
 internal sealed partial class Coordination : BackgroundService, ILookupHandler, IHolderObserver
 {
     /// <summary>So many times without an answer another owner is asked again soon.</summary>
-    private const int SilencesAtFirst = 4;
+    internal const int SilencesAtFirst = 4;
 
     /// <summary>Bytes of what is kept in proportion to sizes: a content of 100 GiB that 500 nodes ask for takes 70 MB of it.</summary>
     private const long MostOfSizes = 96 << 20;
@@ -26,10 +26,10 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     /// <summary>Time between two looks whether there is room for what was left out: each copies what the directory has.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(5);
 
-    private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
+    internal static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
 
     /// <summary>How long another owner may take to tell what it knows.</summary>
-    private static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
+    internal static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
 
     private readonly HolderDirectory _directory;
     private readonly ICoordinationMesh _mesh;

@@ -37,7 +37,7 @@ internal sealed record OtherOwner(string Node, LookupResponse Known, bool IsNear
 internal sealed partial class CoordinationMesh(RingSource rings, NodeIdentity self, PeerConnections peers, ILogger<CoordinationMesh> logger) : ICoordinationMesh
 {
     /// <summary>For so long after a ring change former owners may know more; after it all holders have announced themselves.</summary>
-    private static readonly TimeSpan Lately = TimeSpan.FromSeconds(30);
+    internal static readonly TimeSpan Lately = TimeSpan.FromSeconds(30);
 
     public bool HasChangedLately => rings.HasChangedWithin(Lately);
 

@@ -20,7 +20,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     /// <summary>After so long an origin that failed is tried again for a client that comes again.</summary>
     private static readonly TimeSpan RetryOrigin = TimeSpan.FromSeconds(2);
 
-    private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
+    internal static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
 
     /// <summary>The content without bytes needs no source, and no range of it can be asked for.</summary>
     private static readonly Digest Empty = Digest.OfSha256([]);

@@ -42,7 +42,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     /// <summary>For so long after a ring change the former owner hears all the same: it should know of the change before somebody leaves who reads.</summary>
     internal static readonly TimeSpan Lingering = TimeSpan.FromMilliseconds(100);
 
-    private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
+    internal static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(1);
 
     /// <summary>A former owner that does not take leave for so long is left without.</summary>

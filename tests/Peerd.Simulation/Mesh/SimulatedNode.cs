@@ -1,3 +1,4 @@
+using Peerd.Node.Swarm;
 using Peerd.Simulation.Owners;
 using Peerd.Simulation.Requesters;
 
@@ -20,9 +21,7 @@ internal sealed class SimulatedNode(int number, string name, string zone, int do
 
     public bool IsAlive { get; private set; } = true;
 
-    private static readonly TimeSpan Lately = TimeSpan.FromSeconds(30);
-
-    private TimeSpan _ringChangedAt = -Lately;
+    private TimeSpan _ringChangedAt = -CoordinationMesh.Lately;
 
     /// <summary>The ring that it sees.</summary>
     public int Ring { get; private set; }
@@ -52,7 +51,7 @@ internal sealed class SimulatedNode(int number, string name, string zone, int do
     }
 
     /// <summary>Former owners may know more than those whom its ring names.</summary>
-    public bool HasRingChangedLately(TimeSpan now) => now - _ringChangedAt < Lately;
+    public bool HasRingChangedLately(TimeSpan now) => now - _ringChangedAt < CoordinationMesh.Lately;
 
     /// <summary>Another ring is there to see; what comes late is older than what it sees.</summary>
     public void SeeRing(int ring, TimeSpan now)

@@ -12,12 +12,6 @@ namespace Peerd.Simulation.Owners;
 /// </summary>
 internal sealed class OwnerDesk
 {
-    /// <summary>So many times without an answer another owner is asked again soon.</summary>
-    private const int SilencesAtFirst = 4;
-
-    private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(250);
-    private static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
-
     private readonly SimulatedMesh _mesh;
     private readonly SimulatedContent _content;
     private readonly NodeDirectory _directory;
@@ -160,7 +154,7 @@ internal sealed class OwnerDesk
         }
 
         _hasAskedOther = true;
-        _machine!.Settle(_mesh.Now + OtherOwnerPatience);
+        _machine!.Settle(_mesh.Now + Coordination.OtherOwnerPatience);
         BeginAsking();
     }
 
@@ -192,7 +186,7 @@ internal sealed class OwnerDesk
             else
             {
                 var noticed = _mesh.About(_mesh.Scenario.DeathNoticed);
-                _mesh.Timeline.After(noticed < OtherOwnerPatience ? noticed : OtherOwnerPatience, () => Heard(machine, null));
+                _mesh.Timeline.After(noticed < Coordination.OtherOwnerPatience ? noticed : Coordination.OtherOwnerPatience, () => Heard(machine, null));
             }
         });
     }
@@ -242,7 +236,7 @@ internal sealed class OwnerDesk
         _isAsking = _sessions.Count > 0 && (isAsked || Node.HasRingChangedLately(_mesh.Now));
         if (_isAsking)
         {
-            var isSoon = other is null ? ++_silences <= SilencesAtFirst : isAsked;
+            var isSoon = other is null ? ++_silences <= Coordination.SilencesAtFirst : isAsked;
             _mesh.Timeline.After(isSoon ? _mesh.Scenario.Coordination.HandOverInterval : _mesh.Scenario.Coordination.HandOver, () =>
             {
                 if (machine == _machine && Node.IsAlive)
@@ -261,7 +255,7 @@ internal sealed class OwnerDesk
         _machine = NewMachine();
         (_hasAskedOther, _isAsking) = (false, false);
         var number = ++_ticking;
-        _mesh.Timeline.After(TickInterval, () => Tick(number));
+        _mesh.Timeline.After(Coordination.TickInterval, () => Tick(number));
     }
 
     /// <summary>A new coordinator begins with what the directory knows.</summary>
@@ -305,7 +299,7 @@ internal sealed class OwnerDesk
         _mesh.Counts.End(begun);
         _pushes.Request();
         CloseIfIdle();
-        _mesh.Timeline.After(TickInterval, () => Tick(number));
+        _mesh.Timeline.After(Coordination.TickInterval, () => Tick(number));
     }
 
     /// <summary>Those who come soon must not find a coordinator that does not know that another one deals.</summary>

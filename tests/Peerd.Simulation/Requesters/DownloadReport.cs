@@ -9,7 +9,6 @@ namespace Peerd.Simulation.Requesters;
 internal sealed class DownloadReport(SimulatedMesh mesh, ContentLayout layout, SimulatedOwnerLink link)
 {
     private static readonly TimeSpan Interval = new DownloaderPolicy().ReportInterval;
-    private static readonly TimeSpan ReadingInterval = TimeSpan.FromMilliseconds(500);
 
     private readonly PieceSet _arrived = new(layout.PieceCount);
     private readonly List<int> _read = [];
@@ -37,7 +36,7 @@ internal sealed class DownloadReport(SimulatedMesh mesh, ContentLayout layout, S
     public void Reading(int piece)
     {
         _reading.Add(piece / layout.PiecesPerSegment);
-        if (mesh.Now - _lastReading < ReadingInterval)
+        if (mesh.Now - _lastReading < ArrivalReports.ReadingInterval)
         {
             return;
         }

@@ -8,8 +8,6 @@ namespace Peerd.Simulation.Requesters;
 /// <summary>One range that a node reads from another, from the request to its end.</summary>
 internal sealed class RangeRead(SimulatedMesh mesh, SimulatedDownload reader, SimulatedNode holder, DownloadAction.FetchFromPeer request) : RequesterRead, ITransfer
 {
-    private static readonly TimeSpan IncomingCheck = TimeSpan.FromMilliseconds(250);
-
     private SimulatedDownload? _source;
     private int _flow = Flow.None;
     private int _endFrame;
@@ -170,7 +168,7 @@ internal sealed class RangeRead(SimulatedMesh mesh, SimulatedDownload reader, Si
         if (!_isCheckDue)
         {
             _isCheckDue = true;
-            mesh.Timeline.After(IncomingCheck, () =>
+            mesh.Timeline.After(RangeServer.IncomingCheck, () =>
             {
                 _isCheckDue = false;
                 CheckArrival(_starvedFor);

@@ -14,8 +14,6 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
 {
     private const int MaxHolders = 16;
 
-    private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(20);
-
     private readonly Dictionary<int, RequesterRead> _reads = [];
     private SimulatedOwnerLink? _link;
     private DownloadReport? _report;
@@ -61,7 +59,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
         _report = new DownloadReport(mesh, Content.Layout, _link);
         _announcements = new Announcements(mesh, this);
         _link.Start();
-        mesh.Timeline.After(mesh.About(TickInterval), Tick);
+        mesh.Timeline.After(mesh.About(Download.TickInterval), Tick);
     }
 
     public void Die()
@@ -279,7 +277,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
         {
             _machine?.Tick(mesh.Now);
             CarryOut();
-            mesh.Timeline.After(TickInterval, Tick);
+            mesh.Timeline.After(Download.TickInterval, Tick);
         }
     }
 

@@ -11,8 +11,6 @@ namespace Peerd.Simulation.Requesters;
 /// </summary>
 internal sealed class SimulatedOwnerLink(SimulatedMesh mesh, SimulatedDownload download)
 {
-    private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
-
     private readonly List<GrantReport> _kept = [];
     private int[] _responsible = [];
     private int _attempt;
@@ -114,7 +112,7 @@ internal sealed class SimulatedOwnerLink(SimulatedMesh mesh, SimulatedDownload d
         if (_attempt >= _responsible.Length)
         {
             download.OwnerLost();
-            mesh.Timeline.After(RetryPause, () =>
+            mesh.Timeline.After(OwnerLink.RetryPause, () =>
             {
                 if (!_isClosed && _session is null)
                 {
