@@ -1,6 +1,10 @@
 using System.Net;
+using Peerd.Contracts;
+using Peerd.Contracts.V1;
+using Peerd.Node.Origin;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Origin;
+using Peerd.Tests.Storage;
 
 namespace Peerd.Tests.Content;
 
@@ -37,6 +41,58 @@ public sealed class OriginFailureTests
         {
             (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
         }
+    }
+
+    // All others are to leave it alone as well, and only the owner can tell them.
+    [Fact]
+    public async Task Pull_OriginAsksForAPauseAtAGrant_TheOwnerIsToldOfIt()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(MiB, mesh.Peer.Name);
+        mesh.Registry.AnswerWith(HttpStatusCode.TooManyRequests, retryAfter: "60");
+        var given = new TaskCompletionSource<GrantReport>(TaskCreationOptions.RunContinuationsAsynchronously);
+        mesh.Peer.AnswerLookup = async (asked, answers, call) =>
+        {
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Size = MiB, Granted = { new SegmentRun { Count = uint.MaxValue } } }, call.CancellationToken);
+            while (await asked.MoveNext(call.CancellationToken))
+            {
+                if (asked.Current.Report is { OriginFailed: true } report)
+                {
+                    given.TrySetResult(report);
+                }
+            }
+        };
+
+        using var use = mesh.Node.Downloads.Join(sample.Digest, OriginOf(sample), isWhole: true);
+        Assert.Null(await use.Download.OpenedAsync);
+        using var reader = use.AddReader(new ByteRange(0, MiB), int.MaxValue);
+
+        var told = await given.Task.WaitAsync(Wait.Longest, TestContext.Current.CancellationToken);
+        Assert.InRange(told.OriginPauseMs, 1u, 60_000u);
+    }
+
+    // Who asks too early makes the pause longer, for all.
+    [Fact]
+    public async Task Pull_OwnerKnowsOfAPauseAndNotTheSize_ClientIsToldAndTheOriginIsLeftAlone()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(MiB, mesh.Peer.Name);
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            var isFirst = mesh.Peer.LookupsAsked == 1;
+            await answers.WriteAsync(
+                isFirst ? new LookupResponse { OriginPauseMs = 60_000 } : new LookupResponse { Granted = { new SegmentRun { Count = 1 } } }, call.CancellationToken);
+            await mesh.Peer.NeverAsync(call);
+        };
+
+        var answer = await mesh.Node.GetAsync(sample.Digest);
+
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, answer.Status);
+        Assert.Contains("\"TOOMANYREQUESTS\"", System.Text.Encoding.UTF8.GetString(answer.Bytes), StringComparison.Ordinal);
+        Assert.DoesNotContain(mesh.Registry.Requests, static request => request.Method == "GET");
+
+        // Not for ever: the owner knows when it is over.
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
     }
 
     [Fact]
@@ -163,4 +219,6 @@ public sealed class OriginFailureTests
         mesh.Registry.Fail(FakeFault.None, times: 0);
         (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
     }
+
+    private static OriginReference OriginOf(SampleContent sample) => new(TestNode.Registry, "library/test", OriginKind.Blob, sample.Digest.ToString());
 }
