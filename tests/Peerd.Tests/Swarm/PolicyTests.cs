@@ -39,6 +39,28 @@ public sealed class PolicyTests
         AssertOneNumber(new ContentLayout(1L << 30), Owner.Credits);
     }
 
+    /// <summary>What the simulations found best. Other tests take these from the policies, and hold whatever they are.</summary>
+    [Fact]
+    public void Constants_AreThoseThatTheSimulationsFoundBest()
+    {
+        // R = K, and the same for short segments and without an owner.
+        Assert.Equal((8, 16, 16), (Owner.Credits, Owner.CreditsOfShortSegments, Requester.Requests));
+        Assert.Equal((2, 4), (Owner.ChildrenOfOnlySegment, Owner.Children));
+        Assert.Equal((8, 2), (Owner.Readers, Owner.GrantsPerAsker));
+        Assert.InRange(Owner.HoldersLookedAt, 8, 16);
+        Assert.InRange(Requester.Window, 128, int.MaxValue);
+
+        // No time is shorter than twice what is usual, or it causes the trouble that it should cure.
+        Assert.Equal((4, 4), (Owner.SlowFactor, Requester.SlowFactor));
+        Assert.Equal((Seconds(1), Seconds(8), Seconds(1), Seconds(8)), (Owner.FirstBan, Owner.LongestBan, Requester.FirstBan, Requester.LongestBan));
+
+        // Of all ranges 5 % at most are moved, and a few in any case.
+        Assert.InRange(Requester.HedgeBudget, 0, 0.05);
+        Assert.Equal(4, Requester.LeastHedges);
+    }
+
+    private static TimeSpan Seconds(int seconds) => TimeSpan.FromSeconds(seconds);
+
     /// <summary>What one asker fetches from many, and what many fetch from one holder.</summary>
     private static void AssertOneNumber(ContentLayout layout, int credits)
     {
