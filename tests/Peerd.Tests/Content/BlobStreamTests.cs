@@ -3,6 +3,7 @@ using Peerd.Node.Content;
 using Peerd.Node.Origin;
 using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
+using Peerd.Tests.Origin;
 using Peerd.Tests.Storage;
 
 namespace Peerd.Tests.Content;
@@ -73,6 +74,49 @@ public sealed class BlobStreamTests
         streams.Close(stream);
     }
 
+    // Segments are what is granted; what a container needs of them are pieces.
+    [Fact]
+    public async Task Ensure_SegmentsOfTwoPieces_OrderIsWrittenDownInPieces()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var content = Large(mesh);
+        int[] read = [301, 6, 5, 300, 40];
+        using var lease = mesh.Node.Cache.Open(content.Digest, content.Size, mediaType: null);
+        var streams = mesh.Node.Get<BlobStreams>();
+        var stream = await streams.OpenAsync(content.Digest, OriginOf(mesh, content.Digest, 0), TestContext.Current.CancellationToken);
+        Assert.NotNull(stream);
+
+        foreach (var piece in read)
+        {
+            await EnsureAsync(stream, mesh, content, lease.Content.Layout.Piece(piece));
+        }
+
+        stream.ExchangeOrder();
+        Assert.Equal(read, lease.Content.OwnStartupOrder);
+        streams.Close(stream);
+    }
+
+    [Fact]
+    public async Task Ensure_KnownOrderOfSegmentsOfTwoPieces_TheSegmentsOfItsPiecesAreFetchedAndNoOthers()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var content = Large(mesh);
+        int[] order = [1, 301, 6, 40, 121];
+        int[] fetched = [0, 1, 6, 7, 40, 41, 120, 121, 300, 301];
+        using var lease = mesh.Node.Cache.Open(content.Digest, content.Size, mediaType: null);
+        lease.Content.Ordered(order, isSeenHere: false);
+        var streams = mesh.Node.Get<BlobStreams>();
+        var stream = await streams.OpenAsync(content.Digest, OriginOf(mesh, content.Digest, 0), TestContext.Current.CancellationToken);
+        Assert.NotNull(stream);
+
+        // Too little to be the beginning of a run.
+        await EnsureAsync(stream, mesh, content, lease.Content.Layout.Frame(lease.Content.Layout.FirstFrameOf(order[0])));
+
+        await Wait.UntilAsync(() => fetched.All(lease.Content.HasPiece) && mesh.Node.Downloads.PiecesInFlight == 0, "the order is followed");
+        Assert.Equal(fetched, Enumerable.Range(0, lease.Content.Layout.PieceCount).Where(lease.Content.HasPiece));
+        streams.Close(stream);
+    }
+
     // Right bytes do not mend a body that began with wrong ones.
     [Fact]
     public async Task Read_AllIsDroppedInTheMiddleOfABody_IsCut()
@@ -99,6 +143,23 @@ public sealed class BlobStreamTests
         Assert.True((await BlobClient.ReadAsync(mesh.Node, BlobClient.UrlOf(mesh, sample), $"bytes=0-{sample.Bytes.Length - 1}")).Body.AsSpan().SequenceEqual(sample.Bytes));
     }
 
-    private static OriginReference Signed(TestMesh mesh, SampleContent sample, int signature) =>
-        OriginReference.Of(new GivenUrl(new Uri($"{mesh.Registry.Url}/v2/r/blobs/{sample.Digest}?sig={signature}"), authorization: null), sample.Digest.ToString());
+    /// <summary>A content of segments that have two pieces, at the registry.</summary>
+    private static GeneratedContent Large(TestMesh mesh)
+    {
+        var content = new GeneratedContent(512L << 20);
+        Assert.Equal(2, new ContentLayout(content.Size).PiecesPerSegment);
+        mesh.Registry.Intercept = content.SendAsync;
+        return content;
+    }
+
+    private static async Task EnsureAsync(BlobStream stream, TestMesh mesh, GeneratedContent content, ByteRange bytes)
+    {
+        var source = await stream.EnsureAsync(bytes, OriginOf(mesh, content.Digest, 0), Wait.Longest, TestContext.Current.CancellationToken);
+        Assert.NotEqual(BlobSource.None, source);
+    }
+
+    private static OriginReference Signed(TestMesh mesh, SampleContent sample, int signature) => OriginOf(mesh, sample.Digest, signature);
+
+    private static OriginReference OriginOf(TestMesh mesh, Digest content, int signature) =>
+        OriginReference.Of(new GivenUrl(new Uri($"{mesh.Registry.Url}/v2/r/blobs/{content}?sig={signature}"), authorization: null), content.ToString());
 }
