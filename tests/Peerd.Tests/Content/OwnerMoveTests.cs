@@ -162,4 +162,31 @@ public sealed class OwnerMoveTests
         Assert.Single(heard, static report => report.OriginFailed);
         Assert.Empty(moved.Reading);
     }
+
+    // A new owner knows nothing yet; the registry, which would be read, does not know the content at all.
+    [Fact]
+    public async Task Pull_RingHasJustChanged_OwnerAsksTheReplicaBeforeItGrants()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1, time: new QuickTime(0.1));
+        var sample = mesh.UnknownOwnedBy(200_001, mesh.Node.Name, mesh.Peer.Name);
+        mesh.Peer.AnswerLookup = async (asked, answers, call) =>
+        {
+            Assert.True(await asked.MoveNext(call.CancellationToken));
+            Assert.True(asked.Current.Want.Observes);
+            var holder = new Holder { Node = mesh.Peer.Name, Complete = true };
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Size = sample.Bytes.Length, Holders = { holder } }, call.CancellationToken);
+            await mesh.Peer.NeverAsync(call);
+        };
+        mesh.Peer.Answer = async (range, answers, _) =>
+        {
+            foreach (var answer in FakePeer.Honest(range, sample))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+
+        Assert.DoesNotContain(mesh.Registry.Requests, static request => request.Method == "GET");
+    }
 }
