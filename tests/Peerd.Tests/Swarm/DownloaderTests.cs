@@ -765,7 +765,7 @@ public sealed class DownloaderTests
         Holders("p");
         Demand(Whole);
         var now = TimeSpan.Zero;
-        for (var piece = 0; ; now += TimeSpan.FromMilliseconds(20))
+        for (var piece = 0; now <= Policy.Patience; now += TimeSpan.FromMilliseconds(20))
         {
             _downloader.Tick(now);
             var actions = Take();
