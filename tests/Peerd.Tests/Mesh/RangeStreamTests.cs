@@ -190,6 +190,23 @@ public sealed class RangeStreamTests : IAsyncLifetime
         Assert.Equal(1, _counters.Failures);
     }
 
+    [Fact]
+    public async Task Fetch_PeerFailsAgainAndAgain_IsLeftAloneForASecond()
+    {
+        _fake!.Answer = static (_, _, _) => throw new RpcException(new Status(StatusCode.Internal, "broken"));
+        for (var range = 0; range < PeerBreaker.LeastRanges; range++)
+        {
+            await FetchAsync().WaitAsync(Wait.Longest);
+        }
+
+        Assert.Equal(RangeOutcomeKind.Failed, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+        Assert.Equal(PeerBreaker.LeastRanges, _fake.RangesAsked);
+
+        _time.Advance(1.1 * Second);
+        await FetchAsync().WaitAsync(Wait.Longest);
+        Assert.Equal(PeerBreaker.LeastRanges + 1, _fake.RangesAsked);
+    }
+
     public static TheoryData<Exception> EndsOfStreams => [new NullReferenceException(), new HttpRequestException("STREAM_CLOSED")];
 
     [Theory]
