@@ -131,7 +131,7 @@ public sealed class BlobWholeTests
     }
 
     private static Task<TestMesh> StartAsync(params string[] settings) =>
-        TestMesh.StartAsync(peers: 1, settings: ["--Peerd:Mesh:ConnectTimeout=300ms", "--Peerd:Mesh:IdleTimeout=1s", .. settings]);
+        TestMesh.StartAsync(peers: 1, settings: settings);
 
     /// <summary>Asks for all of it; the only other node, which owns it, serves the first half, and is gone then.</summary>
     /// <param name="mesh">With the fake peer.</param>

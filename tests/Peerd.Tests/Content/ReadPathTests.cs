@@ -24,6 +24,11 @@ public sealed class ReadPathTests
 
         foreach (var node in new[] { mesh.Nodes[0], mesh.Nodes[0], mesh.Nodes[1] })
         {
+            if (node == mesh.Nodes[1])
+            {
+                await Wait.UntilAsync(() => mesh.Nodes.Exists(owner => owner.Directory.Find(sample.Digest, mesh.Node.Name) is { Complete: true }), "it is announced");
+            }
+
             var answer = await node.GetAsync(sample.Digest);
             answer.ShouldBe(sample.Bytes);
             Assert.Equal(size, answer.Headers.ContentLength);
