@@ -18,7 +18,7 @@ internal static class RingCommand
         {
             if (result.Tokens.Count == 1 && !Digest.TryParseScoped(result.Tokens[0].Value, out _))
             {
-                result.AddError($"'{result.Tokens[0].Value}' is not a digest; allowed: sha256:<64 lower-case hex digits>, sha512:<128 of them>");
+                result.AddError($"'{result.Tokens[0].Value}' is not a digest; allowed: sha256:<64 lower-case hex digits>, sha512:<128 of them>, with +<32 of them> before the colon for a scope");
             }
         });
         var access = new NodeAccessOptions();

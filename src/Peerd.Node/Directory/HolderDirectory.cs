@@ -395,7 +395,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             return null;
         }
 
-        mediaType = mediaType.Length <= ProtocolConstants.MaxMediaType ? mediaType : string.Empty;
+        mediaType = ContentMediaType.Of(mediaType) ?? string.Empty;
         if (!_contents.TryGetValue(digest, out var content))
         {
             content = new Content(new ContentLayout(size));

@@ -122,7 +122,13 @@ internal sealed partial class BlobFacade(
         }
 
         // What it says of itself counts for nothing where anybody can put things, or where the host does not look at it.
-        var digest = trust == HostTrust.None || (trust == HostTrust.Registry && blob.Digest != blob.ShownDigest(isRegistry: true)) ? default : blob.Digest;
+        var digest = trust switch
+        {
+            HostTrust.Registry when blob.Digest != blob.ShownDigest(isRegistry: true) => default,
+            HostTrust.Account when !blob.IsPlainBlob => default,
+            HostTrust.None => default,
+            _ => blob.Digest,
+        };
         if (access.IsOn && digest != blob.ShownDigest(hosts.IsRegistry(new DnsEndPoint(blob.Url.IdnHost, blob.Url.Port))))
         {
             // Who may read the URL would otherwise get another content, whose digest he wrote into it.
@@ -370,7 +376,7 @@ internal sealed partial class BlobFacade(
         [LoggerMessage(12, LogLevel.Warning, "Blobs of {Scheme}://{Host} are not read: it is neither in Peerd:Blobs:Hosts nor in Peerd:Blobs:MoreHosts")]
         public static partial void Refused(ILogger logger, string scheme, string host);
 
-        [LoggerMessage(13, LogLevel.Warning, "Blobs of {Scheme}://{Host} are read for each container and not shared, for anybody can put things there: list the host in Peerd:Blobs:MoreHosts if all that it has is yours")]
+        [LoggerMessage(13, LogLevel.Warning, "Blobs of {Scheme}://{Host} are read for each container and not shared, for anybody can put things there: let the registry keep them at a host of its own, and add that to Peerd:Blobs:MoreHosts")]
         public static partial void NotShared(ILogger logger, string scheme, string host);
 
         [LoggerMessage(11, LogLevel.Warning, "{Url} cut: neither the mesh nor the URL has the rest, or what was sent may be wrong")]

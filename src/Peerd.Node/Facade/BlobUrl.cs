@@ -14,6 +14,9 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
 {
     public const string Prefix = "/blobs/";
 
+    /// <summary>With these a store of accounts answers something else than the blob, or another version of it.</summary>
+    private static readonly string[] OtherThanTheBlob = ["comp", "restype", "snapshot", "versionid"];
+
     /// <summary>Reads the target of a request line; false when what is behind the prefix is not exactly an absolute http or https URL.</summary>
     public static bool TryParse(string rawTarget, [NotNullWhen(true)] out BlobUrl? blob)
     {
@@ -33,6 +36,14 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
         blob = new BlobUrl(url, DigestIn(url));
         return true;
     }
+
+    /// <summary>
+    /// The path shows the digest as a store keeps it, and no parameter asks for something else than the blob: whoever has a
+    /// signature that reads it may write others into his URL.
+    /// </summary>
+    public bool IsPlainBlob => !Digest.IsEmpty
+        && Digest == ShownDigest(isRegistry: false)
+        && !Parameters(Url.Query).Any(static parameter => OtherThanTheBlob.Contains(Uri.UnescapeDataString(parameter[0]), StringComparer.OrdinalIgnoreCase));
 
     /// <summary>
     /// The digest when the URL itself shows it: what it leads to can be nothing else. A parameter shows nothing, since most
@@ -68,10 +79,13 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
         return told.TrueForAll(digest => digest.IsEmpty || digest == shown) ? shown : default;
     }
 
+    private static IEnumerable<string[]> Parameters(string query) =>
+        query[Math.Min(1, query.Length)..].Split('&', ';').Select(static parameter => parameter.Split('=', 2));
+
     // d=sha256:<hex>, however it is written; an empty one for each that is something else.
     private static List<Digest> DigestsOfParameters(string query) =>
         [
-            .. query[Math.Min(1, query.Length)..].Split('&', ';').Select(static parameter => parameter.Split('=', 2))
+            .. Parameters(query)
                 .Where(static parameter => Uri.UnescapeDataString(parameter[0]).Equals("d", StringComparison.OrdinalIgnoreCase))
                 .Select(static parameter => parameter is [_, var value] && Digest.TryParse(Uri.UnescapeDataString(value), out var digest) ? digest : default),
         ];

@@ -193,7 +193,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             await using var answer = await origin.ReadAsync(reference, range, deadline);
             if (answer.Outcome != OriginOutcome.Ok || answer.Range.Offset != range.Offset || answer.TotalSize != size)
             {
-                return answer;
+                return OfTheRest(answer, reference);
             }
 
             var filled = await ReadAsync(answer, buffer, deadline);
@@ -243,7 +243,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             await using var answer = await origin.ReadAsync(reference, rest, Patience(context, deadline));
             if (answer.Outcome != OriginOutcome.Ok || answer.Range.Offset != rest.Offset || answer.TotalSize != size)
             {
-                return answer;
+                return OfTheRest(answer, reference);
             }
 
             var copied = await CopyAsync(context, answer, check, deadline);
@@ -322,6 +322,10 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         served.Add(ByteSource.Origin, bytes);
         FacadeRequest.CameFrom(context, ByteSource.Origin);
     }
+
+    // The client has not asked for the range that is refused then.
+    private static OriginResponse OfTheRest(OriginResponse answer, OriginReference reference) =>
+        answer.Status == HttpStatusCode.RequestedRangeNotSatisfiable ? BreaksOff(reference) : answer;
 
     private static OriginResponse BreaksOff(OriginReference reference) => new() { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} breaks off again and again" };
 

@@ -66,7 +66,7 @@ internal sealed class NodeServer(
         {
             if (!Digest.TryParseScoped(request.Digest, out var digest))
             {
-                throw new RpcException(new Status(StatusCode.InvalidArgument, "'digest' is no digest; expected sha256:<64 lower-case hex digits>"));
+                throw new RpcException(new Status(StatusCode.InvalidArgument, "'digest' is no digest; expected sha256:<64 lower-case hex digits>, or sha256+<32 of them>:<64 of them>"));
             }
 
             Span<int> responsible = stackalloc int[ProtocolConstants.Replicas];

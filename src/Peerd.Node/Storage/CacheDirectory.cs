@@ -152,6 +152,8 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
                     deleted += Delete(digest, number);
                 }
             }
+
+            DeleteIfEmpty(folder);
         }
 
         if (foreign.Example is { } example)
@@ -165,6 +167,19 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
         }
 
         return found.ByLastUse;
+    }
+
+    // There may be any number of scopes. A folder that has something is left, and one that comes back is made anew.
+    private static void DeleteIfEmpty(string folder)
+    {
+        try
+        {
+            System.IO.Directory.Delete(folder);
+            System.IO.Directory.Delete(Path.GetDirectoryName(folder)!);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+        }
     }
 
     private string PathOf(Digest digest, long number, string suffix) =>

@@ -30,6 +30,12 @@ internal sealed class FoundContents(long mostBytes, long mostMemory)
             return null;
         }
 
+        if (content.Number == other.Number)
+        {
+            // A file system may list a file twice when another is deleted meanwhile.
+            return null;
+        }
+
         if (content.Pieces.Count <= other.Pieces.Count)
         {
             return content;

@@ -214,10 +214,10 @@ internal sealed class Coordinator
     /// <param name="teller">The node that found it out; null when it came from elsewhere.</param>
     public void SizeKnown(long size, string mediaType, TimeSpan now, string? teller = null)
     {
-        if (_mediaType.Length == 0 && mediaType.Length is > 0 and <= ProtocolConstants.MaxMediaType)
+        if (_mediaType.Length == 0 && ContentMediaType.Of(mediaType) is { } usable)
         {
-            _mediaType = mediaType;
-            _askers.ForEach(asker => asker.Asker!.Pending.MediaType = mediaType);
+            _mediaType = usable;
+            _askers.ForEach(asker => asker.Asker!.Pending.MediaType = usable);
         }
 
         if (_table is not null || size is < 0 or > HolderDirectory.MaxSize)

@@ -234,7 +234,9 @@ internal sealed class DownloadDriver : IOriginReadUser
     public void FetchUrgently(int first, int end, ActivityContext reader)
     {
         _urgent.Await(first, end, _content);
-        _parts.Services.OriginRate?.Hasten(_content.Digest);
+
+        // Reads of the origin stand in line by the digest that the origin knows.
+        _parts.Services.OriginRate?.Hasten(_content.Digest.Unscoped);
         FetchUrgently(first, end, UrgentTries, reader);
     }
 

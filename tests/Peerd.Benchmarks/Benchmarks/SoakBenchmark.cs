@@ -54,7 +54,7 @@ internal sealed class SoakBenchmark : IBenchmark
         using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         end.CancelAfter(length);
         var working = clients.RunAsync(end.Token);
-        var restarting = RestartAsync(site.Restless, end.Token);
+        var restarting = RestartAsync(site.Restless, end);
         var heaps = site.Steady.ToDictionary(node => node.Name, _ => new List<double>());
         var samples = await WatchAsync(plan, site, clients, working, heaps, end.Token);
         await end.CancelAsync();
@@ -166,14 +166,14 @@ internal sealed class SoakBenchmark : IBenchmark
         return (await NodeMetrics.ReadAsync(node, host: null, patience.Token)).Sum("dotnet_gc_last_collection_heap_size_bytes") / MiB;
     }
 
-    private static async Task<int> RestartAsync(PeerdNode node, CancellationToken cancellationToken)
+    private static async Task<int> RestartAsync(PeerdNode node, CancellationTokenSource end)
     {
         var restarts = 0;
         while (true)
         {
             try
             {
-                await Task.Delay(RestartEvery, cancellationToken);
+                await Task.Delay(RestartEvery, end.Token);
             }
             catch (OperationCanceledException)
             {
@@ -182,7 +182,16 @@ internal sealed class SoakBenchmark : IBenchmark
 
             // By turns as a crash does it, and as an upgrade does.
             await (++restarts % 2 == 0 ? node.Process.KillAsync() : node.Process.StopAsync(StopLimit));
-            await node.StartAgainAsync();
+            try
+            {
+                await node.StartAgainAsync();
+            }
+            catch (Exception)
+            {
+                // Told at once, and not when all the minutes are over.
+                await end.CancelAsync();
+                throw;
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Peerd.Contracts;
+using Peerd.Node.Facade;
 using Peerd.Node.Origin;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Origin;
@@ -21,6 +22,14 @@ public sealed class AccountStoreTests
         await using var registry = await FakeRegistry.StartAsync();
         await using var mesh = await StartAsync(registry, nodes: 3);
         var sample = mesh.Blob(2 * MiB);
+
+        // Of these nobody knows what they are: none of it is shared.
+        foreach (var url in new[] { $"{UrlOf(Ours, sample)}&comp=blocklist", $"https://{Ours}/?d={sample.Digest}" })
+        {
+            Assert.Equal(206, (await ReadAsync(mesh.Node, url, "bytes=0-99")).Status);
+        }
+
+        Assert.Empty(mesh.Node.Cache.Digests);
         await ReadAllAsync(mesh.Node, UrlOf(Ours, sample), sample);
         var scoped = sample.Digest.Within($"https://{Ours}:443");
         await Wait.UntilAsync(() => mesh.Nodes.Exists(node => node.Directory.TryFind(scoped, out var entry) && entry.Holders.Any(holder => holder.Complete)), "it is announced");
@@ -30,7 +39,7 @@ public sealed class AccountStoreTests
             await ReadAllAsync(node, UrlOf(Ours.ToUpperInvariant(), sample, node.Name), sample);
         }
 
-        Assert.Equal(sample.Bytes.Length, registry.BytesOf(sample.Digest));
+        Assert.Equal(sample.Bytes.Length + (2 * 100), registry.BytesOf(sample.Digest));
         Assert.DoesNotContain(mesh.Nodes, node => node.Directory.TryFind(sample.Digest, out _));
     }
 
@@ -107,7 +116,8 @@ public sealed class AccountStoreTests
                 return reference;
             }
 
-            var digest = kept(given.Url.Host)?.ToString() ?? reference.Reference;
+            Assert.True(BlobUrl.TryParse(BlobUrl.Prefix + given.Url.OriginalString, out var blob));
+            var digest = kept(given.Url.Host) ?? blob.Digest;
             Assert.True(OriginUrl.TryParse($"{registry.Url}/v2/r/blobs/{digest}", out var url));
             return reference with { Given = new GivenUrl(url, null) };
         }

@@ -46,6 +46,8 @@ public sealed class BlobUrlAnswerTests
     // Nothing was sent yet: the client hears what the host says when it is asked again, and nothing of a part.
     [Theory]
     [InlineData(null, 403, 403, "DENIED")]
+    [InlineData(null, 416, 502, "UNAVAILABLE")]
+    [InlineData("bytes=0-99", 416, 502, "UNAVAILABLE")]
     [InlineData("bytes=0-8388607", 403, 403, "DENIED")]
     [InlineData("bytes=0-8388607", 404, 404, "BLOB_UNKNOWN")]
     [InlineData("bytes=0-8388607", 0, 502, "UNAVAILABLE")]

@@ -97,7 +97,7 @@ public sealed class BlobWholeTests
     [Fact]
     public async Task Whole_MeshTellsTheSizeAndBringsNothing_IsReadFromTheUrl()
     {
-        await using var mesh = await StartAsync("--Peerd:Blobs:AnswerTimeout=1s");
+        await using var mesh = await StartAsync("--Peerd:Blobs:AnswerTimeout=4s");
         var sample = mesh.BlobOwnedBy(Size, mesh.Peer.Name);
         TellSize(mesh.Peer, sample);
         mesh.Peer.Answer = (_, _, call) => mesh.Peer.NeverAsync(call);

@@ -63,7 +63,7 @@ public sealed class HolderDirectoryTests : IHolderObserver
         {
             Contents =
             {
-                new Availability { Digest = longest.ToString(), Size = 1, Complete = true, MediaType = new string('x', 255) },
+                new Availability { Digest = longest.ToString(), Size = 1, Complete = true, MediaType = $"{new string('x', 127)}/{new string('y', 127)}" },
                 new Availability { Digest = tooLong.ToString(), Size = 1, Complete = true, MediaType = new string('x', 4 << 20) },
             },
         });
@@ -75,8 +75,8 @@ public sealed class HolderDirectoryTests : IHolderObserver
         Assert.InRange(_directory.Bytes - before, (2 * 512) + (2 * 255), (2 * 640) + (2 * 255));
 
         // It may be told later, by the same or another one, and all of it goes with its holders.
-        Open("other").Apply(new AnnounceRequest { Contents = { new Availability { Digest = tooLong.ToString(), Size = 1, Complete = true, MediaType = "late" } } });
-        lease.Apply(new AnnounceRequest { Contents = { new Availability { Digest = Content.ToString(), Size = Size, Complete = true, MediaType = "late" } } });
+        Open("other").Apply(new AnnounceRequest { Contents = { new Availability { Digest = tooLong.ToString(), Size = 1, Complete = true, MediaType = "a/late" } } });
+        lease.Apply(new AnnounceRequest { Contents = { new Availability { Digest = Content.ToString(), Size = Size, Complete = true, MediaType = "a/late" } } });
         lease.Apply(new AnnounceRequest { Withdrawn = { Content.ToString(), longest.ToString(), tooLong.ToString() } });
         Assert.InRange(_directory.Bytes, 512 + 8, 640);
     }
@@ -191,7 +191,7 @@ public sealed class HolderDirectoryTests : IHolderObserver
         Open("a").Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
 
         Assert.True(_directory.TryFind(Content, out var entry));
-        Assert.Equal((Size, "type"), (entry.Size, entry.MediaType));
+        Assert.Equal((Size, "a/type"), (entry.Size, entry.MediaType));
         Assert.Equal([(2, 3)], Assert.Single(entry.Holders).Pieces.Runs());
         Assert.Equal((Content, "a"), Assert.Single(_changes));
     }
@@ -514,7 +514,7 @@ public sealed class HolderDirectoryTests : IHolderObserver
 
     private static AnnounceRequest Announce(Digest content, bool complete = false, PieceRun[]? pieces = null, uint[]? order = null) => new()
     {
-        Contents = { new Availability { Digest = content.ToString(), Size = Size, MediaType = "type", Complete = complete, Replace = pieces is null, Pieces = { pieces ?? [] }, StartupOrder = { order ?? [] } } },
+        Contents = { new Availability { Digest = content.ToString(), Size = Size, MediaType = "a/type", Complete = complete, Replace = pieces is null, Pieces = { pieces ?? [] }, StartupOrder = { order ?? [] } } },
     };
 
     private HolderDirectory.Lease Open(string node, ulong incarnation = 1, bool isReport = false)

@@ -59,6 +59,7 @@ public sealed class FoundContentsTests
         Assert.Null(found.Add(less));
         Assert.Same(less, found.Add(more));
         Assert.Same(less, found.Add(less));
+        Assert.Null(found.Add(more));
 
         Assert.Null(found.TakeExcess());
         Assert.Same(more, Assert.Single(found.ByLastUse));

@@ -9,6 +9,29 @@ public sealed class PieceCacheDiskTests
     private const int MiB = 1 << 20;
     private const int Size = (8 * MiB) + 5;
 
+    [Fact]
+    public void Open_FoldersOfScopesWithNothingInThem_AreRemoved()
+    {
+        using var folder = new CacheFolder();
+        var sample = new SampleContent(1, 1000);
+        var (gone, kept) = (sample.Digest.Within("gone"), sample.Digest.Within("kept"));
+        using (var cache = folder.Open())
+        {
+            foreach (var digest in new[] { gone, kept })
+            {
+                using var lease = cache.Open(digest, sample.Bytes.Length, mediaType: null);
+                sample.WritePiece(lease.Content, 0);
+            }
+
+            cache.Remove(gone);
+        }
+
+        using var again = folder.Open();
+
+        Assert.Equal(kept, Assert.Single(again.Digests));
+        Assert.Equal([kept.Algorithm], Directory.GetDirectories(Path.Combine(folder.Path, "contents")).Select(Path.GetFileName));
+    }
+
     [Theory]
     [InlineData(17, false)]
     [InlineData(Size - 1, false)]

@@ -25,12 +25,13 @@ public sealed class CoordinatorTests
     [Fact]
     public void Asked_LoneAsker_IsGrantedEverythingAtOnce()
     {
-        _coordinator.SizeKnown(Size, "type", Seconds(0));
+        _coordinator.SizeKnown(Size, "application/octet-stream", Seconds(0));
+        _coordinator.SizeKnown(Size, "a/type", Seconds(0));
         Ask("a");
 
         var push = Assert.Single(Take()).Push;
         Assert.Equal(new SegmentRun { First = 0, Count = 40 }, Assert.Single(push.Granted));
-        Assert.Equal((Size, "type", LookupState.Available), (push.Size, push.MediaType, push.State));
+        Assert.Equal((Size, "a/type", LookupState.Available), (push.Size, push.MediaType, push.State));
     }
 
     [Fact]
@@ -525,10 +526,10 @@ public sealed class CoordinatorTests
     {
         Ask("a");
         _coordinator.SizeKnown(Size, string.Empty, Seconds(0));
-        _coordinator.SizeKnown(2 * Size, "late", Seconds(0));
+        _coordinator.SizeKnown(2 * Size, "a/late", Seconds(0));
         Take();
 
-        Assert.Equal((Size, Size, "late"), (_coordinator.Size, _told["a"].Size, _told["a"].MediaType));
+        Assert.Equal((Size, Size, "a/late"), (_coordinator.Size, _told["a"].Size, _told["a"].MediaType));
     }
 
     [Theory]

@@ -62,7 +62,7 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
         if (own.UnsharedBlobHosts.Count > 0)
         {
             yield return new Finding(
-                Name, Severity.Warning, $"{own.Node} reads blobs of {Names(own.UnsharedBlobHosts)} for each container, past the mesh: anybody can put things there", "list in Peerd:Blobs:MoreHosts what is yours alone");
+                Name, Severity.Warning, $"{own.Node} reads blobs of {Names(own.UnsharedBlobHosts)} for each container, past the mesh: anybody can put things there", "let the registry keep them at a host of its own, and list that in Peerd:Blobs:MoreHosts: whoever lists such a store believes everybody who has a place there");
         }
     }
 
