@@ -125,7 +125,7 @@ internal sealed partial class BlobFacade(
         var digest = trust switch
         {
             HostTrust.Registry when blob.Digest != blob.ShownDigest(isRegistry: true) => default,
-            HostTrust.Account when !blob.IsPlainBlob => default,
+            HostTrust.Account when !blob.IsOfStore => default,
             HostTrust.None => default,
             _ => blob.Digest,
         };

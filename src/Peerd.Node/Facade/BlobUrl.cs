@@ -14,7 +14,7 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
 {
     public const string Prefix = "/blobs/";
 
-    /// <summary>With these a store of accounts answers something else than the blob, or another version of it.</summary>
+    /// <summary>With these stores answer something else than the blob, or another version of it.</summary>
     private static readonly string[] OtherThanTheBlob = ["comp", "restype", "snapshot", "versionid"];
 
     /// <summary>Reads the target of a request line; false when what is behind the prefix is not exactly an absolute http or https URL.</summary>
@@ -37,13 +37,8 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
         return true;
     }
 
-    /// <summary>
-    /// The path shows the digest as a store keeps it, and no parameter asks for something else than the blob: whoever has a
-    /// signature that reads it may write others into his URL.
-    /// </summary>
-    public bool IsPlainBlob => !Digest.IsEmpty
-        && Digest == ShownDigest(isRegistry: false)
-        && !Parameters(Url.Query).Any(static parameter => OtherThanTheBlob.Contains(Uri.UnescapeDataString(parameter[0]), StringComparer.OrdinalIgnoreCase));
+    /// <summary>The path shows the digest as a store keeps it, which is all that an account has contents by.</summary>
+    public bool IsOfStore => !Digest.IsEmpty && Digest == BlobPath.DigestOfStorage(BlobPath.Of(Url));
 
     /// <summary>
     /// The digest when the URL itself shows it: what it leads to can be nothing else. A parameter shows nothing, since most
@@ -63,9 +58,15 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
     /// The digest that a registry or a store keeps the content under, as the URL tells it. Beside a path a parameter counts for nothing, or
     /// against it when it differs: most hosts do not look at it, and whoever has a repository could give his content the digest of another's.
     /// A path of which a part is encoded names none: what it is for its host is not known here. Neither is which of two parameters counts.
+    /// And none is named where a parameter asks for something else than the blob: whoever has a signature that reads it may write that into his URL.
     /// </summary>
     private static Digest DigestIn(Uri url)
     {
+        if (Parameters(url.Query).Any(static parameter => OtherThanTheBlob.Contains(Uri.UnescapeDataString(parameter[0]), StringComparer.OrdinalIgnoreCase)))
+        {
+            return default;
+        }
+
         var path = BlobPath.Of(url);
         var told = DigestsOfParameters(url.Query);
         if (path == "/")

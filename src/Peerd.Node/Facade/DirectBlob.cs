@@ -325,7 +325,8 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
 
     // The client has not asked for the range that is refused then.
     private static OriginResponse OfTheRest(OriginResponse answer, OriginReference reference) =>
-        answer.Status == HttpStatusCode.RequestedRangeNotSatisfiable ? BreaksOff(reference) : answer;
+        answer.Status != HttpStatusCode.RequestedRangeNotSatisfiable ? answer
+        : new OriginResponse { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} has less than it said" };
 
     private static OriginResponse BreaksOff(OriginReference reference) => new() { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} breaks off again and again" };
 

@@ -153,7 +153,10 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
                 }
             }
 
-            DeleteIfEmpty(folder);
+            if (IsOfScope(folder))
+            {
+                DeleteIfEmpty(folder);
+            }
         }
 
         if (foreign.Example is { } example)
@@ -169,7 +172,13 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
         return found.ByLastUse;
     }
 
-    // There may be any number of scopes. A folder that has something is left, and one that comes back is made anew.
+    // There may be any number of scopes, and what is not named as one is not ours.
+    private static bool IsOfScope(string folder) =>
+        Path.GetFileName(folder) is { Length: 2 } start
+        && Digest.TryParseScoped($"{Path.GetFileName(Path.GetDirectoryName(folder))}:{start.PadRight(64, '0')}", out var digest)
+        && digest != digest.Unscoped;
+
+    // A folder that has something is left, and one that comes back is made anew.
     private static void DeleteIfEmpty(string folder)
     {
         try

@@ -180,10 +180,10 @@ internal sealed class SoakBenchmark : IBenchmark
                 return restarts;
             }
 
-            // By turns as a crash does it, and as an upgrade does.
-            await (++restarts % 2 == 0 ? node.Process.KillAsync() : node.Process.StopAsync(StopLimit));
             try
             {
+                // By turns as a crash does it, and as an upgrade does.
+                await (++restarts % 2 == 0 ? node.Process.KillAsync() : node.Process.StopAsync(StopLimit));
                 await node.StartAgainAsync();
             }
             catch (Exception)

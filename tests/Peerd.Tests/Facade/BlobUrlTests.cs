@@ -30,21 +30,24 @@ public sealed class BlobUrlTests
     [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?x=comp", true)]
     [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?d=sha256:{Hex}", true)]
     [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?comp=blocklist", false)]
-    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?sig=x&%63omp=blocklist", false)]
-    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?sig=x;RESTYPE", false)]
-    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?snapshot=2026", false)]
-    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?versionId=1", false)]
     [InlineData($"https://store.example/?d=sha256:{Hex}", false)]
     [InlineData($"https://store.example/x/blobs/sha256:{Hex}", false)]
+    [InlineData($"https://store.example/v2/x/blobs/sha256:{Hex}", false)]
     [InlineData("https://store.example/some/key", false)]
-    public void IsPlainBlob_AnyUrl_WhatCanBeNothingElseThanTheBlob(string url, bool expected)
+    public void IsOfStore_AnyUrl_WhatAStoreKeepsABlobUnder(string url, bool expected)
     {
         Assert.True(BlobUrl.TryParse("/blobs/" + url, out var blob));
-        Assert.Equal(expected, blob.IsPlainBlob);
+        Assert.Equal(expected, blob.IsOfStore);
     }
 
     [Theory]
     [InlineData("https://store.example/some/key?sig=S3cretx")]
+    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?comp=blocklist")]
+    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?sig=S3cretx&%63omp=blocklist")]
+    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?sig=S3cretx;RESTYPE")]
+    [InlineData($"https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?snapshot=2026")]
+    [InlineData($"https://reg.example/v2/r/blobs/sha256:{Hex}?versionId=1")]
+    [InlineData($"https://reg.example/?comp=list&d=sha256:{Hex}")]
     [InlineData($"https://reg.example/v2/r/manifests/sha256:{Hex}")]
     [InlineData($"https://reg.example/v2/r/blobs/sha256:{Hex}/")]
     [InlineData($"https://reg.example/v2/r/blobs/SHA256:{Hex}")]

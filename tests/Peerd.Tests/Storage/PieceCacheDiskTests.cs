@@ -26,10 +26,12 @@ public sealed class PieceCacheDiskTests
             cache.Remove(gone);
         }
 
+        var foreign = Directory.CreateDirectory(Path.Combine(folder.Path, "contents", "foreign", "aa"));
         using var again = folder.Open();
 
         Assert.Equal(kept, Assert.Single(again.Digests));
-        Assert.Equal([kept.Algorithm], Directory.GetDirectories(Path.Combine(folder.Path, "contents")).Select(Path.GetFileName));
+        Assert.True(Directory.Exists(foreign.FullName));
+        Assert.Equal(["foreign", kept.Algorithm], Directory.GetDirectories(Path.Combine(folder.Path, "contents")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
     }
 
     [Theory]

@@ -55,7 +55,7 @@ public sealed class CoordinationTests : IDisposable
 
         var push = await NextAsync(session);
 
-        Assert.Equal((Size, "type"), (push.Size, push.MediaType));
+        Assert.Equal((Size, "a/type"), (push.Size, push.MediaType));
         Assert.Empty(push.Granted);
         Assert.Equal("h", Assert.Single(push.Assigned).Node);
         var holder = Assert.Single(push.Holders);
@@ -394,7 +394,7 @@ public sealed class CoordinationTests : IDisposable
         using var b = Open("b", size: 0);
         await NextAsync(b);
 
-        Report(a, new GrantReport { Size = Size, MediaType = "type" });
+        Report(a, new GrantReport { Size = Size, MediaType = "a/type" });
         Report(a, new GrantReport { Arrived = { new PieceRun { Count = 1 } }, Checksums = { new PieceChecksums { Piece = 0, Frames = { 77 } } } });
         _time.Advance(TimeSpan.FromMilliseconds(250));
         Report(a, new GrantReport { Arrived = { new PieceRun { First = 1, Count = 1 } } });
@@ -405,7 +405,7 @@ public sealed class CoordinationTests : IDisposable
             told.Apply(await NextAsync(b));
         }
 
-        Assert.Equal((Size, "type"), (told.Size, told.MediaType));
+        Assert.Equal((Size, "a/type"), (told.Size, told.MediaType));
         Assert.Equal([77UL], told.Checksums[0]);
         Assert.Equal("a", told.Assigned[0]);
         Assert.Equal(2, _directory.Find(Content, "a")!.Pieces.Count);
@@ -437,7 +437,7 @@ public sealed class CoordinationTests : IDisposable
         using var a = Open("a", size: 0);
         await NextAsync(a);
 
-        Report(a, new GrantReport { MediaType = "type" });
+        Report(a, new GrantReport { MediaType = "a/type" });
         Report(a, new GrantReport { Size = Size });
 
         Assert.Equal(Size, (await NextAsync(a)).Size);
@@ -965,7 +965,7 @@ public sealed class CoordinationTests : IDisposable
         var lease = _directory.OpenLease(Member(node))!;
         lease.Apply(new AnnounceRequest
         {
-            Contents = { new Availability { Digest = Content.ToString(), Size = Size, MediaType = "type", Complete = pieces is null, Pieces = { pieces is null ? [] : [pieces] }, StartupOrder = { order ?? [] } } },
+            Contents = { new Availability { Digest = Content.ToString(), Size = Size, MediaType = "a/type", Complete = pieces is null, Pieces = { pieces is null ? [] : [pieces] }, StartupOrder = { order ?? [] } } },
         });
         return lease;
     }
