@@ -12,9 +12,6 @@ public static class ProtocolConstants
     /// <summary>How many pieces the order in which a container needs a content at its start has at most.</summary>
     public const int MaxStartupOrder = 4096;
 
-    /// <summary>Characters of a media type at most; what is longer counts as unknown.</summary>
-    public const int MaxMediaType = 255;
-
     /// <summary>Characters of a node's name at most: as many as a DNS name has.</summary>
     public const int MaxNodeName = 253;
 

@@ -98,15 +98,14 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
     public async ValueTask<BlobSource> EnsureAsync(ByteRange bytes, OriginReference origin, TimeSpan limit, CancellationToken cancellationToken)
     {
         var (first, end) = (Layout.FrameAt(bytes.Offset), Layout.FrameAt(bytes.End - 1) + 1);
-        if (IsHere(first, end))
+        if (IsHere(first, end) && AreRight(first, end))
         {
             if (!Content.IsVerified || !IsTouched(bytes))
             {
                 Touched(bytes, origin, isMissing: false);
             }
 
-            await Content.PrepareAsync(bytes.Offset, bytes.Length, cancellationToken);
-            return BlobSource.Local;
+            return !Content.NeedsPreparation || await PrepareAsync(bytes, cancellationToken) ? BlobSource.Local : BlobSource.None;
         }
 
         if (limit <= TimeSpan.Zero)
@@ -140,11 +139,31 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
             // all nodes reading past it.
             if (before < 0 || _use?.Download.Stored == before)
             {
-                _patience = _patience / 2 > LeastPatience ? _patience / 2 : LeastPatience;
+                LosePatience();
             }
         }
 
         return BlobSource.None;
+    }
+
+    private void LosePatience() => _patience = _patience / 2 > LeastPatience ? _patience / 2 : LeastPatience;
+
+    /// <summary>Asks another program for bytes that it has; false when it does not give them in time: the client's own URL may.</summary>
+    private async ValueTask<bool> PrepareAsync(ByteRange bytes, CancellationToken cancellationToken)
+    {
+        using var patience = new CancellationTokenSource(_patience, time);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, patience.Token);
+        try
+        {
+            await Content.PrepareAsync(bytes.Offset, bytes.Length, stop.Token);
+            _patience = LongestPatience;
+            return true;
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            LosePatience();
+            return false;
+        }
     }
 
     /// <summary>Copies bytes that are here.</summary>
@@ -261,6 +280,25 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         }
 
         return true;
+    }
+
+    /// <summary>Compares frames that were found on disk, all before a byte is sent: what is wrong is fetched again then.</summary>
+    private bool AreRight(int first, int end)
+    {
+        try
+        {
+            for (var frame = first; frame < end; frame++)
+            {
+                Content.EnsureChecked(frame);
+            }
+
+            return true;
+        }
+        catch (FrameLostException lost)
+        {
+            _use?.Download.FrameLost(lost.Frame);
+            return false;
+        }
     }
 
     /// <summary>The download that brings what is missing; null when there is none for this content any more.</summary>

@@ -395,7 +395,6 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             return null;
         }
 
-        mediaType = ContentMediaType.Of(mediaType) ?? string.Empty;
         if (!_contents.TryGetValue(digest, out var content))
         {
             content = new Content(new ContentLayout(size));
@@ -408,7 +407,8 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         }
 
         // Who tells the type first has it counted, as long as he holds the content.
-        var typeBytes = content.MediaType.Length == 0 ? sizeof(char) * mediaType.Length : 0;
+        var told = content.MediaType.Length == 0 ? ContentMediaType.Of(mediaType) ?? string.Empty : string.Empty;
+        var typeBytes = sizeof(char) * told.Length;
         if (!content.Holders.TryGetValue(lease.Name, out var held))
         {
             var node = _nodes[lease.Name];
@@ -429,7 +429,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             _bytes += bytes;
             node.Bytes += bytes;
             _strangerBytes += node.IsStranger ? bytes : 0;
-            content.MediaType = typeBytes > 0 ? mediaType : content.MediaType;
+            content.MediaType = typeBytes > 0 ? told : content.MediaType;
             content.Holders.Add(lease.Name, held = new Held(new PieceSet(content.Layout.PieceCount), lease, bytes));
             TakeOver(digest, held, lease);
             _contents.TryAdd(digest, content);
@@ -440,7 +440,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             node.Bytes += typeBytes;
             _strangerBytes += node.IsStranger ? typeBytes : 0;
             held.Bytes += typeBytes;
-            content.MediaType = mediaType;
+            content.MediaType = told;
         }
 
         if (!lease.IsReport && held.Lease != lease)

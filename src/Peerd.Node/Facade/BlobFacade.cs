@@ -42,6 +42,7 @@ internal sealed partial class BlobFacade(
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
     public async Task AnswerAsync(HttpContext context, bool isDirect, CancellationToken deadline)
     {
+        var started = time.GetTimestamp();
         var target = FacadeHandler.TargetOf(context);
         var authorization = context.Request.Headers.Authorization;
         var items = context.Features.GetRequiredFeature<IConnectionItemsFeature>().Items;
@@ -82,7 +83,7 @@ internal sealed partial class BlobFacade(
         }
         else
         {
-            await RangeAsync(context, request, range, isDirect, deadline);
+            await RangeAsync(context, request, range, isDirect, started, deadline);
         }
     }
 
@@ -145,8 +146,15 @@ internal sealed partial class BlobFacade(
     {
         if (!request.Digest.IsEmpty && await OpenAsync(request, isDirect, deadline) is { } stream)
         {
-            DirectBlob.Describe(context.Response, stream.Size, stream.MediaType);
-            streams.Close(stream);
+            try
+            {
+                DirectBlob.Describe(context.Response, stream.Size, stream.MediaType);
+            }
+            finally
+            {
+                streams.Close(stream);
+            }
+
             return;
         }
 
@@ -166,9 +174,8 @@ internal sealed partial class BlobFacade(
         }
     }
 
-    private async Task RangeAsync(HttpContext context, ContentRequest request, RequestedRange range, bool isDirect, CancellationToken deadline)
+    private async Task RangeAsync(HttpContext context, ContentRequest request, RequestedRange range, bool isDirect, long started, CancellationToken deadline)
     {
-        var started = time.GetTimestamp();
         if (!request.Digest.IsEmpty && await OpenAsync(request, isDirect, deadline) is { } stream)
         {
             try
@@ -233,16 +240,18 @@ internal sealed partial class BlobFacade(
     {
         var losses = 0;
         var resets = stream.Resets;
+        var offset = bytes.Offset;
         BlobSource? furthest = null;
         try
         {
-            for (var offset = bytes.Offset; offset < bytes.End;)
+            while (offset < bytes.End)
             {
+                var hasStarted = context.Response.HasStarted;
                 var chunk = ByteRange.FromBounds(offset, Math.Min(bytes.End, offset + ChunkSize));
 
                 // What is left of the time for the head is for the URL itself.
-                var limit = started is not { } since ? TimeSpan.Zero : offset == bytes.Offset ? _meshTime - time.GetElapsedTime(since) : TimeSpan.MaxValue;
-                var source = await stream.EnsureAsync(chunk, origin, limit, offset == bytes.Offset ? deadline : context.RequestAborted);
+                var limit = started is not { } since ? TimeSpan.Zero : hasStarted ? TimeSpan.MaxValue : _meshTime - time.GetElapsedTime(since);
+                var source = await stream.EnsureAsync(chunk, origin, limit, hasStarted ? context.RequestAborted : deadline);
                 var part = memory.IsOver ? ByteRange.FromBounds(offset, Math.Min(chunk.End, offset + WriteWhenOver)) : chunk;
                 var copied = source == BlobSource.None ? 0 : Copy(context.Response, stream, part, bytes, resets);
                 offset += copied;
@@ -267,18 +276,22 @@ internal sealed partial class BlobFacade(
                     }
 
                     furthest = BlobSource.None;
-                    await SendRestAsync(context, ByteRange.FromBounds(offset, bytes.End), stream.Size, origin);
+                    await SendRestAsync(context, ByteRange.FromBounds(offset, bytes.End), stream.Size, origin, deadline);
                     return true;
                 }
 
-                if (copied == 0)
+                if (copied > 0)
                 {
-                    // Flushed now, the answer would begin without its head.
+                    FacadeRequest.CameFrom(context, stream.Served(ByteRange.FromBounds(offset - copied, offset), source, served));
+                    furthest = furthest > source ? furthest : source;
+                }
+
+                if (copied < part.Length)
+                {
+                    // Not sent without the rest: a client may take a part for the whole.
                     continue;
                 }
 
-                FacadeRequest.CameFrom(context, stream.Served(ByteRange.FromBounds(offset - copied, offset), source, served));
-                furthest = furthest > source ? furthest : source;
                 if (!await ClientFlush.SendAsync(context, time))
                 {
                     return true;
@@ -293,6 +306,12 @@ internal sealed partial class BlobFacade(
 
             return true;
         }
+        catch (OperationCanceledException) when (offset > bytes.Offset && !context.Response.HasStarted && !context.RequestAborted.IsCancellationRequested)
+        {
+            // What is in the answer cannot be taken back.
+            Cut(context, origin);
+            return true;
+        }
         finally
         {
             // A read of which nothing was sent is left to the URL itself, and counted there.
@@ -303,10 +322,13 @@ internal sealed partial class BlobFacade(
         }
     }
 
-    /// <summary>The client has the beginning: it gets the rest of exactly these bytes, or sees that they are cut.</summary>
-    private async Task SendRestAsync(HttpContext context, ByteRange rest, long size, OriginReference origin)
+    /// <summary>The answer has its beginning: it gets the rest of exactly these bytes, or is cut. Of a read of overlaybd's the client gets nothing then.</summary>
+    private async Task SendRestAsync(HttpContext context, ByteRange rest, long size, OriginReference origin, CancellationToken deadline)
     {
-        if (await direct.CopyRestAsync(context, origin, rest, size) is not null)
+        var fault = context.Response.HasStarted || rest.Length > ChunkSize
+            ? await direct.CopyRestAsync(context, origin, rest, size, deadline: deadline)
+            : await direct.SendRestAtOnceAsync(context, origin, rest, size, deadline);
+        if (fault is not null)
         {
             Cut(context, origin);
         }

@@ -263,6 +263,22 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         return BreaksOff(reference);
     }
 
+    /// <summary>The same for a body of which nothing was sent, and nothing is before all of the rest is here; null, or what went wrong.</summary>
+    public async Task<OriginResponse?> SendRestAtOnceAsync(HttpContext context, OriginReference reference, ByteRange rest, long size, CancellationToken deadline)
+    {
+        using var place = await memory.EnterAsync(rest.Length, deadline);
+        using var held = PooledBuffer.Rent((int)rest.Length);
+        place.Holds();
+        var bytes = held.Memory[..(int)rest.Length];
+        if (await FillAsync(bytes, rest, size, reference with { IsUrgent = true }, deadline) is { } refusal)
+        {
+            return refusal;
+        }
+
+        await WriteAsync(context, bytes);
+        return null;
+    }
+
     /// <summary>The last bytes, whose place is known with the size only; null when that is answered already.</summary>
     private async Task<ByteRange?> SuffixAsync(HttpContext context, OriginReference reference, RequestedRange range, CancellationToken deadline)
     {

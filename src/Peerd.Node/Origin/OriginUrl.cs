@@ -6,6 +6,7 @@ namespace Peerd.Node.Origin;
 internal static class OriginUrl
 {
     private const int MaxLength = 16 * 1024;
+    private const int MaxShownPath = 256;
 
     /// <summary>
     /// Reads an absolute http or https URL without user info, of printable ASCII without backslash. Path and query stay
@@ -59,8 +60,15 @@ internal static class OriginUrl
     /// <summary>The form in which a URL may be logged or told: scheme, host, port, and of the path what <see cref="BlobPath.Show"/> leaves. The rest may be a signature.</summary>
     public static string Redact(Uri url) => Host(url) + BlobPath.Show(url);
 
-    /// <summary>The same with all of the path, for URLs that a registry tells everybody who asks: those of token servers. The query may hold more.</summary>
-    public static string RedactQuery(Uri url) => Host(url) + BlobPath.Of(url);
+    /// <summary>
+    /// The same with the path, to its 256th character, for URLs that a registry tells everybody who asks: those of token servers. The
+    /// query may hold more.
+    /// </summary>
+    public static string RedactQuery(Uri url)
+    {
+        var path = BlobPath.Of(url);
+        return Host(url) + (path.Length <= MaxShownPath ? path : path[..MaxShownPath] + '…');
+    }
 
     private static string Host(Uri url) => $"{url.Scheme}://{url.Host}{(url.IsDefaultPort ? string.Empty : $":{url.Port}")}";
 }

@@ -20,7 +20,6 @@ internal static class IndexFormat
 
     private const uint Version = 1;
     private const uint VerifiedFlag = 1;
-    private const int MaxMediaType = 255;
 
     private const int VersionAt = 8;
     private const int FlagsAt = 12;
@@ -57,7 +56,7 @@ internal static class IndexFormat
         BinaryPrimitives.WriteInt32LittleEndian(bytes[PieceSizeAt..], layout.PieceSize);
         var digestLength = Encoding.ASCII.GetBytes(header.Digest.ToString(), bytes[TextAt..]);
         BinaryPrimitives.WriteUInt16LittleEndian(bytes[DigestLengthAt..], (ushort)digestLength);
-        if (header.MediaType is { } mediaType && Encoding.UTF8.GetByteCount(mediaType) is > 0 and <= MaxMediaType)
+        if (header.MediaType is { } mediaType && Encoding.UTF8.GetByteCount(mediaType) is > 0 and <= ContentMediaType.MaxLength)
         {
             var mediaTypeLength = Encoding.UTF8.GetBytes(mediaType, bytes[(TextAt + digestLength)..]);
             BinaryPrimitives.WriteUInt16LittleEndian(bytes[MediaTypeLengthAt..], (ushort)mediaTypeLength);

@@ -475,6 +475,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
     void IOwnerLinkUser.Pushed(LookupResponse push)
     {
+        CachedContent described;
         lock (_lock)
         {
             if (_isClosed)
@@ -513,12 +514,15 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
                 return;
             }
 
-            Content.MediaType = push.MediaType;
+            described = Content;
             _driver.NoteLosses();
             _frames.Told(push.Checksums, _link?.Partner ?? string.Empty);
             _driver.Machine.Pushed(push, Now);
             _driver.CarryOut();
         }
+
+        // May write to the disk.
+        described.MediaType = push.MediaType;
     }
 
     void IOwnerLinkUser.OwnerLost()

@@ -410,8 +410,10 @@ public sealed class BlobReadTests
         Assert.Equal(2, mesh.Registry.Requests.Count(request => request.Target.Contains("?d=", StringComparison.Ordinal)));
     }
 
-    [Fact]
-    public async Task Read_CacheBrokenAndSignatureExpired_IsRefusedAndNotCut()
+    [Theory]
+    [InlineData(50, "bytes=0-99")]
+    [InlineData(200_000, "bytes=0-262143")]
+    public async Task Read_CacheBrokenAndSignatureExpired_IsRefusedAndNotCut(int broken, string range)
     {
         using var folder = new CacheFolder();
         await using var registry = await FakeRegistry.StartAsync();
@@ -425,13 +427,13 @@ public sealed class BlobReadTests
         foreach (var file in System.IO.Directory.GetFiles(folder.Path, "*.data", SearchOption.AllDirectories))
         {
             using var data = File.OpenHandle(file, FileMode.Open, FileAccess.Write);
-            RandomAccess.Write(data, [(byte)~sample.Bytes[50]], 50);
+            RandomAccess.Write(data, [(byte)~sample.Bytes[broken]], broken);
         }
 
         await using var mesh = await TestMesh.StartAsync(registry: registry, cache: folder.Path);
         registry.AnswerWith(HttpStatusCode.Forbidden);
 
-        Assert.Equal(403, (await ReadAsync(mesh.Node, UrlOf(mesh, sample), "bytes=0-99")).Status);
+        Assert.Equal(403, (await ReadAsync(mesh.Node, UrlOf(mesh, sample), range)).Status);
         Assert.Equal(1, mesh.Node.IntegrityFailures);
     }
 

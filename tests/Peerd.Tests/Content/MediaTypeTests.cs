@@ -54,13 +54,7 @@ public sealed class MediaTypeTests
     {
         await using var mesh = await TestMesh.StartAsync(peers: 1);
         var sample = mesh.UnknownOwnedBy(Size, mesh.Peer.Name);
-        mesh.Peer.AnswerLookup = async (_, answers, call) =>
-        {
-            await answers.WriteAsync(Known(mesh.Peer, sample, mediaType: string.Empty));
-            await answers.WriteAsync(new LookupResponse { MediaType = Type });
-            await answers.WriteAsync(Assigned(mesh.Peer, sample));
-            await mesh.Peer.NeverAsync(call);
-        };
+        mesh.Peer.AnswerLookup = Tell(mesh.Peer, Known(mesh.Peer, sample, mediaType: string.Empty), new LookupResponse { MediaType = Type }, Assigned(mesh.Peer, sample));
         mesh.Peer.Answer = Holding(sample, mediaType: string.Empty);
 
         (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
@@ -74,16 +68,12 @@ public sealed class MediaTypeTests
         await using var mesh = await TestMesh.StartAsync(peers: 1);
         var sample = mesh.UnknownOwnedBy(Size, mesh.Peer.Name);
         mesh.Registry.AddBlob(sample.Bytes, sample.Digest, Type);
-        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        mesh.Peer.AnswerLookup = Tell(mesh.Peer, new LookupResponse
         {
-            await answers.WriteAsync(new LookupResponse
-            {
-                Size = sample.Bytes.Length,
-                State = LookupState.Available,
-                Granted = { new SegmentRun { First = 0, Count = (uint)sample.Layout.SegmentCount } },
-            });
-            await mesh.Peer.NeverAsync(call);
-        };
+            Size = sample.Bytes.Length,
+            State = LookupState.Available,
+            Granted = { new SegmentRun { First = 0, Count = (uint)sample.Layout.SegmentCount } },
+        });
 
         (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
 
@@ -155,12 +145,21 @@ public sealed class MediaTypeTests
         Assigned = { new Assignment { Node = holder.Name, Segments = { new SegmentRun { First = 0, Count = (uint)sample.Layout.SegmentCount } } } },
     };
 
-    private static AnswerLookup SendToHolder(FakePeer holder, SampleContent sample, string mediaType) => async (_, answers, call) =>
+    private static AnswerLookup SendToHolder(FakePeer holder, SampleContent sample, string mediaType)
     {
         var push = Known(holder, sample, mediaType);
         push.MergeFrom(Assigned(holder, sample));
-        await answers.WriteAsync(push);
-        await holder.NeverAsync(call);
+        return Tell(holder, push);
+    }
+
+    private static AnswerLookup Tell(FakePeer owner, params LookupResponse[] pushes) => async (_, answers, call) =>
+    {
+        foreach (var push in pushes)
+        {
+            await answers.WriteAsync(push);
+        }
+
+        await owner.NeverAsync(call);
     };
 
     private static AnswerRange Holding(SampleContent sample, string mediaType) => async (range, answers, _) =>

@@ -24,7 +24,7 @@ public sealed class ContentMediaTypeTests
     {
         var longest = $"{new string('a', 127)}/{new string('b', 127)}";
 
-        Assert.Equal((ProtocolConstants.MaxMediaType, longest), (longest.Length, ContentMediaType.Of(longest)));
+        Assert.Equal((ContentMediaType.MaxLength, longest), (longest.Length, ContentMediaType.Of(longest)));
     }
 
     [Theory]

@@ -29,10 +29,9 @@ public sealed class OwnRequestTests : IDisposable
     [Fact]
     public async Task Fault_NobodyListens_IsTold()
     {
-        var there = There;
-        _listener.Stop();
+        using var closed = new ClosedPort();
 
-        Assert.Equal("it cannot be reached (ConnectionRefused)", await _own.FaultAsync(there, TestContext.Current.CancellationToken));
+        Assert.Equal("it cannot be reached (ConnectionRefused)", await _own.FaultAsync(closed.EndPoint, TestContext.Current.CancellationToken));
     }
 
     [Fact]

@@ -69,10 +69,9 @@ public sealed class OwnConnectionsTests : IDisposable
     [Fact]
     public async Task Connect_NobodyListens_Throws()
     {
-        var there = There("127.0.0.1");
-        _listener.Stop();
+        using var closed = new ClosedPort();
 
-        await Assert.ThrowsAsync<SocketException>(() => _own.ConnectAsync(there, TestContext.Current.CancellationToken));
+        await Assert.ThrowsAsync<SocketException>(() => _own.ConnectAsync(closed.EndPoint, TestContext.Current.CancellationToken));
     }
 
     // There is one port to call from, and it has a connection to another listener.

@@ -76,9 +76,17 @@ public sealed class OriginUrlTests
     [InlineData("https://auth.test:8443/v2/team%2Fapp/token?service=S3cret&scope=S3cret/S3cret", "https://auth.test:8443/v2/team%2Fapp/token")]
     [InlineData("https://auth.test?S3cret", "https://auth.test/")]
     [InlineData("https://auth.test/token#S3cret", "https://auth.test/token")]
-    public void RedactQuery_AnyUrl_ShowsTheWholePathAndNoQuery(string text, string expected)
+    public void RedactQuery_AnyUrl_ShowsThePathAndNoQuery(string text, string expected)
     {
         Assert.True(OriginUrl.TryParse(text, out var url));
         Assert.Equal(expected, OriginUrl.RedactQuery(url));
+    }
+
+    [Fact]
+    public void RedactQuery_LongPath_ShowsItsBeginning()
+    {
+        Assert.True(OriginUrl.TryParse($"https://auth.test/{new string('a', 8192)}?S3cret", out var url));
+
+        Assert.Equal($"https://auth.test/{new string('a', 255)}…", OriginUrl.RedactQuery(url));
     }
 }

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Node.Origin;
@@ -75,11 +74,8 @@ public sealed class RegistryOriginRetryTests
     [Fact]
     public async Task ReadAsync_NobodyListens_IsUnreachable()
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        var port = ((IPEndPoint)listener.LocalEndpoint).Port;
-        listener.Stop();
-        await using var setup = new OriginSetup([("reg.test", $"http://127.0.0.1:{port}")], null, null);
+        using var closed = new ClosedPort();
+        await using var setup = new OriginSetup([("reg.test", $"http://127.0.0.1:{closed.Number}")], null, null);
 
         await using var response = await setup.ReadAsync(Blob(Digest.OfSha256([])));
 

@@ -17,7 +17,7 @@ public sealed class DoctorCommandTests : IDisposable
 
     private string Settings => Path.Combine(_folder.FullName, "overlaybd.json");
 
-    private int Port { get; }
+    private int Port { get; set; }
 
     public void Dispose()
     {
@@ -61,8 +61,9 @@ public sealed class DoctorCommandTests : IDisposable
     [Fact]
     public async Task Doctor_FacadeIsDown_IsAnError()
     {
+        using var closed = new ClosedPort();
+        Port = closed.Number;
         await WriteAsync($"http://127.0.0.1:{Port}/blobs");
-        _facade.Stop();
 
         await AssertFindingAsync("error", $"nothing can be reached at 127.0.0.1:{Port}");
     }

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
 using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
@@ -313,10 +312,8 @@ public sealed class FetchCommandTests : IAsyncLifetime
     [Fact]
     public async Task Fetch_NoNodeThere_SaysSo()
     {
-        using var closed = new TcpListener(IPAddress.Loopback, 0);
-        closed.Start();
-        var address = new Uri($"http://127.0.0.1:{((IPEndPoint)closed.LocalEndpoint).Port}");
-        closed.Stop();
+        using var closed = new ClosedPort();
+        var address = new Uri($"http://127.0.0.1:{closed.Number}");
 
         Assert.Equal(1, await RunThroughAsync(address, Reference, "--output", Output, "--json"));
         Assert.Contains($"no node answers at {address.GetLeftPart(UriPartial.Authority)}: is peerd running there?", _errors.ToString(), StringComparison.Ordinal);
