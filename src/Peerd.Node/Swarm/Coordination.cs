@@ -14,9 +14,6 @@ namespace Peerd.Node.Swarm;
 /// </summary>
 internal sealed partial class Coordination : BackgroundService, ILookupHandler, IHolderObserver
 {
-    /// <summary>So many times without an answer another owner is asked again soon.</summary>
-    internal const int SilencesAtFirst = 4;
-
     /// <summary>Bytes of what is kept in proportion to sizes: a content of 100 GiB that 500 nodes ask for takes 70 MB of it.</summary>
     private const long MostOfSizes = 96 << 20;
 
@@ -552,14 +549,11 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         private async Task AskOtherOwnerAsync(CancellationToken stop)
         {
-            // Again while others ask there, or may do so because they see an older ring; soon if there was no answer, for it is only
-            // now that this node may have begun to connect.
-            var silences = 0;
+            // Again while others ask there, or may do so because they see an older ring.
+            var pace = new AskingPace(owner._policy);
             for (var other = await HearAsync(stop); IsAsked() && (other is { Known.State: LookupState.Available } || owner._mesh.HasChangedLately); other = await HearAsync(stop))
             {
-                var isSoon = other is null ? ++silences <= SilencesAtFirst : other.Known.State == LookupState.Available;
-                var pause = isSoon ? owner._policy.HandOverInterval : owner._policy.HandOver;
-                await Task.Delay(pause, owner._time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await Task.Delay(pace.Next(other?.Known, HasSize()), owner._time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 if (stop.IsCancellationRequested)
                 {
                     return;
@@ -572,6 +566,14 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             lock (_lock)
             {
                 return _sessions.Count > 0;
+            }
+        }
+
+        private bool HasSize()
+        {
+            lock (_lock)
+            {
+                return _coordinator.Size is not null;
             }
         }
 

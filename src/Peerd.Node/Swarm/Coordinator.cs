@@ -127,6 +127,10 @@ internal sealed class Coordinator
             asker.NoteWanted(table.Layout);
             TakeOver(participant, want, table, now);
         }
+        else if (want.Reading.Any(static run => run.First == SizeProbes.Segment))
+        {
+            _probes.Continue(participant, now);
+        }
     }
 
     /// <summary>A new owner has to find out what another knows, and grants nothing before <see cref="Settled"/> or this moment.</summary>
@@ -143,7 +147,17 @@ internal sealed class Coordinator
         SizeKnown(known.Size > 0 ? known.Size : -1, known.MediaType, now);
         if (_table is not { } table)
         {
+            if (known.Holders.Any(static holder => holder.Receiving.Count > 0))
+            {
+                _probes.FoundElsewhere(now);
+            }
+
             return;
+        }
+
+        if (known.Size > 0)
+        {
+            _probes.ToldElsewhere();
         }
 
         foreach (var holder in known.Holders.Take(Hearsay.MostHeard))
@@ -169,7 +183,7 @@ internal sealed class Coordinator
         Size = Size ?? 0,
         MediaType = _mediaType,
         State = _askers.Count > 0 ? LookupState.Available : LookupState.Unavailable,
-        Holders = { _hearsay.Tell(_participants.Values, _table?.Layout) },
+        Holders = { _hearsay.Tell(_participants.Values, _table?.Layout), _probes.Tell() },
     };
 
     /// <summary>A node does not ask any more: it reads and fetches nothing from now on, or goes on with another owner.</summary>
@@ -185,7 +199,7 @@ internal sealed class Coordinator
 
         participant.Asker = null;
         _askers.Remove(participant);
-        _probes.Left(participant);
+        _probes.Left(participant, isMoving, now);
         if (_table is { } table)
         {
             if (isMoving)
@@ -391,7 +405,7 @@ internal sealed class Coordinator
             _pace.Look(_askers, _everybody, known, now);
         }
 
-        if (now >= _herdComesUntil && now >= _unsettledUntil && now >= _pausedUntil)
+        if (now >= _herdComesUntil && now >= _unsettledUntil && now >= _pausedUntil && !_probes.IsFoundElsewhere(now))
         {
             Deal(Yields(now) ? _askers.FindAll(asker => now - asker.Asker!.StarvingSince >= _policy.HandOver) : _askers, now);
         }

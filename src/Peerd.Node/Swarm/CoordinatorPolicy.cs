@@ -174,6 +174,9 @@ internal sealed record CoordinatorPolicy
     /// <summary>How often the new owner asks again while the former one has askers: views of the ring differ for a while.</summary>
     public TimeSpan HandOverInterval { get; init; } = TimeSpan.FromMilliseconds(250);
 
+    /// <summary>How soon it does so at first, twice as late each time, as long as it does not know the size: all wait for that, and small contents take no longer.</summary>
+    public TimeSpan FirstHandOverInterval { get; init; } = TimeSpan.FromMilliseconds(25);
+
     /// <summary>What another owner told of a holder is believed for this long without a word of the holder itself.</summary>
     public TimeSpan Hearsay { get; init; } = TimeSpan.FromSeconds(5);
 

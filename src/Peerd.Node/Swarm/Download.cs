@@ -463,7 +463,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
             _isOwnerWrong = false;
             var want = NewWant();
             want.Have.AddRange((_lease?.Content.SnapshotPieces().ToPieceRuns() ?? []).Take(ProtocolConstants.MaxHeldRuns));
-            want.Reading.AddRange(_driver?.Machine.Reading() ?? []);
+            want.Reading.AddRange(_driver?.Machine.Reading() ?? (_isProbing ? [SizeProbes.Run] : []));
             want.Fetching.AddRange(_driver?.Machine.Fetching() ?? []);
             want.OriginPauseMs = _driver?.Machine.OriginPauseMs(Now) ?? OriginOutage.Milliseconds(_outage.PauseLeft(Now));
             want.Continued = _hadSession;

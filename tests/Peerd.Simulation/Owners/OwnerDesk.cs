@@ -20,7 +20,7 @@ internal sealed class OwnerDesk
     private Coordinator? _machine;
     private bool _hasAskedOther;
     private bool _isAsking;
-    private int _silences;
+    private AskingPace _pace;
     private int _ticking;
 
     public OwnerDesk(SimulatedMesh mesh, SimulatedNode node, SimulatedContent content)
@@ -28,6 +28,7 @@ internal sealed class OwnerDesk
         _mesh = mesh;
         _content = content;
         _directory = new NodeDirectory(content.Layout.PieceCount);
+        _pace = new AskingPace(mesh.Scenario.Coordination);
         _pushes = new PushPace(mesh.Timeline, () => mesh.Scenario.Coordination.PushInterval(_sessions.Count), Push);
         Node = node;
     }
@@ -162,7 +163,7 @@ internal sealed class OwnerDesk
     {
         if (_machine is { } machine && _sessions.Count > 0 && !_isAsking)
         {
-            _silences = 0;
+            _pace = new AskingPace(_mesh.Scenario.Coordination);
             Ask(machine);
         }
     }
@@ -236,8 +237,7 @@ internal sealed class OwnerDesk
         _isAsking = _sessions.Count > 0 && (isAsked || Node.HasRingChangedLately(_mesh.Now));
         if (_isAsking)
         {
-            var isSoon = other is null ? ++_silences <= Coordination.SilencesAtFirst : isAsked;
-            _mesh.Timeline.After(isSoon ? _mesh.Scenario.Coordination.HandOverInterval : _mesh.Scenario.Coordination.HandOver, () =>
+            _mesh.Timeline.After(_pace.Next(other?.Known, machine.Size is not null), () =>
             {
                 if (machine == _machine && Node.IsAlive)
                 {

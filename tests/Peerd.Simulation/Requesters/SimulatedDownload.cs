@@ -98,7 +98,7 @@ internal sealed class SimulatedDownload(SimulatedMesh mesh, SimulatedNode node, 
         _machine?.SessionStarted();
         var want = NewWant();
         want.Have.AddRange(Pieces.ToPieceRuns());
-        want.Reading.AddRange(_machine?.Reading() ?? []);
+        want.Reading.AddRange(_machine?.Reading() ?? (_probe is null ? [] : [SizeProbes.Run]));
         want.Fetching.AddRange(_machine?.Fetching() ?? []);
         want.OriginPauseMs = _machine?.OriginPauseMs(mesh.Now) ?? 0;
         want.Continued = _hadSession;

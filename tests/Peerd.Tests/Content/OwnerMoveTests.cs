@@ -163,6 +163,49 @@ public sealed class OwnerMoveTests
         Assert.Empty(moved.Reading);
     }
 
+    // So that nobody else does, and reads the same.
+    [Fact]
+    public async Task Pull_OwnerLeavesTheRingWhileTheSizeIsFoundOut_TheNextOwnerIsToldSo()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 2);
+        var (former, next) = (mesh.Peers[0], mesh.Peers[1]);
+        var sample = mesh.BlobOwnedBy(200_001, former.Name, next.Name);
+        var isAsked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var answers = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        mesh.Registry.Before = _ =>
+        {
+            isAsked.TrySetResult();
+            return answers.Task;
+        };
+        former.AnswerLookup = async (_, pushes, call) =>
+        {
+            await pushes.WriteAsync(new LookupResponse { State = LookupState.Available, Granted = { SizeProbes.Run } }, call.CancellationToken);
+            await former.NeverAsync(call);
+        };
+        var want = new TaskCompletionSource<Want>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var size = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
+        next.AnswerLookup = async (asked, _, call) =>
+        {
+            Assert.True(await asked.MoveNext(call.CancellationToken));
+            want.TrySetResult(asked.Current.Want);
+            Assert.True(await asked.MoveNext(call.CancellationToken));
+            size.TrySetResult(asked.Current.Report.Size);
+            await next.NeverAsync(call);
+        };
+        var pull = mesh.Node.GetAsync(sample.Digest);
+        await isAsked.Task.WaitAsync(Wait.Longest);
+
+        mesh.Leave(former.Name);
+
+        var moved = await want.Task.WaitAsync(Wait.Longest);
+        Assert.Equal([SizeProbes.Run], moved.Reading);
+        Assert.Equal((0, true), (moved.Size, moved.Continued));
+        answers.SetResult();
+        (await pull).ShouldBe(sample.Bytes);
+        Assert.Equal(sample.Bytes.Length, await size.Task.WaitAsync(Wait.Longest));
+        Assert.Equal(sample.Bytes.Length, mesh.Registry.BytesOf(sample.Digest));
+    }
+
     // A new owner knows nothing yet; the registry, which would be read, does not know the content at all.
     [Fact]
     public async Task Pull_RingHasJustChanged_OwnerAsksTheReplicaBeforeItGrants()

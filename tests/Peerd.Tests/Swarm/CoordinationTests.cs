@@ -580,6 +580,35 @@ public sealed class CoordinationTests : IDisposable
         Assert.Equal(isOtherNearer, told.Granted.Count == 0);
     }
 
+    [Fact]
+    public Task Open_TheOtherOwnerSaysForEverThatSomebodyFindsOutTheSize_IsAskedSeldomAndNotBelievedForLong() => Task.Run(async () =>
+    {
+        // Here nothing keeps what waits for the clock from going on at once.
+        var known = new LookupResponse { State = LookupState.Available, Holders = { new Holder { Node = "liar", Receiving = { new PieceRun { Count = 1 } } } } };
+        _mesh.HasChangedLately = true;
+        _mesh.Answer = _ => Task.FromResult<OtherOwner?>(new OtherOwner("other", known, IsNearer: false));
+        using var a = Open("a", size: 0);
+        Assert.Empty((await NextAsync(a)).Granted);
+        Assert.Equal(1, _mesh.Asked);
+
+        Pass(TimeSpan.FromMilliseconds(25 + 50 + 100 + 200));
+        Assert.Equal(5, _mesh.Asked);
+        Pass(TimeSpan.FromMilliseconds(4 * 250));
+        Assert.Equal(9, _mesh.Asked);
+
+        Pass(2 * new CoordinatorPolicy().Lease);
+        a.Apply(new LookupRequest { Want = Want("a", size: 0) });
+        Assert.Equal(SizeProbes.Run, Assert.Single((await NextAsync(a)).Granted));
+
+        void Pass(TimeSpan time)
+        {
+            for (var step = TimeSpan.FromMilliseconds(5); time > TimeSpan.Zero; time -= step)
+            {
+                _time.Advance(step);
+            }
+        }
+    });
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

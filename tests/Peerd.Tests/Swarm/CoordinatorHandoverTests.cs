@@ -423,6 +423,95 @@ public sealed class CoordinatorHandoverTests
         Assert.Equal(5, _new.CountFetches());
     }
 
+    [Fact]
+    public void Asked_FindingOutTheSizeAlready_NobodyElseDoes()
+    {
+        var owner = NewOwner();
+        owner.Asked("a", Continued(), TimeSpan.Zero);
+        owner.Asked("prober", Continued(reading: SizeProbes.Run), TimeSpan.Zero);
+        _ = owner.TakePushes(_new.Policy.Settling).ToList();
+        Assert.Equal([KeyValuePair.Create(0, "prober")], owner.Grants);
+
+        owner.SizeKnown(Size, string.Empty, _new.Policy.Settling, "prober");
+
+        Assert.Equal(Enumerable.Range(0, 16), owner.Grants.Where(static grant => grant.Value == "prober").Select(static grant => grant.Key).Order());
+    }
+
+    [Fact]
+    public void Heard_SomebodyFindsOutTheSizeThere_NothingIsGrantedBeforeItIsKnownWhoReadsWhat()
+    {
+        var (old, owner) = (NewOwner(), NewOwner());
+        old.Asked("prober", new Want { CanReachOrigin = true }, TimeSpan.Zero);
+        _ = old.TakePushes(TimeSpan.Zero).ToList();
+        owner.Asked("a", new Want { CanReachOrigin = true }, TimeSpan.Zero);
+
+        owner.Heard(old.Tell(), TimeSpan.Zero);
+        _ = owner.TakePushes(TimeSpan.Zero).ToList();
+        Assert.Empty(owner.Grants);
+
+        // Somebody comes who has heard it from the other owner before.
+        owner.SizeKnown(Size, string.Empty, TimeSpan.Zero);
+        _ = owner.TakePushes(TimeSpan.Zero).ToList();
+        Assert.Empty(owner.Grants);
+
+        old.SizeKnown(Size, string.Empty, TimeSpan.Zero, "prober");
+        owner.Heard(old.Tell(), TimeSpan.Zero);
+        _ = owner.TakePushes(TimeSpan.Zero).ToList();
+        Assert.Equal(Enumerable.Range(0, 16), SegmentsOf("prober"));
+        Assert.Equal(16, SegmentsOf("a").Min());
+
+        IEnumerable<int> SegmentsOf(string node) => owner.Grants.Where(grant => grant.Value == node).Select(static grant => grant.Key);
+    }
+
+    // Another owner may lie, or believe who does, or die; a node may lie itself.
+    [Theory]
+    [InlineData(1, false, 1)]
+    [InlineData(int.MaxValue, false, 6)]
+    [InlineData(int.MaxValue, true, 6)]
+    public void Heard_SomebodyIsSaidToFindOutTheSizeAgainAndAgain_AnotherDoesAfterAWhile(int times, bool isSaidByItself, int seconds)
+    {
+        var owner = NewOwner();
+        owner.Asked("a", new Want { CanReachOrigin = true }, TimeSpan.Zero);
+        var now = TimeSpan.Zero;
+        for (; !owner.Grants.Any(static grant => grant.Value == "a"); now += _new.Policy.HandOverInterval)
+        {
+            if (isSaidByItself)
+            {
+                owner.Left("liar", now, isMoving: true);
+                owner.Asked("liar", Continued(reading: SizeProbes.Run), now);
+            }
+            else if (times-- > 0)
+            {
+                owner.Heard(new LookupResponse { State = LookupState.Available, Holders = { new Holder { Node = "liar", Receiving = { new PieceRun { Count = 1 } } } } }, now);
+            }
+
+            owner.Tick(now);
+            _ = owner.TakePushes(now).ToList();
+        }
+
+        Assert.InRange(now - _new.Policy.HandOverInterval, TimeSpan.FromSeconds(seconds), TimeSpan.FromSeconds(seconds) + _new.Policy.HandOverInterval);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Left_MovingWhileItFindsOutTheSize_NobodyElseDoesForAWhile(bool isMoving)
+    {
+        var owner = NewOwner();
+        owner.Asked("prober", new Want { CanReachOrigin = true }, TimeSpan.Zero);
+        _ = owner.TakePushes(TimeSpan.Zero).ToList();
+        owner.Asked("a", new Want { CanReachOrigin = true }, TimeSpan.Zero);
+
+        owner.Left("prober", TimeSpan.Zero, isMoving);
+
+        _ = owner.TakePushes(_new.Policy.HandOver - TimeSpan.FromTicks(1)).ToList();
+        Assert.Equal(isMoving ? 0 : 1, owner.Grants.Count());
+        _ = owner.TakePushes(_new.Policy.HandOver).ToList();
+        Assert.Single(owner.Grants);
+    }
+
+    private Coordinator NewOwner() => new(_new.Policy, seed: 1);
+
     private static Want Continued(SegmentRun? reading = null, Assignment? fetching = null) => new()
     {
         CanReachOrigin = true,

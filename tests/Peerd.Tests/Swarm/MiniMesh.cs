@@ -36,9 +36,6 @@ internal sealed class MiniMesh
     /// <summary>All see the new owner, and have told it what they hold, within this time.</summary>
     private const int MoveSpreadMs = 300;
 
-    /// <summary>A new owner waits for the former one's answer so long before it grants anything.</summary>
-    private static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
-
     /// <summary>Pieces that a reader of parts has ready beyond its position.</summary>
     private const int Ahead = 8;
 
@@ -55,6 +52,7 @@ internal sealed class MiniMesh
 
     /// <summary>Takes over; null before.</summary>
     private Coordinator? _second;
+    private readonly AskingPace _pace = new(Policy);
     private bool _hasAskedFirst;
     private readonly Dictionary<string, Requester> _nodes = new(StringComparer.Ordinal);
     private readonly PriorityQueue<Action, (TimeSpan, long)> _events = new();
@@ -104,7 +102,7 @@ internal sealed class MiniMesh
             After(_plan.TakeOverMs, TakeOver);
         }
 
-        After(250, TickOwner);
+        After(Coordination.TickInterval.TotalMilliseconds, TickOwner);
         while (Living.Any(node => !node.IsComplete) && Now < limit && _events.TryDequeue(out var next, out var when))
         {
             Now = when.Item1;
@@ -120,7 +118,7 @@ internal sealed class MiniMesh
         }
 
         Flush();
-        After(250, TickOwner);
+        After(Coordination.TickInterval.TotalMilliseconds, TickOwner);
     }
 
     /// <summary>The nodes come to see another ring, one after the other.</summary>
@@ -139,7 +137,7 @@ internal sealed class MiniMesh
         if (owner == _second && !_hasAskedFirst)
         {
             _hasAskedFirst = true;
-            owner.Settle(Now + OtherOwnerPatience);
+            owner.Settle(Now + Coordination.OtherOwnerPatience);
             After(_plan.DelayMs, Hear);
         }
     }
@@ -157,7 +155,7 @@ internal sealed class MiniMesh
             Flush();
             if (told.State == LookupState.Available)
             {
-                After(Policy.HandOverInterval.TotalMilliseconds, Hear);
+                After(_pace.Next(told, second.Size is not null).TotalMilliseconds, Hear);
             }
         });
     }
@@ -303,7 +301,7 @@ internal sealed class MiniMesh
                 _downloader?.SessionStarted();
                 var want = NewWant();
                 want.Continued = true;
-                want.Reading.AddRange(_downloader?.Reading() ?? []);
+                want.Reading.AddRange(_downloader?.Reading() ?? (_isProbing ? [SizeProbes.Run] : []));
                 want.OriginPauseMs = _downloader?.OriginPauseMs(mesh.Now) ?? 0;
 
                 // What the former owner said of it is void.

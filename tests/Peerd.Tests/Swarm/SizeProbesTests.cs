@@ -77,6 +77,78 @@ public sealed class SizeProbesTests
         Assert.Empty(expected.Asker!.Pending.Revoked);
     }
 
+    [Fact]
+    public void Continue_SomebodyDoesSoAlready_NobodyElseFindsItOut()
+    {
+        _probes.Continue(_askers[3], TimeSpan.Zero);
+
+        Deal();
+
+        Assert.Same(_askers[3], Assert.Single(_probes.Probers));
+        Assert.Equal(0, CountGranted());
+    }
+
+    // Whoever says so may lie, or come back as often as it likes.
+    [Fact]
+    public void Continue_AgainAndAgain_CountsFromWhenSomebodyFirstFoundItOut()
+    {
+        for (var now = TimeSpan.Zero; now <= 2 * Policy.Lease; now += Policy.Lease / 4)
+        {
+            _probes.Continue(_askers[3], now);
+            _probes.EndSilent(now);
+            Assert.Single(_probes.Probers);
+            _probes.Left(_askers[3], isMoving: false, now);
+        }
+
+        _probes.Continue(_askers[3], 2 * Policy.Lease);
+        _probes.EndSilent((2 * Policy.Lease) + TimeSpan.FromTicks(1));
+        Assert.Empty(_probes.Probers);
+
+        _probes.Continue(_askers[3], (2 * Policy.Lease) + TimeSpan.FromTicks(1));
+        Assert.Empty(_probes.Probers);
+    }
+
+    [Fact]
+    public void FoundElsewhere_OnceOrAgainAndAgain_EndsAfterAWhile()
+    {
+        _probes.FoundElsewhere(TimeSpan.Zero);
+        Assert.True(_probes.IsFoundElsewhere(Policy.HandOver - TimeSpan.FromTicks(1)));
+        Assert.False(_probes.IsFoundElsewhere(Policy.HandOver));
+
+        var now = TimeSpan.Zero;
+        for (; now < 10 * Policy.Lease && _probes.IsFoundElsewhere(now); now += Policy.HandOverInterval)
+        {
+            _probes.FoundElsewhere(now);
+        }
+
+        Assert.Equal(2 * Policy.Lease, now);
+    }
+
+    [Fact]
+    public void Continue_WhoWasHeardOfHasCome_NothingMoreIsToBeHeard()
+    {
+        _probes.FoundElsewhere(TimeSpan.Zero);
+
+        _probes.Continue(_askers[3], TimeSpan.Zero);
+
+        Assert.False(_probes.IsFoundElsewhere(TimeSpan.Zero));
+    }
+
+    [Theory]
+    [InlineData(true, true)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public void Left_GoesOnElsewhere_OnlyThenItIsFoundOutThere(bool findsItOut, bool isMoving)
+    {
+        Deal();
+        var leaving = _askers.First(asker => _probes.Contains(asker) == findsItOut);
+
+        _probes.Left(leaving, isMoving, TimeSpan.Zero);
+
+        Assert.Equal(findsItOut && isMoving, _probes.IsFoundElsewhere(TimeSpan.Zero));
+        Assert.False(_probes.Contains(leaving));
+    }
+
     private void Deal() => _probes.Deal(_askers, _dealer, TimeSpan.Zero);
 
     private int CountGranted() => _askers.Sum(static asker => asker.Asker!.Pending.Granted.Count);
