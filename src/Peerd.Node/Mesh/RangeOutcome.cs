@@ -74,9 +74,7 @@ internal interface IRangeSink
     bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum);
 
     /// <summary>The peer tells the media type of the content; empty when it knows none.</summary>
-    void Told(string mediaType)
-    {
-    }
+    void Told(string mediaType);
 
     /// <summary>The peer waits for the next bytes itself, until a frame comes; said again every second or so.</summary>
     void Waiting();

@@ -65,6 +65,10 @@ internal sealed class MeshReader : IDisposable
             return true;
         }
 
+        public void Told(string mediaType)
+        {
+        }
+
         public void Waiting()
         {
         }

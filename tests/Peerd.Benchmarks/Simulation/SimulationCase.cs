@@ -32,6 +32,17 @@ internal sealed record SimulationCase(SimulationFault Fault, int Nodes, long Siz
         yield return Of(SimulationFault.Healthy, 50, 4) with { Size = SimulationTargets.MiB };
         foreach (var nodes in new[] { 2, 3, 8, 50 })
         {
+            yield return Of(SimulationFault.Healthy, nodes, 40);
+        }
+
+        // One piece.
+        foreach (var nodes in new[] { 8, 50, 1000, 5000 })
+        {
+            yield return Of(SimulationFault.Healthy, nodes, 4) with { Size = SimulationTargets.MiB / 16, Seeds = nodes >= 1000 ? 1 : seeds };
+        }
+
+        foreach (var nodes in new[] { 2, 3, 8, 50 })
+        {
             yield return Of(SimulationFault.Staggered, nodes, 4);
             yield return Of(SimulationFault.Staggered, nodes, 1);
         }

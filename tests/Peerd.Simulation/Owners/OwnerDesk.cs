@@ -85,7 +85,7 @@ internal sealed class OwnerDesk
         var begun = _mesh.Counts.Begin();
         if (report.Size > 0)
         {
-            _machine!.SizeKnown(report.Size, string.Empty, _mesh.Now);
+            _machine!.SizeKnown(report.Size, string.Empty, _mesh.Now, session.Requester.Name);
         }
 
         foreach (var checksums in report.Checksums)

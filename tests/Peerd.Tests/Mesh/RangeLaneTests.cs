@@ -180,6 +180,10 @@ public sealed class RangeLaneTests
             return true;
         }
 
+        public void Told(string mediaType)
+        {
+        }
+
         public void Waiting()
         {
         }

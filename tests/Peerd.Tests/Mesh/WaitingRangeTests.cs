@@ -11,8 +11,6 @@ public sealed class WaitingRangeTests : IDisposable
 {
     private const int FrameSize = 64 * 1024;
 
-    private static readonly TimeSpan Check = TimeSpan.FromMilliseconds(250);
-
     private readonly RangeSetup _setup = new();
     private readonly SampleContent _sample = TestMesh.NewSample(4 * FrameSize);
 
@@ -65,12 +63,12 @@ public sealed class WaitingRangeTests : IDisposable
         _setup.Incoming.Opened();
         var stream = _setup.Ask(Range(wait: true));
         Assert.True((await stream.NextAsync()).IsWaiting);
-        await _setup.Time.PassAsync(Check);
-        await _setup.Time.ArmedAsync(Check);
+        await _setup.Time.PassAsync(RangeServer.IncomingCheck);
+        await _setup.Time.ArmedAsync(RangeServer.IncomingCheck);
         stream.ShouldBeSilent();
 
         _sample.WriteAll(_setup.Cache);
-        _setup.Time.Advance(Check);
+        _setup.Time.Advance(RangeServer.IncomingCheck);
 
         Assert.Equal(RangeStatus.Complete, (await stream.EndAsync()).Status);
     }
@@ -92,7 +90,7 @@ public sealed class WaitingRangeTests : IDisposable
             for (var i = 0; i < 4; i++)
             {
                 stream.ShouldBeSilent();
-                await _setup.Time.PassAsync(Check);
+                await _setup.Time.PassAsync(RangeServer.IncomingCheck);
             }
         }
 
@@ -149,7 +147,7 @@ public sealed class WaitingRangeTests : IDisposable
         Assert.True((await stream.NextAsync()).IsWaiting);
 
         _setup.Incoming.Arrival = (_, _) => PieceArrival.FromReader;
-        await _setup.Time.PassAsync(Check);
+        await _setup.Time.PassAsync(RangeServer.IncomingCheck);
 
         var end = await stream.EndAsync();
         Assert.Equal(RangeStatus.NotHeld, end.Status);
@@ -167,7 +165,7 @@ public sealed class WaitingRangeTests : IDisposable
         Assert.Equal(!isKnown, (await stream.NextAsync()).IsWaiting);
 
         _setup.Incoming.Downloads = false;
-        await _setup.Time.PassAsync(Check);
+        await _setup.Time.PassAsync(RangeServer.IncomingCheck);
 
         Assert.Equal(RangeStatus.NotHeld, (await stream.EndAsync()).Status);
     }

@@ -155,6 +155,12 @@ public sealed class MiniMeshTests
         Assert.NotEqual(0, moved);
     }
 
+    /// <summary>The same before anybody knows the size: who finds it out reads the beginning while at it.</summary>
+    [Fact]
+    public void Run_AnotherOwnerTakesOverWhileTheSizeIsFoundOut_NothingIsReadTwice() => Gen.Select(Gen.Int[0, 1 << 20], OneOf(2, 5, 16), Gen.Int[0, 60]).Sample(
+        (seed, nodes, takeOver) => AssertReadOnce(Completed(new MeshPlan(seed, nodes, 1L << 20, DelayMs: 20, StartSpreadMs: 30, Kills: 0, PieceMs: 20, TakeOverMs: takeOver))),
+        iter: 100);
+
     private static MiniMesh Completed(MeshPlan plan)
     {
         var mesh = new MiniMesh(plan);

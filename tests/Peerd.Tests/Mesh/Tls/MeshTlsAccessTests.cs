@@ -298,6 +298,10 @@ public sealed class MeshTlsAccessTests
     {
         public bool Accept(int frame, ReadOnlySpan<byte> data, ulong checksum) => throw new InvalidOperationException("there is nothing to be read");
 
+        public void Told(string mediaType)
+        {
+        }
+
         public void Waiting()
         {
         }

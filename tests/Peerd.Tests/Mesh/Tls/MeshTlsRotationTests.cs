@@ -307,6 +307,10 @@ public sealed class MeshTlsRotationTests
 
         public void Dispose() => _released.Dispose();
 
+        public void Told(string mediaType)
+        {
+        }
+
         public void Waiting()
         {
         }
