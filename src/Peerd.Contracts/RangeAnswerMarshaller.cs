@@ -23,6 +23,14 @@ public static class RangeAnswerMarshaller
     // Of a message of some frames.
     private const int MaxHeader = 128;
 
+    /// <summary>What an answer that is no frame of this program's may take of memory: the data of a frame, or a list of pieces.</summary>
+    private const int MaxParsed = 4 * 1024 * 1024;
+
+    private static readonly ParsedSize Parsed = ParsedSize.Of(FetchRangeResponse.Descriptor);
+
+    // What this program does not know of a message it would only keep in memory.
+    private static readonly MessageParser<FetchRangeResponse> Parser = FetchRangeResponse.Parser.WithDiscardUnknownFields(true);
+
     /// <summary>The marshaller for both ends.</summary>
     public static Marshaller<RangeAnswer> Instance { get; } = new(Serialize, context => Deserialize(context, receiver: null));
 
@@ -128,7 +136,9 @@ public static class RangeAnswerMarshaller
     private static RangeAnswer Deserialize(DeserializationContext context, IFrameReceiver? receiver)
     {
         var payload = context.PayloadAsReadOnlySequence();
-        return TryReadFrame(payload, receiver, out var answer) ? answer : FromGenerated(FetchRangeResponse.Parser.ParseFrom(payload), receiver);
+        return TryReadFrame(payload, receiver, out var answer) ? answer
+            : Parsed.Estimate(payload, MaxParsed) is not <= MaxParsed ? throw new InvalidDataException($"a message of {payload.Length} bytes that is malformed, or would take more than {MaxParsed} bytes of memory")
+            : FromGenerated(Parser.ParseFrom(payload), receiver);
     }
 
     /// <summary>Reads a frame in the form that senders of this program write; anything else is left to the generated parser.</summary>
@@ -137,19 +147,19 @@ public static class RangeAnswerMarshaller
         answer = null!;
         var reader = new SequenceReader<byte>(payload);
         ulong id = 0;
-        if (!reader.TryPeek(out var tag) || (tag == IdTag && !(Skip(ref reader) && TryReadVarint(ref reader, out id) && reader.TryPeek(out tag))))
+        if (!reader.TryPeek(out var tag) || (tag == IdTag && !(Skip(ref reader) && WireFormat.TryReadVarint(ref reader, out id) && reader.TryPeek(out tag))))
         {
             return false;
         }
 
-        if (tag != FrameTag || !Skip(ref reader) || !TryReadVarint(ref reader, out var frameLength) || frameLength != (ulong)reader.Remaining || id > uint.MaxValue)
+        if (tag != FrameTag || !Skip(ref reader) || !WireFormat.TryReadVarint(ref reader, out var frameLength) || frameLength != (ulong)reader.Remaining || id > uint.MaxValue)
         {
             return false;
         }
 
         ulong offset = 0;
         long checksum = 0;
-        if (reader.TryPeek(out tag) && tag == OffsetTag && !(Skip(ref reader) && TryReadVarint(ref reader, out offset)))
+        if (reader.TryPeek(out tag) && tag == OffsetTag && !(Skip(ref reader) && WireFormat.TryReadVarint(ref reader, out offset)))
         {
             return false;
         }
@@ -165,7 +175,7 @@ public static class RangeAnswerMarshaller
             return false;
         }
 
-        if (!reader.TryPeek(out tag) || tag != DataTag || !Skip(ref reader) || !TryReadVarint(ref reader, out var dataLength) || dataLength != (ulong)reader.Remaining)
+        if (!reader.TryPeek(out tag) || tag != DataTag || !Skip(ref reader) || !WireFormat.TryReadVarint(ref reader, out var dataLength) || dataLength != (ulong)reader.Remaining)
         {
             return false;
         }
@@ -195,7 +205,7 @@ public static class RangeAnswerMarshaller
     private static bool TryReadChecksums(ref SequenceReader<byte> reader, out ulong[] checksums)
     {
         checksums = [];
-        if (!TryReadVarint(ref reader, out var length) || length > (ulong)reader.Remaining || length % sizeof(ulong) != 0)
+        if (!WireFormat.TryReadVarint(ref reader, out var length) || length > (ulong)reader.Remaining || length % sizeof(ulong) != 0)
         {
             return false;
         }
@@ -249,25 +259,5 @@ public static class RangeAnswerMarshaller
     {
         reader.Advance(1);
         return true;
-    }
-
-    private static bool TryReadVarint(ref SequenceReader<byte> reader, out ulong value)
-    {
-        value = 0;
-        for (var shift = 0; shift < 64; shift += 7)
-        {
-            if (!reader.TryRead(out var part))
-            {
-                return false;
-            }
-
-            value |= (ulong)(part & 0x7F) << shift;
-            if ((part & 0x80) == 0)
-            {
-                return true;
-            }
-        }
-
-        return false;
     }
 }

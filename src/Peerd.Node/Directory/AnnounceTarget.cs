@@ -231,6 +231,9 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
                     }
                 }
 
+                // The next one may be long in coming.
+                response.Discarded.Clear();
+
                 if (!isOpen)
                 {
                     isOpen = true;

@@ -36,8 +36,17 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
     /// </summary>
     public const int Opening = 40;
 
+    /// <summary>
+    /// Bytes of messages that wait until their caller may have them done: of one caller, and of all. Who sends more is refused. Those of a
+    /// message that is smaller than <see cref="SmallMessage"/> are not counted.
+    /// </summary>
+    public const long MaxWaitingBytes = 16L * 1024 * 1024;
+    public const long MaxWaitingBytesOfAll = 64L * 1024 * 1024;
+    public const long SmallMessage = 8 * 1024;
+
     private readonly Lock _lock = new();
     private readonly Dictionary<(string Node, IPAddress? From, bool IsLookup), Caller> _callers = [];
+    private long _waitingBytes;
 
     /// <summary>Streams that are open, of all callers.</summary>
     public int Open
@@ -104,6 +113,34 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
         }
     }
 
+    private async Task TakeAsync(Caller caller, int count, long bytes, CancellationToken cancellationToken)
+    {
+        lock (_lock)
+        {
+            if (caller.WaitingBytes + bytes > MaxWaitingBytes || _waitingBytes + bytes > MaxWaitingBytesOfAll)
+            {
+                metrics.Refused(MeshRefusal.Stream);
+                throw new RpcException(new Status(StatusCode.ResourceExhausted, "too many messages wait until their callers may send so much"));
+            }
+
+            caller.WaitingBytes += bytes;
+            _waitingBytes += bytes;
+        }
+
+        try
+        {
+            await caller.TakeAsync(count, cancellationToken);
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                caller.WaitingBytes -= bytes;
+                _waitingBytes -= bytes;
+            }
+        }
+    }
+
     private void Leave(Caller caller)
     {
         lock (_lock)
@@ -118,7 +155,12 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
         private int _left;
 
         /// <summary>Completes when the caller may have so much done: until then the next message stays where it is, and the flow control of the connection holds the caller back.</summary>
-        public Task TakeAsync(int count, CancellationToken cancellationToken) => caller.Rate.TakeAsync(count, Urgency.Pull, default, cancellationToken);
+        /// <param name="count">How much that is.</param>
+        /// <param name="bytes">Bytes of memory that the message takes meanwhile, roughly.</param>
+        /// <param name="cancellationToken">The stream has ended.</param>
+        /// <exception cref="RpcException">RESOURCE_EXHAUSTED: too much waits already.</exception>
+        public Task TakeAsync(int count, long bytes, CancellationToken cancellationToken) =>
+            bytes < SmallMessage ? caller.TakeAsync(count, cancellationToken) : streams.TakeAsync(caller, count, bytes, cancellationToken);
 
         public void Dispose()
         {
@@ -134,5 +176,9 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
         public ByteRate Rate => rate;
 
         public int Open { get; set; }
+
+        public long WaitingBytes { get; set; }
+
+        public Task TakeAsync(int count, CancellationToken cancellationToken) => rate.TakeAsync(count, Urgency.Pull, default, cancellationToken);
     }
 }

@@ -43,6 +43,9 @@ internal interface ILookupSession : IDisposable
 
     /// <summary>Completes with the next push; when too many have not been taken yet, the later ones are merged into one.</summary>
     ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken);
+
+    /// <summary>Cancelled when it takes nothing and others are in need: what is being written to it is given up.</summary>
+    CancellationToken Cut { get; }
 }
 
 /// <summary>What becomes of a piece that is not here.</summary>

@@ -28,6 +28,10 @@ internal sealed partial class PeerServer(
     /// <summary>The same of each list in a message of a lookup.</summary>
     private const int MostListed = 16 * 1024;
 
+    /// <summary>Bytes of memory that a content or tag takes in a message, roughly, and what any other entry of a list does.</summary>
+    private const int AnnouncedBytes = 256;
+    private const int ListedBytes = 64;
+
     /// <summary>Request header in which a node tells its name.</summary>
     public const string NodeHeader = "peerd-node";
 
@@ -76,7 +80,7 @@ internal sealed partial class PeerServer(
 
         EnsureNotTooMany(requests.Current);
         using var place = EnterAnnounce(requests.Current, context);
-        await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
+        await place.TakeAsync(CallerStreams.Opening, BytesOf(requests.Current), context.CancellationToken);
         using var session = OpenAnnounce(requests.Current, context);
         var node = requests.Current.Member.Node;
         var leaving = drain.Current.Leaving;
@@ -91,13 +95,14 @@ internal sealed partial class PeerServer(
             do
             {
                 EnsureNotTooMany(requests.Current);
-                await place.TakeAsync(1 + CountOf(requests.Current) + (RunsOf(requests.Current) / RunsPerContent), reading.Token);
+                await place.TakeAsync(1 + CountOf(requests.Current) + (RunsOf(requests.Current) / RunsPerContent), BytesOf(requests.Current), reading.Token);
                 if (session.Apply(requests.Current))
                 {
                     tags.Take(requests.Current.Tags, node);
                 }
 
                 acknowledged = requests.Current.Sequence;
+                Forget(requests.Current);
                 await WriteAsync(new AnnounceResponse());
             }
             while (await requests.MoveNext(reading.Token));
@@ -166,23 +171,15 @@ internal sealed partial class PeerServer(
             }
 
             using var turn = Enter(CallerOf(context).Node ?? string.Empty, isLookup: true, context);
-            await turn.TakeAsync(CallerStreams.Opening, context.CancellationToken);
+            await turn.TakeAsync(CallerStreams.Opening, bytes: 0, context.CancellationToken);
             await responses.WriteAsync(new LookupResponse { Tag = tags.Describe(key) }, context.CancellationToken);
             return;
         }
 
-        if (requests.Current.Want is not { } want || !Digest.TryParseScoped(want.Digest, out _) || !IsName(want.Member?.Node) || !IsSize(want.Size))
-        {
-            throw new RpcException(new Status(StatusCode.InvalidArgument, $"the first message must hold 'want' with 'member.node' of at most {ProtocolConstants.MaxNodeName} characters and a digest such as sha256:<64 lower-case hex digits>"));
-        }
-
-        tls.EnsureCallerIs(context, want.Member.Node);
-        EnsureNotTooMany(requests.Current);
-        using var place = Enter(want.Member.Node, isLookup: true, context);
-        await place.TakeAsync(CallerStreams.Opening, context.CancellationToken);
-        Log.LookupOpened(logger, want.Digest, want.Member.Node);
-        var answering = Traces.ServeAside("lookup", want.Traceparent)?.SetTag(Traces.Digest, want.Digest);
-        using var session = lookups.Open(want, UnprovenAddressOf(context));
+        using var place = EnterLookup(requests.Current, context);
+        await place.TakeAsync(CallerStreams.Opening, BytesOf(requests.Current), context.CancellationToken);
+        using var session = OpenLookup(requests.Current.Want, context, out var answering);
+        requests.Current.ClearMessage();
         var leaving = drain.Current.Leaving;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, leaving);
         using var reading = CancellationTokenSource.CreateLinkedTokenSource(ended.Token);
@@ -202,8 +199,11 @@ internal sealed partial class PeerServer(
                 }
 
                 EnsureNotTooMany(request);
-                await place.TakeAsync(1, reading.Token);
+                await place.TakeAsync(1, BytesOf(request), reading.Token);
                 session.Apply(request);
+
+                // The next one may be long in coming.
+                request.ClearMessage();
             }
         }
         catch (OperationCanceledException) when (reading.IsCancellationRequested && !ended.IsCancellationRequested)
@@ -276,7 +276,7 @@ internal sealed partial class PeerServer(
             while (true)
             {
                 // A message whose writing is cut off ends the stream with an error: the last one goes out, or the call is over.
-                await responses.WriteAsync(await session.NextAsync(cancellationToken), CancellationToken.None);
+                await responses.WriteAsync(await session.NextAsync(cancellationToken), session.Cut);
                 Traces.End(answering);
             }
         }
@@ -304,6 +304,24 @@ internal sealed partial class PeerServer(
 
     private static int RunsOf(AnnounceRequest request) => request.Contents.Sum(content => content.Pieces.Count);
 
+    private static long BytesOf(AnnounceRequest request) => ((long)AnnouncedBytes * CountOf(request)) + ((long)ListedBytes * RunsOf(request));
+
+    private static long BytesOf(LookupRequest request) => ListedBytes * (request switch
+    {
+        { Want: { } want } => (long)want.Have.Count + want.Reading.Count + want.Wanted.Count + want.Fetching.Sum(assignment => 2 + assignment.Segments.Count),
+        { Report: { } report } => (long)report.Arrived.Count + report.GivenBack.Count + report.Reading.Count + (2 * report.Failed.Count) + report.Checksums.Sum(checksums => 2 + (checksums.Frames.Count / 4)),
+        _ => 0,
+    });
+
+    /// <summary>What was applied is not kept until the next message comes, which may never be.</summary>
+    private static void Forget(AnnounceRequest request)
+    {
+        request.Contents.Clear();
+        request.Withdrawn.Clear();
+        request.Mismatched.Clear();
+        request.Tags.Clear();
+    }
+
     private CallerStreams.Place EnterAnnounce(AnnounceRequest request, ServerCallContext context)
     {
         if (!IsName(request.Member?.Node))
@@ -313,6 +331,25 @@ internal sealed partial class PeerServer(
 
         tls.EnsureCallerIs(context, request.Member.Node);
         return Enter(request.Member.Node, isLookup: false, context);
+    }
+
+    private CallerStreams.Place EnterLookup(LookupRequest request, ServerCallContext context)
+    {
+        if (request.Want is not { } want || !Digest.TryParseScoped(want.Digest, out _) || !IsName(want.Member?.Node) || !IsSize(want.Size))
+        {
+            throw new RpcException(new Status(StatusCode.InvalidArgument, $"the first message must hold 'want' with 'member.node' of at most {ProtocolConstants.MaxNodeName} characters and a digest such as sha256:<64 lower-case hex digits>"));
+        }
+
+        tls.EnsureCallerIs(context, want.Member.Node);
+        EnsureNotTooMany(request);
+        return Enter(want.Member.Node, isLookup: true, context);
+    }
+
+    private ILookupSession OpenLookup(Want want, ServerCallContext context, out Activity? answering)
+    {
+        Log.LookupOpened(logger, want.Digest, want.Member.Node);
+        answering = Traces.ServeAside("lookup", want.Traceparent)?.SetTag(Traces.Digest, want.Digest);
+        return lookups.Open(want, UnprovenAddressOf(context));
     }
 
     private CallerStreams.Place Enter(string node, bool isLookup, ServerCallContext context) =>

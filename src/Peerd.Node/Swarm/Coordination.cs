@@ -28,6 +28,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     /// <summary>How long another owner may take to tell what it knows.</summary>
     internal static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
 
+    /// <summary>Bytes of pushes that askers have not taken: eight of the largest for each of two, or some hundred of each of a thousand that read.</summary>
+    internal const long MostUnsent = 64 * 1024 * 1024;
+
     private readonly HolderDirectory _directory;
     private readonly ICoordinationMesh _mesh;
     private readonly TimeProvider _time;
@@ -41,6 +44,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
     /// <summary>What is kept of the checksums that others tell.</summary>
     public ChecksumBudget Checksums { get; } = new();
+
+    /// <summary>What is to be told and nobody has taken.</summary>
+    public UnsentPushes Unsent { get; } = new(MostUnsent);
 
     /// <summary>What is kept in proportion to the sizes that others tell.</summary>
     public SizeBudget Sizes { get; } = new(MostOfSizes);
@@ -64,7 +70,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             content.IsJoining(1);
         }
 
-        var session = new LookupSession(content, want.Member, from, _directory);
+        var session = new LookupSession(content, want.Member, from, _directory, Unsent);
         try
         {
             if (session.IsOutdated)
@@ -678,24 +684,38 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         /// <summary>Pushes that are kept apart; beyond that they are merged, so that a slow asker costs bounded memory.</summary>
         private const int KeptPushes = 64;
 
+        /// <summary>What a push takes of memory, and each of what is in its lists, roughly.</summary>
+        private const int PushBytes = 512;
+        private const int EntryBytes = 64;
+
         private readonly CoordinatedContent _content;
+        private readonly UnsentPushes.Share _share;
+
+        // Never disposed: it has no timer, and may be cancelled by whom another asker makes look.
+        private readonly CancellationTokenSource _cut = new();
         private readonly HolderDirectory.Lease? _lease;
         private readonly Lock _lock = new();
         private readonly Queue<LookupResponse> _pushes = new();
         private readonly SemaphoreSlim _available = new(0);
         private LookupResponse? _last;
+        private long _unsent;
+        private long _taken;
         private bool _isEnded;
         private bool _isRefused;
         private int _disposed;
 
-        public LookupSession(CoordinatedContent content, Contracts.V1.Member member, IPAddress? from, HolderDirectory directory)
+        public LookupSession(CoordinatedContent content, Contracts.V1.Member member, IPAddress? from, HolderDirectory directory, UnsentPushes unsent)
         {
             _content = content;
+            _share = unsent.Open(CutOff);
+            Cut = _cut.Token;
             Node = member.Node;
             _lease = directory.OpenLease(member, isReport: true, from, End);
         }
 
         public string Node { get; }
+
+        public CancellationToken Cut { get; }
 
         /// <summary>Another process of the node, or the node itself, has taken the place of the one that asks.</summary>
         public bool IsOutdated => _lease?.IsOutdated != false;
@@ -739,17 +759,67 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         {
             lock (_lock)
             {
-                if (_pushes.Count >= KeptPushes)
+                if (_isEnded)
                 {
-                    Merge(_last!, push);
                     return;
                 }
 
-                _last = push;
-                _pushes.Enqueue(push);
+                _unsent += BytesOf(push);
+                if (_pushes.Count >= KeptPushes)
+                {
+                    Merge(_last!, push);
+                }
+                else
+                {
+                    _last = push;
+                    _pushes.Enqueue(push);
+                    _available.Release();
+                }
             }
 
-            _available.Release();
+            Share();
+        }
+
+        private static long BytesOf(LookupResponse push) => PushBytes + (EntryBytes * (
+            push.Holders.Sum(static holder => 4L + holder.Pieces.Count + holder.Receiving.Count)
+            + push.Assigned.Sum(static assignment => 2L + assignment.Segments.Count)
+            + push.Checksums.Sum(static checksums => 2L + (checksums.Frames.Count / 4))
+            + push.Gone.Count + push.Granted.Count + push.Revoked.Count + push.Reclaimed.Count + (push.StartupOrder.Count / 8)));
+
+        // Not under the lock: it may cut this one off, or another that is just being told something.
+        private void Share()
+        {
+            long bytes;
+            lock (_lock)
+            {
+                bytes = _disposed != 0 ? 0 : _unsent;
+            }
+
+            _share.Set(bytes);
+        }
+
+        private void CutOff()
+        {
+            lock (_lock)
+            {
+                _pushes.Clear();
+                _unsent = 0;
+            }
+
+            End();
+            _cut.Cancel();
+        }
+
+        /// <summary>Who asks for the next push has sent the one before.</summary>
+        private void Sent()
+        {
+            lock (_lock)
+            {
+                _unsent = _pushes.Count == 0 ? 0 : Math.Max(0, _unsent - _taken);
+                _taken = 0;
+            }
+
+            Share();
         }
 
         /// <summary>In one push revocations come before grants and losses before holders, so what the later push takes back is struck out of the earlier.</summary>
@@ -814,14 +884,20 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         public async ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken)
         {
+            Sent();
             await _available.WaitAsync(cancellationToken);
             lock (_lock)
             {
-                return _pushes.TryDequeue(out var push)
-                    ? push
-                    : throw new RpcException(Volatile.Read(ref _isRefused)
-                        ? new Status(StatusCode.ResourceExhausted, "there is no room to coordinate a content of this size")
-                        : new Status(StatusCode.Aborted, "another stream of the node has taken the place of this one"));
+                if (_pushes.TryDequeue(out var push))
+                {
+                    _taken = BytesOf(push);
+                    return push;
+                }
+
+                throw new RpcException(
+                    Volatile.Read(ref _isRefused) ? new Status(StatusCode.ResourceExhausted, "there is no room to coordinate a content of this size")
+                    : Cut.IsCancellationRequested ? new Status(StatusCode.ResourceExhausted, "too much waits to be taken, and this stream has not taken all for longest")
+                    : new Status(StatusCode.Aborted, "another stream of the node has taken the place of this one"));
             }
         }
 
@@ -831,6 +907,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 _content.Leave(this);
                 _lease?.Dispose();
+                _share.Dispose();
             }
         }
     }

@@ -602,12 +602,12 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     /// <summary>Pushes before the size is known.</summary>
     private void PushedEarly(LookupResponse push)
     {
-        if (_refusedSize is not null)
+        if (_refusedSize is not null || push.Size is < 0 or > HolderDirectory.MaxSize)
         {
             return;
         }
 
-        if (push.Size is > 0 and <= HolderDirectory.MaxSize && !_size.TryHold(DownloadMemory.BytesOf(new ContentLayout(push.Size)), _link?.Partner))
+        if (push.Size > 0 && !_size.TryHold(DownloadMemory.BytesOf(new ContentLayout(push.Size)), _link?.Partner))
         {
             // Nobody needs to believe it: the origin knows. The owner is heard again in another session, for what it says now is lost.
             DownloadLog.SizeRefused(_services.Logger, Digest, push.Size);
@@ -626,7 +626,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         }
 
         _early.Add(push);
-        if (push.Size is > 0 and <= HolderDirectory.MaxSize)
+        if (push.Size > 0)
         {
             try
             {

@@ -8,8 +8,8 @@ namespace Peerd.Node.Swarm;
 /// </summary>
 internal sealed class EarlyPushes
 {
-    /// <summary>What is kept, but for pushes that tell the size.</summary>
-    public const int MostBytes = 1024 * 1024;
+    /// <summary>What is kept, as bytes of messages, but for the push that tells the size. In memory it may be a hundred times as much.</summary>
+    public const int MostBytes = 128 * 1024;
 
     private readonly List<LookupResponse> _pushes = [];
     private long _bytes;
@@ -19,7 +19,8 @@ internal sealed class EarlyPushes
         _bytes += push.CalculateSize();
         if (push.Size > 0 || _bytes <= MostBytes)
         {
-            _pushes.Add(push);
+            // Who brought it forgets it.
+            _pushes.Add(push.Clone());
         }
     }
 

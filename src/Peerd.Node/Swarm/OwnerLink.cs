@@ -316,6 +316,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                 }
 
                 pushed(call.ResponseStream.Current);
+                Forget(call.ResponseStream.Current);
             }
 
             return true;
@@ -331,6 +332,19 @@ internal sealed partial class OwnerLink : IAsyncDisposable
             await ended.CancelAsync();
             await reporting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
+    }
+
+    /// <summary>What was heard is not kept until the next push comes, which may never be.</summary>
+    private static void Forget(LookupResponse push)
+    {
+        push.Holders.Clear();
+        push.Gone.Clear();
+        push.Granted.Clear();
+        push.Revoked.Clear();
+        push.Reclaimed.Clear();
+        push.Assigned.Clear();
+        push.Checksums.Clear();
+        push.StartupOrder.Clear();
     }
 
     private async Task ReportAsync(Func<LookupRequest, Task> send, Func<Task> complete, CancellationToken moving, CancellationToken cancellationToken)

@@ -24,7 +24,7 @@ public sealed class CallerStreamsTests
         for (var i = 0; i < 2000; i++)
         {
             using var place = streams.Enter("other", isLookup: true);
-            Assert.True(place.TakeAsync(CallerStreams.Opening, CancellationToken.None).IsCompletedSuccessfully);
+            Assert.True(place.TakeAsync(CallerStreams.Opening, bytes: 0, CancellationToken.None).IsCompletedSuccessfully);
         }
     }
 
@@ -52,10 +52,59 @@ public sealed class CallerStreamsTests
         {
             using var cancel = new CancellationTokenSource();
             using var place = streams.Enter(node, isLookup: true);
-            var taking = place.TakeAsync(CallerStreams.Opening, cancel.Token);
+            var taking = place.TakeAsync(CallerStreams.Opening, bytes: 0, cancel.Token);
             cancel.Cancel();
             return taking.IsCompletedSuccessfully;
         }
+    }
+
+    [Fact]
+    public async Task Take_MoreBytesWaitThanMay_IsRefusedAndSmallMessagesAreNot()
+    {
+        await using var setup = new PeersSetup("self", "other", "liar");
+        await setup.StartAsync();
+        var streams = new CallerStreams(setup.Rings, new MeshMetrics(setup.Meters), setup.Time);
+        using var cancel = new CancellationTokenSource();
+        using var place = streams.Enter("liar", isLookup: true);
+        await place.TakeAsync(CallerStreams.MessagesAtOnce, bytes: 0, cancel.Token);
+        var half = (int)(CallerStreams.MaxWaitingBytes / 2);
+
+        var waiting = new[] { Take(half), Take(half), Take((int)CallerStreams.SmallMessage - 1) };
+        Assert.Equal(StatusCode.ResourceExhausted, (await Assert.ThrowsAsync<RpcException>(() => Take((int)CallerStreams.SmallMessage))).StatusCode);
+
+        Assert.All(waiting, taking => Assert.False(taking.IsCompleted));
+        using var others = streams.Enter("other", isLookup: true);
+        Assert.True(others.TakeAsync(1, half, cancel.Token).IsCompletedSuccessfully);
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<Exception>(() => Task.WhenAll(waiting));
+        using var again = new CancellationTokenSource();
+        var more = place.TakeAsync(1, CallerStreams.MaxWaitingBytes, again.Token);
+        Assert.False(more.IsCompleted);
+        await again.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => more);
+
+        Task Take(int bytes) => place.TakeAsync(1, bytes, cancel.Token);
+    }
+
+    [Fact]
+    public async Task Take_ManyCallersHaveMuchThatWaits_IsBoundedInAll()
+    {
+        string[] liars = [.. Enumerable.Range(0, 5).Select(i => $"liar-{i}")];
+        await using var setup = new PeersSetup(["self", .. liars]);
+        await setup.StartAsync();
+        var streams = new CallerStreams(setup.Rings, new MeshMetrics(setup.Meters), setup.Time);
+        using var cancel = new CancellationTokenSource();
+        var waiting = new List<Task>();
+        foreach (var liar in liars)
+        {
+            var place = streams.Enter(liar, isLookup: true);
+            await place.TakeAsync(CallerStreams.MessagesAtOnce, bytes: 0, cancel.Token);
+            waiting.Add(place.TakeAsync(1, CallerStreams.MaxWaitingBytes, cancel.Token));
+        }
+
+        Assert.Equal([false, false, false, false, true], waiting.Select(taking => taking.IsFaulted));
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<Exception>(() => Task.WhenAll(waiting));
     }
 
     // In clear text anybody can say that he is a member, and would use up what that member may do.

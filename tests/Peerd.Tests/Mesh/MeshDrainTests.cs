@@ -170,6 +170,8 @@ public sealed class MeshDrainTests
 
         public bool FailsToPush { get; init; }
 
+        public CancellationToken Cut => CancellationToken.None;
+
         public IAnnounceSession? Open(Member member, IPAddress? from) => this;
 
         public ILookupSession Open(Want want, IPAddress? from = null) => this;

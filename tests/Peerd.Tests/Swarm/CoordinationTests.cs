@@ -858,6 +858,28 @@ public sealed class CoordinationTests : IDisposable
         Assert.Equal(LookupState.Unavailable, slowest.State);
     }
 
+    // Eight holders with every other piece of 16 GiB: some MiB for each asker.
+    [Fact]
+    public async Task Push_ManyAskersThatTakeNothing_ThoseThatHaveNotForLongestAreCutOff()
+    {
+        const long Large = 16L * 1024 * 1024 * 1024;
+        var every = Enumerable.Range(0, 8192).Select(i => new PieceRun { First = 2 * (uint)i, Count = 1 }).ToList();
+        for (var i = 0; i < 8; i++)
+        {
+            _directory.OpenLease(Member($"h{i}"))!.Apply(new AnnounceRequest { Contents = { new Availability { Digest = Content.ToString(), Size = Large, Pieces = { every } } } });
+        }
+
+        var sessions = Enumerable.Range(0, 24).Select(i => Open($"a{i}", Large, canReachOrigin: false)).ToList();
+
+        Assert.True(sessions[0].Cut.IsCancellationRequested);
+        Assert.False(sessions[^1].Cut.IsCancellationRequested);
+        Assert.InRange(_coordination.Unsent.Bytes, Coordination.MostUnsent / 2, Coordination.MostUnsent);
+        Assert.Equal(StatusCode.ResourceExhausted, (await Assert.ThrowsAsync<RpcException>(() => sessions[0].NextAsync(CancellationToken.None).AsTask())).StatusCode);
+        Assert.Equal(8, (await NextAsync(sessions[^1])).Holders.Count);
+        sessions.ForEach(session => session.Dispose());
+        Assert.Equal(0, _coordination.Unsent.Bytes);
+    }
+
     [Fact]
     public async Task Push_ManyGrantsAndRevocationsUnread_MergeToTheLastWord()
     {

@@ -21,6 +21,8 @@ internal sealed class ListeningOwner : ILookupHandler
 
     private sealed class Session(ListeningOwner owner, int number) : ILookupSession
     {
+        public CancellationToken Cut => CancellationToken.None;
+
         public void Apply(LookupRequest request) => owner.Heard.Enqueue((number, request));
 
         public async ValueTask<LookupResponse> NextAsync(CancellationToken cancellationToken)
