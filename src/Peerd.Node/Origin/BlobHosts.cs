@@ -29,6 +29,7 @@ internal sealed class BlobHosts
     ];
 
     private static readonly BlobHost[] KnownRegistries = [.. WellKnownRegistries.Select(Parse)];
+    private static readonly BlobHost[] KnownStores = [.. WellKnownStores.Select(Parse)];
 
     private readonly BlobHost[] _stores;
     private readonly BlobHost[] _registryHosts;
@@ -51,10 +52,10 @@ internal sealed class BlobHosts
     // Where the well-known registries keep their blobs.
     private static IEnumerable<string> WellKnownStores =>
     [
-        // Azure Container Registry and its data endpoints.
-        ".azurecr.io",
-        ".azurecr.us",
-        ".azurecr.cn",
+        // The data endpoints of Azure Container Registry.
+        ".data.azurecr.io",
+        ".data.azurecr.us",
+        ".data.azurecr.cn",
 
         // Microsoft Artifact Registry.
         ".data.mcr.microsoft.com",
@@ -91,6 +92,9 @@ internal sealed class BlobHosts
 
     private static IEnumerable<string> WellKnownRegistries =>
     [
+        ".azurecr.io",
+        ".azurecr.us",
+        ".azurecr.cn",
         "https://mcr.microsoft.com",
         "https://registry-1.docker.io",
         "https://ghcr.io",
@@ -129,7 +133,7 @@ internal sealed class BlobHosts
 
     /// <summary>How far a URL of this host is believed to name what it leads to, so that it may be shared.</summary>
     public HostTrust TrustIn(Uri url) =>
-        Array.Exists(_stores, host => host.Matches(url)) ? (Array.Exists(KnownRegistries, host => host.Matches(url)) ? HostTrust.Registry : HostTrust.Any)
+        Array.Exists(_stores, host => host.Matches(url)) ? (IsKnownRegistry(url) ? HostTrust.Registry : HostTrust.Any)
         : Array.Exists(_registryHosts, host => host.Matches(url)) ? HostTrust.Registry
         : Array.Exists(_accounts, host => host.Matches(url)) ? HostTrust.Account
         : HostTrust.None;
@@ -143,6 +147,9 @@ internal sealed class BlobHosts
         var plain = address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
         return !AddressPolicy.IsForbidden(address) || Array.Exists(_networks, network => network.Contains(plain));
     }
+
+    // A store of one may be below its domain, and shows no pages.
+    private static bool IsKnownRegistry(Uri url) => Array.Exists(KnownRegistries, host => host.Matches(url)) && !Array.Exists(KnownStores, host => host.Matches(url));
 
     private static BlobHost Parse(string text) => BlobHost.TryParse(text, out var host) ? host : throw new ArgumentException($"'{text}' is no host of blobs");
 }
