@@ -14,8 +14,21 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
 {
     public const string Prefix = "/blobs/";
 
-    /// <summary>With these stores answer something else than the blob, or another version of it.</summary>
-    private static readonly string[] OtherThanTheBlob = ["comp", "restype", "snapshot", "versionid"];
+    /// <summary>With these stores answer something else than the blob, a part, or another version of it; not all of them sign it.</summary>
+    private static readonly HashSet<string> OtherThanTheBlob = new(StringComparer.OrdinalIgnoreCase)
+    {
+        // Azure.
+        "comp", "restype", "snapshot", "versionid",
+
+        // S3, and those that speak like it.
+        "acl", "attributes", "legal-hold", "partNumber", "retention", "tagging", "torrent", "uploadId",
+
+        // Google, Swift.
+        "alt", "generation", "multipart-manifest", "symlink",
+
+        // COS, OSS, OBS.
+        "ci-process", "x-oss-process", "x-image-process",
+    };
 
     /// <summary>Reads the target of a request line; false when what is behind the prefix is not exactly an absolute http or https URL.</summary>
     public static bool TryParse(string rawTarget, [NotNullWhen(true)] out BlobUrl? blob)
@@ -62,7 +75,7 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
     /// </summary>
     private static Digest DigestIn(Uri url)
     {
-        if (Parameters(url.Query).Any(static parameter => OtherThanTheBlob.Contains(Uri.UnescapeDataString(parameter[0]), StringComparer.OrdinalIgnoreCase)))
+        if (Parameters(url.Query).Any(static parameter => OtherThanTheBlob.Contains(Uri.UnescapeDataString(parameter[0]))))
         {
             return default;
         }

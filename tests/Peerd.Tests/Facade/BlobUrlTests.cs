@@ -80,6 +80,31 @@ public sealed class BlobUrlTests
     }
 
     [Theory]
+    [InlineData("acl")]
+    [InlineData("alt")]
+    [InlineData("attributes")]
+    [InlineData("ci-process")]
+    [InlineData("generation")]
+    [InlineData("legal-hold")]
+    [InlineData("multipart-manifest")]
+    [InlineData("partNumber")]
+    [InlineData("retention")]
+    [InlineData("symlink")]
+    [InlineData("tagging")]
+    [InlineData("torrent")]
+    [InlineData("uploadId")]
+    [InlineData("x-image-process")]
+    [InlineData("x-oss-process")]
+    public void TryParse_ParameterOfAnyStoreThatAsksForSomethingElse_HasNoDigest(string name)
+    {
+        foreach (var query in new[] { name, $"sig=S3cretx&{name}=1", $"{name.ToUpperInvariant()}=1&x=2", $"%{(int)name[0]:x2}{name[1..]}=1" })
+        {
+            Assert.True(BlobUrl.TryParse($"/blobs/https://store.example/docker/registry/v2/blobs/sha256/aa/{Hex}/data?{query}", out var blob));
+            Assert.Equal((query, true), (query, blob.Digest.IsEmpty));
+        }
+    }
+
+    [Theory]
     [InlineData("/blobs/")]
     [InlineData("/blobs")]
     [InlineData("/blob/https://h/p")]
