@@ -33,6 +33,9 @@ internal sealed record OriginFailure(string Error, bool IsPassing = false, HttpS
 /// </summary>
 internal sealed class OriginTransport : IDisposable
 {
+    /// <summary>When the next address of a host is tried, too, unless the one before has answered.</summary>
+    private static readonly TimeSpan NextAddress = TimeSpan.FromMilliseconds(250);
+
     private readonly OriginSettings _settings;
     private readonly HostResolver _resolver;
     private readonly TimeProvider _time;
@@ -67,6 +70,10 @@ internal sealed class OriginTransport : IDisposable
         _stores = new HttpMessageInvoker(Handler((context, cancellationToken) => ConnectAsync(
             context, address => IsProxy(context) || MayHaveBlobs(context.DnsEndPoint, address), cancellationToken)));
     }
+
+    /// <summary>The addresses of a host in the order in which they are tried: its families by turns, for one of them may lead nowhere.</summary>
+    public static IEnumerable<IPAddress> ByTurns(IEnumerable<IPAddress> addresses) =>
+        addresses.GroupBy(address => address.AddressFamily).SelectMany(family => family.Index()).OrderBy(address => address.Index).Select(address => address.Item);
 
     /// <summary>Sends a request on behalf of a registry and waits for the headers, no longer than configured.</summary>
     public Task<OriginReply> SendAsync(RegistryEndpoint endpoint, HttpRequestMessage request, CancellationToken cancellationToken) =>
@@ -175,38 +182,70 @@ internal sealed class OriginTransport : IDisposable
         return proxy is not null && proxy != url && proxy.Port == target.Port && string.Equals(proxy.IdnHost, target.Host, StringComparison.OrdinalIgnoreCase);
     }
 
+    // As RFC 8305 tells: an address that does not answer takes a moment from the next one, and not all the time there is.
     private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, Func<IPAddress, bool> isAllowed, CancellationToken cancellationToken)
     {
         var (host, port) = (context.DnsEndPoint.Host, context.DnsEndPoint.Port);
         IPAddress[] addresses = IPAddress.TryParse(host, out var literal) ? [literal] : await _resolver(host, cancellationToken);
-        Exception failure = new SocketException((int)SocketError.HostNotFound);
-        foreach (var address in addresses)
+        var untried = new Queue<IPAddress>(ByTurns(addresses.Where(isAllowed)));
+        Exception failure = untried.Count < addresses.Length ? new ForbiddenAddressException() : new SocketException((int)SocketError.HostNotFound);
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var attempts = new List<Task<Socket>>();
+        try
         {
-            if (!isAllowed(address))
+            while (untried.Count + attempts.Count > 0)
             {
-                failure = new ForbiddenAddressException();
-                continue;
+                if (untried.TryDequeue(out var address))
+                {
+                    attempts.Add(ConnectAsync(address, port, end.Token));
+                }
+
+                var first = await Task.WhenAny(untried.Count > 0 ? [.. attempts, Task.Delay(NextAddress, _time, end.Token)] : attempts);
+                if (first is Task<Socket> attempt)
+                {
+                    attempts.Remove(attempt);
+                    try
+                    {
+                        return new NetworkStream(await attempt, ownsSocket: true);
+                    }
+                    catch (SocketException e)
+                    {
+                        failure = e;
+                    }
+                }
             }
 
-            var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-            try
+            throw failure;
+        }
+        finally
+        {
+            await end.CancelAsync();
+            foreach (var attempt in attempts)
             {
-                await socket.ConnectAsync(address, port, cancellationToken);
-                return new NetworkStream(socket, ownsSocket: true);
-            }
-            catch (SocketException e)
-            {
-                socket.Dispose();
-                failure = e;
-            }
-            catch
-            {
-                socket.Dispose();
-                throw;
+                try
+                {
+                    (await attempt).Dispose();
+                }
+                catch (Exception e) when (e is SocketException or OperationCanceledException)
+                {
+                }
             }
         }
+    }
 
-        throw failure;
+    private static async Task<Socket> ConnectAsync(IPAddress address, int port, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            await socket.ConnectAsync(address, port, cancellationToken);
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
     }
 
     /// <summary>A name that a registry led us to resolves to nothing but addresses that it must not lead to.</summary>
