@@ -9,6 +9,7 @@ internal sealed class AskedHosts
 
     private readonly ConcurrentDictionary<string, bool> _refused = new(StringComparer.OrdinalIgnoreCase);
     private readonly ConcurrentDictionary<string, bool> _unshared = new(StringComparer.OrdinalIgnoreCase);
+    private readonly ConcurrentDictionary<string, bool> _unsharedUrls = new(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Hosts that are not on the list and not read from, by name.</summary>
     public IReadOnlyList<string> Refused => [.. _refused.Keys.Order(StringComparer.Ordinal)];
@@ -16,11 +17,17 @@ internal sealed class AskedHosts
     /// <summary>Hosts whose blobs are read for each client, and not shared, by name.</summary>
     public IReadOnlyList<string> Unshared => [.. _unshared.Keys.Order(StringComparer.Ordinal)];
 
+    /// <summary>Hosts that have URLs of which that is true, though not of all, by name.</summary>
+    public IReadOnlyList<string> UnsharedUrls => [.. _unsharedUrls.Keys.Order(StringComparer.Ordinal)];
+
     /// <summary>One is refused; true when that is news, and there is room to remember it.</summary>
     public bool NoteRefused(Uri url) => IsNews(_refused, url);
 
     /// <summary>What one has is not shared; true when that is news, and there is room to remember it.</summary>
     public bool NoteUnshared(Uri url) => IsNews(_unshared, url);
 
-    private static bool IsNews(ConcurrentDictionary<string, bool> hosts, Uri url) => hosts.Count < Most && hosts.TryAdd(url.Authority, true);
+    /// <summary>What one has at this URL is not shared; true when that is news of the host, and there is room to remember it.</summary>
+    public bool NoteUnsharedUrl(Uri url) => IsNews(_unsharedUrls, url);
+
+    private static bool IsNews(ConcurrentDictionary<string, bool> hosts, Uri url) => !hosts.ContainsKey(url.Authority) && hosts.Count < Most && hosts.TryAdd(url.Authority, true);
 }

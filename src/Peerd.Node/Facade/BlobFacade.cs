@@ -116,13 +116,8 @@ internal sealed partial class BlobFacade(
             return false;
         }
 
-        var trust = hosts.TrustIn(blob.Url);
-        if (!blob.Digest.IsEmpty && trust == HostTrust.None && askedHosts.NoteUnshared(blob.Url))
-        {
-            Log.NotShared(logger, blob.Url.Scheme, blob.Url.Authority);
-        }
-
         // What it says of itself counts for nothing where anybody can put things, or where the host does not look at it.
+        var trust = hosts.TrustIn(blob.Url);
         var digest = trust switch
         {
             HostTrust.Registry when blob.Digest != blob.ShownDigest(isRegistry: true) => default,
@@ -136,10 +131,35 @@ internal sealed partial class BlobFacade(
             digest = default;
         }
 
+        if (digest.IsEmpty)
+        {
+            TellUnshared(blob, trust);
+        }
+
         // Who rents an account puts what he likes under any digest there, and harms nobody who reads another.
         var name = trust == HostTrust.Account && !digest.IsEmpty ? digest.Within($"{blob.Url.Scheme}://{blob.Url.IdnHost}:{blob.Url.Port}") : digest;
         asked = new LastAsked(target, authorization, blob.Url, name, digest.ToString());
         return true;
+    }
+
+    // Nobody sees it but by what it costs: it is told once of each host, with what was wrong with the first such URL.
+    private void TellUnshared(BlobUrl blob, HostTrust trust)
+    {
+        if (trust == HostTrust.None)
+        {
+            if (askedHosts.NoteUnshared(blob.Url))
+            {
+                Log.NotShared(logger, blob.Url.Scheme, blob.Url.Authority);
+            }
+        }
+        else if (askedHosts.NoteUnsharedUrl(blob.Url))
+        {
+            var reason = blob.AsksForSomethingElse ? "a parameter, such as comp or versionId, asks for something else than the blob"
+                : trust == HostTrust.Registry ? "of this host no other path than /v2/<name>/blobs/<digest> is believed"
+                : trust == HostTrust.Account ? "of this host no other path than …/docker/registry/v2/blobs/sha256/<xx>/<hex>/data is believed, unless Peerd:Blobs:MoreHosts has it"
+                : "they name no digest, or not where it is believed";
+            Log.UrlNotShared(logger, blob.Url.Scheme, blob.Url.Authority, reason);
+        }
     }
 
     private async Task HeadAsync(HttpContext context, ContentRequest request, bool isDirect, CancellationToken deadline)
@@ -400,6 +420,9 @@ internal sealed partial class BlobFacade(
 
         [LoggerMessage(13, LogLevel.Warning, "Blobs of {Scheme}://{Host} are read for each container and not shared, for anybody can put things there: let the registry keep them at a host of its own, and add that to Peerd:Blobs:MoreHosts")]
         public static partial void NotShared(ILogger logger, string scheme, string host);
+
+        [LoggerMessage(14, LogLevel.Warning, "Some blobs of {Scheme}://{Host} are read for each container and not shared, for their URLs do not tell for sure what they lead to: {Reason}")]
+        public static partial void UrlNotShared(ILogger logger, string scheme, string host, string reason);
 
         [LoggerMessage(11, LogLevel.Warning, "{Url} cut: neither the mesh nor the URL has the rest, or what was sent may be wrong")]
         public static partial void Truncated(ILogger logger, GivenUrl url);

@@ -50,6 +50,9 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
         return true;
     }
 
+    /// <summary>A parameter asks for something else than the blob: no digest is believed then.</summary>
+    public bool AsksForSomethingElse => HasOtherThanTheBlob(Url.Query);
+
     /// <summary>The path shows the digest as a store keeps it, which is all that an account has contents by.</summary>
     public bool IsOfStore => !Digest.IsEmpty && Digest == BlobPath.DigestOfStorage(BlobPath.Of(Url));
 
@@ -75,7 +78,7 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
     /// </summary>
     private static Digest DigestIn(Uri url)
     {
-        if (Parameters(url.Query).Any(static parameter => OtherThanTheBlob.Contains(Uri.UnescapeDataString(parameter[0]))))
+        if (HasOtherThanTheBlob(url.Query))
         {
             return default;
         }
@@ -92,6 +95,8 @@ internal sealed record BlobUrl(Uri Url, Digest Digest)
             : BlobPath.DigestOfStorage(path);
         return told.TrueForAll(digest => digest.IsEmpty || digest == shown) ? shown : default;
     }
+
+    private static bool HasOtherThanTheBlob(string query) => Parameters(query).Any(static parameter => OtherThanTheBlob.Contains(Uri.UnescapeDataString(parameter[0])));
 
     private static IEnumerable<string[]> Parameters(string query) =>
         query[Math.Min(1, query.Length)..].Split('&', ';').Select(static parameter => parameter.Split('=', 2));

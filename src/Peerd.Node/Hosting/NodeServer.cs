@@ -54,6 +54,7 @@ internal sealed class NodeServer(
             TimeUnixMs = time.GetUtcNow().ToUnixTimeMilliseconds(),
             RefusedBlobHosts = { hosts.Refused },
             UnsharedBlobHosts = { hosts.Unshared },
+            UnsharedUrlHosts = { hosts.UnsharedUrls },
         });
     }
 

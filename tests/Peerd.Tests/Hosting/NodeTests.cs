@@ -6,6 +6,7 @@ using Grpc.Reflection.V1Alpha;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Logging;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Hosting;
@@ -55,11 +56,34 @@ public sealed class NodeTests
         }
 
         // The range is none, so that nobody goes there.
-        Assert.Equal(416, (await BlobClient.ReadAsync(mesh.Node, $"https://storage.googleapis.com/v2/r/blobs/{digest}?sig=S3cret", "bytes=a-b")).Status);
+        Assert.Equal(416, (await BlobClient.ReadAsync(mesh.Node, $"https://storage.googleapis.com/bucket/containers/images/{digest}?sig=S3cret", "bytes=a-b")).Status);
+        foreach (var url in new[]
+        {
+            $"https://account.blob.core.windows.net/v2/r/blobs/{digest}",
+            $"https://other.blob.core.windows.net/docker/registry/v2/blobs/sha256/{digest.Hex[..2]}/{digest.Hex}/data?comp=blocklist",
+            $"https://quay.io/r/blobs/{digest}",
+            $"https://quay.io/other/blobs/{digest}",
+            "https://europe-docker.pkg.dev/artifacts-downloads/S3cret",
+            "https://cdn01.quay.io/S3cret",
+            $"https://ghcr.io/v2/r/blobs/{digest}",
+            $"https://shared.blob.core.windows.net/docker/registry/v2/blobs/sha256/{digest.Hex[..2]}/{digest.Hex}/data",
+        })
+        {
+            Assert.Equal((url, 416), (url, (await BlobClient.ReadAsync(mesh.Node, url, "bytes=a-b")).Status));
+        }
+
         var status = await Client(mesh.Node).GetStatusAsync(new GetStatusRequest());
 
         Assert.Equal(["evil.test", "nobody.blob.core.windows.net:1", "other.test:444"], status.RefusedBlobHosts);
         Assert.Equal(["storage.googleapis.com"], status.UnsharedBlobHosts);
+        Assert.Equal(["account.blob.core.windows.net", "cdn01.quay.io", "europe-docker.pkg.dev", "other.blob.core.windows.net", "quay.io"], status.UnsharedUrlHosts);
+
+        // Once each, with what is wrong, and nothing of a path that may be secret.
+        string[] told = [.. mesh.Node.Logs.GetSnapshot().Where(record => record.Level == LogLevel.Warning).Select(record => record.Message)];
+        Assert.Equal(5, told.Count(message => message.StartsWith("Some blobs of ", StringComparison.Ordinal)));
+        Assert.Contains(told, message => message.Contains("https://quay.io ", StringComparison.Ordinal) && message.Contains("/v2/<name>/blobs/<digest>", StringComparison.Ordinal));
+        Assert.Contains(told, message => message.Contains("https://other.blob.core.windows.net ", StringComparison.Ordinal) && message.Contains("comp", StringComparison.Ordinal));
+        Assert.DoesNotContain(told, message => message.Contains("S3cret", StringComparison.Ordinal));
     }
 
     [Fact]

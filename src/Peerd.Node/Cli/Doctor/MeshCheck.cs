@@ -64,6 +64,12 @@ internal sealed class MeshCheck(NodeAccess node, TimeProvider time)
             yield return new Finding(
                 Name, Severity.Warning, $"{own.Node} reads blobs of {Names(own.UnsharedBlobHosts)} for each container, past the mesh: anybody can put things there", "let the registry keep them at a host of its own, and list that in Peerd:Blobs:MoreHosts: whoever lists such a store believes everybody who has a place there");
         }
+
+        if (own.UnsharedUrlHosts.Count > 0)
+        {
+            yield return new Finding(
+                Name, Severity.Warning, $"{own.Node} reads some blobs of {Names(own.UnsharedUrlHosts)} for each container, past the mesh: their URLs do not tell for sure what they lead to", $"see the log of {own.Node}: it says once of each host what was wrong with a URL");
+        }
     }
 
     private static string Names(IReadOnlyCollection<string> hosts) => string.Join(", ", hosts.Take(MostHosts)) + (hosts.Count > MostHosts ? $" and {hosts.Count - MostHosts} more" : string.Empty);

@@ -57,6 +57,7 @@ public sealed class MeshCheckTests : IAsyncLifetime
             var status = StatusOf("n1", "ring-1", 0);
             status.RefusedBlobHosts.AddRange(names.Select(name => $"no-{name}"));
             status.UnsharedBlobHosts.AddRange(names);
+            status.UnsharedUrlHosts.AddRange(names.Select(name => $"some-{name}"));
             return Task.FromResult(status);
         };
         if (!hasOthers)
@@ -69,6 +70,7 @@ public sealed class MeshCheckTests : IAsyncLifetime
         var told = hosts == 1 ? "account01.test" : "account01.test, account02.test, account03.test, account04.test, account05.test, account06.test, account07.test, account08.test and 12 more";
         AssertFound($"n1 was asked for blobs of {told.Replace("account", "no-account", StringComparison.Ordinal)}, not on its list of hosts", "list in Peerd:Blobs:MoreHosts what");
         AssertFound($"n1 reads blobs of {told} for each container", "let the registry keep them at a host of its own, and list that in Peerd:Blobs:MoreHosts");
+        AssertFound($"n1 reads some blobs of {told.Replace("account", "some-account", StringComparison.Ordinal)} for each container", "see the log of n1");
 
         void AssertFound(string expected, string toDo)
         {
