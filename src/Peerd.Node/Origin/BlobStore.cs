@@ -1,7 +1,7 @@
 namespace Peerd.Node.Origin;
 
 /// <summary>
-/// What goes on at one host that blobs are read from by URLs of clients: reads under way, and the pause that it asked for.
+/// What goes on at one host that blobs are read from by URLs of clients: reads under way, and the pauses that it asked for.
 /// It is treated as a registry is. Thread-safe.
 /// </summary>
 internal sealed class BlobStore(string host, OriginSettings settings, TimeProvider time, ILogger logger) : IDisposable
@@ -19,15 +19,15 @@ internal sealed class BlobStore(string host, OriginSettings settings, TimeProvid
     private int _reads;
 
     /// <summary>Nobody reads there, and nothing is to be remembered of it: a new one would do the same.</summary>
-    public bool IsIdle => Volatile.Read(ref _reads) == 0 && Pause.Refusal is null && _urgent.IsRested && _others.IsRested && _sizes.IsRested;
+    public bool IsIdle => Volatile.Read(ref _reads) == 0 && !Pauses.Any && _urgent.IsRested && _others.IsRested && _sizes.IsRested;
 
     /// <summary>Somebody is about to read there, until <see cref="Leave"/>.</summary>
     public void Enter() => Interlocked.Increment(ref _reads);
 
     public void Leave() => Interlocked.Decrement(ref _reads);
 
-    /// <summary>For all that is read there, as the limits of a host are for an account or an address.</summary>
-    public OriginPause Pause { get; } = new($"blobs at {host}", time, logger);
+    /// <summary>For all that is read there with the same credential, as the limits of a host are for an account or an address.</summary>
+    public BlobPauses Pauses { get; } = new(host, time, logger);
 
     /// <summary>The answer when a lane takes no more.</summary>
     public OriginFailure QueueFull { get; } = new($"too many reads wait for {host}", Unasked: UnaskedReason.QueueFull);

@@ -8,7 +8,7 @@ namespace Peerd.Node.Origin;
 /// <summary>
 /// Reads blobs at the URLs that clients give, as these would read them themselves: once, with what came with the URL, and
 /// what the host answers is the answer. Only hosts of the list are asked, redirects included, each of them as gently as a
-/// registry: so many reads at a time, so many requests a second, and none while it asks for a pause. Thread-safe.
+/// registry: so many reads at a time, so many requests a second, and none while it asks who brought the same credential for a pause. Thread-safe.
 /// </summary>
 /// <remarks>
 /// No 404 is remembered. It may be the answer to this URL only, whose signature is of another client or too old, and the
@@ -148,7 +148,9 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
             return _tooManyHosts;
         }
 
-        if (await read.Place.MoveAsync(store, read.IsUrgent, read.IsSize, cancellationToken) is { } refusal)
+        var authorization = OriginUrl.IsSameOrigin(given.Url, url) ? given.Authorization : null;
+        var who = BlobPauses.WhoBrings(authorization);
+        if (await read.Place.MoveAsync(store, who, read.IsUrgent, read.IsSize, cancellationToken) is { } refusal)
         {
             return refusal;
         }
@@ -161,7 +163,7 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
             request.Headers.Range = new RangeHeaderValue(bytes.Offset, OriginExchange.LastByte(bytes));
         }
 
-        if (given.Authorization is { } authorization && OriginUrl.IsSameOrigin(given.Url, url))
+        if (authorization is not null)
         {
             request.Headers.TryAddWithoutValidation("Authorization", authorization);
         }
@@ -171,7 +173,7 @@ internal sealed partial class BlobStores(OriginTransport transport, BlobHosts ho
         if (reply.Message is { } message)
         {
             metrics.Answered(message.StatusCode, time.GetElapsedTime(started));
-            store.Pause.Heed(message.StatusCode, RetryAfter.Of(message, time));
+            store.Pauses.Heed(who, message.StatusCode, RetryAfter.Of(message, time));
             Log.Answered(logger, given, range?.Offset ?? 0, range?.Length ?? -1, (int)message.StatusCode, time.GetElapsedTime(started).TotalMilliseconds);
         }
         else

@@ -102,7 +102,7 @@ public sealed class BlobStoresTests
     [Theory]
     [InlineData(HttpStatusCode.TooManyRequests)]
     [InlineData(HttpStatusCode.ServiceUnavailable)]
-    public async Task Read_RetryAfter_PausesThatHostAloneAndIsToldToAll(HttpStatusCode status)
+    public async Task Read_RetryAfter_PausesThatHostAloneForAllOfTheSameCredential(HttpStatusCode status)
     {
         await using var busy = await FakeRegistry.StartAsync();
         await using var other = await FakeRegistry.StartAsync();
@@ -116,9 +116,9 @@ public sealed class BlobStoresTests
             Assert.Equal((OriginOutcome.Refused, status, TimeSpan.FromSeconds(7)), (first.Outcome, first.Status, first.RetryAfter));
         }
 
-        // Whatever is read there and whoever waits for it, and its size, too.
+        // Whatever is read there and whoever waits for it, and its size, too: a signature is nobody's account.
         _time.Advance(TimeSpan.FromSeconds(2));
-        foreach (var again in new[] { reference, reference with { IsUrgent = true }, Given($"{busy.Url}/v2/another/blobs/{digest}?sig=S3cretx", "Bearer S3cret-y") })
+        foreach (var again in new[] { reference, reference with { IsUrgent = true }, Given($"{busy.Url}/v2/another/blobs/{digest}?sig=S3cretx") })
         {
             await using var read = await setup.ReadAsync(again, new ByteRange(0, 10));
             await using var stat = await setup.StatAsync(again);
@@ -133,6 +133,34 @@ public sealed class BlobStoresTests
 
         _time.Advance(TimeSpan.FromSeconds(5));
         Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(reference));
+    }
+
+    [Fact]
+    public async Task Read_RetryAfter_OtherCredentialsAreAsked()
+    {
+        await using var registry = await FakeRegistry.StartAsync();
+        var digest = registry.AddBlob(Bytes);
+        await using var setup = SetupOfTwo(registry, registry);
+        var url = $"{registry.Url}/v2/r/blobs/{digest}";
+        OriginReference[] all = [Given(url), Given(url, "Bearer S3cret-a"), Given(url, "Bearer S3cret-b")];
+        registry.AnswerWith(HttpStatusCode.TooManyRequests, times: 2, retryAfter: "20");
+
+        for (var i = 0; i < 3; i++)
+        {
+            await AssertStatusesAsync(HttpStatusCode.TooManyRequests, HttpStatusCode.TooManyRequests, HttpStatusCode.OK);
+        }
+
+        Assert.Equal(5, registry.Requests.Count);
+        _time.Advance(TimeSpan.FromSeconds(20));
+        await AssertStatusesAsync(HttpStatusCode.OK, HttpStatusCode.OK, HttpStatusCode.OK);
+
+        async Task AssertStatusesAsync(params HttpStatusCode[] expected)
+        {
+            foreach (var (reference, status) in all.Zip(expected))
+            {
+                Assert.Equal(status, (await setup.TryAsync(reference with { IsUrgent = true })).Status);
+            }
+        }
     }
 
     [Fact]
