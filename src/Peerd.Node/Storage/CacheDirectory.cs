@@ -153,10 +153,15 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
                 }
             }
 
-            if (IsOfScope(folder))
+            if (Path.GetFileName(folder) is { Length: 2 } start && IsScope(Path.GetDirectoryName(folder)!, start))
             {
                 DeleteIfEmpty(folder);
             }
+        }
+
+        foreach (var scope in Entries(_contents, new ForeignEntries()).Where(algorithm => IsScope(algorithm)))
+        {
+            DeleteIfEmpty(scope);
         }
 
         if (foreign.Example is { } example)
@@ -173,10 +178,10 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
     }
 
     // There may be any number of scopes, and what is not named as one is not ours.
-    private static bool IsOfScope(string folder) =>
-        Path.GetFileName(folder) is { Length: 2 } start
-        && Digest.TryParseScoped($"{Path.GetFileName(Path.GetDirectoryName(folder))}:{start.PadRight(64, '0')}", out var digest)
-        && digest != digest.Unscoped;
+    private static bool IsScope(string folder, string start = "") =>
+        Path.GetFileName(folder) is var name
+        && name.Contains('+', StringComparison.Ordinal)
+        && Digest.TryParseScoped($"{name}:{start.PadRight(name.StartsWith("sha512", StringComparison.Ordinal) ? 128 : 64, '0')}", out _);
 
     // A folder that has something is left, and one that comes back is made anew.
     private static void DeleteIfEmpty(string folder)
@@ -184,7 +189,6 @@ internal sealed class CacheDirectory(string root, CacheLocks locks, ILogger log)
         try
         {
             System.IO.Directory.Delete(folder);
-            System.IO.Directory.Delete(Path.GetDirectoryName(folder)!);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Contracts;
 using Peerd.Node.Storage;
@@ -15,22 +16,26 @@ public sealed class PieceCacheDiskTests
         using var folder = new CacheFolder();
         var sample = new SampleContent(1, 1000);
         var (gone, kept) = (sample.Digest.Within("gone"), sample.Digest.Within("kept"));
+        var longer = Digest.FromHash(HashAlgorithmName.SHA512, SHA512.HashData(sample.Bytes)).Within("gone");
         using (var cache = folder.Open())
         {
-            foreach (var digest in new[] { gone, kept })
+            foreach (var digest in new[] { gone, longer, kept })
             {
                 using var lease = cache.Open(digest, sample.Bytes.Length, mediaType: null);
                 sample.WritePiece(lease.Content, 0);
             }
 
             cache.Remove(gone);
+            cache.Remove(longer);
         }
 
-        var foreign = Directory.CreateDirectory(Path.Combine(folder.Path, "contents", "foreign", "aa"));
+        // As a crash leaves it.
+        Directory.CreateDirectory(Path.Combine(folder.Path, "contents", sample.Digest.Within("half gone").Algorithm));
+        DirectoryInfo[] foreign = [.. new[] { "foreign", kept.Algorithm }.Select(algorithm => Directory.CreateDirectory(Path.Combine(folder.Path, "contents", algorithm, algorithm == "foreign" ? "aa" : "xy")))];
         using var again = folder.Open();
 
         Assert.Equal(kept, Assert.Single(again.Digests));
-        Assert.True(Directory.Exists(foreign.FullName));
+        Assert.All(foreign, left => Assert.True(Directory.Exists(left.FullName)));
         Assert.Equal(["foreign", kept.Algorithm], Directory.GetDirectories(Path.Combine(folder.Path, "contents")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
     }
 
