@@ -26,6 +26,7 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     private readonly WebApplication _app;
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<IDisposable> _calls = [];
+    private readonly ConcurrentBag<Task> _taking = [];
     private readonly ConcurrentQueue<long> _offsets = [];
     private readonly ConcurrentQueue<AnnounceRequest> _announced = [];
     private int _lookups;
@@ -135,6 +136,7 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
             Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None));
         }
         while (call.ResponseStream.Current.Granted.Count == 0);
+        _taking.Add(TakeAllAsync(call));
         const int AtOnce = 10_000;
         for (var piece = 0; piece < pieces; piece += AtOnce)
         {
@@ -257,6 +259,7 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
     {
         await _stopping.CancelAsync();
         HangUp();
+        await Task.WhenAll(_taking);
         await _app.DisposeAsync();
         _stopping.Dispose();
     }
@@ -266,6 +269,20 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
         var channel = GrpcChannel.ForAddress($"http://{node.MeshEndPoint}");
         Keep(channel);
         return new PeerService.PeerServiceClient(channel);
+    }
+
+    // Who takes nothing is cut off.
+    private static async Task TakeAllAsync(AsyncDuplexStreamingCall<LookupRequest, LookupResponse> call)
+    {
+        try
+        {
+            while (await call.ResponseStream.MoveNext(CancellationToken.None))
+            {
+            }
+        }
+        catch (RpcException)
+        {
+        }
     }
 
     private void Keep(IDisposable call) => _calls.Insert(0, call);
