@@ -155,6 +155,8 @@ internal static partial class NodeHost
         var others = level > LogLevel.Warning ? level : LogLevel.Warning;
         builder.Logging.AddFilter("Microsoft", others);
         builder.Logging.AddFilter("Grpc", others);
+        // Bytes of callers that are no message would be errors of this node there, each with its stack: CallFaults tells of those that are.
+        builder.Logging.AddFilter("Grpc.AspNetCore.Server.ServerCallHandler", LogLevel.None);
         // It logs requests, which is left to the facade. As long as it might, it makes a scope and a trace of each.
         builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         // URLs of the origin may carry signatures: the client of the origin logs them redacted itself.
@@ -237,7 +239,12 @@ internal static partial class NodeHost
         services.AddHostedService<NodeGauges>();
         services.AddHostedService<GarbageLimit>();
 
-        services.AddGrpc(grpc => grpc.MaxReceiveMessageSize = ProtocolConstants.MaxRequestBytes);
+        services.AddSingleton<CallFaults>();
+        services.AddGrpc(grpc =>
+        {
+            grpc.MaxReceiveMessageSize = ProtocolConstants.MaxRequestBytes;
+            grpc.Interceptors.Add<CallFaults>();
+        });
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IServiceMethodProvider<PeerServer>, PeerServerMethods>());
         services.AddGrpcHealthChecks().AddCheck<Readiness>("ready");
         // PeerServer has no generated base class from which the service could be found.
