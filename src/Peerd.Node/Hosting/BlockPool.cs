@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Connections;
+using Peerd.Node.Limits;
 
 namespace Peerd.Node.Hosting;
 
@@ -19,7 +20,11 @@ internal sealed class BlockPool : MemoryPool<byte>, IMemoryPoolFactory<byte>
     /// </summary>
     private const int MaxFree = 1024;
 
+    /// <summary>The same of <see cref="SmallBlocks"/>: 16 MiB.</summary>
+    private const int MaxFreeSmall = 4096;
+
     private readonly ConcurrentQueue<Block> _free = new();
+    private readonly ConcurrentQueue<Block> _freeSmall = new();
     private long _rentedBytes;
 
     /// <summary>Bytes that connections hold at this moment.</summary>
@@ -34,12 +39,13 @@ internal sealed class BlockPool : MemoryPool<byte>, IMemoryPoolFactory<byte>
     public override IMemoryOwner<byte> Rent(int minBufferSize = -1)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(minBufferSize, BlockSize);
-        if (!_free.TryDequeue(out var block))
+        var isSmall = SmallBlocks.IsWanted && minBufferSize <= SmallBlocks.Size;
+        if (!(isSmall ? _freeSmall : _free).TryDequeue(out var block))
         {
-            block = new Block(this);
+            block = new Block(this, isSmall ? SmallBlocks.Size : BlockSize);
         }
 
-        Interlocked.Add(ref _rentedBytes, BlockSize);
+        Interlocked.Add(ref _rentedBytes, block.Memory.Length);
         block.IsRented = true;
         return block;
     }
@@ -54,10 +60,10 @@ internal sealed class BlockPool : MemoryPool<byte>, IMemoryPoolFactory<byte>
         private readonly BlockPool _pool;
         private int _rented;
 
-        public Block(BlockPool pool)
+        public Block(BlockPool pool, int size)
         {
             _pool = pool;
-            Memory = MemoryMarshal.CreateFromPinnedArray(GC.AllocateUninitializedArray<byte>(BlockSize, pinned: true), 0, BlockSize);
+            Memory = MemoryMarshal.CreateFromPinnedArray(GC.AllocateUninitializedArray<byte>(size, pinned: true), 0, size);
         }
 
         public Memory<byte> Memory { get; }
@@ -74,10 +80,11 @@ internal sealed class BlockPool : MemoryPool<byte>, IMemoryPoolFactory<byte>
                 return;
             }
 
-            Interlocked.Add(ref _pool._rentedBytes, -BlockSize);
-            if (_pool._free.Count < MaxFree)
+            Interlocked.Add(ref _pool._rentedBytes, -Memory.Length);
+            var (free, most) = Memory.Length == BlockSize ? (_pool._free, MaxFree) : (_pool._freeSmall, MaxFreeSmall);
+            if (free.Count < most)
             {
-                _pool._free.Enqueue(this);
+                free.Enqueue(this);
             }
         }
     }

@@ -219,6 +219,8 @@ internal static partial class NodeHost
             provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<RingSource>().Knows, provider.GetRequiredService<RingSource>().IsAt));
         services.AddSingleton<CallerStreams>();
         AddHosted<HalfSentMessages>(services);
+        services.AddSingleton<UntakenAnswers>();
+        services.AddSingleton<ServiceCalls>();
         services.AddSingleton<IAnnounceHandler>(provider => provider.GetRequiredService<HolderDirectory>());
         services.AddHostedService<DirectorySweeper>();
         services.AddSingleton<ICoordinationMesh, CoordinationMesh>();
@@ -275,7 +277,13 @@ internal static partial class NodeHost
         app.Use(next => context => handover.LinkAsync(context, next));
         app.MapWhen(context => Listeners.Of(context) == ListenerKind.Facade, facade => facade.MapFacade());
         var messages = app.Services.GetRequiredService<HalfSentMessages>();
-        app.MapWhen(context => Listeners.Of(context) == ListenerKind.Mesh, mesh => mesh.Use(next => context => messages.WatchAsync(context, next)).UseRouting().UseEndpoints(endpoints =>
+        var answers = app.Services.GetRequiredService<UntakenAnswers>();
+        var calls = app.Services.GetRequiredService<ServiceCalls>();
+        app.MapWhen(context => Listeners.Of(context) == ListenerKind.Mesh, mesh => mesh
+            .Use(next => context => calls.ServeAsync(context, next))
+            .Use(next => context => messages.WatchAsync(context, next))
+            .Use(next => context => answers.WatchAsync(context, next))
+            .UseRouting().UseEndpoints(endpoints =>
         {
             endpoints.MapGrpcService<PeerServer>();
             endpoints.MapGrpcService<NodeServer>();

@@ -63,6 +63,22 @@ internal sealed class ByteRate : IDisposable
     /// <summary>A limit from the settings: a tenth of a second may come at once; null when there is none.</summary>
     public static ByteRate? Of(long perSecond, TimeProvider time) => perSecond == 0 ? null : new ByteRate(perSecond, Math.Max(1, perSecond / 10), time);
 
+    /// <summary>Takes these bytes if they may be moved now; false when not.</summary>
+    public bool TryTake(int bytes)
+    {
+        lock (_lock)
+        {
+            Earn();
+            if (_tokens <= 0 || _waiting.Any(turns => turns.Count > 0))
+            {
+                return false;
+            }
+
+            _tokens -= bytes;
+            return true;
+        }
+    }
+
     /// <summary>Completes when these bytes may be moved; they count as moved from then on.</summary>
     public Task TakeAsync(int bytes, Urgency urgency, Digest content, CancellationToken cancellationToken)
     {
@@ -74,10 +90,8 @@ internal sealed class ByteRate : IDisposable
         Waiter waiter;
         lock (_lock)
         {
-            Earn();
-            if (_tokens > 0 && _waiting.All(turns => turns.Count == 0))
+            if (TryTake(bytes))
             {
-                _tokens -= bytes;
                 return Task.CompletedTask;
             }
 

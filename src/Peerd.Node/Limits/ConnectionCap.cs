@@ -59,11 +59,12 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
     /// <summary>Holds a listener to it: connections that are too many are closed before a byte of them is read.</summary>
     /// <param name="listener">The listener.</param>
     /// <param name="refused">Called for each of them.</param>
-    /// <param name="own">Connections of the node itself, which need no place; none: it makes none there.</param>
+    /// <param name="own">Connections of the node itself, which need no place and have this as a feature; none: it makes none there.</param>
     public void Apply(ListenOptions listener, Action refused, OwnConnections? own = null) => listener.Use(next => async connection =>
     {
         if (own?.TryTake(connection.RemoteEndPoint, connection.LocalEndPoint) == true)
         {
+            connection.Features.Set(own);
             await next(connection);
             return;
         }

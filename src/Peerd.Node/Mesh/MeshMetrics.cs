@@ -17,6 +17,12 @@ internal enum MeshRefusal
 
     /// <summary>A message that was begun and not ended.</summary>
     Message,
+
+    /// <summary>An answer that was not taken.</summary>
+    Answer,
+
+    /// <summary>A call of a service beside PeerService more than a caller may make.</summary>
+    Call,
 }
 
 /// <summary>What the mesh counts. Names of peers are never labels. Thread-safe.</summary>
@@ -55,7 +61,7 @@ internal sealed class MeshMetrics
             "peerd.mesh.tls.refused", "{certificate}", "Certificates of others that were refused, by side: caller (came to this node) or callee (was called).");
         _ejected = meter.CreateCounter<long>("peerd.peer.ejected", "{ejection}", "How often a peer that sent wrong bytes was left alone for a time, whatever content is wanted.");
         _refused = meter.CreateCounter<long>(
-            "peerd.mesh.refused", "{refusal}", "What callers of the mesh wanted too much of, by what: connection (in all or of one address), stream (of one node), range (in all or of one address) or message (begun and not ended).");
+            "peerd.mesh.refused", "{refusal}", "What callers of the mesh wanted too much of, by what: connection (in all or of one address), stream (of one node), range (in all or of one address) message (begun and not ended), answer (not taken) or call (of health, reflection or a command, in all or of one address).");
 
         // What never happened counts as 0 and not as unknown.
         _received.Add(0);
@@ -76,10 +82,11 @@ internal sealed class MeshMetrics
         }
 
         _ejected.Add(0);
-        CountRefused(MeshRefusal.Connection, 0);
-        CountRefused(MeshRefusal.Stream, 0);
-        CountRefused(MeshRefusal.Range, 0);
-        CountRefused(MeshRefusal.Message, 0);
+        foreach (var what in Enum.GetValues<MeshRefusal>())
+        {
+            CountRefused(what, 0);
+        }
+
         Shed(isRedirected: true, count: 0);
         Shed(isRedirected: false, count: 0);
         CountHedges("moved", 0);
@@ -156,7 +163,9 @@ internal sealed class MeshMetrics
         MeshRefusal.Connection => "connection",
         MeshRefusal.Stream => "stream",
         MeshRefusal.Range => "range",
-        _ => "message",
+        MeshRefusal.Message => "message",
+        MeshRefusal.Answer => "answer",
+        _ => "call",
     }));
 
     private void CountHedges(string outcome, int count) => _hedges.Add(count, new KeyValuePair<string, object?>("outcome", outcome));

@@ -81,6 +81,11 @@ internal sealed class Peer : IDisposable
                 new HealthCheckRequest(), new CallOptions(_headers, _time.GetUtcNow().UtcDateTime + within, cancellationToken));
             return answer.Status == HealthCheckResponse.Types.ServingStatus.Serving;
         }
+        catch (RpcException e) when (e.StatusCode == StatusCode.ResourceExhausted)
+        {
+            // It is asked too often, by whomever.
+            return true;
+        }
         catch (Exception e) when (e is RpcException or ObjectDisposedException or InvalidOperationException)
         {
             // It does not answer, or is no member any more.

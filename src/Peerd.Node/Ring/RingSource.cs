@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Net;
 using Peerd.Node.Limits;
 using Peerd.Node.Membership;
@@ -10,6 +11,7 @@ namespace Peerd.Node.Ring;
 internal sealed partial class RingSource(IMembershipSource membership, TimeProvider time, ILogger<RingSource> logger) : BackgroundService
 {
     private readonly Latest<HashRing> _rings = new(HashRing.Empty);
+    private volatile FrozenSet<IPAddress>? _addresses;
     private long _changedAt;
 
     /// <summary>The newest ring; <see cref="HashRing.Empty"/> before the first list.</summary>
@@ -28,6 +30,13 @@ internal sealed partial class RingSource(IMembershipSource membership, TimeProvi
         return ring.IndexOf(node) is >= 0 and var index && IPAddress.TryParse(ring[index].Address.Host, out var own) && CallerAddress.Plain(own).Equals(CallerAddress.Plain(address));
     }
 
+    /// <summary>
+    /// For whom what a caller takes counts who has not said who he is: an address of a member by itself, else the address, or of IPv6 the
+    /// /64 network, in which one host has as many addresses as it likes. Before the first list each may be a member's.
+    /// </summary>
+    public IPAddress CountedAs(IPAddress address) =>
+        CallerAddress.Plain(address) is var plain && _addresses is var members && (members is null || members.Contains(plain)) ? plain : CallerAddress.Network(plain);
+
     /// <summary>Whether members have come or gone, the first list counted, within this time.</summary>
     public bool HasChangedWithin(TimeSpan age) => time.GetElapsedTime(Interlocked.Read(ref _changedAt)) < age;
 
@@ -41,8 +50,20 @@ internal sealed partial class RingSource(IMembershipSource membership, TimeProvi
                 Interlocked.Exchange(ref _changedAt, time.GetTimestamp());
             }
 
+            _addresses = AddressesOf(members).ToFrozenSet();
             _rings.Publish(ring);
             Log.RingChanged(logger, ring.Version, ring.Count);
+        }
+    }
+
+    private static IEnumerable<IPAddress> AddressesOf(MemberList members)
+    {
+        foreach (var member in members.Members)
+        {
+            if (IPAddress.TryParse(member.Address.Host, out var address))
+            {
+                yield return CallerAddress.Plain(address);
+            }
         }
     }
 

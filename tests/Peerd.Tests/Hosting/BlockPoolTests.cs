@@ -1,4 +1,6 @@
+using System.IO.Pipelines;
 using Peerd.Node.Hosting;
+using Peerd.Node.Limits;
 
 namespace Peerd.Tests.Hosting;
 
@@ -18,6 +20,25 @@ public sealed class BlockPoolTests
         Assert.Same(first, second);
         Assert.NotSame(second, third);
         Assert.Equal(pool.MaxBufferSize, third.Memory.Length);
+    }
+
+    [Fact]
+    public void Rent_ForAShortMessage_IsASmallBlock()
+    {
+        using var pool = new BlockPool();
+        var pipe = new Pipe(new PipeOptions(pool, minimumSegmentSize: 4096));
+        var other = new Pipe(new PipeOptions(pool, minimumSegmentSize: 4096));
+
+        Assert.Equal(SmallBlocks.Size, SmallBlocks.GetMemory(pipe.Writer, 10).Length);
+        Assert.Equal(SmallBlocks.Size, pool.RentedBytes);
+        Assert.Equal(pool.MaxBufferSize, other.Writer.GetMemory(10).Length);
+        Assert.Equal(SmallBlocks.Size + pool.MaxBufferSize, pool.RentedBytes);
+        Assert.Equal(pool.MaxBufferSize, SmallBlocks.GetMemory(pipe.Writer, SmallBlocks.Size + 1).Length);
+
+        pipe.Writer.Complete();
+        pipe.Reader.Complete();
+        Assert.Equal(pool.MaxBufferSize, pool.RentedBytes);
+        Assert.Equal(pool.MaxBufferSize, pool.Rent().Memory.Length);
     }
 
     [Fact]
