@@ -9,6 +9,7 @@ using Peerd.Node.Limits;
 using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
 using Peerd.Node.Mesh.Tls;
+using Peerd.Node.Ring;
 
 namespace Peerd.Node.Hosting;
 
@@ -63,19 +64,24 @@ internal sealed partial class Listeners
         var certified = kestrel.ApplicationServices.GetRequiredService<CertifiedConnections>();
         var counts = kestrel.ApplicationServices.GetRequiredService<MeshMetrics>();
         var own = kestrel.ApplicationServices.GetRequiredService<OwnConnections>();
+        var halfSent = kestrel.ApplicationServices.GetRequiredService<HalfSentMessages>();
+        var members = kestrel.ApplicationServices.GetRequiredService<RingSource>();
         var signals = kestrel.ApplicationServices.GetRequiredService<StopSignals>();
         Listen(kestrel, ListenerKind.Mesh, ListenAddress.Parse(mesh.Listen), listener =>
         {
             listener.Protocols = HttpProtocols.Http2;
-            new ConnectionCap(limits.MeshConnectionsValue, limits.MeshConnectionsPerAddressValue).Apply(listener, () => counts.Refused(MeshRefusal.Connection), own);
+            new ConnectionCap(limits.MeshConnectionsValue, limits.MeshConnectionsPerAddressValue, limits.MeshConnectionsPerAddressValue, members.CountedAs)
+                .Apply(listener, () => counts.Refused(MeshRefusal.Connection), own);
             listener.Use(next => connection => signals.LinkAsync(connection, next));
             listener.UseMeshTls(tls, certified);
+            listener.Use(next => connection => halfSent.WatchAsync(connection, next));
         });
         Listen(kestrel, ListenerKind.Metrics, listen.MetricsEndPoint, listener =>
         {
             listener.Protocols = HttpProtocols.Http1;
-            // Nobody takes the places of those who ask how the node is.
-            new ConnectionCap(limits.MetricsConnectionsValue, Math.Max(4, limits.MetricsConnectionsValue / 8)).Apply(listener, static () => { });
+            // Nobody takes the places of those who ask how the node is. They are no members, and one network may be that of all pods.
+            var most = Math.Max(4, limits.MetricsConnectionsValue / 8);
+            new ConnectionCap(limits.MetricsConnectionsValue, most, Math.Max(most, limits.MetricsConnectionsValue / 2), members.CountedAs).Apply(listener, static () => { });
         });
     }
 

@@ -1,17 +1,17 @@
 using System.Net;
-using System.Net.Sockets;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Peerd.Node.Limits;
 
 /// <summary>
-/// How many connections one listener may have, and how many of one address. Of IPv6 one host may have all addresses of a /64 network, and
-/// all nodes may have theirs in one, too: to such a network go half of all, or as many as to one address if that is more. Loopback addresses are of one machine with any
-/// number of processes, and count only in the total. Thread-safe.
+/// How many connections one listener may have, and how many of one address and of one /64 network of IPv6, in which one host has as many
+/// addresses as it likes. Loopback addresses are of one machine with any number of processes, and count only in the total. Thread-safe.
 /// </summary>
 /// <param name="total">Connections in all.</param>
 /// <param name="perAddress">Connections of one address.</param>
-internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
+/// <param name="perNetwork">Connections of one network.</param>
+/// <param name="countedAs">The network that an address counts in, or the address itself, which counts in none.</param>
+internal sealed class ConnectionCap(int total, int perAddress, int perNetwork, Func<IPAddress, IPAddress> countedAs)
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<IPAddress, int> _byAddress = [];
@@ -30,29 +30,29 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
         }
     }
 
-    /// <summary>Takes a place; false when there is none. <see cref="Leave"/> when the connection has ended.</summary>
-    public bool TryEnter(IPAddress address)
+    /// <summary>Takes a place; null when there is none. <see cref="Leave"/> with it when the connection has ended.</summary>
+    public Place? TryEnter(IPAddress address)
     {
         address = CallerAddress.Plain(address);
+        var place = new Place(address, countedAs(address) is var network && network.Equals(address) ? null : network);
         lock (_lock)
         {
-            if (_open >= total || (!IPAddress.IsLoopback(address) && (_byAddress.GetValueOrDefault(address) >= perAddress || IsFull(address))))
+            if (_open >= total || (!IPAddress.IsLoopback(address) && IsFull(place)))
             {
-                return false;
+                return null;
             }
 
-            Add(address, 1);
-            return true;
+            Add(place, 1);
+            return place;
         }
     }
 
-    /// <summary>Gives back a place that was taken for this address.</summary>
-    public void Leave(IPAddress address)
+    /// <summary>Gives back a place that was taken.</summary>
+    public void Leave(Place place)
     {
-        address = CallerAddress.Plain(address);
         lock (_lock)
         {
-            Add(address, -1);
+            Add(place, -1);
         }
     }
 
@@ -70,7 +70,7 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
         }
 
         var address = (connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None;
-        if (!TryEnter(address))
+        if (TryEnter(address) is not { } place)
         {
             refused();
             connection.Abort();
@@ -83,25 +83,21 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
         }
         finally
         {
-            Leave(address);
+            Leave(place);
         }
     });
 
-    /// <summary>The network of an IPv6 address has as many as it may; an IPv4 address has none that is one host's.</summary>
-    private bool IsFull(IPAddress address) =>
-        HasNetwork(address) && _byNetwork.GetValueOrDefault(CallerAddress.Network(address)) >= Math.Max(perAddress, total / 2);
+    private bool IsFull(Place place) =>
+        _byAddress.GetValueOrDefault(place.Address) >= perAddress || (place.Network is { } network && _byNetwork.GetValueOrDefault(network) >= perNetwork);
 
-    private static bool HasNetwork(IPAddress address) => address.AddressFamily == AddressFamily.InterNetworkV6;
-
-    private void Add(IPAddress address, int change)
+    private void Add(Place place, int change)
     {
-        Add(_byAddress, address, change);
-        if (HasNetwork(address))
-        {
-            Add(_byNetwork, CallerAddress.Network(address), change);
-        }
-
         _open += change;
+        Add(_byAddress, place.Address, change);
+        if (place.Network is { } network)
+        {
+            Add(_byNetwork, network, change);
+        }
     }
 
     private static void Add(Dictionary<IPAddress, int> counts, IPAddress key, int change)
@@ -111,4 +107,7 @@ internal sealed class ConnectionCap(int total, int perAddress = int.MaxValue)
             counts.Remove(key);
         }
     }
+
+    /// <summary>What one connection counts as. Who is a member may have changed when it ends.</summary>
+    internal sealed record Place(IPAddress Address, IPAddress? Network);
 }

@@ -37,7 +37,7 @@ internal sealed class LimitOptions
     /// <summary>Connections to the mesh listener at one time, 1 to 65536; more are closed at once. Default 16384.</summary>
     public string MeshConnections { get; set; } = "16384";
 
-    /// <summary>The same of one IP address, this machine's loopback addresses aside, 1 to 65536. Default 64.</summary>
+    /// <summary>The same of one IP address, or of the addresses of a /64 network of IPv6 that are no members', this machine's loopback addresses aside, 1 to 65536. Default 64.</summary>
     public string MeshConnectionsPerAddress { get; set; } = "64";
 
     /// <summary>Streams on one connection to the mesh listener, 16 to 4096. Default 256.</summary>

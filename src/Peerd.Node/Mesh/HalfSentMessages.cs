@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
 using System.Runtime.CompilerServices;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Limits;
@@ -9,14 +10,18 @@ using Peerd.Node.Limits;
 namespace Peerd.Node.Mesh;
 
 /// <summary>
-/// What callers of the mesh listener have begun to send and have not ended. gRPC looks at the bytes of such a message and leaves them
-/// where they are; flow control takes them for read, so that it does not bound them, and a single byte keeps a whole block of memory. When
-/// they keep too much, who keeps most loses his oldest stream, and after a while each stream ends whose message does not. Thread-safe.
+/// What callers of the mesh listener have begun to send and have not ended: messages, and frames of a connection with its preface. gRPC
+/// looks at the bytes of such a message and leaves them where they are; flow control takes them for read, so that it does not bound them, and
+/// a single byte keeps a whole block of memory. So does one of a frame. When they keep too much, who keeps most loses his oldest stream or
+/// connection, and after a while each of these ends whose message or frame does not. Thread-safe.
 /// </summary>
 internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetrics metrics, TimeProvider time) : BackgroundService
 {
     /// <summary>So long a message may take to arrive.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    /// <summary>The same of a frame, and of what a connection begins with.</summary>
+    public static readonly TimeSpan FramePatience = TimeSpan.FromSeconds(10);
 
     /// <summary>What all of them may keep: 32 MiB, which is so many messages of the greatest size or 512 short ones, and never more than a quarter of what may be held in all.</summary>
     private const long Most = 32 << 20;
@@ -28,7 +33,7 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
 
     private readonly long _most = limits.Value.MemoryValue is > 0 and var limit ? Math.Min(Most, limit / 4) : Most;
     private readonly Lock _lock = new();
-    private readonly HashSet<Body> _begun = [];
+    private readonly HashSet<Sender> _begun = [];
     private readonly Dictionary<IPAddress, long> _byAddress = [];
     private long _bytes;
 
@@ -38,21 +43,46 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
     /// <summary>Serves a request of the mesh listener and counts what its body keeps.</summary>
     public async Task WatchAsync(HttpContext context, RequestDelegate next)
     {
-        using var body = new Body(this, context.Request.BodyReader, context.Connection.RemoteIpAddress ?? IPAddress.None, context.Abort);
+        using var body = Watch(context.Request.BodyReader, context.Connection.RemoteIpAddress ?? IPAddress.None, context.Abort);
         context.Features.Set<IRequestBodyPipeFeature>(body);
         await next(context);
     }
 
+    /// <summary>Serves a connection of the mesh listener and counts what its frames keep.</summary>
+    public async Task WatchAsync(ConnectionContext connection, ConnectionDelegate next)
+    {
+        var transport = connection.Transport;
+        var address = (connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None;
+        using var frames = WatchFrames(transport, address, () => connection.Abort(new ConnectionAbortedException("a frame was begun and not ended")));
+        connection.Transport = frames;
+        try
+        {
+            await next(connection);
+        }
+        finally
+        {
+            connection.Transport = transport;
+        }
+    }
+
+    /// <summary>A connection whose frames are watched. It has begun its preface.</summary>
+    internal HalfSentFrames WatchFrames(IDuplexPipe transport, IPAddress address, Action abort)
+    {
+        var frames = new HalfSentFrames(this, transport, new Sender(address, FramePatience, abort));
+        frames.Begin();
+        return frames;
+    }
+
     /// <summary>A body whose messages are watched.</summary>
-    internal Body Watch(PipeReader reader, IPAddress address, Action abort) => new(this, reader, address, abort);
+    internal Body Watch(PipeReader reader, IPAddress address, Action abort) => new(this, reader, new Sender(address, Patience, abort));
 
     /// <summary>Ends the streams whose message has taken too long.</summary>
     internal void EndLate()
     {
-        var late = new List<Body>();
+        var late = new List<Sender>();
         lock (_lock)
         {
-            late.AddRange(_begun.Where(body => time.GetElapsedTime(body.Since) >= Patience));
+            late.AddRange(_begun.Where(sender => time.GetElapsedTime(sender.Since) >= sender.Patience));
             late.ForEach(End);
         }
 
@@ -68,37 +98,49 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
         }
     }
 
-    private void Keeps(Body body, int blocks, bool isAnother)
+    /// <summary>He begins what he is to end.</summary>
+    internal void Begins(Sender sender)
     {
-        // Most messages are whole when they are looked at. Only the body's own user, who calls this, makes the bytes more than none.
-        if (blocks == 0 && body.Bytes == 0)
+        lock (_lock)
+        {
+            _begun.Add(sender);
+            sender.Since = time.GetTimestamp();
+        }
+    }
+
+    /// <summary>What he keeps now, in blocks; whether that has begun since the last call.</summary>
+    internal void Keeps(Sender sender, int blocks, bool isAnother)
+    {
+        // Most are whole when they are looked at. Only the sender's own reader, who calls this, makes the bytes more than none.
+        if (blocks == 0 && sender.IsWhole)
         {
             return;
         }
 
-        var ended = new List<Body>();
+        sender.IsWhole = blocks == 0;
+        var ended = new List<Sender>();
         lock (_lock)
         {
             if (isAnother || blocks == 0)
             {
-                Forget(body);
+                Forget(sender);
             }
 
-            if (blocks == 0 || body.IsEnded)
+            if (blocks == 0 || sender.IsEnded)
             {
                 return;
             }
 
-            if (_begun.Add(body))
+            if (_begun.Add(sender))
             {
-                body.Since = time.GetTimestamp();
+                sender.Since = time.GetTimestamp();
             }
 
-            Add(body, ((long)blocks * BlockBytes) - body.Bytes);
+            Add(sender, ((long)blocks * BlockBytes) - sender.Bytes);
             while (_bytes > _most)
             {
                 var greatest = _byAddress.MaxBy(caller => caller.Value).Key;
-                var oldest = _begun.Where(other => other.Address.Equals(greatest)).MinBy(other => other.Since)!;
+                var oldest = _begun.Where(other => other.Bytes > 0 && other.Address.Equals(greatest)).MinBy(other => other.Since)!;
                 End(oldest);
                 ended.Add(oldest);
             }
@@ -107,60 +149,70 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
         ended.ForEach(Abort);
     }
 
-    private void Forget(Body body)
+    private void Forget(Sender sender)
     {
-        if (_begun.Remove(body))
+        if (_begun.Remove(sender))
         {
-            Add(body, -body.Bytes);
+            Add(sender, -sender.Bytes);
         }
     }
 
-    private void Add(Body body, long bytes)
+    private void Add(Sender sender, long bytes)
     {
-        body.Bytes += bytes;
+        sender.Bytes += bytes;
         Interlocked.Add(ref _bytes, bytes);
-        if ((_byAddress[body.Address] = _byAddress.GetValueOrDefault(body.Address) + bytes) == 0)
+        if ((_byAddress[sender.Address] = _byAddress.GetValueOrDefault(sender.Address) + bytes) == 0)
         {
-            _byAddress.Remove(body.Address);
+            _byAddress.Remove(sender.Address);
         }
     }
 
-    private void End(Body body)
+    private void End(Sender sender)
     {
-        Forget(body);
-        body.IsEnded = true;
+        Forget(sender);
+        sender.IsEnded = true;
     }
 
     // Outside the lock: the server calls back.
-    private void Abort(Body body)
+    private void Abort(Sender sender)
     {
         metrics.Refused(MeshRefusal.Message);
-        body.Abort();
+        sender.Abort();
     }
 
-    /// <summary>The body of one request. Used by one at a time, as bodies are; the lock of the owner protects its properties.</summary>
-    internal sealed class Body(HalfSentMessages owner, PipeReader inner, IPAddress address, Action abort) : PipeReader, IRequestBodyPipeFeature, IDisposable
+    /// <summary>Whoever sends messages in a body, or frames on a connection. The lock of the owner protects its properties.</summary>
+    internal sealed class Sender(IPAddress address, TimeSpan patience, Action abort) : IDisposable
     {
-        private readonly Lock _aborting = new();
-        private ReadOnlySequence<byte> _read;
-        private long _bytes;
-        private bool _isOver;
-
-        public PipeReader Reader => this;
+        private readonly StreamEnd _end = new(abort);
 
         /// <summary>Whose it is: an address, or of IPv6 the network, in which one host has as many addresses as it likes.</summary>
         public IPAddress Address { get; } = CallerAddress.Network(address);
 
-        public long Bytes
-        {
-            get => Interlocked.Read(ref _bytes);
-            set => Interlocked.Exchange(ref _bytes, value);
-        }
+        /// <summary>So long he may take.</summary>
+        public TimeSpan Patience => patience;
 
-        /// <summary>When the message began that is not whole.</summary>
+        /// <summary>What he keeps.</summary>
+        public long Bytes { get; set; }
+
+        /// <summary>Nothing is begun and not ended. Of his reader alone.</summary>
+        public bool IsWhole { get; set; } = true;
+
+        /// <summary>When that began which is not whole.</summary>
         public long Since { get; set; }
 
         public bool IsEnded { get; set; }
+
+        public void Abort() => _end.Abort();
+
+        public void Dispose() => _end.Dispose();
+    }
+
+    /// <summary>The body of one request. Used by one at a time, as bodies are.</summary>
+    internal sealed class Body(HalfSentMessages owner, PipeReader inner, Sender sender) : PipeReader, IRequestBodyPipeFeature, IDisposable
+    {
+        private ReadOnlySequence<byte> _read;
+
+        public PipeReader Reader => this;
 
         [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
         public override async ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
@@ -191,45 +243,21 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
             var isAnother = !_read.Start.Equals(consumed);
             _read = default;
             inner.AdvanceTo(consumed, examined);
-            owner.Keeps(this, blocks, isAnother);
+            owner.Keeps(sender, blocks, isAnother);
         }
 
         public override void CancelPendingRead() => inner.CancelPendingRead();
 
         public override void Complete(Exception? exception = null)
         {
-            owner.Keeps(this, 0, isAnother: false);
+            owner.Keeps(sender, 0, isAnother: false);
             inner.Complete(exception);
-        }
-
-        /// <summary>Ends the stream, unless its request is over: then the server may use what belonged to it for another one.</summary>
-        public void Abort()
-        {
-            lock (_aborting)
-            {
-                if (_isOver)
-                {
-                    return;
-                }
-
-                try
-                {
-                    abort();
-                }
-                catch (Exception)
-                {
-                    // The stream is broken, then. Others are still to be ended, and who called is not to end for it.
-                }
-            }
         }
 
         public void Dispose()
         {
-            owner.Keeps(this, 0, isAnother: false);
-            lock (_aborting)
-            {
-                _isOver = true;
-            }
+            owner.Keeps(sender, 0, isAnother: false);
+            sender.Dispose();
         }
     }
 }

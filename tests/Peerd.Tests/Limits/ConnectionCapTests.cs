@@ -1,9 +1,13 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Limits;
+using Peerd.Node.Membership;
+using Peerd.Node.Ring;
 using Peerd.Tests.Hosting;
+using Peerd.Tests.Membership;
 
 namespace Peerd.Tests.Limits;
 
@@ -16,54 +20,69 @@ public sealed class ConnectionCapTests
     [Fact]
     public void TryEnter_OneAddressWantsEverything_OthersStillComeIn()
     {
-        var cap = new ConnectionCap(total: 10, perAddress: 4);
+        var cap = new ConnectionCap(total: 10, perAddress: 4, perNetwork: 4, CallerAddress.Network);
 
-        Assert.Equal(4, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(Greedy)));
-        Assert.True(cap.TryEnter(Modest));
+        var places = Enumerable.Range(0, 100).Select(_ => cap.TryEnter(Greedy)).OfType<ConnectionCap.Place>().ToList();
+        Assert.Equal(4, places.Count);
+        Assert.NotNull(cap.TryEnter(Modest));
         Assert.Equal(5, cap.Open);
 
-        cap.Leave(Greedy);
-        Assert.True(cap.TryEnter(Greedy));
-        Assert.False(cap.TryEnter(Greedy));
+        cap.Leave(places[0]);
+        Assert.NotNull(cap.TryEnter(Greedy));
+        Assert.Null(cap.TryEnter(Greedy));
     }
 
     [Fact]
     public void TryEnter_ThisMachine_IsHeldToTheTotalOnly()
     {
-        var cap = new ConnectionCap(total: 10, perAddress: 4);
+        var cap = new ConnectionCap(total: 10, perAddress: 4, perNetwork: 4, CallerAddress.Network);
 
-        Assert.Equal(10, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(IPAddress.Loopback)));
-        Assert.False(cap.TryEnter(Modest));
+        Assert.Equal(10, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(IPAddress.Loopback) is not null));
+        Assert.Null(cap.TryEnter(Modest));
     }
 
     // As a listener of both families shows addresses of IPv4.
     [Fact]
     public void TryEnter_AddressInTheFormOfIPv6_IsTheSame()
     {
-        var cap = new ConnectionCap(total: 10, perAddress: 4);
+        var cap = new ConnectionCap(total: 10, perAddress: 4, perNetwork: 4, CallerAddress.Network);
         var mapped = Greedy.MapToIPv6();
 
-        Assert.Equal(4, Enumerable.Range(0, 100).Count(i => cap.TryEnter(i % 2 == 0 ? Greedy : mapped)));
-        cap.Leave(mapped);
-        Assert.True(cap.TryEnter(Greedy));
-        Assert.Equal(6, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(IPAddress.Parse("::ffff:127.0.0.2"))));
+        var places = Enumerable.Range(0, 100).Select(i => cap.TryEnter(i % 2 == 0 ? Greedy : mapped)).OfType<ConnectionCap.Place>().ToList();
+        Assert.Equal(4, places.Count);
+        cap.Leave(places[1]);
+        Assert.NotNull(cap.TryEnter(Greedy));
+        Assert.Equal(6, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(IPAddress.Parse("::ffff:127.0.0.2")) is not null));
     }
 
     [Fact]
-    public void TryEnter_OneNetworkOfIPv6WantsEverything_HasHalfAndOthersStillComeIn()
+    public async Task TryEnter_OneNetworkOfIPv6WantsEverything_HasItsShareAndAMemberInItItsOwn()
     {
-        var cap = new ConnectionCap(total: 20, perAddress: 4);
-        var greedy = Enumerable.Range(1, 100).Select(i => IPAddress.Parse($"2001:db8:0:1::{i:x}")).ToList();
-        var other = IPAddress.Parse("2001:db8:0:2::1");
+        using var rings = new RingSource(
+            new TestMembership(new MemberList([new Member("other", new DnsEndPoint("2001:db8:0:1::5", 1), string.Empty)])), TimeProvider.System, NullLogger<RingSource>.Instance);
+        var cap = new ConnectionCap(total: 30, perAddress: 4, perNetwork: 6, rings.CountedAs);
+        var greedy = Enumerable.Range(6, 100).Select(i => IPAddress.Parse($"2001:db8:0:1::{i:x}")).ToList();
 
-        Assert.Equal(10, greedy.Count(cap.TryEnter));
-        Assert.Equal(4, Enumerable.Range(0, 100).Count(_ => cap.TryEnter(other)));
-        Assert.True(cap.TryEnter(Greedy));
-        Assert.True(cap.TryEnter(Modest));
+        // Until it is known who the members are, each of them may be one.
+        var early = greedy.Take(8).Select(cap.TryEnter).OfType<ConnectionCap.Place>().ToList();
+        Assert.Equal(8, early.Count);
+        await rings.StartAsync(TestContext.Current.CancellationToken);
+        await Wait.UntilAsync(() => rings.Current.Count == 1, "the list is known");
+        early.ForEach(cap.Leave);
 
-        cap.Leave(greedy[0]);
-        Assert.True(cap.TryEnter(greedy[50]));
-        Assert.False(cap.TryEnter(greedy[51]));
+        var places = greedy.Select(cap.TryEnter).OfType<ConnectionCap.Place>().ToList();
+        Assert.Equal(6, places.Count);
+        Assert.Equal(4, Count(_ => "2001:db8:0:1::5"));
+        Assert.Equal(4, Count(_ => "2001:db8:0:2::1"));
+        Assert.Equal(2, Count(i => $"2001:db8:0:2::{i + 2:x}"));
+        Assert.NotNull(cap.TryEnter(Modest));
+
+        cap.Leave(places[0]);
+        Assert.NotNull(cap.TryEnter(greedy[50]));
+        Assert.Null(cap.TryEnter(greedy[51]));
+        await rings.StopAsync(TestContext.Current.CancellationToken);
+
+        int Count(Func<int, string> address) => Enumerable.Range(0, 100).Count(i => cap.TryEnter(IPAddress.Parse(address(i))) is not null);
     }
 
     [Theory]
