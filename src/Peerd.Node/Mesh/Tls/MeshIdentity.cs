@@ -10,6 +10,8 @@ internal sealed class MeshIdentity
     /// <summary>Members call each other, so one certificate is shown on both sides of connections.</summary>
     private static readonly Oid[] Usages = [new("1.3.6.1.5.5.7.3.1", "TLS server authentication"), new("1.3.6.1.5.5.7.3.2", "TLS client authentication")];
 
+    private const string Begin = "-----BEGIN CERTIFICATE-----";
+
     private readonly X509Certificate2Collection _authorities;
     private readonly HashSet<string> _authorityHashes;
 
@@ -137,6 +139,18 @@ internal sealed class MeshIdentity
             throw new MeshTlsException(setting, path, e.Message, e);
         }
 
+        // The framework passes over what it can't read.
+        if (pem.AsSpan().Count(Begin) != certificates.Count || EndsWithinBegin(pem))
+        {
+            throw new MeshTlsException(setting, path, "a certificate in it is cut, or is not in PEM form");
+        }
+
         return certificates.Count > 0 ? certificates : throw new MeshTlsException(setting, path, "there is no certificate in it in PEM form");
+    }
+
+    private static bool EndsWithinBegin(string pem)
+    {
+        var line = pem.AsSpan(pem.LastIndexOf('\n') + 1);
+        return !line.IsEmpty && Begin.StartsWith(line, StringComparison.Ordinal);
     }
 }

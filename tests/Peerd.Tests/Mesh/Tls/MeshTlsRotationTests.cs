@@ -191,6 +191,10 @@ public sealed class MeshTlsRotationTests
     [InlineData("gone", "tls.crt")]
     [InlineData("empty", "no certificate in it")]
     [InlineData("cut", "tls.crt")]
+    [InlineData("chain cut", "tls.crt")]
+    [InlineData("authorities cut", "ca.crt")]
+    [InlineData("authorities cut early", "ca.crt")]
+    [InlineData("authority spoilt", "ca.crt")]
     [InlineData("other key", "it is not the key of the certificate")]
     [InlineData("foreign", "it does not lead to the authority of the mesh")]
     [InlineData("other node", "it lacks the DNS name node-1.peerd.mesh")]
@@ -214,6 +218,18 @@ public sealed class MeshTlsRotationTests
                 break;
             case "cut":
                 await File.WriteAllTextAsync(certificate, (await File.ReadAllTextAsync(certificate, TestContext.Current.CancellationToken))[..200], TestContext.Current.CancellationToken);
+                break;
+            case "chain cut":
+                await File.AppendAllTextAsync(certificate, '\n' + mesh.Authority.Pem[..300], TestContext.Current.CancellationToken);
+                break;
+            case "authorities cut":
+                MeshAuthority.Write(folder, mesh.Authority.Issue(Name), mesh.Authority.Pem + foreign.Pem[..^10]);
+                break;
+            case "authorities cut early":
+                MeshAuthority.Write(folder, mesh.Authority.Issue(Name), mesh.Authority.Pem + "-----BEG");
+                break;
+            case "authority spoilt":
+                MeshAuthority.Write(folder, mesh.Authority.Issue(Name), foreign.Pem.Replace('M', '*') + mesh.Authority.Pem);
                 break;
             case "other key":
                 await File.WriteAllTextAsync(certificate, mesh.Authority.Issue(Name).ExportCertificatePem(), TestContext.Current.CancellationToken);
