@@ -6,14 +6,11 @@ namespace Peerd.Node.Mesh.Tls;
 /// </summary>
 /// <param name="tls">Has the certificate.</param>
 /// <param name="node">The member that is meant; null for any.</param>
-/// <param name="create">Makes a handler as it is in clear text.</param>
+/// <param name="create">Makes a handler as it is in clear text, which closes connections that have no streams.</param>
 internal sealed class MeshTlsHandler(MeshTls tls, string? node, Func<SocketsHttpHandler> create) : HttpMessageHandler
 {
     private readonly Lock _changing = new();
     private volatile Connections? _current;
-
-    // Kept until the next change: a request may just have taken it. The member closes those that have no streams.
-    private Connections? _former;
     private bool _isDisposed;
 
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
@@ -27,7 +24,6 @@ internal sealed class MeshTlsHandler(MeshTls tls, string? node, Func<SocketsHttp
         lock (_changing)
         {
             _isDisposed = true;
-            _former?.Invoker.Dispose();
             _current?.Invoker.Dispose();
         }
     }
@@ -45,10 +41,11 @@ internal sealed class MeshTlsHandler(MeshTls tls, string? node, Func<SocketsHttp
             ObjectDisposedException.ThrowIf(_isDisposed, this);
             if (_current?.Identity != identity)
             {
-                _former?.Invoker.Dispose();
-                _former = _current;
                 var handler = create();
                 handler.SslOptions = tls.ClientOptions(identity, node);
+
+                // The former one is not disposed of: that would end the keep-alive pings by which its streams hear that the member is gone.
+                // It goes with the last of its connections, and they go when they have had no streams for a while.
                 _current = new Connections(identity, new HttpMessageInvoker(handler));
             }
 

@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Net;
+using System.Net.Sockets;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Logging;
@@ -49,6 +51,58 @@ public sealed class MeshTlsRotationTests
     }
 
     [Fact]
+    public async Task Certificate_ReplacedTwiceAndThenTheMemberIsGone_StreamOnTheFirstConnectionEnds()
+    {
+        await using var mesh = await TlsMesh.StartAsync();
+        var tls = mesh.MemberTls("node-2");
+        var links = new ConcurrentQueue<Link>();
+        using var channel = MeshChannel.Open(mesh.Node.MeshEndPoint.ToString(), tls, "node-1", () => new SocketsHttpHandler
+        {
+            ConnectCallback = (context, cancellationToken) => ConnectAsync(context, links, cancellationToken),
+            KeepAlivePingDelay = TimeSpan.FromSeconds(1),
+            KeepAlivePingTimeout = TimeSpan.FromSeconds(1),
+            KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
+        });
+        using var call = new PeerService.PeerServiceClient(channel).Announce();
+        await AnnounceAsync(call, 1);
+        for (var round = 0; round < 2; round++)
+        {
+            mesh.Authority.Write(mesh.FolderOf("node-2"), $"node-2.{TlsMesh.Domain}");
+            tls.Refresh();
+            Assert.Equal("node-1", await AskAsync(channel));
+        }
+
+        Assert.Equal(3, links.Count);
+        await AnnounceAsync(call, 2);
+
+        // As when it has lost power: nobody says that the connection is no more. Nothing but the stream keeps what notices it.
+        GC.Collect();
+        links.First().FallSilent();
+
+        await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).WaitAsync(Wait.Longest));
+    }
+
+    [Fact]
+    public async Task Certificate_Replaced_TheFormerConnectionIsClosedWhenItHasNoStreams()
+    {
+        await using var mesh = await TlsMesh.StartAsync();
+        var tls = mesh.MemberTls("node-2");
+        var links = new ConcurrentQueue<Link>();
+        using var channel = MeshChannel.Open(mesh.Node.MeshEndPoint.ToString(), tls, "node-1", () => new SocketsHttpHandler
+        {
+            ConnectCallback = (context, cancellationToken) => ConnectAsync(context, links, cancellationToken),
+            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(1),
+        });
+        Assert.Equal("node-1", await AskAsync(channel));
+        mesh.Authority.Write(mesh.FolderOf("node-2"), $"node-2.{TlsMesh.Domain}");
+        tls.Refresh();
+        Assert.Equal("node-1", await AskAsync(channel));
+
+        GC.Collect();
+        await links.First().Closed.WaitAsync(Wait.Longest);
+    }
+
+    [Fact]
     public async Task Authority_AnotherOne_IsTakenByWayOfABundle()
     {
         await using var mesh = await TlsMesh.StartAsync();
@@ -90,7 +144,7 @@ public sealed class MeshTlsRotationTests
             ConnectCallback = async (context, cancellationToken) =>
             {
                 Interlocked.Increment(ref connections);
-                var client = new System.Net.Sockets.TcpClient();
+                var client = new TcpClient();
                 await client.ConnectAsync(context.DnsEndPoint.Host, context.DnsEndPoint.Port, cancellationToken);
                 return client.GetStream();
             },
@@ -302,6 +356,70 @@ public sealed class MeshTlsRotationTests
         catch (RpcException)
         {
             return null;
+        }
+    }
+
+    private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, ConcurrentQueue<Link> links, CancellationToken cancellationToken)
+    {
+        var client = new TcpClient();
+        await client.ConnectAsync(context.DnsEndPoint.Host, context.DnsEndPoint.Port, cancellationToken);
+        var link = new Link(client.GetStream());
+        links.Enqueue(link);
+        return link;
+    }
+
+    /// <summary>A connection that the test can make silent, and of which it hears when it is closed.</summary>
+    private sealed class Link(NetworkStream inner) : Stream
+    {
+        private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private volatile bool _isSilent;
+
+        public Task Closed => _closed.Task;
+
+        public override bool CanRead => true;
+
+        public override bool CanSeek => false;
+
+        public override bool CanWrite => true;
+
+        public override long Length => throw new NotSupportedException();
+
+        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+
+        /// <summary>From now on nothing arrives, on either side.</summary>
+        public void FallSilent() => _isSilent = true;
+
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            var read = await inner.ReadAsync(buffer, cancellationToken);
+            if (_isSilent)
+            {
+                await _closed.Task.WaitAsync(cancellationToken);
+            }
+
+            return read;
+        }
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+            _isSilent ? ValueTask.CompletedTask : inner.WriteAsync(buffer, cancellationToken);
+
+        public override void Flush()
+        {
+        }
+
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+        public override void SetLength(long value) => throw new NotSupportedException();
+
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        protected override void Dispose(bool disposing)
+        {
+            base.Dispose(disposing);
+            inner.Dispose();
+            _closed.TrySetResult();
         }
     }
 
