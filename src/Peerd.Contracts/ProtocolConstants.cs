@@ -21,6 +21,9 @@ public static class ProtocolConstants
     /// </summary>
     public const int MaxRequestBytes = 1024 * 1024;
 
+    /// <summary>Bytes of one answer on a stream that reads ranges at most: 512 KiB, twice the frames of the longest.</summary>
+    public const int MaxRangeAnswerBytes = 512 * 1024;
+
     /// <summary>Runs of pieces that a lookup begins with, which is one message; what has more is announced, too.</summary>
     public const int MaxHeldRuns = 32 * 1024;
 

@@ -146,9 +146,9 @@ internal sealed class Peer : IDisposable
     {
         var counting = new CountingSink(sink, _traffic, _metrics);
         var started = _time.GetTimestamp();
-        var isReused = _streams.TryPop(out var stream);
-        var outcome = await FetchAsync(stream ?? OpenStream(), request, counting, cancellationToken);
-        if (isReused && stream!.BrokeAtOnce)
+        var reused = WakeStream();
+        var outcome = await FetchAsync(reused ?? OpenStream(), request, counting, cancellationToken);
+        if (reused is { BrokeAtOnce: true })
         {
             // The peer was restarted, and all streams to its former process have died with this one.
             while (_streams.TryPop(out var dead))
@@ -208,6 +208,7 @@ internal sealed class Peer : IDisposable
         {
             if (isUsable)
             {
+                stream.Rest(request.Digest, SpokeUnasked);
                 _streams.Push(stream);
             }
             else
@@ -220,7 +221,32 @@ internal sealed class Peer : IDisposable
     private void Discard(RangeStream stream)
     {
         stream.Dispose();
+
+        // What came unasked is not the next stream's.
+        stream.Lane.End();
         _lanes.Push(stream.Lane);
+    }
+
+    /// <summary>Takes a stream that rests; null when there is none.</summary>
+    private RangeStream? WakeStream()
+    {
+        while (_streams.TryPop(out var stream))
+        {
+            if (stream.TryWake())
+            {
+                return stream;
+            }
+
+            Discard(stream);
+        }
+
+        return null;
+    }
+
+    private void SpokeUnasked(Digest content)
+    {
+        Interlocked.Increment(ref _traffic.Failures);
+        Blame(content, isProven: true);
     }
 
     private RangeStream OpenStream()
@@ -231,11 +257,11 @@ internal sealed class Peer : IDisposable
         }
 
         // Many readers use it, one after the other.
-        return new RangeStream(lane, Detached.Begin(() => Open(ref _data, _sockets).CreateCallInvoker().AsyncDuplexStreamingCall(lane.Method, host: null, new CallOptions(_headers))));
+        return new RangeStream(lane, Detached.Begin(() => Open(ref _data, isForData: true).CreateCallInvoker().AsyncDuplexStreamingCall(lane.Method, host: null, new CallOptions(_headers))));
     }
 
     /// <exception cref="ObjectDisposedException">It is no member any more.</exception>
-    private GrpcChannel Open(ref GrpcChannel? channel, PeerSockets? sockets = null)
+    private GrpcChannel Open(ref GrpcChannel? channel, bool isForData = false)
     {
         if (!_isRetired && Volatile.Read(ref channel) is { } open)
         {
@@ -246,16 +272,16 @@ internal sealed class Peer : IDisposable
         {
             // What is opened after that nobody would close.
             ObjectDisposedException.ThrowIf(_isRetired, this);
-            return channel ??= CreateChannel(sockets);
+            return channel ??= CreateChannel(isForData);
         }
     }
 
-    private GrpcChannel CreateChannel(PeerSockets? sockets) =>
+    private GrpcChannel CreateChannel(bool isForData) =>
         MeshChannel.Open(MemberAddress.Format(Member.Address), _tls, Member.Name, () => new SocketsHttpHandler
         {
             // Streams are shared: a request on one tells of its own trace.
             ActivityHeadersPropagator = null,
-            ConnectCallback = sockets is null ? null : sockets.ConnectAsync,
+            ConnectCallback = isForData ? _sockets.ConnectAsync : null,
             ConnectTimeout = _options.ConnectTimeoutValue,
             EnableMultipleHttp2Connections = true,
             // A stream starts with this window instead of growing from 64 KiB by a round trip at a time.
@@ -266,7 +292,7 @@ internal sealed class Peer : IDisposable
             PooledConnectionIdleTimeout = TimeSpan.FromMinutes(2),
             UseProxy = false,
             UseCookies = false,
-        });
+        }, isForData ? ProtocolConstants.MaxRangeAnswerBytes : MeshChannel.MostReceived);
 
     private sealed class CountingSink(IRangeSink inner, PeerTraffic.Counters traffic, MeshMetrics metrics) : IRangeSink
     {

@@ -8,10 +8,11 @@ namespace Peerd.Node.Mesh;
 /// <summary>
 /// Where the frames of one FetchRange stream arrive: checked and handed to the sink of the range in progress while they
 /// lie in the buffer of the connection. Lanes outlive streams, because a channel never forgets a method that it was
-/// called with. For one stream at a time; not thread-safe.
+/// called with. For one stream at a time; frames may arrive concurrently with all else.
 /// </summary>
 internal sealed class RangeLane : IFrameReceiver
 {
+    private readonly Lock _lock = new();
     private uint _id;
     private ContentLayout _layout;
     private ByteRange _range;
@@ -31,34 +32,46 @@ internal sealed class RangeLane : IFrameReceiver
     /// <summary>What was wrong is that the sink did not accept a frame that matches its own checksum.</summary>
     public bool IsContradicted { get; private set; }
 
-    /// <summary>From now on frames belong to this range.</summary>
+    /// <summary>From now on frames belong to this range. What has come since <see cref="End"/> is an error of it.</summary>
     public void Begin(uint id, ContentLayout layout, ByteRange range, IRangeSink sink)
     {
-        (_id, _layout, _range, _sink) = (id, layout, range, sink);
-        (Expected, Error, IsContradicted, _failure) = (range.Offset, null, false, null);
+        lock (_lock)
+        {
+            (_id, _layout, _range, _sink, Expected) = (id, layout, range, sink, range.Offset);
+        }
     }
 
     /// <summary>No frame is expected any more.</summary>
-    public void End() => _sink = null;
+    public void End()
+    {
+        lock (_lock)
+        {
+            (_sink, Error, IsContradicted, _failure) = (null, null, false, null);
+        }
+    }
 
     /// <summary>Throws what the sink has thrown.</summary>
     public void ThrowIfFailed() => _failure?.Throw();
 
     public void Receive(uint id, long offset, ReadOnlySpan<byte> data, ulong checksum, ReadOnlySpan<ulong> nextChecksums)
     {
-        if (Error is not null || _failure is not null)
+        // A frame that nobody waits for may come at any moment, also when a range begins.
+        lock (_lock)
         {
-            return;
-        }
+            if (Error is not null || _failure is not null)
+            {
+                return;
+            }
 
-        try
-        {
-            Error = Take(id, offset, data, checksum, nextChecksums);
-        }
-        catch (Exception exception)
-        {
-            // gRPC would make a status of it.
-            _failure = ExceptionDispatchInfo.Capture(exception);
+            try
+            {
+                Error = Take(id, offset, data, checksum, nextChecksums);
+            }
+            catch (Exception exception)
+            {
+                // gRPC would make a status of it.
+                _failure = ExceptionDispatchInfo.Capture(exception);
+            }
         }
     }
 

@@ -9,11 +9,16 @@ namespace Peerd.Node.Mesh;
 
 /// <summary>
 /// One long-lived FetchRange stream to a peer. One range at a time; a stream on which a range ended other than by the
-/// peer's word is broken and must not be used again. Not thread-safe.
+/// peer's word is broken and must not be used again. Between two ranges it rests. Not thread-safe, but a stream that rests may be
+/// disposed of at any time.
 /// </summary>
 internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<FetchRangeRequest, RangeAnswer> call) : IDisposable
 {
     private uint _lastId;
+
+    /// <summary>What the peer says next, when it was begun to wait for it while the stream rested.</summary>
+    private Task<bool>? _next;
+    private int _isResting;
 
     /// <summary>Where the frames arrive; free for another stream once this one was disposed.</summary>
     public RangeLane Lane => lane;
@@ -70,7 +75,7 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
                     await allowance.TakeAsync(lane.Expected, cancellationToken);
                 }
 
-                if (!await call.ResponseStream.MoveNext(stop.Token))
+                if (!await NextAsync(stop.Token))
                 {
                     break;
                 }
@@ -167,14 +172,78 @@ internal sealed class RangeStream(RangeLane lane, AsyncDuplexStreamingCall<Fetch
         }
         finally
         {
+            if (_next is { } unread)
+            {
+                // The request was not sent: what was begun at rest ends before the lane is another stream's.
+                Dispose();
+                await ((Task)unread).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
             lane.End();
             allowance?.End(lane.Expected);
             load.Ended();
         }
     }
 
+    /// <summary>
+    /// Nothing is asked for until <see cref="TryWake"/>. The peer has to be silent meanwhile: what it sent would be kept for as long as
+    /// nobody reads it, and so it ends the stream.
+    /// </summary>
+    /// <param name="content">Of the last range.</param>
+    /// <param name="spoke">Hears, with that content, that the peer has sent something.</param>
+    public void Rest(Digest content, Action<Digest> spoke)
+    {
+        _isResting = 1;
+        _next = Detached.Begin(() => RestAsync(content, spoke));
+    }
+
+    /// <summary>Ranges can be read again; false when the stream has ended meanwhile.</summary>
+    public bool TryWake() => Interlocked.Exchange(ref _isResting, 0) == 1;
+
     /// <summary>Resets the stream: the peer stops at once.</summary>
     public void Dispose() => call.Dispose();
+
+    private async Task<bool> RestAsync(Digest content, Action<Digest> spoke)
+    {
+        try
+        {
+            var hasSpoken = await call.ResponseStream.MoveNext(CancellationToken.None);
+            if (!TryWake())
+            {
+                return hasSpoken;
+            }
+
+            if (hasSpoken)
+            {
+                spoke(content);
+            }
+        }
+        catch (Exception) when (TryWake())
+        {
+            // The peer is gone, say. Nobody waits for it.
+        }
+
+        Dispose();
+        return false;
+    }
+
+    private Task<bool> NextAsync(CancellationToken stop)
+    {
+        if (_next is not { } next)
+        {
+            return call.ResponseStream.MoveNext(stop);
+        }
+
+        _next = null;
+        return UntilAsync(next, stop);
+    }
+
+    // The wait that was begun at rest knows of no end, and the lane is in use until it is over.
+    private async Task<bool> UntilAsync(Task<bool> next, CancellationToken stop)
+    {
+        await using var ending = stop.UnsafeRegister(static stream => ((RangeStream)stream!).Dispose(), this);
+        return await next;
+    }
 
     /// <summary>So much has come that it is a matter of time: who sends one frame and no more has failed.</summary>
     private bool IsOnItsWay(ByteRange range) => lane.Expected - range.Offset >= range.Length / 8 && lane.Expected > range.Offset;

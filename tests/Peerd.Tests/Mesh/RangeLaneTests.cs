@@ -124,6 +124,25 @@ public sealed class RangeLaneTests
     }
 
     [Fact]
+    public void Begin_AFrameCameBefore_IsAnErrorOfTheRange()
+    {
+        var (lane, sink) = Begin();
+        lane.End();
+        Receive(lane, 1);
+        lane.Begin(Id, Layout, ByteRange.FromBounds(Layout.FrameSize, Layout.Size), sink);
+        Receive(lane, 1);
+        Assert.NotNull(lane.Error);
+        Assert.Empty(sink.Frames);
+
+        // Of that one only.
+        lane.End();
+        lane.Begin(Id, Layout, ByteRange.FromBounds(Layout.FrameSize, Layout.Size), sink);
+        Receive(lane, 1);
+        Assert.Null(lane.Error);
+        Assert.Equal([1], sink.Frames);
+    }
+
+    [Fact]
     public void ThrowIfFailed_SinkThrew_ThrowsTheSame()
     {
         var lane = new RangeLane();

@@ -183,7 +183,7 @@ public sealed class RangeStreamTests : IAsyncLifetime
     public async Task Fetch_ResourcesAreExhaustedOtherwise_IsAFailureOfThePeer(bool isOfClient)
     {
         _fake!.Answer = (range, answers, _) => isOfClient
-            ? answers.WriteAsync(new FetchRangeResponse { Id = range.Id, End = new RangeEnd { Status = RangeStatus.NotHeld, Message = new string('x', 5 * 1024 * 1024) } })
+            ? answers.WriteAsync(new FetchRangeResponse { Id = range.Id, End = new RangeEnd { Status = RangeStatus.NotHeld, Message = new string('x', ProtocolConstants.MaxRangeAnswerBytes) } })
             : throw new RpcException(new Status(StatusCode.ResourceExhausted, "a message of 1025 bytes; at most 1024 are taken"));
 
         Assert.Equal(RangeOutcomeKind.Failed, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
@@ -490,8 +490,104 @@ public sealed class RangeStreamTests : IAsyncLifetime
         Assert.Equal(RangeOutcomeKind.Busy, (await fetching.WaitAsync(Wait.Longest)).Kind);
     }
 
-    private Task<RangeOutcome> FetchAsync(bool tellPieces = false) =>
-        _peer!.FetchAsync(new RangeRequest(_sample.Digest, _sample.Layout, Whole(), Wait: true, tellPieces), _sink, CancellationToken.None);
+    // What nobody reads would be kept.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Idle_PeerSendsWhatWasNotAskedFor_StreamEndsAndPeerIsLeftAlone(bool isFrame)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var says = new SemaphoreSlim(0);
+        _fake!.Answer = async (range, answers, call) =>
+        {
+            using var ending = call.CancellationToken.Register(ended.SetResult);
+            await AnswerHonestlyAsync(range, answers);
+            if (await TakeAsync(says, call))
+            {
+                await answers.WriteAsync(isFrame ? FakePeer.FrameOf(range, 0, _sample.Frame(0).ToArray()) : new FetchRangeResponse { Id = range.Id + 1, Waiting = new RangeWaiting() });
+                await ended.Task;
+            }
+        };
+        Assert.Equal(RangeOutcomeKind.Complete, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+        Assert.False(_peer!.IsEjected);
+
+        says.Release();
+
+        await ended.Task.WaitAsync(Wait.Longest);
+        await Wait.UntilAsync(() => _peer.IsEjected, "it is left alone");
+        Assert.Equal(1, _counters.Failures);
+
+        // What came is forgotten with the stream.
+        _fake.Answer = (range, answers, _) => AnswerHonestlyAsync(range, answers);
+        _time.Advance(PeerEjection.First);
+        Assert.Equal(RangeOutcomeKind.Complete, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+    }
+
+    [Fact]
+    public async Task Idle_PeerEndsTheStream_NextRangeComesByAnotherAndNobodyIsBlamed()
+    {
+        using var ends = new SemaphoreSlim(0);
+        _fake!.Answer = async (range, answers, call) =>
+        {
+            await AnswerHonestlyAsync(range, answers);
+            await TakeAsync(ends, call);
+            throw new RpcException(new Status(StatusCode.Unavailable, "it leaves"));
+        };
+        Assert.Equal(RangeOutcomeKind.Complete, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+        ends.Release();
+        _fake.Answer = (range, answers, _) => AnswerHonestlyAsync(range, answers);
+
+        Assert.Equal(RangeOutcomeKind.Complete, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+        Assert.Equal(RangeOutcomeKind.Complete, (await FetchAsync().WaitAsync(Wait.Longest)).Kind);
+
+        Assert.Equal((3, 0), (_fake.RangesAsked, _counters.Failures));
+        Assert.False(_peer!.IsEjected);
+    }
+
+    [Fact]
+    public async Task Fetch_OnAStreamThatWasIdle_EndsWhenNobodyNeedsIt()
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var peers = new HashSet<string>();
+        _fake!.Answer = async (range, answers, call) =>
+        {
+            peers.Add(call.GetHttpContext().TraceIdentifier);
+            await AnswerHonestlyAsync(range, answers);
+        };
+        await FetchAsync().WaitAsync(Wait.Longest);
+        await FetchAsync().WaitAsync(Wait.Longest);
+        Assert.Single(peers);
+        _fake.Answer = async (_, _, call) =>
+        {
+            using var ending = call.CancellationToken.Register(ended.SetResult);
+            asked.SetResult();
+            await ended.Task;
+        };
+
+        using var nobody = new CancellationTokenSource();
+        var fetching = FetchAsync(cancellationToken: nobody.Token);
+        await asked.Task.WaitAsync(Wait.Longest);
+
+        // Nothing tells that it waits for an answer and not for the end of what it sends: on a machine that is slower the test is only easier to pass.
+        await Task.Delay(TimeSpan.FromMilliseconds(200));
+        await nobody.CancelAsync();
+
+        Assert.Equal(RangeOutcomeKind.Cancelled, (await fetching.WaitAsync(Wait.Longest)).Kind);
+        await ended.Task.WaitAsync(Wait.Longest);
+        Assert.Equal(0, _counters.Failures);
+    }
+
+    private async Task AnswerHonestlyAsync(FetchRange range, IServerStreamWriter<FetchRangeResponse> answers)
+    {
+        foreach (var answer in FakePeer.Honest(range, _sample))
+        {
+            await answers.WriteAsync(answer);
+        }
+    }
+
+    private Task<RangeOutcome> FetchAsync(bool tellPieces = false, CancellationToken cancellationToken = default) =>
+        _peer!.FetchAsync(new RangeRequest(_sample.Digest, _sample.Layout, Whole(), Wait: true, tellPieces), _sink, cancellationToken);
 
     private ByteRange Whole() => ByteRange.FromBounds(0, _sample.Bytes.Length);
 
