@@ -99,15 +99,18 @@ internal sealed class SoakBenchmark : IBenchmark
 
         void Add(PeerdNode node, string what, string unit, double most, List<double> values, Func<IReadOnlyList<double>, double> growth, double filled = 0)
         {
-            if (values.Count == 0)
+            if (values.Count > 0)
             {
-                return;
+                table.Add(node.Name, $"{what}, most", unit, Better.Lower, values.Max());
             }
 
-            table.Add(node.Name, $"{what}, most", unit, Better.Lower, values.Max());
             if (values.Count >= Growth.LeastSamples)
             {
                 table.Add(node.Name, $"{what}, growth", unit, Better.Lower, growth(values.ConvertAll(value => Math.Max(value, filled))), most);
+            }
+            else
+            {
+                plan.Progress($"{node.Name}: whether its {what} grows was not checked, which takes {Growth.LeastSamples} samples and not {values.Count}: a longer run has more");
             }
         }
     }
