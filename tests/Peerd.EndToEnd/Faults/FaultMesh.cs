@@ -21,6 +21,9 @@ internal sealed class FaultMesh : IAsyncDisposable
 
     /// <summary>The last contents of a cache keep their files open, two each.</summary>
     private const int MostCacheFiles = 2 * 64;
+
+    /// <summary>Threads come with work, and go when they have had none for 20 s.</summary>
+    private const int SpareThreads = 16;
     private const long MostMemory = 384L * MiB;
 
     private static readonly TimeSpan SettleTime = TimeSpan.FromSeconds(40);
@@ -29,7 +32,7 @@ internal sealed class FaultMesh : IAsyncDisposable
 
     private readonly BlobReader[] _readers;
     private readonly SlowLink? _link;
-    private Dictionary<string, int> _handles = [];
+    private Dictionary<string, (int Handles, int Threads)> _uses = [];
 
     private FaultMesh(FaultOrigin origin, SlowLink? link, LabHost[] hosts, PeerdNode[] nodes)
     {
@@ -178,7 +181,7 @@ internal sealed class FaultMesh : IAsyncDisposable
     {
         // Each of them reads from, and serves, some of the others.
         await ReadAsync(Nodes, [.. Nodes.Select(node => AddBlobOwnedBy(MiB, node, Nodes))]);
-        _handles = Nodes.ToDictionary(node => node.Name, node => HandlesOf(node).Others);
+        _uses = Nodes.ToDictionary(node => node.Name, node => (HandlesOf(node).Others, ThreadsOf(node)));
     }
 
     /// <summary>Demands that no download goes on, and that no node holds more than before the fault but connections that are kept for a while.</summary>
@@ -191,23 +194,29 @@ internal sealed class FaultMesh : IAsyncDisposable
             using var deadline = new CancellationTokenSource(LabTest.PullTimeout);
             await Wait.UntilAsync(
                 $"{node.Name} has no download", node.Process, async () => (await NodeMetrics.ReadAsync(node, host, deadline.Token)).Sum("peerd_downloads") == 0, SettleTime);
-            var before = _handles.GetValueOrDefault(node.Name);
-            var most = before + SpareHandles + (newMembers * HandlesOfMember);
+            var before = _uses.GetValueOrDefault(node.Name);
+            var most = before.Handles + SpareHandles + (newMembers * HandlesOfMember);
             await Wait.UntilAsync(
                 $"{node.Name} has {most} handles at most, and {MostCacheFiles} files of its cache",
                 node.Process,
                 () => Task.FromResult(HandlesOf(node) is var (files, others) && files <= MostCacheFiles && others <= most),
                 SettleTime);
+            var mostThreads = before.Threads + SpareThreads;
+            await Wait.UntilAsync($"{node.Name} has {mostThreads} threads at most", node.Process, () => Task.FromResult(ThreadsOf(node) <= mostThreads), SettleTime);
             var use = ProcessUse.Of(node.Process.Id)!;
             var (cacheFiles, now) = HandlesOf(node);
-            Print($"{node.Name}: {before} handles before, {now} after, and {cacheFiles} files of the cache; {use.Threads} threads, {use.ResidentBytes / MiB} MiB");
+            Print($"{node.Name}: {before.Handles} handles before, {now} after, and {cacheFiles} files of the cache; {before.Threads} threads before, {use.Threads} after; {use.ResidentBytes / MiB} MiB");
             Assert.InRange(use.ResidentBytes, 1, MostMemory);
         }
     }
 
+    private static int ThreadsOf(PeerdNode node) => UseOf(node).Threads;
+
+    private static ProcessUse UseOf(PeerdNode node) => ProcessUse.Of(node.Process.Id) ?? throw new InvalidOperationException($"{node.Name} has ended");
+
     private static (int CacheFiles, int Others) HandlesOf(PeerdNode node)
     {
-        var use = ProcessUse.Of(node.Process.Id) ?? throw new InvalidOperationException($"{node.Name} has ended");
+        var use = UseOf(node);
         var files = ProcessUse.HandlesIn(node.Process.Id, node.CacheFolder);
         return (files, use.Handles - files);
     }
