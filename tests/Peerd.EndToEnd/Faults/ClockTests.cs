@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json.Nodes;
 using Peerd.EndToEnd.Harness;
 
 namespace Peerd.EndToEnd.Faults;
@@ -13,12 +14,21 @@ public sealed class ClockTests : LabTest
 
     private static readonly TimeSpan RecoveryLimit = TimeSpan.FromSeconds(60);
 
-    [Fact]
-    public async Task Read_ClockJumpsInTheMiddle_AllReadsFinish()
+    // Certificates are valid for an hour: while the clock of the node is wrong it refuses those of others.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Read_ClockJumpsInTheMiddle_AllReadsFinish(bool isEncrypted)
     {
         using var faults = await PreloadedFaults.CreateAsync(Lab);
+        using var authority = new MeshAuthority();
+        var certificates = Lab.CreateFolder("certificates");
         await using var mesh = await FaultMesh.StartAsync(
-            Lab, 3, prepare: node => Task.FromResult(node.Environment = node.Name == "n1" ? faults.EnvironmentOf(node.CacheFolder) : null), originRate: OriginRate);
+            Lab,
+            3,
+            change: isEncrypted ? GiveCertificate : null,
+            prepare: node => Task.FromResult(node.Environment = node.Name == "n1" ? faults.EnvironmentOf(node.CacheFolder) : null),
+            originRate: OriginRate);
         await mesh.RememberUseAsync();
         foreach (var jump in (TimeSpan[])[TimeSpan.FromDays(1), TimeSpan.FromDays(-1), TimeSpan.FromHours(1), TimeSpan.FromDays(-3000), TimeSpan.FromDays(3000), TimeSpan.Zero])
         {
@@ -33,14 +43,26 @@ public sealed class ClockTests : LabTest
 
         FaultMesh.Print($"recovery: the mesh is whole {(await mesh.UntilWholeAsync(RecoveryLimit)).TotalSeconds:0.00} s after the clock is right");
         await mesh.DemandNothingLeftAsync();
+
+        void GiveCertificate(PeerdNode node, JsonObject settings)
+        {
+            Certificates.Give(node, settings, authority, certificates);
+
+            // So often it looks whether the certificates of others are still valid.
+            settings["Mesh"]!["Tls"]!["Reload"] = "100ms";
+        }
     }
 
     // The node says what time it is: without this the test could move nothing and not notice.
     private static async Task DemandClockAsync(PeerdNode node, TimeSpan offset)
     {
-        using var channel = Grpc.Net.Client.GrpcChannel.ForAddress(node.Mesh);
-        var status = await new Contracts.V1.NodeService.NodeServiceClient(channel).GetStatusAsync(new());
-        var found = DateTimeOffset.FromUnixTimeMilliseconds(status.TimeUnixMs) - TimeProvider.System.GetUtcNow();
-        Assert.InRange((found - offset).Duration(), TimeSpan.Zero, TimeSpan.FromMinutes(1));
+        using var client = new HttpClient();
+        await Wait.UntilAsync($"the clock of {node.Name} is moved to {offset.TotalHours} h", node.Process, IsMovedAsync, PullTimeout);
+
+        async Task<bool> IsMovedAsync()
+        {
+            using var response = await client.GetAsync(new Uri(node.Metrics, "healthz"));
+            return (response.Headers.Date!.Value - TimeProvider.System.GetUtcNow() - offset).Duration() < TimeSpan.FromMinutes(1);
+        }
     }
 }

@@ -85,20 +85,10 @@ public sealed class MemberFaultTests : LabTest
 
         void Encrypt(PeerdNode node, JsonObject settings)
         {
-            if (!isEncrypted)
+            if (isEncrypted)
             {
-                return;
+                Certificates.Give(node, settings, authority, certificates);
             }
-
-            var folder = Path.Combine(certificates, node.Name);
-            using var certificate = authority.Write(folder, $"{node.Name}.peerd.mesh");
-            var tls = new JsonObject { ["Names"] = "node" };
-            foreach (var (key, value) in MeshAuthority.Settings(folder))
-            {
-                tls[key] = value;
-            }
-
-            settings["Mesh"]!["Tls"] = tls;
         }
     }
 
