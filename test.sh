@@ -50,7 +50,9 @@ finish() {
   local status=$?
   local job
   for job in "${background[@]}"; do
-    pkill -TERM -P "$job" 2>/dev/null || true
+    # Not only what it runs at the moment, or it would begin the next.
+    # shellcheck disable=SC2046
+    kill -TERM "$job" $(pgrep -P "$job") 2>/dev/null || true
   done
   "$finished" || end_compiler
   rm -rf "$results"
@@ -101,7 +103,7 @@ aside() {
 
 begin_aside() {
   (
-    renice -n 5 "$BASHPID" >/dev/null
+    renice -n 5 "$BASHPID" >/dev/null || true
     for i in "${!aside_commands[@]}"; do
       status=0
       # shellcheck disable=SC2086

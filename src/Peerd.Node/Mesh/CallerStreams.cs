@@ -160,7 +160,9 @@ internal sealed class CallerStreams(RingSource rings, MeshMetrics metrics, TimeP
         /// <param name="cancellationToken">The stream has ended.</param>
         /// <exception cref="RpcException">RESOURCE_EXHAUSTED: too much waits already.</exception>
         public Task TakeAsync(int count, long bytes, CancellationToken cancellationToken) =>
-            bytes < SmallMessage ? caller.TakeAsync(count, cancellationToken) : streams.TakeAsync(caller, count, bytes, cancellationToken);
+            bytes < SmallMessage ? caller.TakeAsync(count, cancellationToken)
+            : caller.Rate.TryTake(count) ? Task.CompletedTask
+            : streams.TakeAsync(caller, count, bytes, cancellationToken);
 
         public void Dispose()
         {

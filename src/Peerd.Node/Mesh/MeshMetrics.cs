@@ -61,7 +61,7 @@ internal sealed class MeshMetrics
             "peerd.mesh.tls.refused", "{certificate}", "Certificates of others that were refused, by side: caller (came to this node) or callee (was called).");
         _ejected = meter.CreateCounter<long>("peerd.peer.ejected", "{ejection}", "How often a peer that sent wrong bytes was left alone for a time, whatever content is wanted.");
         _refused = meter.CreateCounter<long>(
-            "peerd.mesh.refused", "{refusal}", "What callers of the mesh wanted too much of, by what: connection (in all or of one address), stream (of one node), range (in all or of one address) message (or a frame, begun and not ended), answer (not taken) or call (of health, reflection or a command, in all or of one address).");
+            "peerd.mesh.refused", "{refusal}", "What callers of the mesh wanted too much of, by what: connection (in all or of one address), stream (of one node), range (in all or of one address), message (or a frame, begun and not ended), answer (not taken) or call (of health, reflection or a command, in all or of one address).");
 
         // What never happened counts as 0 and not as unknown.
         _received.Add(0);

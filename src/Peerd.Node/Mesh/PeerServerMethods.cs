@@ -16,8 +16,11 @@ internal static class PeerMethods
     /// <summary>Bytes of a message that asks for a range. Some of them wait on each stream.</summary>
     public const int MaxRangeRequest = 1024;
 
-    /// <summary>What a message may take of memory when it is parsed, whatever it has of bytes. Honest ones take half of it at most: 8 holders with 8192 runs of pieces each.</summary>
-    private const int MaxParsed = 8 * 1024 * 1024;
+    /// <summary>
+    /// What a message may take of memory when it is parsed, whatever it has of bytes. The longest that nodes send is of an owner: 8 holders with
+    /// 8192 runs of pieces each, and the checksums of 32,768 pieces.
+    /// </summary>
+    private const int MaxParsed = 10 * 1024 * 1024;
 
     /// <summary>Messages of so many bytes are parsed in any case.</summary>
     private const int SmallMessage = 1024;

@@ -757,6 +757,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         public void Push(LookupResponse push)
         {
+            var bytes = BytesOf(push);
             lock (_lock)
             {
                 if (_isEnded)
@@ -764,7 +765,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                     return;
                 }
 
-                _unsent += BytesOf(push);
+                _unsent += bytes;
                 if (_pushes.Count >= KeptPushes)
                 {
                     Merge(_last!, push);
@@ -777,7 +778,8 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 }
             }
 
-            Share();
+            // Not under the lock: it may cut this one off, or another that is just being told something.
+            _share.Add(bytes);
         }
 
         private static long BytesOf(LookupResponse push) => PushBytes + (EntryBytes * (
@@ -785,18 +787,6 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             + push.Assigned.Sum(static assignment => 2L + assignment.Segments.Count)
             + push.Checksums.Sum(static checksums => 2L + (checksums.Frames.Count / 4))
             + push.Gone.Count + push.Granted.Count + push.Revoked.Count + push.Reclaimed.Count + (push.StartupOrder.Count / 8)));
-
-        // Not under the lock: it may cut this one off, or another that is just being told something.
-        private void Share()
-        {
-            long bytes;
-            lock (_lock)
-            {
-                bytes = _disposed != 0 ? 0 : _unsent;
-            }
-
-            _share.Set(bytes);
-        }
 
         private void CutOff()
         {
@@ -807,19 +797,24 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             }
 
             End();
-            _cut.Cancel();
+
+            // Who writes to it is woken elsewhere: this may be called with the lock of another content.
+            _ = _cut.CancelAsync();
         }
 
         /// <summary>Who asks for the next push has sent the one before.</summary>
         private void Sent()
         {
+            long sent;
             lock (_lock)
             {
-                _unsent = _pushes.Count == 0 ? 0 : Math.Max(0, _unsent - _taken);
+                // What was merged took less than its parts.
+                sent = _pushes.Count == 0 ? _unsent : Math.Min(_unsent, _taken);
+                _unsent -= sent;
                 _taken = 0;
             }
 
-            Share();
+            _share.Add(-sent);
         }
 
         /// <summary>In one push revocations come before grants and losses before holders, so what the later push takes back is struck out of the earlier.</summary>

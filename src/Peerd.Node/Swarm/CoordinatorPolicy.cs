@@ -180,8 +180,8 @@ internal sealed record CoordinatorPolicy
     /// <summary>What another owner told of a holder is believed for this long without a word of the holder itself.</summary>
     public TimeSpan Hearsay { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>Holders and runs of pieces that another owner is told at most: no message is too long for gRPC.</summary>
-    public int RunsTold { get; init; } = 200_000;
+    /// <summary>Holders and runs of pieces that another owner is told at most: no message takes more memory than it may.</summary>
+    public int RunsTold { get; init; } = 100_000;
 
     /// <summary>Runs of pieces of one holder that an asker is told at a time, and another owner at all: who holds every second piece of a content that is huge fills no memory.</summary>
     public int RunsOfHolder { get; init; } = 8192;

@@ -90,7 +90,7 @@ public sealed class CallerStreamsTests
     public async Task Take_ManyCallersHaveMuchThatWaits_IsBoundedInAll()
     {
         string[] liars = [.. Enumerable.Range(0, 5).Select(i => $"liar-{i}")];
-        await using var setup = new PeersSetup(["self", .. liars]);
+        await using var setup = new PeersSetup(["self", "honest", .. liars]);
         await setup.StartAsync();
         var streams = new CallerStreams(setup.Rings, new MeshMetrics(setup.Meters), setup.Time);
         using var cancel = new CancellationTokenSource();
@@ -103,6 +103,10 @@ public sealed class CallerStreamsTests
         }
 
         Assert.Equal([false, false, false, false, true], waiting.Select(taking => taking.IsFaulted));
+
+        // Who need not wait is none of them.
+        using var honest = streams.Enter("honest", isLookup: true);
+        Assert.True(honest.TakeAsync(1, CallerStreams.MaxWaitingBytes, cancel.Token).IsCompletedSuccessfully);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<Exception>(() => Task.WhenAll(waiting));
     }

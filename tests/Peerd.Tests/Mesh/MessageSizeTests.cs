@@ -3,6 +3,7 @@ using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Mesh;
+using Peerd.Node.Swarm;
 using Peerd.Tests.Contracts;
 using Peerd.Tests.Hosting;
 
@@ -45,6 +46,28 @@ public sealed class MessageSizeTests
             Assert.Contains("bytes of memory", fault?.Message, StringComparison.Ordinal);
             Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, MiB);
         }
+    }
+
+    [Fact]
+    public void Parse_LongestThatNodesSend_IsTaken()
+    {
+        var policy = new CoordinatorPolicy();
+        var pushed = new LookupResponse
+        {
+            Holders = { Enumerable.Range(0, policy.HolderSample).Select(i => new Holder { Node = $"node-{i}", Pieces = { Runs(policy.RunsOfHolder) } }) },
+            Checksums = { Enumerable.Repeat(new PieceChecksums { Piece = uint.MaxValue, Frames = { 1, 2, 3, 4 } }, policy.ChecksumsAtOnce) },
+            StartupOrder = { Enumerable.Repeat(uint.MaxValue, ProtocolConstants.MaxStartupOrder) },
+        };
+        var toldToAnotherOwner = new LookupResponse { Holders = { Enumerable.Repeat(new Holder { Node = "node", Pieces = { Runs(9) } }, policy.RunsTold / 10) } };
+        var wanted = new LookupRequest { Want = new Want { Have = { Runs(ProtocolConstants.MaxHeldRuns) } } };
+
+        Assert.Equal(pushed, PeerMethods.Lookup.ResponseMarshaller.ContextualDeserializer(Received(pushed)));
+        Assert.Equal(toldToAnotherOwner, PeerMethods.Lookup.ResponseMarshaller.ContextualDeserializer(Received(toldToAnotherOwner)));
+        Assert.Equal(wanted, PeerMethods.Lookup.RequestMarshaller.ContextualDeserializer(Received(wanted)));
+
+        static IEnumerable<PieceRun> Runs(int count) => Enumerable.Repeat(new PieceRun { First = uint.MaxValue, Count = uint.MaxValue }, count);
+
+        static FakeDeserializationContext Received(IMessage message) => new(message.ToByteArray(), 64 * 1024);
     }
 
     [Fact]

@@ -8,44 +8,58 @@ public sealed class UnsentPushesTests
     private readonly List<string> _cut = [];
 
     [Fact]
-    public void Set_MoreThanMayBe_WhoHasNotTakenAllForLongestIsCutOff()
+    public void Add_MoreThanMayBe_WhoHasMostIsCutOff()
     {
         var (first, second, third) = (Open("first"), Open("second"), Open("third"));
-        first.Set(40);
-        second.Set(40);
-        first.Set(0);
-        first.Set(10);
-        third.Set(50);
+        first.Add(40);
+        second.Add(41);
+        first.Add(-30);
+        third.Add(40);
+        third.Add(9);
+        third.Add(-9);
         Assert.Empty(_cut);
 
-        third.Set(51);
+        first.Add(10);
 
         Assert.Equal(["second"], _cut);
-        Assert.Equal(61, _unsent.Bytes);
+        Assert.Equal(60, _unsent.Bytes);
 
         // It is on its way out.
-        second.Set(90);
-        Assert.Equal(61, _unsent.Bytes);
+        second.Add(90);
+        Assert.Equal(60, _unsent.Bytes);
     }
 
     [Fact]
-    public void Set_OneAloneHasMoreThanMayBe_IsCutOff()
+    public void Add_OneAloneHasMoreThanMayBe_IsCutOff()
     {
-        Open("one").Set(101);
+        Open("one").Add(101);
 
         Assert.Equal(["one"], _cut);
         Assert.Equal(0, _unsent.Bytes);
+    }
+
+    // What was taken may be told before that it was to be.
+    [Fact]
+    public void Add_LessBeforeMore_IsNothing()
+    {
+        var one = Open("one");
+        one.Add(-20);
+        one.Add(20);
+
+        Assert.Equal(0, _unsent.Bytes);
+        Open("other").Add(100);
+        Assert.Empty(_cut);
     }
 
     [Fact]
     public void Dispose_SomethingIsNotTaken_IsForgotten()
     {
         var first = Open("first");
-        first.Set(60);
+        first.Add(60);
 
         first.Dispose();
 
-        Open("second").Set(100);
+        Open("second").Add(100);
         Assert.Empty(_cut);
         Assert.Equal(100, _unsent.Bytes);
     }
