@@ -51,7 +51,7 @@ internal interface ILookupSession : IDisposable
 /// <summary>What becomes of a piece that is not here.</summary>
 internal enum PieceArrival
 {
-    /// <summary>This node is not downloading the content.</summary>
+    /// <summary>This node is not downloading the content, or needs nothing of the piece.</summary>
     None,
 
     /// <summary>The content is being downloaded: the piece is to come from another node, or has not been asked for yet.</summary>

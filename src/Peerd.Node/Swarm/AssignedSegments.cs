@@ -85,12 +85,38 @@ internal sealed class AssignedSegments(DownloaderPolicy policy, PieceTable table
         _assigned.Clear();
     }
 
+    /// <summary>
+    /// Leaves to others the segments of which nothing is needed any more: of what is only fetched ahead, no more than that is fetched, and
+    /// their holders' places are for what is. Nobody is blamed.
+    /// </summary>
+    public void GiveBackUnneeded()
+    {
+        if (!demands.IsAhead)
+        {
+            return;
+        }
+
+        var unneeded = _assigned.Where(assigned => assigned.Value.Open == 0 && !IsNeeded(assigned.Key)).ToList();
+        if (unneeded.Count > 0)
+        {
+            // First: what still seems to be wanted is assigned again.
+            actions.Add(new DownloadAction.AskAgain());
+            GiveUp(unneeded);
+        }
+    }
+
     /// <summary>Asks for what was not asked for yet.</summary>
     public void Start(TimeSpan now)
     {
-        foreach (var (segment, assigned) in demands.IsAhead ? MostWantedFirst() : _assigned)
+        if (demands.IsAhead)
         {
-            if (assigned.Open > 0 || !HasRoomAt(assigned.Node))
+            StartAhead(now);
+            return;
+        }
+
+        foreach (var (segment, assigned) in _assigned)
+        {
+            if (assigned.Open > 0)
             {
                 continue;
             }
@@ -104,17 +130,42 @@ internal sealed class AssignedSegments(DownloaderPolicy policy, PieceTable table
                     count++;
                 }
 
-                assigned.Open++;
-                var request = table.Begin(new PieceRequest(assigned.Node, piece, count, now) { Segment = segment });
-                actions.Add(new DownloadAction.FetchFromPeer(request.Id, assigned.Node, piece, count, IsAssigned: true));
+                Start(segment, assigned, piece, count, now);
                 piece += count;
             }
         }
     }
 
-    /// <summary>More may be asked of a peer. Ranges that it waits for itself take nothing from what readers wait for.</summary>
-    public bool HasRoomAt(string node) =>
-        !demands.IsAhead || table.Requests.Count(request => request.Node == node && request is { IsUrgent: false, IsWaiting: false }) < policy.RequestsAheadPerPeer;
+    /// <summary>
+    /// More may be asked of a peer. What is only fetched ahead shares the link with what readers wait for: less of it is asked for while
+    /// they do, and hardly anything once one has waited for long. Ranges that the peer waits for itself take nothing of that.
+    /// </summary>
+    public bool HasRoomAt(string node, TimeSpan now)
+    {
+        if (!demands.IsAhead)
+        {
+            return true;
+        }
+
+        var open = 0;
+        TimeSpan? waited = null;
+        foreach (var request in table.Requests)
+        {
+            if (request.Node == node && request.IsUrgent)
+            {
+                waited = now - request.Started > waited ? now - request.Started : waited ?? now - request.Started;
+            }
+            else if (request.Node == node && !request.IsWaiting)
+            {
+                open++;
+            }
+        }
+
+        var peer = peers.GetOrAdd(node);
+        return waited is null ? open < policy.RequestsAheadPerPeer
+            : waited >= policy.ReaderPatience ? open == 0 && now - peer.LastRange >= policy.AheadInterval
+            : open == 0 || (open < policy.RequestsAheadPerPeer && peer.UsualTime < policy.ReaderPatience);
+    }
 
     /// <summary>A request to a peer has ended.</summary>
     public void Ended(PieceRequest request, RangeOutcomeKind outcome)
@@ -133,7 +184,8 @@ internal sealed class AssignedSegments(DownloaderPolicy policy, PieceTable table
             RangeOutcomeKind.Cancelled => null,
             _ => FetchFailure.Unreachable,
         };
-        if (failure is null || (outcome == RangeOutcomeKind.Complete && request.Verdict is null && (assigned.Open > 0 || table.IsRestInFlight(request.Segment))))
+        var end = request.First + request.Count;
+        if (failure is null || (outcome == RangeOutcomeKind.Complete && request.Verdict is null && (assigned.Open > 0 || table.NextMissing(request.First, end) == end)))
         {
             return;
         }
@@ -146,10 +198,36 @@ internal sealed class AssignedSegments(DownloaderPolicy policy, PieceTable table
         }
     }
 
-    private IEnumerable<KeyValuePair<int, Assigned>> MostWantedFirst()
+    /// <summary>
+    /// Only what is needed of the segments, a piece at a time: what a reader comes to wait for does not stand behind more than that
+    /// on the link.
+    /// </summary>
+    private void StartAhead(TimeSpan now)
+    {
+        foreach (var (segment, assigned) in MostWantedFirst(now))
+        {
+            var (first, end) = SegmentRuns.PiecesOf(segment, table.Layout);
+            for (var piece = table.NextMissing(first, end); piece < end && HasRoomAt(assigned.Node, now); piece = table.NextMissing(piece + 1, end))
+            {
+                if (demands.Include(piece))
+                {
+                    Start(segment, assigned, piece, count: 1, now);
+                }
+            }
+        }
+    }
+
+    private void Start(int segment, Assigned assigned, int piece, int count, TimeSpan now)
+    {
+        assigned.Open++;
+        var request = table.Begin(new PieceRequest(assigned.Node, piece, count, now) { Segment = segment });
+        actions.Add(new DownloadAction.FetchFromPeer(request.Id, assigned.Node, piece, count, IsAssigned: true));
+    }
+
+    private IEnumerable<KeyValuePair<int, Assigned>> MostWantedFirst(TimeSpan now)
     {
         // What is missing may come another way, so that nobody was to send it.
-        var idle = _assigned.Where(assigned => assigned.Value.Open == 0 && HasRoomAt(assigned.Value.Node) && !table.IsRestInFlight(assigned.Key)).ToList();
+        var idle = _assigned.Where(assigned => HasRoomAt(assigned.Value.Node, now) && !table.IsRestInFlight(assigned.Key)).ToList();
         if (idle.Count < 2)
         {
             return idle;
@@ -162,11 +240,34 @@ internal sealed class AssignedSegments(DownloaderPolicy policy, PieceTable table
     /// <summary>What was assigned from a node that has failed and was not begun is left to others; nobody is blamed for that.</summary>
     private void GiveUpIdle(string node)
     {
-        foreach (var (segment, _) in _assigned.Where(assigned => demands.IsAhead && assigned.Value.Open == 0 && assigned.Value.Node == node).ToList())
+        if (demands.IsAhead)
+        {
+            GiveUp([.. _assigned.Where(assigned => assigned.Value.Open == 0 && assigned.Value.Node == node)]);
+        }
+    }
+
+    private void GiveUp(List<KeyValuePair<int, Assigned>> given)
+    {
+        foreach (var (segment, assigned) in given)
         {
             _assigned.Remove(segment);
-            Report(segment, node, FetchFailure.Starved);
+            Report(segment, assigned.Node, FetchFailure.Starved);
         }
+    }
+
+    /// <summary>Some missing piece of the segment is needed.</summary>
+    private bool IsNeeded(int segment)
+    {
+        var (first, end) = SegmentRuns.PiecesOf(segment, table.Layout);
+        for (var piece = first; piece < end; piece++)
+        {
+            if (!table.Have.Contains(piece) && demands.Include(piece))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private void Cancel(int segment)

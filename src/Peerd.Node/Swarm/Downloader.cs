@@ -262,6 +262,12 @@ internal sealed class Downloader
     /// </summary>
     public PieceArrival ArrivalOf(int piece, string? reader)
     {
+        if (_demands.IsAhead && _table.IsMissing(piece) && !_demands.Include(piece))
+        {
+            // Assigned or not: of what is only fetched ahead nothing comes that is not needed.
+            return PieceArrival.None;
+        }
+
         var (isFromReader, isFromOthers) = (false, false);
         foreach (var request in _table.Requests.Where(request => request.Contains(piece)))
         {
@@ -563,6 +569,7 @@ internal sealed class Downloader
             }
         }
 
+        _assigned.GiveBackUnneeded();
         Schedule(now);
     }
 
@@ -581,6 +588,12 @@ internal sealed class Downloader
         if (_failed)
         {
             return;
+        }
+
+        if (_demands.All.IsEmpty)
+        {
+            // Nobody needs to look again.
+            _assigned.GiveBackUnneeded();
         }
 
         _grants.Read(now);

@@ -15,6 +15,15 @@ internal sealed record DownloaderPolicy
     /// </summary>
     public int RequestsAheadPerPeer { get; init; } = 2;
 
+    /// <summary>
+    /// Once a reader has waited for a peer for so long, the link is what it waits for. Before that one range at a time is asked of the peer
+    /// ahead if it takes as long for a piece, as a rule.
+    /// </summary>
+    public TimeSpan ReaderPatience { get; init; } = TimeSpan.FromMilliseconds(16);
+
+    /// <summary>How often a range is asked of a peer ahead then: never would keep places at holders that owners have given for it.</summary>
+    public TimeSpan AheadInterval { get; init; } = TimeSpan.FromMilliseconds(250);
+
     /// <summary>Segments that an owner may have assigned at the same moment. An honest one stays far below.</summary>
     public int MostAssigned { get; init; } = 128;
 

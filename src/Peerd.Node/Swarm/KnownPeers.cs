@@ -174,6 +174,9 @@ internal sealed class KnownPeer(string node, int pieceCount)
     /// <summary>It is not asked before.</summary>
     public TimeSpan BannedUntil { get; set; } = TimeSpan.MinValue;
 
+    /// <summary>When something was asked of it last that no reader waits for.</summary>
+    public TimeSpan LastRange { get; set; } = TimeSpan.MinValue / 2;
+
     /// <summary>How long it takes for a piece, as a rule; zero as long as that is unknown, so that new peers are tried.</summary>
     public TimeSpan UsualTime { get; private set; }
 

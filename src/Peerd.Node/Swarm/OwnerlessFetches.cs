@@ -21,7 +21,7 @@ internal sealed class OwnerlessFetches(
     {
         while (table.Requests.Count - table.RequestsToOrigin < policy.Requests)
         {
-            var usable = peers.All.Where(peer => peer.BannedUntil <= now && peer.Open < policy.RequestsPerPeer && assigned.HasRoomAt(peer.Node) && peer.Pieces.Count > 0).ToList();
+            var usable = peers.All.Where(peer => peer.BannedUntil <= now && peer.Open < policy.RequestsPerPeer && assigned.HasRoomAt(peer.Node, now) && peer.Pieces.Count > 0).ToList();
             var candidates = usable.Count == 0 ? [] : Candidates(usable);
             if (candidates.Count == 0)
             {
@@ -83,7 +83,7 @@ internal sealed class OwnerlessFetches(
     {
         // With several peers a range is no longer than a segment, so that all of them have something to do.
         var longest = Math.Max(1, policy.LongestRange / table.Layout.PieceSize);
-        longest = usablePeers > 1 ? Math.Min(longest, table.Layout.PiecesPerSegment) : longest;
+        longest = demands.IsAhead ? 1 : usablePeers > 1 ? Math.Min(longest, table.Layout.PiecesPerSegment) : longest;
         var count = 1;
         while (count < longest && first + count < table.Layout.PieceCount && peer.Pieces.Contains(first + count) && table.IsIdle(first + count) && demands.Include(first + count))
         {

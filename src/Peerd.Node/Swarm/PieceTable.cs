@@ -44,9 +44,11 @@ internal sealed class PieceTable(ContentLayout layout, PieceSet have, KnownPeers
         _requests.Add(request.Id, request);
         if (request.Node is { } node)
         {
-            peers.GetOrAdd(node).Asked();
+            var peer = peers.GetOrAdd(node);
+            peer.Asked();
             if (!request.IsUrgent)
             {
+                peer.LastRange = request.Started;
                 slowness.Began(node);
             }
         }

@@ -14,6 +14,9 @@ public sealed class DownloaderTests
     /// <summary>Two pieces a segment.</summary>
     private static readonly ContentLayout Large = new(512L << 20);
 
+    /// <summary>Four pieces a segment.</summary>
+    private static readonly ContentLayout Segmented = new(1L << 30);
+
     private static readonly DownloaderPolicy Policy = new();
 
     private static readonly Demand Whole = new(0, int.MaxValue, int.MaxValue);
@@ -216,6 +219,116 @@ public sealed class DownloaderTests
         Assert.Equal(30, Assert.Single(Take().OfType<DownloadAction.FetchFromPeer>()).First);
     }
 
+    // What a reader comes to wait for would stand behind all of it.
+    [Fact]
+    public void Pushed_AssignedWhatIsFetchedAhead_OnlyWhatIsNeededAndAPieceAtATime()
+    {
+        var downloader = Create(Segmented);
+        downloader.DemandsChanged([new Demand(9, 11, int.MaxValue), new Demand(21, 22, int.MaxValue)], TimeSpan.Zero, isAhead: true);
+        downloader.TakeActions();
+
+        downloader.Pushed(Assigned("p", 2, 5), TimeSpan.Zero);
+
+        var fetches = downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>().ToList();
+        Assert.Equal([(9, 1), (10, 1)], fetches.Select(fetch => (fetch.First, fetch.Count)));
+        Assert.Equal(PieceArrival.Expected, downloader.ArrivalOf(10, reader: "q"));
+        Assert.Equal(PieceArrival.Expected, downloader.ArrivalOf(21, reader: "q"));
+        Assert.Equal(PieceArrival.None, downloader.ArrivalOf(8, reader: "q"));
+        Arrive(downloader, 9, 1);
+        downloader.PeerRequestEnded(fetches[0].Id, RangeOutcomeKind.Complete, [], [], TimeSpan.Zero);
+
+        Assert.Equal((21, 1), Assert.IsType<DownloadAction.FetchFromPeer>(Assert.Single(downloader.TakeActions())) is var next ? (next.First, next.Count) : default);
+    }
+
+    // Its holder's place is for others.
+    [Fact]
+    public void Tick_NothingIsNeededOfAnAssignedSegmentAnyMore_ItIsGivenBackOnceTheOwnerKnows()
+    {
+        var downloader = Create(Segmented);
+        downloader.DemandsChanged([new Demand(9, 10, int.MaxValue), new Demand(40, 41, int.MaxValue)], TimeSpan.Zero, isAhead: true);
+        downloader.TakeActions();
+        downloader.Pushed(Assigned("p", 2, 10), TimeSpan.Zero);
+        var fetches = downloader.TakeActions().Cast<DownloadAction.FetchFromPeer>().ToList();
+        downloader.Tick(Step);
+        Assert.Empty(downloader.TakeActions());
+
+        Arrive(downloader, 9, 1);
+        downloader.PeerRequestEnded(fetches[0].Id, RangeOutcomeKind.Complete, [], [], Step);
+        Assert.Empty(downloader.TakeActions());
+        downloader.Tick(2 * Step);
+
+        var actions = downloader.TakeActions();
+        Assert.IsType<DownloadAction.AskAgain>(actions[0]);
+        Assert.Equal(
+            (2u, "p", FetchFailure.Starved),
+            Assert.IsType<DownloadAction.ReportFailed>(Assert.Single(actions.Skip(1))).Failed is var given ? (given.Segment, given.Node, given.Reason) : default);
+        Assert.Equal([new PieceRun { First = 40, Count = 1 }], downloader.TakeWanted());
+        Assert.Equal([new Assignment { Node = "p", Segments = { SegmentRuns.Of([10]) } }], downloader.Fetching());
+    }
+
+    [Fact]
+    public void DemandsChanged_NothingIsNeededAnyMore_WhatIsAssignedAndNotBegunIsGivenBackAtOnce()
+    {
+        var downloader = Create(Segmented);
+        downloader.DemandsChanged([new Demand(9, 10, int.MaxValue), new Demand(21, 22, int.MaxValue), new Demand(40, 41, int.MaxValue)], TimeSpan.Zero, isAhead: true);
+        downloader.Pushed(Assigned("p", 2, 5, 10), TimeSpan.Zero);
+        downloader.TakeActions();
+
+        downloader.DemandsChanged([], TimeSpan.Zero, isAhead: true);
+
+        Assert.Equal(10u, Assert.Single(downloader.TakeActions().OfType<DownloadAction.ReportFailed>()).Failed.Segment);
+    }
+
+    // All that is asked for comes over the same link.
+    [Fact]
+    public void Ended_AReaderWaits_LittleIsFetchedAheadOverAThinLinkAndHardlyAnythingOnceItHasWaitedForLong()
+    {
+        Holders("p");
+        _downloader.DemandsChanged([new Demand(0, 40, 40)], TimeSpan.Zero, isAhead: true);
+        Assign("p", 3, 7, 20, 30, 35);
+        var fetches = new Queue<DownloadAction.FetchFromPeer>(Take().OfType<DownloadAction.FetchFromPeer>());
+        var now = 2 * Policy.ReaderPatience;
+        var urgent = _downloader.AskUrgently(0, now)!.Value;
+
+        Complete(fetches.Dequeue(), now);
+        Assert.Empty(Take());
+        Complete(fetches.Dequeue(), now);
+        fetches.Enqueue(Assert.Single(Actions<DownloadAction.FetchFromPeer>()));
+        Complete(fetches.Dequeue(), now + Policy.ReaderPatience);
+        Tick(now + Policy.AheadInterval - TimeSpan.FromMilliseconds(1));
+        Assert.Empty(Take());
+        Tick(now + Policy.AheadInterval);
+        fetches.Enqueue(Assert.Single(Actions<DownloadAction.FetchFromPeer>()));
+        now += 2 * Policy.AheadInterval;
+        Tick(now);
+        Assert.Empty(Take());
+
+        _downloader.PeerRequestEnded(urgent.Id, RangeOutcomeKind.Complete, [], [], now);
+
+        fetches.Enqueue(Assert.Single(Actions<DownloadAction.FetchFromPeer>()));
+        Assert.Equal([30, 35], fetches.Select(fetch => fetch.First));
+    }
+
+    [Fact]
+    public void Ended_AReaderWaitsForAQuickPeer_AsMuchIsFetchedAhead()
+    {
+        Holders("p");
+        _downloader.DemandsChanged([new Demand(0, 40, 40)], TimeSpan.Zero, isAhead: true);
+        Assign("p", 3, 7, 20);
+        var fetches = Take().OfType<DownloadAction.FetchFromPeer>().ToList();
+        Assert.NotNull(_downloader.AskUrgently(0, TimeSpan.Zero));
+
+        Complete(fetches[0], Policy.ReaderPatience - TimeSpan.FromMilliseconds(1));
+
+        Assert.Equal(20, Assert.Single(Actions<DownloadAction.FetchFromPeer>()).First);
+    }
+
+    private void Complete(DownloadAction.FetchFromPeer fetch, TimeSpan now)
+    {
+        _downloader.PieceArrived(fetch.First, now);
+        _downloader.PeerRequestEnded(fetch.Id, RangeOutcomeKind.Complete, [], [], now);
+    }
+
     // Else nodes that wait for each other with different pieces would wait for ever, and the owner could not see it.
     [Fact]
     public void Waiting_WhatIsFetchedAhead_TheNextIsBegunInItsPlace()
@@ -409,7 +522,7 @@ public sealed class DownloaderTests
     }
 
     [Fact]
-    public void Ask_WithoutAnOwnerWhatIsFetchedAhead_FewAtATimeOfEachPeer()
+    public void Ask_WithoutAnOwnerWhatIsFetchedAhead_FewPiecesAtATimeOfEachPeer()
     {
         var downloader = Create(Large);
         downloader.Pushed(new LookupResponse { Holders = { new Holder { Node = "p", Complete = true } } }, TimeSpan.Zero);
@@ -418,7 +531,9 @@ public sealed class DownloaderTests
 
         downloader.DemandsChanged([Whole], TimeSpan.Zero, isAhead: true);
 
-        Assert.Equal(Policy.RequestsAheadPerPeer, downloader.TakeActions().OfType<DownloadAction.FetchFromPeer>().Count());
+        var fetches = downloader.TakeActions().OfType<DownloadAction.FetchFromPeer>().ToList();
+        Assert.Equal(Policy.RequestsAheadPerPeer, fetches.Count);
+        Assert.All(fetches, static fetch => Assert.Equal(1, fetch.Count));
     }
 
     [Fact]
