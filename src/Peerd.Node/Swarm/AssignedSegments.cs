@@ -137,8 +137,8 @@ internal sealed class AssignedSegments(DownloaderPolicy policy, PieceTable table
     }
 
     /// <summary>
-    /// More may be asked of a peer. What is only fetched ahead shares the link with what readers wait for: less of it is asked for while
-    /// they do, and hardly anything once one has waited for long. Ranges that the peer waits for itself take nothing of that.
+    /// More may be asked of a peer. What is only fetched ahead shares the link with what readers wait for: hardly anything of it is asked
+    /// for once one has waited for long. Ranges that the peer waits for itself take nothing of that.
     /// </summary>
     public bool HasRoomAt(string node, TimeSpan now)
     {
@@ -148,23 +148,27 @@ internal sealed class AssignedSegments(DownloaderPolicy policy, PieceTable table
         }
 
         var open = 0;
-        TimeSpan? waited = null;
-        foreach (var request in table.Requests)
+        var waited = TimeSpan.Zero;
+        foreach (var request in table.Requests.Where(request => request.Node == node))
         {
-            if (request.Node == node && request.IsUrgent)
+            if (request.IsUrgent)
             {
-                waited = now - request.Started > waited ? now - request.Started : waited ?? now - request.Started;
+                waited = now - request.Started > waited ? now - request.Started : waited;
             }
-            else if (request.Node == node && !request.IsWaiting)
+            else if (!request.IsWaiting)
             {
                 open++;
             }
         }
 
         var peer = peers.GetOrAdd(node);
-        return waited is null ? open < policy.RequestsAheadPerPeer
-            : waited >= policy.ReaderPatience ? open == 0 && now - peer.LastRange >= policy.AheadInterval
-            : open == 0 || (open < policy.RequestsAheadPerPeer && peer.UsualTime < policy.ReaderPatience);
+        if (waited >= policy.ReaderPatience)
+        {
+            return open == 0 && now - peer.LastRange >= policy.AheadInterval;
+        }
+
+        var isQuick = peer.UsualTime > TimeSpan.Zero && peer.UsualTime < policy.ReaderPatience;
+        return open < (isQuick ? policy.RequestsAheadPerQuickPeer : policy.RequestsAheadPerPeer);
     }
 
     /// <summary>A request to a peer has ended.</summary>

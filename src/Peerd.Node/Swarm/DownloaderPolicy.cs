@@ -15,10 +15,10 @@ internal sealed record DownloaderPolicy
     /// </summary>
     public int RequestsAheadPerPeer { get; init; } = 2;
 
-    /// <summary>
-    /// Once a reader has waited for a peer for so long, the link is what it waits for. Before that one range at a time is asked of the peer
-    /// ahead if it takes as long for a piece, as a rule.
-    /// </summary>
+    /// <summary>The same of a peer that sends a piece within <see cref="ReaderPatience"/>, as a rule.</summary>
+    public int RequestsAheadPerQuickPeer { get; init; } = 8;
+
+    /// <summary>Once a reader has waited for a peer for so long, the link is what it waits for.</summary>
     public TimeSpan ReaderPatience { get; init; } = TimeSpan.FromMilliseconds(16);
 
     /// <summary>How often a range is asked of a peer ahead then: never would keep places at holders that owners have given for it.</summary>
