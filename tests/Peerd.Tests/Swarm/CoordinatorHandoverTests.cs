@@ -1,6 +1,9 @@
+using Google.Protobuf;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Mesh;
 using Peerd.Node.Swarm;
+using Peerd.Tests.Contracts;
 
 namespace Peerd.Tests.Swarm;
 
@@ -139,7 +142,9 @@ public sealed class CoordinatorHandoverTests
             owner.HolderChanged($"h{node}", complete: false, pieces, TimeSpan.Zero);
         }
 
-        Assert.InRange(owner.Tell().CalculateSize(), 1 << 20, 4 << 20);
+        var told = owner.Tell();
+        Assert.InRange(told.CalculateSize(), 512 << 10, 4 << 20);
+        Assert.Equal(told, PeerMethods.Lookup.ResponseMarshaller.ContextualDeserializer(new FakeDeserializationContext(told.ToByteArray(), 64 << 10)));
     }
 
     [Fact]
