@@ -4,6 +4,7 @@ using Grpc.Core;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
+using Peerd.Node.Limits;
 using Peerd.Node.Mesh;
 
 namespace Peerd.Node.Swarm;
@@ -707,7 +708,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         public LookupSession(CoordinatedContent content, Contracts.V1.Member member, IPAddress? from, HolderDirectory directory, UnsentPushes unsent)
         {
             _content = content;
-            _share = unsent.Open(CutOff);
+
+            // A name that is not proven may be one of many that one host thinks of.
+            _share = unsent.Open(from is null ? member.Node : CallerAddress.Network(from).ToString(), CutOff);
             Cut = _cut.Token;
             Node = member.Node;
             _lease = directory.OpenLease(member, isReport: true, from, End);
@@ -796,10 +799,9 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 _unsent = 0;
             }
 
-            End();
-
             // Who writes to it is woken elsewhere: this may be called with the lock of another content.
             _ = _cut.CancelAsync();
+            End();
         }
 
         /// <summary>Who asks for the next push has sent the one before.</summary>
@@ -891,7 +893,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
                 throw new RpcException(
                     Volatile.Read(ref _isRefused) ? new Status(StatusCode.ResourceExhausted, "there is no room to coordinate a content of this size")
-                    : Cut.IsCancellationRequested ? new Status(StatusCode.ResourceExhausted, "too much waits to be taken, and this stream has not taken all for longest")
+                    : Cut.IsCancellationRequested ? new Status(StatusCode.ResourceExhausted, "too much waits to be taken, most of it by this caller")
                     : new Status(StatusCode.Aborted, "another stream of the node has taken the place of this one"));
             }
         }

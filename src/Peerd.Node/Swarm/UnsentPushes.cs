@@ -1,8 +1,8 @@
 namespace Peerd.Node.Swarm;
 
 /// <summary>
-/// What this node has to tell askers as an owner and they have not taken yet: when it is too much, those are cut off to whom most is to be
-/// told. Thread-safe.
+/// What this node has to tell askers as an owner and they have not taken yet: when it is too much, the caller to whom most is to be told
+/// loses the stream that has most of it. Thread-safe.
 /// </summary>
 /// <param name="most">Bytes of memory in all.</param>
 internal sealed class UnsentPushes(long most)
@@ -15,8 +15,9 @@ internal sealed class UnsentPushes(long most)
     public long Bytes => Interlocked.Read(ref _bytes);
 
     /// <summary>What one asker has not taken.</summary>
+    /// <param name="caller">Whose it is: he may have many streams with little on each.</param>
     /// <param name="cut">Cuts it off: it takes nothing more. Called at most once, outside of the lock.</param>
-    public Share Open(Action cut) => new(this, cut);
+    public Share Open(string caller, Action cut) => new(this, caller, cut);
 
     private void Add(Share share, long bytes)
     {
@@ -31,7 +32,7 @@ internal sealed class UnsentPushes(long most)
             Change(share, share.Bytes + bytes);
             while (_bytes > most)
             {
-                var greatest = _shares.MaxBy(static other => other.Bytes)!;
+                var greatest = _shares.GroupBy(static other => other.Caller).MaxBy(static caller => caller.Sum(static other => other.Bytes))!.MaxBy(static other => other.Bytes)!;
                 End(greatest);
                 cut.Add(greatest);
             }
@@ -69,8 +70,10 @@ internal sealed class UnsentPushes(long most)
     }
 
     /// <summary>Of one asker. Dispose it when the asker has left. Thread-safe.</summary>
-    internal sealed class Share(UnsentPushes all, Action cut) : IDisposable
+    internal sealed class Share(UnsentPushes all, string caller, Action cut) : IDisposable
     {
+        internal string Caller => caller;
+
         internal Action Cut => cut;
 
         internal long Bytes { get; set; }

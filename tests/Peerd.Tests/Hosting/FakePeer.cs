@@ -280,7 +280,7 @@ internal sealed class FakePeer : PeerService.PeerServiceBase, IAsyncDisposable
             {
             }
         }
-        catch (RpcException)
+        catch (Exception e) when (e is RpcException or ObjectDisposedException)
         {
         }
     }

@@ -64,5 +64,20 @@ public sealed class UnsentPushesTests
         Assert.Equal(100, _unsent.Bytes);
     }
 
-    private UnsentPushes.Share Open(string name) => _unsent.Open(() => _cut.Add(name));
+    // None of his streams has as much as the one of the other.
+    [Fact]
+    public void Add_OneCallerHasLittleOnManyStreams_IsTheOneWhoIsCutOff()
+    {
+        for (var i = 0; i < 60; i++)
+        {
+            _unsent.Open("many", () => _cut.Add("many")).Add(1);
+        }
+
+        Open("one").Add(41);
+
+        Assert.Equal(["many"], _cut);
+        Assert.Equal(100, _unsent.Bytes);
+    }
+
+    private UnsentPushes.Share Open(string name) => _unsent.Open(name, () => _cut.Add(name));
 }
