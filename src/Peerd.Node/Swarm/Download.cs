@@ -424,7 +424,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
             _isClosed = true;
             _services.Memory.Leave();
-            _driver?.FlushReport();
+            _driver?.ReportLast();
             _frames.ForgetChecksums();
             tasks = _tasks.Running;
         }

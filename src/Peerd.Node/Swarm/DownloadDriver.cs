@@ -264,6 +264,20 @@ internal sealed class DownloadDriver : IOriginReadUser
         }
     }
 
+    /// <summary>
+    /// Tells the owner of all that has arrived, before the download ends. A reader may have seen the last of it, and be done, before this was
+    /// told that it had come: an owner that does not hear of it has it read again.
+    /// </summary>
+    public void ReportLast()
+    {
+        foreach (var piece in SegmentRuns.Numbers(_fromOrigin).Where(piece => _content.HasPiece(piece) && !Machine.Had(piece)))
+        {
+            _reports.Arrived(piece, isFromOrigin: true);
+        }
+
+        FlushReport();
+    }
+
     /// <summary>Ends all that is under way.</summary>
     public void CancelAll()
     {

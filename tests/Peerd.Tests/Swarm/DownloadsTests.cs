@@ -1,4 +1,5 @@
 using System.Net;
+using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
@@ -168,6 +169,47 @@ public sealed class DownloadsTests
         }
 
         (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+    }
+
+    // Who reads a frame may be done with it before its writer has said that it came: here it is written besides, and the writer never says so.
+    [Fact]
+    public async Task Leave_LastPieceWasReadBeforeItWasToldOf_OwnerHearsOfItAllTheSame()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(Size, mesh.Peer.Name);
+        var heard = new PieceSet(sample.Layout.PieceCount);
+        var left = new TaskCompletionSource();
+        mesh.Peer.AnswerLookup = async (requests, answers, call) =>
+        {
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Granted = { SizeProbes.Run } }, call.CancellationToken);
+            await foreach (var request in requests.ReadAllAsync(call.CancellationToken))
+            {
+                heard.AddRuns(request.Report?.Arrived ?? []);
+            }
+
+            left.SetResult();
+        };
+        var last = sample.Layout.FrameCount - 1;
+        mesh.Registry.Intercept = async context =>
+        {
+            context.Response.StatusCode = 206;
+            context.Response.Headers.ContentRange = $"bytes 0-{Size - 1}/{Size}";
+            await context.Response.Body.WriteAsync(sample.Bytes.AsMemory(0, (int)sample.Layout.Frame(last).Offset));
+            await context.Response.Body.FlushAsync();
+            await Task.Delay(Timeout.Infinite, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            return true;
+        };
+        var origin = new OriginReference(TestNode.Registry, "library/test", OriginKind.Blob, sample.Digest.ToString());
+        using (var client = mesh.Node.Downloads.Join(sample.Digest, origin, isWhole: true))
+        {
+            Assert.Null(await client.Download.OpenedAsync);
+            using var reader = client.AddReader(new ByteRange(0, Size), int.MaxValue);
+            client.Download.Content.WriteFrame(last, sample.Frame(last), FrameChecksum.Compute(sample.Frame(last)));
+            Assert.True(await client.Download.FinishedAsync.WaitAsync(Wait.Longest));
+        }
+
+        await left.Task.WaitAsync(Wait.Longest);
+        Assert.True(heard.IsFull, $"the owner has heard of {heard.Count} of {heard.Capacity} pieces");
     }
 
     /// <summary>The system's clock, which fails this thread when it is told to.</summary>
