@@ -72,12 +72,13 @@ internal sealed class ContainerdWatcher : BackgroundService
             {
                 await FollowAsync(() => (pause, hasSaidAbsent) = (FirstPause, false), cancellationToken);
             }
-            catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+            catch (Exception exception)
             {
                 // Whatever it is: a node that stopped to look would share nothing new, and offer what has gone.
                 reason = exception is RpcException { Status: var status } ? $"{status.StatusCode}: {status.Detail}" : exception.Message;
             }
 
+            // A call that was cancelled says so in an exception of its own.
             cancellationToken.ThrowIfCancellationRequested();
             if (!hasSaidAbsent)
             {
@@ -346,8 +347,10 @@ internal sealed class ContainerdWatcher : BackgroundService
             Forget(digest, file);
             Log.ExternalLost(_log, digest.ToString(), exception.Message);
         }
-        catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+        catch (Exception exception)
         {
+            cancellationToken.ThrowIfCancellationRequested();
+
             // containerd is away, as a rule. One content must not end the checks of the others.
             file.Postpone(_time);
             Log.BlobUnusable(_log, digest.ToString(), exception.Message);

@@ -20,8 +20,10 @@ internal sealed class FakeContainerd : IAsyncDisposable
     private const int MessageSize = 400_000;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("peerd-fake-").FullName;
+    private readonly TaskCompletionSource _silentAsked = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private WebApplication? _app;
     private int _reads;
+    private volatile string? _silent;
     private volatile Channel<EventEnvelope> _events = Channel.CreateUnbounded<EventEnvelope>();
 
     public string Socket => Path.Combine(_folder, "c.sock");
@@ -70,16 +72,34 @@ internal sealed class FakeContainerd : IAsyncDisposable
 
     public void Tell(string topic) => _events.Writer.TryWrite(new EventEnvelope { Namespace = "k8s.io", Topic = topic });
 
+    /// <summary>From now on this call, such as <c>List</c>, has no answer.</summary>
+    /// <returns>Completes when it has been made.</returns>
+    public Task Silence(string call)
+    {
+        _silent = call;
+        return _silentAsked.Task;
+    }
+
     public async ValueTask DisposeAsync()
     {
         await StopAsync();
         Directory.Delete(_folder, recursive: true);
     }
 
+    private async Task HearAsync(ServerCallContext context)
+    {
+        if (_silent is { } silent && context.Method.EndsWith($"/{silent}", StringComparison.Ordinal))
+        {
+            _silentAsked.TrySetResult();
+            await Task.Delay(Timeout.InfiniteTimeSpan, context.CancellationToken);
+        }
+    }
+
     internal sealed class ContentService(FakeContainerd fake) : ContentApi.ContentBase
     {
         public override async Task List(ListContentRequest request, IServerStreamWriter<ListContentResponse> responseStream, ServerCallContext context)
         {
+            await fake.HearAsync(context);
             if (context.RequestHeaders.GetValue("containerd-namespace") != "k8s.io")
             {
                 throw new RpcException(new Status(StatusCode.FailedPrecondition, "namespace is required"));
@@ -95,6 +115,7 @@ internal sealed class FakeContainerd : IAsyncDisposable
 
         public override async Task Read(ReadContentRequest request, IServerStreamWriter<ReadContentResponse> responseStream, ServerCallContext context)
         {
+            await fake.HearAsync(context);
             if (!Digest.TryParse(request.Digest, out var digest) || !File.Exists(fake.PathOf(digest)))
             {
                 throw new RpcException(new Status(StatusCode.NotFound, "content not found"));
@@ -128,9 +149,13 @@ internal sealed class FakeContainerd : IAsyncDisposable
 
     internal sealed class IntrospectionService(FakeContainerd fake) : IntrospectionApi.IntrospectionBase
     {
-        public override Task<PluginsResponse> Plugins(PluginsRequest request, ServerCallContext context) => Task.FromResult(new PluginsResponse
+        public override async Task<PluginsResponse> Plugins(PluginsRequest request, ServerCallContext context)
         {
-            Plugins = { new ContainerdPlugin { Type = "io.containerd.content.v1", Id = "content", Exports = { ["root"] = Path.Combine(fake._folder, fake.HidesFiles ? "hidden" : "root") } } },
-        });
+            await fake.HearAsync(context);
+            return new PluginsResponse
+            {
+                Plugins = { new ContainerdPlugin { Type = "io.containerd.content.v1", Id = "content", Exports = { ["root"] = Path.Combine(fake._folder, fake.HidesFiles ? "hidden" : "root") } } },
+            };
+        }
     }
 }

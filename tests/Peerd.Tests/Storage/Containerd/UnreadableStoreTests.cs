@@ -16,6 +16,8 @@ public sealed class UnreadableStoreTests : IAsyncDisposable
 {
     private const int MiB = 1 << 20;
 
+    private static readonly TimeSpan Hang = TimeSpan.FromSeconds(30);
+
     private readonly RangeSetup _setup = new();
     private readonly FakeContainerd _containerd = new() { HidesFiles = true };
     private readonly ContainerdWatcher _watcher;
@@ -149,6 +151,37 @@ public sealed class UnreadableStoreTests : IAsyncDisposable
         Assert.Equal("application/vnd.oci.image.index.v1+json", content.MediaType);
     }
 
+    [Theory]
+    [InlineData("Plugins")]
+    [InlineData("List")]
+    [InlineData("Read")]
+    public async Task Stop_WhileContainerdIsAsked_IsNoFault(string call)
+    {
+        _containerd.Add(new SampleContent(6, 100));
+        var asked = _containerd.Silence(call);
+        await _containerd.StartAsync();
+        await _watcher.StartAsync(TestContext.Current.CancellationToken);
+        await asked.WaitAsync(Hang, TestContext.Current.CancellationToken);
+
+        await _watcher.StopAsync(CancellationToken.None);
+
+        Assert.Equal(TaskStatus.Canceled, _watcher.ExecuteTask!.Status);
+    }
+
+    [Fact]
+    public async Task Stop_WhileServedBytesAreCompared_IsNoFault()
+    {
+        var sample = await StartAsync(new SampleContent(7, MiB));
+        var asked = _containerd.Silence("Read");
+        Assert.True(Cache.TryPeek(sample.Digest, out var content));
+        content.DoubtExternal();
+        await asked.WaitAsync(Hang, TestContext.Current.CancellationToken);
+
+        await _watcher.StopAsync(CancellationToken.None);
+
+        Assert.Equal(TaskStatus.Canceled, _watcher.ExecuteTask!.Status);
+    }
+
     [Fact]
     public void Add_BeyondTheBudget_OldestPartsGo()
     {
@@ -188,7 +221,7 @@ public sealed class UnreadableStoreTests : IAsyncDisposable
 
     private async Task UntilHeldAsync(SampleContent sample)
     {
-        using var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        using var timeout = new CancellationTokenSource(Hang);
         while (!Cache.Digests.Contains(sample.Digest))
         {
             Assert.False(timeout.IsCancellationRequested, "never came: the content is known");
