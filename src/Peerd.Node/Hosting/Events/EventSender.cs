@@ -103,8 +103,9 @@ internal sealed partial class EventSender
                 _waiting.Remove((what, at));
                 _isFailing = false;
             }
-            catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+            catch (Exception e)
             {
+                cancellationToken.ThrowIfCancellationRequested();
                 if (!_isFailing)
                 {
                     Log.Unwritten(_logger, what.Reason, e.Message);

@@ -124,8 +124,17 @@ internal sealed partial class KubernetesMembershipSource : BackgroundService, IM
     {
         while (!stoppingToken.IsCancellationRequested)
         {
-            // Each round ends well or is repeated, more and more slowly.
-            await _retries.ExecuteAsync(static async (source, token) => await source.FollowOnceAsync(token), this, stoppingToken);
+            try
+            {
+                // Each round ends well or is repeated, more and more slowly.
+                await _retries.ExecuteAsync(static async (source, token) => await source.FollowOnceAsync(token), this, stoppingToken);
+            }
+            catch (Exception e) when (IsPassing(e))
+            {
+                // What was not repeated, because the node stops, may have failed by something else.
+                stoppingToken.ThrowIfCancellationRequested();
+                throw;
+            }
         }
     }
 

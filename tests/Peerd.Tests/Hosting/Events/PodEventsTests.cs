@@ -178,6 +178,22 @@ public sealed class PodEventsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Run_StoppedWhileAnEventFails_EndsAsCancelled()
+    {
+        var token = new LateToken();
+        using var api = new EventApi(new KubernetesClientConfiguration { Host = _server.Url, TokenProvider = token }, new EventOptions { Pod = "peerd-x7k2p", Namespace = "peerd-ns" }, "node-1", _time);
+        var sender = new EventSender(api, Meters, _time, _log);
+        var running = sender.RunAsync(_stop.Token);
+        sender.Send(Connected);
+        await token.Asked.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+
+        await _stop.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => running);
+        Assert.Empty(Warnings());
+    }
+
+    [Fact]
     public async Task Kubectl_Events_ShowsThem()
     {
         _sender.Send(Connected);

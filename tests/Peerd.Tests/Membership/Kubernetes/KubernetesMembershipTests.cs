@@ -228,6 +228,18 @@ public sealed class KubernetesMembershipTests : IAsyncLifetime
         Assert.Equal(1, _api.Lists);
     }
 
+    [Fact]
+    public async Task Stop_WhileARequestFails_IsNoFault()
+    {
+        var token = new LateToken();
+        var source = await RunningSource.StartAsync(_api.Url, new MembershipOptions { StateFile = StateFile }, _log, tokens: token);
+        await token.Asked.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+
+        await source.DisposeAsync();
+
+        Assert.Equal(TaskStatus.Canceled, source.Execution.Status);
+    }
+
     private static MemberList Of(params (string Name, string Address, string Zone)[] members) =>
         new(members.Select(member => new Member(member.Name, new DnsEndPoint(member.Address, 30001), member.Zone)));
 

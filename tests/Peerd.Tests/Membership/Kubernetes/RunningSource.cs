@@ -1,5 +1,6 @@
 using System.Net;
 using k8s;
+using k8s.Authentication;
 using Microsoft.Extensions.Logging.Testing;
 using Peerd.Node.Membership;
 using Peerd.Node.Membership.Kubernetes;
@@ -41,11 +42,12 @@ internal sealed class RunningSource : IAsyncDisposable
     /// <param name="time">The clock; null is the real one.</param>
     /// <param name="seed">Tells it from those of other nodes.</param>
     /// <param name="file">Has the last list; null is that of the options.</param>
+    /// <param name="tokens">Has what the API server is to be shown; null: nothing.</param>
     public static async Task<RunningSource> StartAsync(
-        string url, MembershipOptions options, FakeLogger<KubernetesMembershipSource> log, TimeProvider? time = null, int seed = 1, MembersFile? file = null)
+        string url, MembershipOptions options, FakeLogger<KubernetesMembershipSource> log, TimeProvider? time = null, int seed = 1, MembersFile? file = null, ITokenProvider? tokens = null)
     {
         time ??= TimeProvider.System;
-        var api = new NodeApi(new KubernetesClientConfiguration { Host = url }, options, time);
+        var api = new NodeApi(new KubernetesClientConfiguration { Host = url, TokenProvider = tokens }, options, time);
         file ??= new MembersFile(options.StateFile, log);
         var source = new KubernetesMembershipSource(api, options, file, new Member("a", new DnsEndPoint("10.0.0.1", 30001), "self"), new Random(seed), time, log);
         var running = new RunningSource(source);
