@@ -22,13 +22,23 @@ internal sealed partial class CallFaults(TimeProvider time, ILogger<CallFaults> 
         }
         catch (Exception e) when (e is not RpcException)
         {
-            throw Fault(e, context);
+            // The message was read before: nothing of the caller is read here.
+            throw Fault(e, context, isOfStream: false);
         }
     }
 
-    public override Task<TResponse> ClientStreamingServerHandler<TRequest, TResponse>(
-        IAsyncStreamReader<TRequest> requestStream, ServerCallContext context, ClientStreamingServerMethod<TRequest, TResponse> continuation) =>
-        UnaryServerHandler(requestStream, context, (requests, call) => continuation(requests, call));
+    public override async Task<TResponse> ClientStreamingServerHandler<TRequest, TResponse>(
+        IAsyncStreamReader<TRequest> requestStream, ServerCallContext context, ClientStreamingServerMethod<TRequest, TResponse> continuation)
+    {
+        try
+        {
+            return await continuation(requestStream, context);
+        }
+        catch (Exception e) when (e is not RpcException)
+        {
+            throw Fault(e, context, isOfStream: true);
+        }
+    }
 
     public override Task ServerStreamingServerHandler<TRequest, TResponse>(
         TRequest request, IServerStreamWriter<TResponse> responseStream, ServerCallContext context, ServerStreamingServerMethod<TRequest, TResponse> continuation) =>
@@ -46,17 +56,18 @@ internal sealed partial class CallFaults(TimeProvider time, ILogger<CallFaults> 
         }
         catch (Exception e) when (e is not RpcException)
         {
-            throw Fault(e, context);
+            throw Fault(e, context, isOfStream: true);
         }
     }
 
-    private RpcException Fault(Exception exception, ServerCallContext context)
+    private RpcException Fault(Exception exception, ServerCallContext context, bool isOfStream)
     {
         switch (exception)
         {
-            case InvalidProtocolBufferException or InvalidDataException:
+            case InvalidProtocolBufferException or InvalidDataException when isOfStream:
                 return new RpcException(new Status(StatusCode.InvalidArgument, "a message cannot be read"));
-            case IOException or OperationCanceledException:
+            case IOException when isOfStream:
+            case OperationCanceledException:
             case InvalidOperationException when context.CancellationToken.IsCancellationRequested:
                 return new RpcException(new Status(StatusCode.Cancelled, "the stream was cancelled"));
         }

@@ -1,5 +1,7 @@
 using System.Net;
+using Grpc.AspNetCore.Server;
 using Grpc.Core;
+using Grpc.Core.Interceptors;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
@@ -69,6 +71,29 @@ public sealed class CallFaultsTests
             await call.RequestStream.WriteAsync(new AnnounceRequest { Sequence = 1, Member = new Member { Node = "x", Incarnation = 1 } });
             return (await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None))).StatusCode;
         }
+    }
+
+    [Theory]
+    [InlineData(typeof(IOException))]
+    [InlineData(typeof(InvalidDataException))]
+    public async Task Call_TheDiskFailsWhileItIsAnswered_IsAFaultOfThisNode(Type fault)
+    {
+        await using var mesh = await TestMesh.StartAsync(customize: services => services
+            .AddSingleton(new BrokenDisk((Exception)Activator.CreateInstance(fault)!))
+            .Configure<GrpcServiceOptions>(grpc => grpc.Interceptors.Add<BrokenDisk>()));
+
+        var answer = await Assert.ThrowsAsync<RpcException>(async () => await new NodeService.NodeServiceClient(mesh.Node.Channel).GetStatusAsync(new GetStatusRequest()));
+
+        Assert.Equal(StatusCode.Unknown, answer.StatusCode);
+        var logged = Assert.Single(mesh.Node.Logs.GetSnapshot(), record => record.Level >= LogLevel.Error);
+        Assert.Contains("/peerd.v1.NodeService/GetStatus", logged.Message, StringComparison.Ordinal);
+        Assert.IsType(fault, logged.Exception);
+    }
+
+    /// <summary>Comes between the call and what answers it.</summary>
+    private sealed class BrokenDisk(Exception fault) : Interceptor
+    {
+        public override Task<TResponse> UnaryServerHandler<TRequest, TResponse>(TRequest request, ServerCallContext context, UnaryServerMethod<TRequest, TResponse> continuation) => throw fault;
     }
 
     private sealed class Faulty : IAnnounceHandler
