@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Options;
 using Peerd.Node.Limits;
+using Peerd.Node.Ring;
 
 namespace Peerd.Node.Mesh;
 
@@ -15,7 +16,7 @@ namespace Peerd.Node.Mesh;
 /// a single byte keeps a whole block of memory. So does one of a frame. When they keep too much, who keeps most loses his oldest stream or
 /// connection, and after a while each of these ends whose message or frame does not. Thread-safe.
 /// </summary>
-internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetrics metrics, TimeProvider time) : BackgroundService
+internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, RingSource rings, MeshMetrics metrics, TimeProvider time) : BackgroundService
 {
     /// <summary>So long a message may take to arrive.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
@@ -34,11 +35,10 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
     private readonly long _most = limits.Value.MemoryValue is > 0 and var limit ? Math.Min(Most, limit / 4) : Most;
     private readonly Lock _lock = new();
     private readonly HashSet<Sender> _begun = [];
-    private readonly Dictionary<IPAddress, long> _byAddress = [];
-    private long _bytes;
+    private readonly KeptBytes _kept = new();
 
     /// <summary>Bytes in blocks that they keep at this moment.</summary>
-    public long Bytes => Interlocked.Read(ref _bytes);
+    public long Bytes => _kept.All;
 
     /// <summary>Serves a request of the mesh listener and counts what its body keeps.</summary>
     public async Task WatchAsync(HttpContext context, RequestDelegate next)
@@ -68,13 +68,13 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
     /// <summary>A connection whose frames are watched. It has begun its preface.</summary>
     internal HalfSentFrames WatchFrames(IDuplexPipe transport, IPAddress address, Action abort)
     {
-        var frames = new HalfSentFrames(this, transport, new Sender(address, FramePatience, abort));
+        var frames = new HalfSentFrames(this, transport, NewSender(address, FramePatience, abort));
         frames.Begin();
         return frames;
     }
 
     /// <summary>A body whose messages are watched.</summary>
-    internal Body Watch(PipeReader reader, IPAddress address, Action abort) => new(this, reader, new Sender(address, Patience, abort));
+    internal Body Watch(PipeReader reader, IPAddress address, Action abort) => new(this, reader, NewSender(address, Patience, abort));
 
     /// <summary>Ends the streams whose message has taken too long.</summary>
     internal void EndLate()
@@ -137,10 +137,10 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
             }
 
             Add(sender, ((long)blocks * BlockBytes) - sender.Bytes);
-            while (_bytes > _most)
+            while (_kept.All > _most)
             {
-                var greatest = _byAddress.MaxBy(caller => caller.Value).Key;
-                var oldest = _begun.Where(other => other.Bytes > 0 && other.Address.Equals(greatest)).MinBy(other => other.Since)!;
+                var greediest = _kept.Greediest;
+                var oldest = _begun.Where(other => other.Bytes > 0 && other.Caller.Equals(greediest)).MinBy(other => other.Since)!;
                 End(oldest);
                 ended.Add(oldest);
             }
@@ -148,6 +148,8 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
 
         ended.ForEach(Abort);
     }
+
+    private Sender NewSender(IPAddress address, TimeSpan patience, Action abort) => new(rings.CountedAs(address), patience, abort);
 
     private void Forget(Sender sender)
     {
@@ -160,11 +162,7 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
     private void Add(Sender sender, long bytes)
     {
         sender.Bytes += bytes;
-        Interlocked.Add(ref _bytes, bytes);
-        if ((_byAddress[sender.Address] = _byAddress.GetValueOrDefault(sender.Address) + bytes) == 0)
-        {
-            _byAddress.Remove(sender.Address);
-        }
+        _kept.Add(sender.Caller, bytes);
     }
 
     private void End(Sender sender)
@@ -181,12 +179,12 @@ internal sealed class HalfSentMessages(IOptions<LimitOptions> limits, MeshMetric
     }
 
     /// <summary>Whoever sends messages in a body, or frames on a connection. The lock of the owner protects its properties.</summary>
-    internal sealed class Sender(IPAddress address, TimeSpan patience, Action abort) : IDisposable
+    internal sealed class Sender(IPAddress caller, TimeSpan patience, Action abort) : IDisposable
     {
         private readonly StreamEnd _end = new(abort);
 
-        /// <summary>Whose it is: an address, or of IPv6 the network, in which one host has as many addresses as it likes.</summary>
-        public IPAddress Address { get; } = CallerAddress.Network(address);
+        /// <summary>For whom it counts.</summary>
+        public IPAddress Caller => caller;
 
         /// <summary>So long he may take.</summary>
         public TimeSpan Patience => patience;

@@ -29,11 +29,10 @@ internal sealed class UntakenAnswers(IOptions<LimitOptions> limits, RingSource r
     private readonly long _share = limits.Value.MemoryValue is > 0 and var limit ? Math.Min(Share, limit / 12) : Share;
     private readonly Lock _lock = new();
     private readonly HashSet<Answer> _waiting = [];
-    private readonly Dictionary<IPAddress, long> _byCaller = [];
-    private long _bytes;
+    private readonly KeptBytes _kept = new();
 
     /// <summary>Bytes in blocks that they keep at this moment.</summary>
-    public long Bytes => Interlocked.Read(ref _bytes);
+    public long Bytes => _kept.All;
 
     /// <summary>Serves a request of the mesh listener, and what it answers until that was taken.</summary>
     public async Task WatchAsync(HttpContext context, RequestDelegate next)
@@ -64,7 +63,7 @@ internal sealed class UntakenAnswers(IOptions<LimitOptions> limits, RingSource r
             answer.Since = time.GetTimestamp();
             answer.Bytes = (bytes + BlockBytes - 1) / BlockBytes * BlockBytes;
             _waiting.Add(answer);
-            Add(answer.Caller, answer.Bytes);
+            _kept.Add(answer.Caller, answer.Bytes);
             while (FindGreedy(answer.Caller) is { } greedy)
             {
                 Forget(greedy);
@@ -91,18 +90,18 @@ internal sealed class UntakenAnswers(IOptions<LimitOptions> limits, RingSource r
     private Answer? FindGreedy(IPAddress caller)
     {
         // This machine's addresses may be those of any number of nodes.
-        if (_byCaller.GetValueOrDefault(caller) > _share && !IPAddress.IsLoopback(caller))
+        if (_kept.Of(caller) > _share && !IPAddress.IsLoopback(caller))
         {
             return OldestOf(caller);
         }
 
-        if (_bytes <= SharesForLong * _share)
+        if (_kept.All <= SharesForLong * _share)
         {
             return null;
         }
 
-        var oldest = OldestOf(_byCaller.MaxBy(other => other.Value).Key);
-        return _bytes > Shares * _share || time.GetElapsedTime(oldest.Since) >= Patience ? oldest : null;
+        var oldest = OldestOf(_kept.Greediest);
+        return _kept.All > Shares * _share || time.GetElapsedTime(oldest.Since) >= Patience ? oldest : null;
     }
 
     private Answer OldestOf(IPAddress caller) => _waiting.Where(answer => answer.Caller.Equals(caller)).MinBy(answer => answer.Since)!;
@@ -111,16 +110,7 @@ internal sealed class UntakenAnswers(IOptions<LimitOptions> limits, RingSource r
     {
         if (_waiting.Remove(answer))
         {
-            Add(answer.Caller, -answer.Bytes);
-        }
-    }
-
-    private void Add(IPAddress caller, long bytes)
-    {
-        Interlocked.Add(ref _bytes, bytes);
-        if ((_byCaller[caller] = _byCaller.GetValueOrDefault(caller) + bytes) == 0)
-        {
-            _byCaller.Remove(caller);
+            _kept.Add(answer.Caller, -answer.Bytes);
         }
     }
 

@@ -5,11 +5,15 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Node.Limits;
+using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
+using Peerd.Node.Ring;
 using Peerd.Tests.Hosting;
+using Peerd.Tests.Membership;
 
 namespace Peerd.Tests.Mesh;
 
@@ -18,6 +22,8 @@ public sealed class HalfSentFramesTests
 {
     private const int BlockBytes = 64 * 1024;
     private const int MostKept = 512;
+
+    private static readonly RingSource NoRing = new(new TestMembership(MemberList.Empty), TimeProvider.System, NullLogger<RingSource>.Instance);
 
     [Theory]
     [InlineData(1)]
@@ -121,7 +127,7 @@ public sealed class HalfSentFramesTests
     }
 
     private static HalfSentMessages New(ServiceProvider meters, TimeProvider time) =>
-        new(Options.Create(new LimitOptions()), new MeshMetrics(meters.GetRequiredService<IMeterFactory>()), time);
+        new(Options.Create(new LimitOptions()), NoRing, new MeshMetrics(meters.GetRequiredService<IMeterFactory>()), time);
 
     private static bool IsClosed(Socket socket)
     {

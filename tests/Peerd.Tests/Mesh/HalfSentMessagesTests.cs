@@ -4,11 +4,15 @@ using System.Net;
 using System.Net.Http.Headers;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.Metrics.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.Node.Limits;
+using Peerd.Node.Membership;
 using Peerd.Node.Mesh;
+using Peerd.Node.Ring;
 using Peerd.Tests.Hosting;
+using Peerd.Tests.Membership;
 
 namespace Peerd.Tests.Mesh;
 
@@ -20,6 +24,8 @@ public sealed class HalfSentMessagesTests
 
     // Of 64 KiB each.
     private const int MostKept = 512;
+
+    private static readonly RingSource NoRing = new(new TestMembership(MemberList.Empty), TimeProvider.System, NullLogger<RingSource>.Instance);
 
     [Fact]
     public async Task Caller_BeginsAMessageOnEachOfManyStreams_LittleIsHeldForThemAndAPullGoesOn()
@@ -137,22 +143,29 @@ public sealed class HalfSentMessagesTests
     }
 
     [Fact]
-    public async Task AdvanceTo_OneNetworkKeepsMostWithManyAddresses_ItLosesItsStreams()
+    public async Task AdvanceTo_OneNetworkKeepsMostWithManyAddresses_ItLosesItsStreamsAndAMemberInItDoesNot()
     {
         using var meters = new ServiceCollection().AddMetrics().BuildServiceProvider();
-        using var messages = New(meters, new FakeTimeProvider());
+        using var rings = new RingSource(
+            new TestMembership(new MemberList([new Member("other", new DnsEndPoint("2001:db8:0:2::a", 1), string.Empty)])), TimeProvider.System, NullLogger<RingSource>.Instance);
+        await rings.StartAsync(TestContext.Current.CancellationToken);
+        await Wait.UntilAsync(() => rings.Current.Count == 1, "the list is known");
+        using var messages = New(meters, new FakeTimeProvider(), rings);
         var honest = new Sender(messages, IPAddress.Parse("2001:db8:0:1::1"));
+        var member = new Sender(messages, IPAddress.Parse("2001:db8:0:2::a"));
         await honest.SendAsync(1024 * 1024, isWhole: false);
+        await member.SendAsync(1024 * 1024, isWhole: false);
         for (var i = 1; i < 1000; i++)
         {
             await new Sender(messages, IPAddress.Parse($"2001:db8:0:2::{i}")).SendAsync(1, isWhole: false);
         }
 
-        Assert.False(honest.IsEnded);
+        Assert.Equal((false, false), (honest.IsEnded, member.IsEnded));
+        await rings.StopAsync(CancellationToken.None);
     }
 
-    private static HalfSentMessages New(ServiceProvider meters, TimeProvider time) =>
-        new(Options.Create(new LimitOptions()), new MeshMetrics(meters.GetRequiredService<IMeterFactory>()), time);
+    private static HalfSentMessages New(ServiceProvider meters, TimeProvider time, RingSource? rings = null) =>
+        new(Options.Create(new LimitOptions()), rings ?? NoRing, new MeshMetrics(meters.GetRequiredService<IMeterFactory>()), time);
 
     /// <summary>Sends on one stream, and reads there as gRPC does.</summary>
     private sealed class Sender(HalfSentMessages messages, IPAddress address) : IDisposable
