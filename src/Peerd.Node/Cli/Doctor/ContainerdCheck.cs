@@ -1,7 +1,5 @@
-using System.Net;
 using System.Runtime.Versioning;
 using Peerd.Node.Cli.Containerd;
-using Peerd.Node.Facade;
 
 namespace Peerd.Node.Cli.Doctor;
 
@@ -13,8 +11,6 @@ namespace Peerd.Node.Cli.Doctor;
 internal sealed class ContainerdCheck(string program, string path, string root, Uri facade)
 {
     private const string Name = "containerd";
-
-    private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(3);
 
     private readonly List<Finding> _findings = [];
     private readonly string _mirror = facade.GetLeftPart(UriPartial.Authority);
@@ -201,21 +197,18 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
 
     private async Task CheckFacadeAsync(int led, CancellationToken cancellationToken)
     {
-        using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { Timeout = AnswerTime };
-        try
+        var answer = await FacadeAnswer.OfAsync(facade, cancellationToken);
+        if (answer.Stranger is { } said)
         {
-            using var response = await http.GetAsync(new Uri(facade, "/v2/"), cancellationToken);
-            if (response.StatusCode == HttpStatusCode.OK && response.Headers.Contains(RegistryHeaders.ApiVersion))
-            {
-                Add(Severity.Ok, $"the facade answers at {_mirror}");
-                return;
-            }
-
-            Add(Severity.Error, $"what answers at {_mirror} is no facade: it said {(int)response.StatusCode} to /v2/{(response.IsSuccessStatusCode ? ", but not as a registry does" : string.Empty)}", "give the right --facade");
+            Add(Severity.Error, $"what answers at {_mirror} is no facade: {said}", "give the right --facade");
         }
-        catch (Exception exception) when (exception is HttpRequestException || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        else if (answer.Failure is not null)
         {
             Add(Severity.Error, $"nothing answers at {_mirror}: containerd goes to the registry for {led} {(led == 1 ? "folder" : "folders")} that lead there", "start peerd on this node, or give the right --facade");
+        }
+        else
+        {
+            Add(Severity.Ok, $"the facade answers at {_mirror}");
         }
     }
 

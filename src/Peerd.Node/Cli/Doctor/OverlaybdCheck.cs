@@ -1,4 +1,4 @@
-using System.Net.Sockets;
+using System.Net;
 using System.Text.Json;
 using Peerd.Node.Cli.Overlaybd;
 
@@ -14,8 +14,6 @@ internal sealed class OverlaybdCheck(string path, Uri facade)
     private const string CacheConfig = "cacheConfig";
     private const string EnableThread = "enableThread";
     private const string RegistryFsVersion = "registryFsVersion";
-
-    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(2);
 
     private readonly List<Finding> _findings = [];
 
@@ -136,33 +134,25 @@ internal sealed class OverlaybdCheck(string path, Uri facade)
         {
             Add(Severity.Error, $"p2pConfig.address is '{shown}', which is not the facade of this node ({facade.GetLeftPart(UriPartial.Authority)})", $"{ConfigureAdvice}, or give the right --facade to this command");
         }
-        else if (await WhyNotReachableAsync(address, cancellationToken) is { } failure)
-        {
-            Add(Severity.Error, $"nothing can be reached at {address.Tried} ({failure}): overlaybd reads straight from the registry for each new device, without a word", "start peerd on this node, with Facade:Listen on an IPv4 address");
-        }
         else
         {
-            Add(Severity.Ok, $"p2p is on and leads to the facade at {shown}, which can be reached");
+            Tell(await FacadeAnswer.OfAsync(new Uri($"http://{address.Tried}"), cancellationToken), address.Tried, shown);
         }
     }
 
-    private static async Task<string?> WhyNotReachableAsync(OverlaybdAddress address, CancellationToken cancellationToken)
+    private void Tell(FacadeAnswer answer, IPEndPoint tried, string shown)
     {
-        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        timeout.CancelAfter(ConnectTimeout);
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        try
+        if (answer.Stranger is { } said)
         {
-            await socket.ConnectAsync(address.Tried, timeout.Token);
-            return null;
+            Add(Severity.Error, $"what answers at {tried} is no facade: {said}; overlaybd takes it for one, and reads there", "end that server and start peerd, or let peerd listen elsewhere (Facade:Listen) and configure overlaybd anew");
         }
-        catch (SocketException exception)
+        else if (answer.Failure is { } failure)
         {
-            return exception.Message;
+            Add(Severity.Error, $"nothing answers at {tried} ({failure}): overlaybd reads straight from the registry for each new device, without a word", "start peerd on this node, with Facade:Listen on an IPv4 address");
         }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        else
         {
-            return $"no answer within {ConnectTimeout.TotalSeconds:0} s";
+            Add(Severity.Ok, $"p2p is on and leads to the facade at {shown}, which answers");
         }
     }
 

@@ -1,10 +1,7 @@
-using System.Net;
 using System.Runtime.Versioning;
 using System.Text;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Logging;
 
 namespace Peerd.Tests.Cli.Doctor;
 
@@ -22,11 +19,7 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
 
     private string Facade => _facade.Urls.Single();
 
-    public async ValueTask InitializeAsync() => _facade = await StartServerAsync(context =>
-    {
-        context.Response.Headers["Docker-Distribution-Api-Version"] = "registry/2.0";
-        return context.Response.WriteAsync("{}");
-    });
+    public async ValueTask InitializeAsync() => _facade = await StandInFacade.StartAsync();
 
     public async ValueTask DisposeAsync()
     {
@@ -163,10 +156,10 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
     [Theory]
     [InlineData(404, "it said 404 to /v2/")]
     [InlineData(302, "it said 302 to /v2/")]
-    [InlineData(200, "it said 200 to /v2/, but not as a registry does")]
+    [InlineData(200, "it said 200 to /v2/, but not as a facade does")]
     public async Task Doctor_AnotherServerAtTheMirrorsAddress_IsNoFacade(int status, string expected)
     {
-        await using var other = await StartServerAsync(context =>
+        await using var other = await StandInFacade.StartAsync(context =>
         {
             context.Response.StatusCode = status;
             context.Response.Headers.Location = "/login";
@@ -180,17 +173,6 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
         await AssertFindingAsync(run, "error", $"what answers at {url} is no facade: {expected}");
         Assert.DoesNotContain("the facade answers", run.Output, StringComparison.Ordinal);
         Assert.Equal(1, run.ExitCode);
-    }
-
-    private static async Task<WebApplication> StartServerAsync(RequestDelegate answer)
-    {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.WebHost.UseKestrel(options => options.Listen(IPAddress.Loopback, 0));
-        var server = builder.Build();
-        server.Run(answer);
-        await server.StartAsync();
-        return server;
     }
 
     private static Task AssertFindingAsync(CommandRun run, string severity, string expected)

@@ -1,27 +1,30 @@
 using System.Net;
 using System.Net.Sockets;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Cli.Doctor;
 
 /// <summary>doctor against settings of all kinds, with a server that stands for the facade.</summary>
-public sealed class DoctorCommandTests : IDisposable
+public sealed class DoctorCommandTests : IAsyncLifetime
 {
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("peerd-doctor-test-");
-    private readonly TcpListener _facade = new(IPAddress.Loopback, 0);
-
-    public DoctorCommandTests()
-    {
-        _facade.Start();
-        Port = ((IPEndPoint)_facade.LocalEndpoint).Port;
-    }
+    private WebApplication _facade = null!;
 
     private string Settings => Path.Combine(_folder.FullName, "overlaybd.json");
 
     private int Port { get; set; }
 
-    public void Dispose()
+    public async ValueTask InitializeAsync()
     {
-        _facade.Dispose();
+        _facade = await StandInFacade.StartAsync();
+        Port = PortOf(_facade);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _facade.DisposeAsync();
         _folder.Delete(recursive: true);
     }
 
@@ -43,7 +46,7 @@ public sealed class DoctorCommandTests : IDisposable
         var run = await RunAsync();
 
         Assert.Equal(0, run.ExitCode);
-        Assert.Equal([$"ok       overlaybd: p2p is on and leads to the facade at http://localhost:{Port}/blobs, which can be reached", "0 errors, 0 warnings"], run.Lines);
+        Assert.Equal([$"ok       overlaybd: p2p is on and leads to the facade at http://localhost:{Port}/blobs, which answers", "0 errors, 0 warnings"], run.Lines);
     }
 
     [Fact]
@@ -55,7 +58,7 @@ public sealed class DoctorCommandTests : IDisposable
 
         var run = await CommandRun.OfAsync("doctor", "--check", "overlaybd", "--overlaybd-file", Settings, "--config", config);
 
-        Assert.Contains($"ok       overlaybd: p2p is on and leads to the facade at http://localhost:{Port}/blobs, which can be reached", run.Lines);
+        Assert.Contains($"ok       overlaybd: p2p is on and leads to the facade at http://localhost:{Port}/blobs, which answers", run.Lines);
     }
 
     [Fact]
@@ -65,7 +68,61 @@ public sealed class DoctorCommandTests : IDisposable
         Port = closed.Number;
         await WriteAsync($"http://127.0.0.1:{Port}/blobs");
 
-        await AssertFindingAsync("error", $"nothing can be reached at 127.0.0.1:{Port}");
+        await AssertFindingAsync("error", $"nothing answers at 127.0.0.1:{Port} (");
+    }
+
+    [Theory]
+    [InlineData(404, false, "it said 404 to /v2/")]
+    [InlineData(200, false, "it said 200 to /v2/, but not as a facade does")]
+    [InlineData(200, true, "it said 200 to /v2/, but not as a facade does")]
+    public async Task Doctor_AnotherServerAtTheAddress_IsNoFacade(int status, bool isRegistry, string expected)
+    {
+        await using var other = await StandInFacade.StartAsync(context =>
+        {
+            context.Response.StatusCode = status;
+            if (isRegistry)
+            {
+                context.Response.Headers["Docker-Distribution-Api-Version"] = "registry/2.0";
+            }
+
+            return context.Response.WriteAsync("{}");
+        });
+        Port = PortOf(other);
+        await WriteAsync($"http://localhost:{Port}/blobs");
+
+        await AssertFindingAsync("error", $"what answers at 127.0.0.1:{Port} is no facade: {expected}");
+    }
+
+    [Fact]
+    public async Task Doctor_AProgramOfAnotherProtocolAtTheAddress_IsNoFacade()
+    {
+        using var other = new TcpListener(IPAddress.Loopback, 0);
+        other.Start();
+        var greeting = GreetAsync();
+        Port = ((IPEndPoint)other.LocalEndpoint).Port;
+        await WriteAsync($"http://localhost:{Port}/blobs");
+
+        await AssertFindingAsync("error", $"what answers at 127.0.0.1:{Port} is no facade: it does not speak HTTP");
+        await greeting;
+
+        async Task GreetAsync()
+        {
+            using var client = await other.AcceptTcpClientAsync(TestContext.Current.CancellationToken);
+            await client.GetStream().WriteAsync("SSH-2.0-test\r\n"u8.ToArray(), TestContext.Current.CancellationToken);
+
+            // Until the other end has gone.
+            await client.GetStream().CopyToAsync(Stream.Null, TestContext.Current.CancellationToken);
+        }
+    }
+
+    [Fact]
+    public async Task Doctor_LedToARunningNode_IsFine()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        Port = mesh.Node.Client.BaseAddress!.Port;
+        await WriteAsync($"http://localhost:{Port}/blobs");
+
+        await AssertFindingAsync("ok", "p2p is on and leads to the facade");
     }
 
     [Theory]
@@ -150,6 +207,8 @@ public sealed class DoctorCommandTests : IDisposable
             $$$"""{"errors":0,"warnings":1,"findings":[{"check":"overlaybd","severity":"warning","seen":"p2p is off: overlaybd reads straight from the registry, not through the mesh","advice":"peerd configure overlaybd --file {{{Settings}}} --address http://localhost:{{{Port}}}/blobs"}]}""",
             Assert.Single(run.Lines));
     }
+
+    private static int PortOf(WebApplication server) => new Uri(server.Urls.Single()).Port;
 
     private async Task AssertFindingAsync(string severity, string expected)
     {
