@@ -1,3 +1,4 @@
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
 
 namespace Peerd.Node.Swarm;
@@ -54,6 +55,35 @@ internal sealed class Complaints(CoordinatorPolicy policy, HolderTrial trial, Li
             case FetchFailure.Unreachable or FetchFailure.Corrupt:
                 Complain(holder, complainer, table, now);
                 break;
+        }
+    }
+
+    /// <summary>
+    /// The asker has these pieces now: when they are of what it fetches, not everything fails, though who reads bit by bit may never have all of
+    /// a segment. To be told before the table is.
+    /// </summary>
+    public static void Arrived(Participant participant, PieceSet pieces, SegmentTable table)
+    {
+        if (participant.Asker is not { } asker)
+        {
+            return;
+        }
+
+        foreach (var fetch in participant.Fetches.Values)
+        {
+            var before = participant.Pieces is { } former ? table.CountHeld(former, fetch.Segment) : 0;
+            if (table.CountHeld(pieces, fetch.Segment) <= before || table.HoldsAll(pieces, fetch.Segment))
+            {
+                // Of whole ones the table takes note.
+                continue;
+            }
+
+            asker.Failures = 0;
+            fetch.From.Denials = 0;
+            if (asker.Wanted is not null && fetch.From is { HasBeenSlow: false, IsFoundSlow: false } busy)
+            {
+                busy.Tokens = Math.Min(table.Credits, busy.Tokens + 1);
+            }
         }
     }
 

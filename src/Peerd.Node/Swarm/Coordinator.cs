@@ -289,6 +289,7 @@ internal sealed class Coordinator
             {
                 var participant = GetOrAdd(node);
                 participant.HeardAt = null;
+                Complaints.Arrived(participant, pieces, table);
                 participant.Pieces = pieces;
                 participant.Complete = complete;
                 _leases.Arrived(participant, pieces, table, now);

@@ -14,6 +14,9 @@ public sealed class CoordinatorAssignmentTests
     /// <summary>256 segments of two pieces.</summary>
     private const long Large = 512L << 20;
 
+    /// <summary>Segments of sixteen pieces.</summary>
+    private const long Huge = 8L << 30;
+
     public static TheoryData<long> Sizes => [Small, Large];
 
     /// <summary>More uploads than downloads are the worst single mistake: receivers crowd the few who have fresh segments.</summary>
@@ -437,6 +440,29 @@ public sealed class CoordinatorAssignmentTests
         Assert.Equal(1, herd.CountFetches("a", "h"));
     }
 
+    // Of what it reads it may never have a segment as a whole.
+    [Theory]
+    [InlineData((int)FetchFailure.Busy, 8)]
+    [InlineData((int)FetchFailure.Slow, 1)]
+    public void HolderChanged_PiecesOfWhoReadsBitByBit_HolderThatWasBusyServesMoreAgain(int reason, int expected)
+    {
+        var herd = new Herd(Huge);
+        herd.Hold("h", herd.AllSegments);
+        herd.Ask("a", new Want { Wanted = { new PieceRun { Count = (uint)herd.Layout.PieceCount } } });
+        herd.Push();
+        herd.FailAll("a", "h", (FetchFailure)reason);
+        herd.Wait(herd.Policy.FirstFailurePause + herd.Policy.BusyPause);
+        Assert.Equal(1, herd.CountFetches("a", "h"));
+        for (var round = 0; round < 10; round++)
+        {
+            herd.HoldPiece("a", herd.Fetches[0].Segment);
+            herd.FailAll("a", "h", FetchFailure.Starved);
+            herd.Push();
+        }
+
+        Assert.Equal(expected, herd.CountFetches("a", "h"));
+    }
+
     [Fact]
     public void Reported_BusyWhileItServesOthers_TheseCountAsAllThatItCan()
     {
@@ -497,10 +523,12 @@ public sealed class CoordinatorAssignmentTests
         Assert.True(herd.AllSegments.All(segment => herd.Holds("a", segment)), "not all was read");
     }
 
-    [Fact]
-    public void Reported_AHolderOfTheWholeHasLostAFew_ServesOn()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Reported_AHolderOfTheWholeHasLostAFew_ServesOn(bool isWhole)
     {
-        var herd = new Herd(Large);
+        var herd = new Herd(Huge);
         herd.Hold("h", herd.AllSegments);
         herd.Ask("a");
         herd.Push();
@@ -508,7 +536,7 @@ public sealed class CoordinatorAssignmentTests
         {
             herd.Fail(herd.Fetches[0], FetchFailure.NotHeld);
             herd.Push();
-            herd.Hold("a", herd.Fetches[0].Segment);
+            Arrive(herd, herd.Fetches[0].Segment, isWhole);
             herd.Wait(herd.Policy.FirstFailurePause);
             Assert.NotEmpty(herd.Fetches);
         }
@@ -573,10 +601,12 @@ public sealed class CoordinatorAssignmentTests
         Assert.InRange(assigned, 8 * 10, 8 * 17);
     }
 
-    [Fact]
-    public void Reported_OneFailure_PausesForAMomentAndSuccessForgetsIt()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Reported_OneFailure_PausesForAMomentAndSuccessForgetsIt(bool isWhole)
     {
-        var herd = new Herd(Large);
+        var herd = new Herd(Huge);
         Nodes("h", 5).ForEach(node => herd.Hold(node, herd.AllSegments));
         herd.Ask("a");
         herd.Push();
@@ -588,7 +618,7 @@ public sealed class CoordinatorAssignmentTests
             Assert.Equal(7, herd.CountFetches());
             herd.Wait(herd.Policy.FirstFailurePause);
             Assert.Equal(8, herd.CountFetches());
-            herd.Hold("a", herd.Fetches.Take(1).Select(next => next.Segment).ToList());
+            Arrive(herd, herd.Fetches[0].Segment, isWhole);
             herd.Push();
         }
     }
@@ -612,6 +642,18 @@ public sealed class CoordinatorAssignmentTests
         herd.Wait(herd.Policy.FirstFailurePause);
 
         Assert.Equal(8, herd.CountFetches("a"));
+    }
+
+    private static void Arrive(Herd herd, int segment, bool isWhole)
+    {
+        if (isWhole)
+        {
+            herd.Hold("a", segment);
+        }
+        else
+        {
+            herd.HoldPiece("a", segment);
+        }
     }
 
     private static string Zone(string node) => node[..1];

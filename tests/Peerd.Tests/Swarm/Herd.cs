@@ -66,19 +66,29 @@ internal sealed class Herd
     /// <summary>The node has these segments from now on, besides what it had.</summary>
     public void Hold(string node, params IEnumerable<int> segments)
     {
+        Hold(node, pieces =>
+        {
+            foreach (var segment in segments)
+            {
+                var (first, end) = SegmentRuns.PiecesOf(segment, Layout);
+                pieces.AddRun(first, end - first);
+                Told[node].Granted.Remove(segment);
+            }
+        });
+    }
+
+    /// <summary>The node has one more piece of the segment.</summary>
+    public void HoldPiece(string node, int segment) => Hold(node, pieces => pieces.Add(pieces.NextClear(segment * Layout.PiecesPerSegment)));
+
+    private void Hold(string node, Action<PieceSet> change)
+    {
         Owner.SizeKnown(Layout.Size, string.Empty, Now);
         if (!_held.TryGetValue(node, out var pieces))
         {
             _held.Add(node, pieces = new PieceSet(Layout.PieceCount));
         }
 
-        foreach (var segment in segments)
-        {
-            var (first, end) = SegmentRuns.PiecesOf(segment, Layout);
-            pieces.AddRun(first, end - first);
-            Told[node].Granted.Remove(segment);
-        }
-
+        change(pieces);
         Owner.HolderChanged(node, pieces.IsFull, pieces.Clone(), Now);
     }
 
