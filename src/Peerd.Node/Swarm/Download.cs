@@ -473,14 +473,14 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         }
     }
 
-    void IOwnerLinkUser.Pushed(LookupResponse push)
+    bool IOwnerLinkUser.Pushed(LookupResponse push)
     {
         CachedContent described;
         lock (_lock)
         {
             if (_isClosed)
             {
-                return;
+                return false;
             }
 
             _isOwnerLost = false;
@@ -498,7 +498,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
             if (_driver is null)
             {
                 PushedEarly(push);
-                return;
+                return _early.Keeps(push);
             }
 
             if (_isSizeSure && push.Size > 0 && push.Size != Content.Size)
@@ -511,7 +511,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
             {
                 _driver.Machine.OwnerLost(Now);
                 _driver.CarryOut();
-                return;
+                return false;
             }
 
             described = Content;
@@ -523,6 +523,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
         // May write to the disk.
         described.MediaType = push.MediaType;
+        return false;
     }
 
     void IOwnerLinkUser.OwnerLost()

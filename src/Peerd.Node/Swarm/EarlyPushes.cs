@@ -19,10 +19,12 @@ internal sealed class EarlyPushes
         _bytes += push.CalculateSize();
         if (push.Size > 0 || _bytes <= MostBytes)
         {
-            // Who brought it forgets it.
-            _pushes.Add(push.Clone());
+            _pushes.Add(push);
         }
     }
+
+    /// <summary>It was added last, and is kept as it is: whoever brought it leaves it so.</summary>
+    public bool Keeps(LookupResponse push) => _pushes is [.., var last] && ReferenceEquals(last, push);
 
     /// <summary>What was granted is given back, and is not read either when another finds out the size.</summary>
     public void ForgetGrants() => _pushes.ForEach(static push => push.Granted.Clear());

@@ -19,7 +19,8 @@ internal interface IOwnerLinkUser
     /// <summary>The first message of a new session.</summary>
     Want CreateWant();
 
-    void Pushed(LookupResponse push);
+    /// <summary>The member says something. True when the message is kept: else it is emptied.</summary>
+    bool Pushed(LookupResponse push);
 
     /// <summary>Neither owner nor replica answers; both are tried again while this lasts.</summary>
     void OwnerLost();
@@ -225,7 +226,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
 
         return isAnswered && isEnded;
 
-        void Answered(LookupResponse push)
+        bool Answered(LookupResponse push)
         {
             if (!isAnswered)
             {
@@ -235,7 +236,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                 Traces.End(asking);
             }
 
-            _user.Pushed(push);
+            return _user.Pushed(push);
         }
     }
 
@@ -260,7 +261,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
         }
     }
 
-    private async Task TalkLocallyAsync(Action<LookupResponse> pushed, CancellationToken moving, CancellationToken cancellationToken)
+    private async Task TalkLocallyAsync(Func<LookupResponse, bool> pushed, CancellationToken moving, CancellationToken cancellationToken)
     {
         using var session = _local.Open(_user.CreateWant());
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -289,7 +290,7 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     }
 
     /// <summary>True when the member ended the session without saying that it leaves.</summary>
-    private async Task<bool> TalkRemotelyAsync(Mesh.Peer peer, Activity? asking, Action<LookupResponse> pushed, CancellationToken moving, CancellationToken cancellationToken)
+    private async Task<bool> TalkRemotelyAsync(Mesh.Peer peer, Activity? asking, Func<LookupResponse, bool> pushed, CancellationToken moving, CancellationToken cancellationToken)
     {
         using var mute = new CancellationTokenSource(FirstPushTimeout, _time);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, mute.Token);
@@ -315,8 +316,10 @@ internal sealed partial class OwnerLink : IAsyncDisposable
                     return false;
                 }
 
-                pushed(call.ResponseStream.Current);
-                Forget(call.ResponseStream.Current);
+                if (!pushed(call.ResponseStream.Current))
+                {
+                    Forget(call.ResponseStream.Current);
+                }
             }
 
             return true;

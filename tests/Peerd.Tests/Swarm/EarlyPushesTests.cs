@@ -18,6 +18,21 @@ public sealed class EarlyPushesTests
         Assert.Empty(_pushes.TakeAll());
     }
 
+    // What tells the size is mostly the first and taken at once, with all that the owner knows.
+    [Fact]
+    public void Add_WhatIsKept_IsNotCopiedAndKnownUntilItIsTaken()
+    {
+        var push = new LookupResponse { Size = 1 };
+        Assert.False(_pushes.Keeps(push));
+
+        _pushes.Add(push);
+
+        Assert.True(_pushes.Keeps(push));
+        Assert.False(_pushes.Keeps(push.Clone()));
+        Assert.Same(push, Assert.Single(_pushes.TakeAll()));
+        Assert.False(_pushes.Keeps(push));
+    }
+
     [Fact]
     public void Add_MoreThanIsKept_OnlyWhatTellsTheSize()
     {

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
+using Peerd.Contracts;
 using Peerd.Contracts.V1;
 using Peerd.Node.Directory;
 using Peerd.Node.Membership;
@@ -70,7 +71,6 @@ public sealed class OwnerLinkTests : IAsyncLifetime
     public async Task Dispose_OwnerHasNotAnsweredYet_HearsWhatWasReported()
     {
         await using var mesh = await TestMesh.StartAsync(peers: 1);
-        var node = mesh.Node;
         var digest = mesh.UnknownOwnedBy(mesh.Peer.Name).Digest;
         var (isAsked, hasHeard) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously));
         mesh.Peer.AnswerLookup = async (asked, _, call) =>
@@ -87,8 +87,7 @@ public sealed class OwnerLinkTests : IAsyncLifetime
 
             hasHeard.TrySetResult(told);
         };
-        var link = new OwnerLink(
-            digest, new SilentUser(digest), node.Get<RingSource>(), node.Get<NodeIdentity>(), node.Get<PeerConnections>(), node.Get<ILookupHandler>(), node.Get<MeshDrain>(), node.Get<LookupMetrics>(), TimeProvider.System, NullLogger.Instance);
+        var link = Open(mesh, new SilentUser(digest), digest);
         link.Report(new GrantReport { MediaType = "x" });
         await isAsked.Task.WaitAsync(Wait.Longest);
         for (var i = 1; i < 100; i++)
@@ -99,6 +98,61 @@ public sealed class OwnerLinkTests : IAsyncLifetime
         await link.DisposeAsync();
 
         Assert.Equal(new string('x', 100), await hasHeard.Task.WaitAsync(Wait.Longest));
+    }
+
+    // The next one may be long in coming.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Pushed_ByAnotherMember_IsEmptiedUnlessItIsKept(bool isKept)
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var digest = mesh.UnknownOwnedBy(mesh.Peer.Name).Digest;
+        mesh.Peer.AnswerLookup = async (asked, answers, call) =>
+        {
+            await asked.MoveNext(call.CancellationToken);
+            await answers.WriteAsync(new LookupResponse { Gone = { "first" } });
+            await answers.WriteAsync(new LookupResponse { Gone = { "second" } });
+            await Task.Delay(Timeout.Infinite, call.CancellationToken);
+        };
+        var user = new SilentUser(digest, isKept);
+        await using var link = Open(mesh, user, digest);
+
+        await Wait.UntilAsync(() => user.Heard.Count == 2, "both are heard");
+
+        Assert.Equal(isKept ? ["first"] : [], user.Heard.First().Gone);
+    }
+
+    [Fact]
+    public async Task Pushed_BeforeTheSizeIsKnown_CountsOnceItIs()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(700_000, mesh.Peer.Name);
+        mesh.Peer.Answer = async (range, answers, _) =>
+        {
+            foreach (var message in FakePeer.Honest(range, sample))
+            {
+                await answers.WriteAsync(message);
+            }
+        };
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            var all = new SegmentRun { Count = (uint)sample.Layout.SegmentCount };
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Assigned = { new Assignment { Node = mesh.Peer.Name, Segments = { all } } } });
+            await answers.WriteAsync(new LookupResponse { Size = sample.Bytes.Length });
+            await mesh.Peer.NeverAsync(call);
+        };
+
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+
+        Assert.Equal(0, mesh.Registry.BytesOf(sample.Digest));
+    }
+
+    private static OwnerLink Open(TestMesh mesh, SilentUser user, Digest digest)
+    {
+        var node = mesh.Node;
+        return new OwnerLink(
+            digest, user, node.Get<RingSource>(), node.Get<NodeIdentity>(), node.Get<PeerConnections>(), node.Get<ILookupHandler>(), node.Get<MeshDrain>(), node.Get<LookupMetrics>(), TimeProvider.System, NullLogger.Instance);
     }
 
     // A former owner deals for as long as those linger who ask it, and must be reached until all have told that they go.
