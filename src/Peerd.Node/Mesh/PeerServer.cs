@@ -314,8 +314,9 @@ internal sealed partial class PeerServer(
     });
 
     /// <summary>What was applied is not kept until the next message comes, which may never be.</summary>
-    private static void Forget(AnnounceRequest request)
+    internal static void Forget(AnnounceRequest request)
     {
+        request.Member = null;
         request.Contents.Clear();
         request.Withdrawn.Clear();
         request.Mismatched.Clear();

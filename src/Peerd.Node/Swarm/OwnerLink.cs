@@ -338,8 +338,10 @@ internal sealed partial class OwnerLink : IAsyncDisposable
     }
 
     /// <summary>What was heard is not kept until the next push comes, which may never be.</summary>
-    private static void Forget(LookupResponse push)
+    internal static void Forget(LookupResponse push)
     {
+        push.MediaType = string.Empty;
+        push.Tag = null;
         push.Holders.Clear();
         push.Gone.Clear();
         push.Granted.Clear();
