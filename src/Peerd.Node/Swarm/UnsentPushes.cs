@@ -8,7 +8,7 @@ namespace Peerd.Node.Swarm;
 internal sealed class UnsentPushes(long most)
 {
     private readonly Lock _lock = new();
-    private readonly HashSet<Share> _shares = [];
+    private readonly Dictionary<string, Caller> _callers = new(StringComparer.Ordinal);
     private long _bytes;
 
     /// <summary>Bytes at this moment.</summary>
@@ -32,7 +32,7 @@ internal sealed class UnsentPushes(long most)
             Change(share, share.Bytes + bytes);
             while (_bytes > most)
             {
-                var greatest = _shares.GroupBy(static other => other.Caller).MaxBy(static caller => caller.Sum(static other => other.Bytes))!.MaxBy(static other => other.Bytes)!;
+                var greatest = _callers.Values.MaxBy(static caller => caller.Bytes)!.Shares.MaxBy(static other => other.Bytes)!;
                 End(greatest);
                 cut.Add(greatest);
             }
@@ -57,16 +57,35 @@ internal sealed class UnsentPushes(long most)
 
     private void Change(Share share, long bytes)
     {
-        Interlocked.Add(ref _bytes, bytes - share.Bytes);
+        if (!_callers.TryGetValue(share.Caller, out var caller))
+        {
+            _callers.Add(share.Caller, caller = new Caller());
+        }
+
+        var more = bytes - share.Bytes;
+        Interlocked.Add(ref _bytes, more);
+        caller.Bytes += more;
         share.Bytes = bytes;
-        if (bytes == 0)
+        if (bytes != 0)
         {
-            _shares.Remove(share);
+            caller.Shares.Add(share);
+            return;
         }
-        else
+
+        caller.Shares.Remove(share);
+        if (caller.Shares.Count == 0)
         {
-            _shares.Add(share);
+            _callers.Remove(share.Caller);
         }
+    }
+
+    /// <summary>One to whom something is to be told.</summary>
+    private sealed class Caller
+    {
+        public HashSet<Share> Shares { get; } = [];
+
+        /// <summary>Of all of them.</summary>
+        public long Bytes { get; set; }
     }
 
     /// <summary>Of one asker. Dispose it when the asker has left. Thread-safe.</summary>

@@ -79,5 +79,35 @@ public sealed class UnsentPushesTests
         Assert.Equal(100, _unsent.Bytes);
     }
 
+    [Fact]
+    public void Add_ACallerHasTakenOrLeftWhatHeHadMost_AnotherIsCutOff()
+    {
+        var shares = Enumerable.Range(1, 3).Select(i => _unsent.Open("many", () => _cut.Add($"many {i}"))).ToList();
+        shares.ForEach(share => share.Add(30));
+        shares[0].Add(-30);
+        shares[1].Dispose();
+
+        Open("one").Add(40);
+        Open("two").Add(31);
+
+        Assert.Equal(["one"], _cut);
+        Assert.Equal(61, _unsent.Bytes);
+    }
+
+    // His others go on: he may be one that was slow for a moment only.
+    [Fact]
+    public void Add_TheCallerToWhomMostIsToBeTold_LosesTheStreamWithMost()
+    {
+        foreach (var bytes in new[] { 20, 30, 10 })
+        {
+            _unsent.Open("many", () => _cut.Add($"many {bytes}")).Add(bytes);
+        }
+
+        Open("one").Add(41);
+
+        Assert.Equal(["many 30"], _cut);
+        Assert.Equal(71, _unsent.Bytes);
+    }
+
     private UnsentPushes.Share Open(string name) => _unsent.Open(name, () => _cut.Add(name));
 }
