@@ -29,7 +29,10 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     /// <summary>How long another owner may take to tell what it knows.</summary>
     internal static readonly TimeSpan OtherOwnerPatience = TimeSpan.FromMilliseconds(300);
 
-    /// <summary>Bytes of pushes that askers have not taken: eight of the largest for each of two, or some hundred of each of a thousand that read.</summary>
+    /// <summary>
+    /// What all pushes together that their askers have not taken yet may take of memory, in bytes. A thousand askers may be some hundred of the
+    /// usual ones behind, but only a few askers one of the largest, with all checksums of a huge content.
+    /// </summary>
     internal const long MostUnsent = 64 * 1024 * 1024;
 
     private readonly HolderDirectory _directory;
