@@ -28,10 +28,6 @@ internal sealed partial class PeerServer(
     /// <summary>The same of each list in a message of a lookup.</summary>
     private const int MostListed = 16 * 1024;
 
-    /// <summary>Bytes of memory that a content or tag takes in a message, roughly, and what any other entry of a list does.</summary>
-    private const int AnnouncedBytes = 256;
-    private const int ListedBytes = 64;
-
     /// <summary>Request header in which a node tells its name.</summary>
     public const string NodeHeader = "peerd-node";
 
@@ -80,7 +76,7 @@ internal sealed partial class PeerServer(
 
         EnsureNotTooMany(requests.Current);
         using var place = EnterAnnounce(requests.Current, context);
-        await place.TakeAsync(CallerStreams.Opening, BytesOf(requests.Current), context.CancellationToken);
+        await place.TakeAsync(CallerStreams.Opening, MessageMemory.Of(requests.Current), context.CancellationToken);
         using var session = OpenAnnounce(requests.Current, context);
         var node = requests.Current.Member.Node;
         var leaving = drain.Current.Leaving;
@@ -95,7 +91,7 @@ internal sealed partial class PeerServer(
             do
             {
                 EnsureNotTooMany(requests.Current);
-                await place.TakeAsync(1 + CountOf(requests.Current) + (RunsOf(requests.Current) / RunsPerContent), BytesOf(requests.Current), reading.Token);
+                await place.TakeAsync(1 + CountOf(requests.Current) + (RunsOf(requests.Current) / RunsPerContent), MessageMemory.Of(requests.Current), reading.Token);
                 if (session.Apply(requests.Current))
                 {
                     tags.Take(requests.Current.Tags, node);
@@ -177,7 +173,7 @@ internal sealed partial class PeerServer(
         }
 
         using var place = EnterLookup(requests.Current, context);
-        await place.TakeAsync(CallerStreams.Opening, BytesOf(requests.Current), context.CancellationToken);
+        await place.TakeAsync(CallerStreams.Opening, MessageMemory.Of(requests.Current), context.CancellationToken);
         using var session = OpenLookup(requests.Current.Want, context, out var answering);
         requests.Current.ClearMessage();
         var leaving = drain.Current.Leaving;
@@ -199,7 +195,7 @@ internal sealed partial class PeerServer(
                 }
 
                 EnsureNotTooMany(request);
-                await place.TakeAsync(1, BytesOf(request), reading.Token);
+                await place.TakeAsync(1, MessageMemory.Of(request), reading.Token);
                 session.Apply(request);
 
                 // The next one may be long in coming.
@@ -303,15 +299,6 @@ internal sealed partial class PeerServer(
     private static int CountOf(AnnounceRequest request) => request.Contents.Count + request.Withdrawn.Count + request.Mismatched.Count + request.Tags.Count;
 
     private static int RunsOf(AnnounceRequest request) => request.Contents.Sum(content => content.Pieces.Count);
-
-    private static long BytesOf(AnnounceRequest request) => ((long)AnnouncedBytes * CountOf(request)) + ((long)ListedBytes * RunsOf(request));
-
-    private static long BytesOf(LookupRequest request) => ListedBytes * (request switch
-    {
-        { Want: { } want } => (long)want.Have.Count + want.Reading.Count + want.Wanted.Count + want.Fetching.Sum(assignment => 2 + assignment.Segments.Count),
-        { Report: { } report } => (long)report.Arrived.Count + report.GivenBack.Count + report.Reading.Count + (2 * report.Failed.Count) + report.Checksums.Sum(checksums => 2 + (checksums.Frames.Count / 4)),
-        _ => 0,
-    });
 
     /// <summary>What was applied is not kept until the next message comes, which may never be.</summary>
     internal static void Forget(AnnounceRequest request)

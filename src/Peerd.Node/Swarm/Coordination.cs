@@ -688,10 +688,6 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
         /// <summary>Pushes that are kept apart; beyond that they are merged, so that a slow asker costs bounded memory.</summary>
         private const int KeptPushes = 64;
 
-        /// <summary>What a push takes of memory, and each of what is in its lists, roughly.</summary>
-        private const int PushBytes = 512;
-        private const int EntryBytes = 64;
-
         private readonly CoordinatedContent _content;
         private readonly UnsentPushes.Share _share;
 
@@ -763,7 +759,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
 
         public void Push(LookupResponse push)
         {
-            var bytes = BytesOf(push);
+            var bytes = MessageMemory.Of(push);
             lock (_lock)
             {
                 if (_isEnded)
@@ -787,12 +783,6 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             // Not under the lock: it may cut this one off, or another that is just being told something.
             _share.Add(bytes);
         }
-
-        private static long BytesOf(LookupResponse push) => PushBytes + (EntryBytes * (
-            push.Holders.Sum(static holder => 4L + holder.Pieces.Count + holder.Receiving.Count)
-            + push.Assigned.Sum(static assignment => 2L + assignment.Segments.Count)
-            + push.Checksums.Sum(static checksums => 2L + (checksums.Frames.Count / 4))
-            + push.Gone.Count + push.Granted.Count + push.Revoked.Count + push.Reclaimed.Count + (push.StartupOrder.Count / 8)));
 
         private void CutOff()
         {
@@ -890,7 +880,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             {
                 if (_pushes.TryDequeue(out var push))
                 {
-                    _taken = BytesOf(push);
+                    _taken = MessageMemory.Of(push);
                     return push;
                 }
 
