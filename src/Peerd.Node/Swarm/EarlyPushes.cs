@@ -1,4 +1,5 @@
 using Peerd.Contracts.V1;
+using Peerd.Node.Mesh;
 
 namespace Peerd.Node.Swarm;
 
@@ -8,15 +9,16 @@ namespace Peerd.Node.Swarm;
 /// </summary>
 internal sealed class EarlyPushes
 {
-    /// <summary>What is kept, as bytes of messages, but for the push that tells the size. In memory it may be a hundred times as much.</summary>
-    public const int MostBytes = 128 * 1024;
+    /// <summary>Bytes of memory that is kept, roughly, but for the push that tells the size.</summary>
+    public const int MostBytes = 1024 * 1024;
 
     private readonly List<LookupResponse> _pushes = [];
     private long _bytes;
 
     public void Add(LookupResponse push)
     {
-        _bytes += push.CalculateSize();
+        // Names may be of any length.
+        _bytes += MessageMemory.Of(push) + push.CalculateSize();
         if (push.Size > 0 || _bytes <= MostBytes)
         {
             _pushes.Add(push);

@@ -33,16 +33,30 @@ public sealed class EarlyPushesTests
         Assert.False(_pushes.Keeps(push));
     }
 
-    [Fact]
-    public void Add_MoreThanIsKept_OnlyWhatTellsTheSize()
+    [Theory]
+    [InlineData(EarlyPushes.MostBytes, 0)]
+    [InlineData(0, EarlyPushes.MostBytes)]
+    public void Add_MoreThanIsKept_OnlyWhatTellsTheSize(int pieces, int letters)
     {
-        var large = new LookupResponse { StartupOrder = { Enumerable.Repeat(uint.MaxValue, EarlyPushes.MostBytes) } };
+        var large = new LookupResponse { StartupOrder = { Enumerable.Repeat(uint.MaxValue, pieces) }, Gone = { new string('a', letters) } };
         var telling = new LookupResponse { Size = 1 };
         _pushes.Add(large);
         _pushes.Add(new LookupResponse { OriginPauseMs = 1 });
         _pushes.Add(telling);
 
         Assert.Equal([telling], _pushes.TakeAll());
+    }
+
+    // They have no bytes as messages, and take memory all the same.
+    [Fact]
+    public void Add_ManyThatSayNothing_NotAllAreKept()
+    {
+        for (var i = 0; i < 10_000; i++)
+        {
+            _pushes.Add(new LookupResponse());
+        }
+
+        Assert.InRange(_pushes.TakeAll().Count, 100, 5000);
     }
 
     [Fact]
