@@ -4,7 +4,8 @@ namespace Peerd.Node.Hosting;
 /// Has the collector look at all that is kept when much of it may be garbage. By itself it leaves the older generations alone
 /// until they have grown by more than a node needs at all: what moves bytes through pools allocates little, and some of it
 /// lives just long enough to get there. A node that has become idle, and that allocates and computes next to nothing, has it look, too, and gives the
-/// memory back that it needed before, such as for its start.
+/// memory back that it needed before, such as for its start. Soon after that all is looked at for the first time: the runtime would do so
+/// once much has come, when readers wait for what the node sends, and it would take longer.
 /// </summary>
 /// <remarks>
 /// All stands still meanwhile, for a hundredth of a second or a few, and longer the more is kept, which is why more may come then. In
@@ -27,6 +28,9 @@ internal class GarbageLimit(TimeProvider time) : BackgroundService
     /// <summary>So many comparisons one after the other must find a node idle.</summary>
     internal const int IdleTimes = 3;
 
+    /// <summary>When all is looked at for the first time: the node is ready by then, and has mostly not much to do yet.</summary>
+    internal static readonly TimeSpan AfterStart = TimeSpan.FromSeconds(1);
+
     /// <summary>How often that is compared.</summary>
     internal static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
 
@@ -38,6 +42,8 @@ internal class GarbageLimit(TimeProvider time) : BackgroundService
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Interval, time);
+        await Task.Delay(AfterStart, time, stoppingToken);
+        Collect();
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
             var (allocated, computed) = (Allocated, Computed);

@@ -148,12 +148,12 @@ internal sealed class AssignedSegments(DownloaderPolicy policy, PieceTable table
         }
 
         var open = 0;
-        var waited = TimeSpan.Zero;
+        TimeSpan? waited = null;
         foreach (var request in table.Requests.Where(request => request.Node == node))
         {
             if (request.IsUrgent)
             {
-                waited = now - request.Started > waited ? now - request.Started : waited;
+                waited = now - request.Started > (waited ?? TimeSpan.Zero) ? now - request.Started : waited ?? TimeSpan.Zero;
             }
             else if (!request.IsWaiting)
             {
@@ -168,7 +168,7 @@ internal sealed class AssignedSegments(DownloaderPolicy policy, PieceTable table
         }
 
         var isQuick = peer.UsualTime > TimeSpan.Zero && peer.UsualTime < policy.ReaderPatience;
-        return open < (isQuick ? policy.RequestsAheadPerQuickPeer : policy.RequestsAheadPerPeer);
+        return open < (isQuick ? policy.RequestsAheadPerQuickPeer : waited is not null ? 1 : policy.RequestsAheadPerPeer);
     }
 
     /// <summary>A request to a peer has ended.</summary>

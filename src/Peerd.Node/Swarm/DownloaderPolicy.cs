@@ -11,7 +11,7 @@ internal sealed record DownloaderPolicy
 
     /// <summary>
     /// Ranges of what is only fetched ahead that are asked of one peer at the same moment. More would share the link with what
-    /// readers wait for, and each would come later.
+    /// readers wait for, and each would come later. As long as a reader waits for the peer it is one.
     /// </summary>
     public int RequestsAheadPerPeer { get; init; } = 2;
 

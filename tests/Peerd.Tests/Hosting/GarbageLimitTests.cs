@@ -8,21 +8,35 @@ public sealed class GarbageLimitTests
     private const long MiB = 1 << 20;
 
     [Fact]
+    public async Task Execute_NodeHasJustStarted_AllIsLookedAtBeforeItHasMuchToDo()
+    {
+        var time = new ArmedTime();
+        using var limit = new Played(time);
+        await limit.StartAsync(CancellationToken.None);
+        await time.ArmedAsync(GarbageLimit.AfterStart);
+        Assert.Equal(0, limit.Collections);
+        time.Advance(GarbageLimit.AfterStart);
+        await Wait.UntilAsync(() => limit.Collections == 1, "all has been looked at");
+        Assert.Equal(0, limit.GivenBack);
+        await limit.StopAsync(CancellationToken.None);
+    }
+
+    [Fact]
     public async Task Execute_MuchHasComeSinceAllWasLookedAt_ItIsLookedAtOnce()
     {
         var time = new FakeTimeProvider();
         using var limit = new Played(time);
         await limit.StartAsync(CancellationToken.None);
-        await AdvanceUntilAsync(() => limit.Looks >= 3);
-        Assert.Equal(0, limit.Collections);
+        await AdvanceUntilAsync(() => limit.Looks >= 4);
+        Assert.Equal(1, limit.Collections);
 
         limit.Grow(GarbageLimit.MostSince + 1);
-        await AdvanceUntilAsync(() => limit.Collections > 0);
+        await AdvanceUntilAsync(() => limit.Collections > 1);
 
         // What was looked at is what the next is compared with.
         var looks = limit.Looks;
         await AdvanceUntilAsync(() => limit.Looks >= looks + 3);
-        Assert.Equal(1, limit.Collections);
+        Assert.Equal(2, limit.Collections);
         await limit.StopAsync(CancellationToken.None);
 
         Task AdvanceUntilAsync(Func<bool> condition) => Wait.UntilAsync(
@@ -40,7 +54,9 @@ public sealed class GarbageLimitTests
         var time = new ArmedTime();
         using var limit = new Played(time);
         await limit.StartAsync(CancellationToken.None);
-        await time.ArmedAsync(GarbageLimit.Interval);
+        await time.ArmedAsync(GarbageLimit.AfterStart);
+        time.Advance(GarbageLimit.AfterStart);
+        await Wait.UntilAsync(() => limit.Collections == 1, "all has been looked at");
 
         // As at the start: much at first, and a little from then on.
         limit.Allocate(GarbageLimit.LeastIdle);
@@ -81,7 +97,7 @@ public sealed class GarbageLimitTests
         }
 
         await Wait.UntilAsync(() => limit.GivenBack == 2, "it has been given back again");
-        Assert.Equal(0, limit.Collections);
+        Assert.Equal(1, limit.Collections);
         await limit.StopAsync(CancellationToken.None);
 
         // One comparison, which is over when it returns: the next one has found nothing new.

@@ -303,6 +303,23 @@ public sealed class DownloaderTests
         Assert.Equal(30, Assert.Single(Actions<DownloadAction.FetchFromPeer>()).First);
     }
 
+    [Fact]
+    public void Ended_AReaderWaits_OneAtATimeIsFetchedAhead()
+    {
+        Holders("p");
+        _downloader.DemandsChanged([new Demand(0, 40, 40)], TimeSpan.Zero, isAhead: true);
+        Assign("p", 3, 7, 20, 30);
+        var fetches = Take().OfType<DownloadAction.FetchFromPeer>().ToList();
+        Assert.Equal(2, fetches.Count);
+        Assert.NotNull(_downloader.AskUrgently(0, Policy.ReaderPatience));
+
+        Complete(fetches[0], Policy.ReaderPatience);
+        Assert.Empty(Actions<DownloadAction.FetchFromPeer>());
+        Complete(fetches[1], Policy.ReaderPatience);
+
+        Assert.Equal(20, Assert.Single(Actions<DownloadAction.FetchFromPeer>()).First);
+    }
+
     // It would have nothing to send while the next request is on its way.
     [Fact]
     public void Ended_ThePeerIsQuick_MoreIsFetchedAhead()
