@@ -39,10 +39,11 @@ internal sealed partial class BlobFacade(
     /// <summary>Answers a GET or HEAD.</summary>
     /// <param name="context">The exchange.</param>
     /// <param name="isDirect">What is not here is read from the URL itself, whatever the mesh has.</param>
+    /// <param name="waited">How long the client has waited before: the mesh has so much less time.</param>
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
-    public async Task AnswerAsync(HttpContext context, bool isDirect, CancellationToken deadline)
+    public async Task AnswerAsync(HttpContext context, bool isDirect, TimeSpan waited, CancellationToken deadline)
     {
-        var started = time.GetTimestamp();
+        var started = time.GetTimestamp() - (long)(waited.TotalSeconds * time.TimestampFrequency);
         var target = FacadeHandler.TargetOf(context);
         var authorization = context.Request.Headers.Authorization;
         var items = context.Features.GetRequiredFeature<IConnectionItemsFeature>().Items;
@@ -70,7 +71,7 @@ internal sealed partial class BlobFacade(
         Log.Asked(logger, context.Request.Method, given, request.Digest);
         if (HttpMethods.IsHead(context.Request.Method))
         {
-            await HeadAsync(context, request, isDirect, deadline);
+            await HeadAsync(context, request, isDirect, started, deadline);
         }
         else if (context.Request.Headers.Range.Count == 0)
         {
@@ -162,9 +163,9 @@ internal sealed partial class BlobFacade(
         }
     }
 
-    private async Task HeadAsync(HttpContext context, ContentRequest request, bool isDirect, CancellationToken deadline)
+    private async Task HeadAsync(HttpContext context, ContentRequest request, bool isDirect, long started, CancellationToken deadline)
     {
-        if (!request.Digest.IsEmpty && await OpenAsync(request, isDirect, deadline) is { } stream)
+        if (!request.Digest.IsEmpty && await OpenAsync(request, isDirect, started, deadline) is { } stream)
         {
             try
             {
@@ -196,7 +197,7 @@ internal sealed partial class BlobFacade(
 
     private async Task RangeAsync(HttpContext context, ContentRequest request, RequestedRange range, bool isDirect, long started, CancellationToken deadline)
     {
-        if (!request.Digest.IsEmpty && await OpenAsync(request, isDirect, deadline) is { } stream)
+        if (!request.Digest.IsEmpty && await OpenAsync(request, isDirect, started, deadline) is { } stream)
         {
             try
             {
@@ -225,19 +226,20 @@ internal sealed partial class BlobFacade(
     }
 
     /// <summary>Opens the content; null when its size is not found out soon: then the URL itself may know more.</summary>
-    private async ValueTask<BlobStream?> OpenAsync(ContentRequest request, bool isDirect, CancellationToken deadline)
+    private async ValueTask<BlobStream?> OpenAsync(ContentRequest request, bool isDirect, long started, CancellationToken deadline)
     {
         if (streams.TryOpen(request.Digest) is { } stream)
         {
             return stream;
         }
 
-        if (isDirect)
+        var left = _meshTime - time.GetElapsedTime(started);
+        if (isDirect || left <= TimeSpan.Zero)
         {
             return null;
         }
 
-        using var patience = new CancellationTokenSource(_meshTime, time);
+        using var patience = new CancellationTokenSource(left, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, deadline);
         try
         {

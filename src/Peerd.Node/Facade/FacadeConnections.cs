@@ -114,6 +114,7 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
         {
             if (place.EnteredAsync.IsCompleted)
             {
+                place.Waited = time.GetElapsedTime(start);
                 return place;
             }
 
@@ -256,6 +257,16 @@ internal sealed class FacadeConnections(int most, TimeProvider time)
         internal long ClosingSince { get; set; }
 
         internal bool IsCut { get; set; }
+
+        internal TimeSpan Waited { private get; set; }
+
+        /// <summary>How long the client has waited for the place: told once, for the first request, which has waited as long.</summary>
+        public TimeSpan TakeWaited()
+        {
+            var waited = Waited;
+            Waited = TimeSpan.Zero;
+            return waited;
+        }
 
         /// <summary>A request has come; <see cref="EndRequest"/> when it was answered.</summary>
         public void BeginRequest() => _connections.Begin(this);

@@ -28,7 +28,7 @@ internal sealed partial class FacadeHandler(
         try
         {
             load.Count(context);
-            await HandleAsync(context, hasRoom);
+            await HandleAsync(context, hasRoom, place?.TakeWaited() ?? TimeSpan.Zero);
         }
         finally
         {
@@ -40,7 +40,7 @@ internal sealed partial class FacadeHandler(
         }
     }
 
-    private async Task HandleAsync(HttpContext context, bool hasRoom)
+    private async Task HandleAsync(HttpContext context, bool hasRoom, TimeSpan waited)
     {
         var started = time.GetTimestamp();
         var request = FacadeRequest.Begin(context);
@@ -49,7 +49,7 @@ internal sealed partial class FacadeHandler(
         var isBlob = TargetOf(context).StartsWith(BlobUrl.Prefix, StringComparison.Ordinal);
         var isOwn = own.Is(request);
         using var span = isOwn ? null : Traces.Begin(isBlob ? "facade blobs" : "facade v2", context.Request.Headers.TraceParent is [var traceparent] ? traceparent : null);
-        using var deadline = new CancellationTokenSource(isBlob ? _blobTimeout : _timeout, time);
+        using var deadline = new CancellationTokenSource(LeftOf(isBlob ? _blobTimeout : _timeout, waited), time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(aborted, deadline.Token);
         try
         {
@@ -66,7 +66,7 @@ internal sealed partial class FacadeHandler(
                 metrics.Overloaded(isBlob);
             }
 
-            await AnswerAsync(context, isBlob, hasRoom || isOwn, either.Token);
+            await AnswerAsync(context, isBlob, hasRoom || isOwn, waited, either.Token);
         }
         catch (OperationCanceledException) when (aborted.IsCancellationRequested)
         {
@@ -107,6 +107,9 @@ internal sealed partial class FacadeHandler(
     /// <summary>The request target as the client sent it.</summary>
     public static string TargetOf(HttpContext context) => context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
 
+    /// <summary>What is left of the time for an answer when its client has waited before; half of it at least, or he would have waited for nothing.</summary>
+    internal static TimeSpan LeftOf(TimeSpan timeout, TimeSpan waited) => waited < timeout / 2 ? timeout - waited : timeout / 2;
+
     // Not the target: all of it may be secret.
     private static void Describe(Activity span, HttpContext context, FacadeRequest request, int code)
     {
@@ -121,7 +124,7 @@ internal sealed partial class FacadeHandler(
         }
     }
 
-    private async Task AnswerAsync(HttpContext context, bool isBlob, bool hasRoom, CancellationToken deadline)
+    private async Task AnswerAsync(HttpContext context, bool isBlob, bool hasRoom, TimeSpan waited, CancellationToken deadline)
     {
         var method = context.Request.Method;
         if (!HttpMethods.IsGet(method) && !HttpMethods.IsHead(method))
@@ -144,7 +147,7 @@ internal sealed partial class FacadeHandler(
             return;
         }
 
-        await (isBlob ? blobs.AnswerAsync(context, isDirect: !hasRoom, deadline) : registry.AnswerAsync(context, deadline));
+        await (isBlob ? blobs.AnswerAsync(context, isDirect: !hasRoom, waited, deadline) : registry.AnswerAsync(context, deadline));
     }
 
     private static partial class Log

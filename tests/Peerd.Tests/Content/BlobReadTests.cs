@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using Microsoft.AspNetCore.Http;
 using Peerd.Contracts;
+using Peerd.Node.Facade;
 using Peerd.Tests.Facade;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Origin;
@@ -297,6 +298,38 @@ public sealed class BlobReadTests
         mesh.Registry.Fail(FakeFault.StallHeaders);
 
         Assert.Equal(504, (await ReadAsync(mesh.Node, UrlOf(mesh, sample), "bytes=0-99")).Status);
+    }
+
+    // overlaybd counts from when it connects.
+    [Fact]
+    public async Task Read_ItsConnectionHasWaitedForAPlace_HasSoMuchLessTime()
+    {
+        const int Looks = 8;
+        var time = new ArmedTime();
+        await using var mesh = await TestMesh.StartAsync(time: time, settings: ["--Peerd:Facade:MaxConnections=1"]);
+        mesh.Registry.Fail(FakeFault.StallHeaders);
+        var first = await AskAsync();
+        await time.ArmedAsync(TimeSpan.FromSeconds(9));
+        time.Forget();
+        await using var second = await AskAsync();
+        for (var i = 0; i < Looks; i++)
+        {
+            await time.PassAsync(FacadeConnections.Look);
+        }
+
+        await time.ArmedAsync(FacadeConnections.Look);
+        await first.DisposeAsync();
+        await time.ArmedAsync(TimeSpan.FromSeconds(9) - (Looks * FacadeConnections.Look));
+
+        // And so has the mesh, before the URL itself is read.
+        await time.ArmedAsync((TimeSpan.FromSeconds(9) * 0.6) - (Looks * FacadeConnections.Look));
+
+        async Task<RawConnection> AskAsync()
+        {
+            var connection = await ConnectAsync(mesh.Node);
+            await connection.WriteRequestAsync("GET", $"/blobs/{UrlOf(mesh, mesh.Blob(MiB))}", "Range: bytes=0-99");
+            return connection;
+        }
     }
 
     [Fact]

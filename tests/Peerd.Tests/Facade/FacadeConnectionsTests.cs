@@ -52,6 +52,22 @@ public sealed class FacadeConnectionsTests
         Assert.Equal([false, false, true, false], clients.Select(client => client.IsClosed));
         clients[2].Leave();
         await late.EnteredAsync();
+        Assert.Equal(TimeSpan.Zero, late.TakeWaited());
+    }
+
+    // A request that comes later has not waited.
+    [Fact]
+    public async Task TakeWaited_ThePlaceWasWaitedFor_IsToldOnce()
+    {
+        var clients = await EnterAllAsync();
+        Array.ForEach(clients, static client => client.Ask());
+        var late = new Client(_connections);
+        await LookAsync();
+        clients[2].Leave();
+        await late.EnteredAsync();
+
+        Assert.Equal(FacadeConnections.Look, late.TakeWaited());
+        Assert.Equal(TimeSpan.Zero, late.TakeWaited());
     }
 
     [Fact]
@@ -249,6 +265,8 @@ public sealed class FacadeConnectionsTests
         }
 
         public async Task RefusedAsync() => Assert.Null(await _entering.WaitAsync(Patience));
+
+        public TimeSpan TakeWaited() => _place!.TakeWaited();
 
         public void Ask() => _place!.BeginRequest();
 
