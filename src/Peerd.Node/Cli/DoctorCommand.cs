@@ -38,12 +38,12 @@ internal static class DoctorCommand
 
                 if (names.Contains(Containerd))
                 {
-                    checks.Add(new ContainerdCheck(parsed.GetRequiredValue(containerd), parsed.GetRequiredValue(containerdFile), parsed.GetRequiredValue(certs), facadeAddress).RunAsync);
+                    checks.Add(new ContainerdCheck(parsed.GetRequiredValue(containerd), parsed.GetRequiredValue(containerdFile), parsed.GetRequiredValue(certs), facadeAddress, TimeProvider.System).RunAsync);
                 }
 
                 if (names.Contains(Overlaybd))
                 {
-                    checks.Add(new OverlaybdCheck(parsed.GetRequiredValue(overlaybdFile), facadeAddress).RunAsync);
+                    checks.Add(new OverlaybdCheck(parsed.GetRequiredValue(overlaybdFile), facadeAddress, TimeProvider.System).RunAsync);
                 }
             }
 

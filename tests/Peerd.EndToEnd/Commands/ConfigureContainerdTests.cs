@@ -160,7 +160,7 @@ public sealed class ConfigureContainerdTests : LabTest
         Assert.Contains(unset, finding => finding.Seen.Contains("discard_unpacked_layers is true", StringComparison.Ordinal) && finding.Advice.Contains("set it to false", StringComparison.Ordinal));
         Assert.Contains(unset, finding => finding.Severity == "error" && finding.Seen.Contains("ghcr.io", StringComparison.Ordinal) && finding.Seen.Contains("containerd ignores the whole file", StringComparison.Ordinal));
         Assert.Contains(unset, finding => finding.Severity == "warning" && finding.Seen.Contains("quay.io hides _default", StringComparison.Ordinal));
-        Assert.Contains(unset, finding => finding.Severity == "error" && finding.Seen.Contains("nothing answers at http://127.0.0.1:9", StringComparison.Ordinal) && finding.Advice.Contains("start peerd", StringComparison.Ordinal));
+        Assert.Contains(unset, finding => finding.Severity == "error" && finding.Seen.Contains("nothing listens at http://127.0.0.1:9", StringComparison.Ordinal) && finding.Advice.Contains("start peerd", StringComparison.Ordinal));
 
         // Who lets layers be discarded asks for the older way, which takes several folders.
         setup = setup with { DiscardsLayers = false };

@@ -8,7 +8,8 @@ namespace Peerd.Node.Cli.Doctor;
 /// <param name="path">containerd's file of settings.</param>
 /// <param name="root">Its folder of hosts.</param>
 /// <param name="facade">The facade of this node.</param>
-internal sealed class ContainerdCheck(string program, string path, string root, Uri facade)
+/// <param name="time">Clock.</param>
+internal sealed class ContainerdCheck(string program, string path, string root, Uri facade, TimeProvider time)
 {
     private const string Name = "containerd";
 
@@ -197,20 +198,29 @@ internal sealed class ContainerdCheck(string program, string path, string root, 
 
     private async Task CheckFacadeAsync(int led, CancellationToken cancellationToken)
     {
-        var answer = await FacadeAnswer.OfAsync(facade, cancellationToken);
+        var answer = await FacadeAnswer.OfAsync(facade, time, cancellationToken);
         if (answer.Stranger is { } said)
         {
             Add(Severity.Error, $"what answers at {_mirror} is no facade: {said}", "give the right --facade");
         }
+        else if (answer.Silence is { } silence)
+        {
+            Add(
+                Severity.Error,
+                $"what listens at {_mirror} takes connections and does not answer ({silence}): containerd waits for it, before 2.3 without end, or goes to the registry once it closes, for {Folders(led)} that lead there",
+                "look whether peerd hangs or has all the connections that it may (Facade:MaxConnections), or give the right --facade");
+        }
         else if (answer.Failure is not null)
         {
-            Add(Severity.Error, $"nothing answers at {_mirror}: containerd goes to the registry for {led} {(led == 1 ? "folder" : "folders")} that lead there", "start peerd on this node, or give the right --facade");
+            Add(Severity.Error, $"nothing listens at {_mirror}: containerd goes to the registry for {Folders(led)} that lead there", "start peerd on this node, or give the right --facade");
         }
         else
         {
             Add(Severity.Ok, $"the facade answers at {_mirror}");
         }
     }
+
+    private static string Folders(int count) => $"{count} {(count == 1 ? "folder" : "folders")}";
 
     private void Add(Severity severity, string seen, string? advice = null) => _findings.Add(new Finding(Name, severity, seen, advice));
 }

@@ -7,7 +7,8 @@ namespace Peerd.Node.Cli.Doctor;
 /// <summary>Tells whether overlaybd reads through the facade, as far as its settings say.</summary>
 /// <param name="path">The settings of overlaybd.</param>
 /// <param name="facade">The facade of this node.</param>
-internal sealed class OverlaybdCheck(string path, Uri facade)
+/// <param name="time">Clock.</param>
+internal sealed class OverlaybdCheck(string path, Uri facade, TimeProvider time)
 {
     private const string Name = "overlaybd";
     private const string Download = "download";
@@ -136,7 +137,7 @@ internal sealed class OverlaybdCheck(string path, Uri facade)
         }
         else
         {
-            Tell(await FacadeAnswer.OfAsync(new Uri($"http://{address.Tried}"), cancellationToken), address.Tried, shown);
+            Tell(await FacadeAnswer.OfAsync(new Uri($"http://{address.Tried}"), time, cancellationToken), address.Tried, shown);
         }
     }
 
@@ -146,9 +147,14 @@ internal sealed class OverlaybdCheck(string path, Uri facade)
         {
             Add(Severity.Error, $"what answers at {tried} is no facade: {said}; overlaybd takes it for one, and reads there", "end that server and start peerd, or let peerd listen elsewhere (Facade:Listen) and configure overlaybd anew");
         }
+        else if (answer.Silence is { } silence)
+        {
+            // To connect is all that overlaybd does to see whether a server is there.
+            Add(Severity.Error, $"what listens at {tried} takes connections and does not answer ({silence}): overlaybd takes it for a server, and its reads wait or fail", "look whether peerd hangs or has all the connections that it may (Facade:MaxConnections), or whether another program has that port");
+        }
         else if (answer.Failure is { } failure)
         {
-            Add(Severity.Error, $"nothing answers at {tried} ({failure}): overlaybd reads straight from the registry for each new device, without a word", "start peerd on this node, with Facade:Listen on an IPv4 address");
+            Add(Severity.Error, $"nothing listens at {tried} ({failure}): overlaybd reads straight from the registry for each new device, without a word", "start peerd on this node, with Facade:Listen on an IPv4 address");
         }
         else
         {

@@ -149,7 +149,28 @@ public sealed class ContainerdCheckTests : IAsyncLifetime
     {
         Write("docker.io", "[host.\"http://127.0.0.1:1\"]\n");
 
-        await AssertFindingAsync(await RunAsync("1.7.24", Version2, "http://127.0.0.1:1"), "error", "nothing answers at http://127.0.0.1:1");
+        await AssertFindingAsync(await RunAsync("1.7.24", Version2, "http://127.0.0.1:1"), "error", "nothing listens at http://127.0.0.1:1");
+    }
+
+    [Theory]
+    [InlineData(Silence.Close)]
+    [InlineData(Silence.Reset)]
+    public async Task Doctor_WhatTakesConnectionsDoesNotAnswer_IsAnError(Silence silence)
+    {
+        await using var server = new SilentServer(silence);
+        var url = $"http://127.0.0.1:{server.Port}";
+        Write("docker.io", $"[host.\"{url}\"]\n");
+
+        await AssertFindingAsync(await RunAsync("1.7.24", Version2, url), "error", $"what listens at {url} takes connections and does not answer (it closes connections without an answer): ");
+    }
+
+    [Fact]
+    public async Task Doctor_FacadeIsAskedByHttps_IsAnError()
+    {
+        var url = Facade.Replace("http:", "https:", StringComparison.Ordinal);
+        Write("docker.io", $"[host.\"{url}\"]\n");
+
+        await AssertFindingAsync(await RunAsync("1.7.24", Version2, url), "error", $"what answers at {url} is no facade: it does not speak HTTPS");
     }
 
     // Whatever listens at that port, with or without a page for every path.

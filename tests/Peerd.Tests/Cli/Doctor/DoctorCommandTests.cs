@@ -2,6 +2,9 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Time.Testing;
+using Peerd.Node.Cli.Doctor;
+using Peerd.Node.Facade;
 using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Cli.Doctor;
@@ -68,7 +71,55 @@ public sealed class DoctorCommandTests : IAsyncLifetime
         Port = closed.Number;
         await WriteAsync($"http://127.0.0.1:{Port}/blobs");
 
-        await AssertFindingAsync("error", $"nothing answers at 127.0.0.1:{Port} (");
+        await AssertFindingAsync("error", $"nothing listens at 127.0.0.1:{Port} (");
+    }
+
+    // overlaybd only looks whether it can connect.
+    [Theory]
+    [InlineData(Silence.Wait, "no answer within 8 s")]
+    [InlineData(Silence.Close, "it closes connections without an answer")]
+    [InlineData(Silence.Reset, "it closes connections without an answer")]
+    public async Task Doctor_WhatTakesConnectionsDoesNotAnswer_ReadsAreSaidToWaitOrFail(Silence silence, string expected)
+    {
+        await using var server = new SilentServer(silence);
+        Port = server.Port;
+        await WriteAsync($"http://localhost:{Port}/blobs");
+        var time = new FakeTimeProvider();
+
+        var checking = CheckAsync(time);
+        await server.Asked.WaitAsync(Wait.Longest);
+        if (silence == Silence.Wait)
+        {
+            time.Advance(TimeSpan.FromSeconds(8));
+        }
+
+        var finding = Assert.Single(await checking.WaitAsync(Wait.Longest));
+        Assert.Equal(Severity.Error, finding.Severity);
+        Assert.StartsWith($"what listens at 127.0.0.1:{Port} takes connections and does not answer ({expected}): ", finding.Seen, StringComparison.Ordinal);
+        Assert.DoesNotContain("end that server", finding.Advice, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Doctor_FacadeAnswersOnceItHasRoomForTheConnection_IsFine()
+    {
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var hasRoom = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var full = await StandInFacade.StartAsync(async context =>
+        {
+            asked.SetResult();
+            await hasRoom.Task;
+            await StandInFacade.AnswerAsync(context);
+        });
+        Port = PortOf(full);
+        await WriteAsync($"http://localhost:{Port}/blobs");
+        var time = new FakeTimeProvider();
+
+        var checking = CheckAsync(time);
+        await asked.Task.WaitAsync(Wait.Longest);
+        time.Advance(FacadeConnections.Patience);
+        hasRoom.SetResult();
+
+        Assert.Equal(Severity.Ok, Assert.Single(await checking.WaitAsync(Wait.Longest)).Severity);
     }
 
     [Theory]
@@ -219,6 +270,9 @@ public sealed class DoctorCommandTests : IAsyncLifetime
         Assert.Equal(severity != "ok", run.Lines[index + 1].StartsWith("         to do: ", StringComparison.Ordinal));
         Assert.Equal(run.Lines.Any(line => line.StartsWith("error", StringComparison.Ordinal)) ? 1 : 0, run.ExitCode);
     }
+
+    private Task<IReadOnlyList<Finding>> CheckAsync(TimeProvider time) =>
+        new OverlaybdCheck(Settings, new Uri($"http://127.0.0.1:{Port}"), time).RunAsync(TestContext.Current.CancellationToken);
 
     private Task WriteAsync(string address) => File.WriteAllTextAsync(Settings, $"{{\"p2pConfig\": {{\"enable\": true, \"address\": \"{address}\"}}}}");
 

@@ -10,12 +10,7 @@ namespace Peerd.Tests.Cli.Doctor;
 internal static class StandInFacade
 {
     /// <summary>Starts one that answers as the facade does.</summary>
-    public static Task<WebApplication> StartAsync() => StartAsync(context =>
-    {
-        context.Response.Headers["Docker-Distribution-Api-Version"] = "registry/2.0";
-        context.Response.Headers["X-Request-Id"] = context.Request.Headers["X-Request-Id"];
-        return context.Response.WriteAsync("{}");
-    });
+    public static Task<WebApplication> StartAsync() => StartAsync(AnswerAsync);
 
     /// <summary>Starts one that answers so.</summary>
     public static async Task<WebApplication> StartAsync(RequestDelegate answer)
@@ -27,5 +22,13 @@ internal static class StandInFacade
         server.Run(answer);
         await server.StartAsync();
         return server;
+    }
+
+    /// <summary>Answers as the facade does.</summary>
+    public static Task AnswerAsync(HttpContext context)
+    {
+        context.Response.Headers["Docker-Distribution-Api-Version"] = "registry/2.0";
+        context.Response.Headers["X-Request-Id"] = context.Request.Headers["X-Request-Id"];
+        return context.Response.WriteAsync("{}");
     }
 }
