@@ -40,6 +40,7 @@ internal sealed partial class CallFaults(TimeProvider time, ILogger<CallFaults> 
         }
     }
 
+    // Its message was read before, too. Yet it counts as a stream: the only such call is that of the health service, which reads nothing more.
     public override Task ServerStreamingServerHandler<TRequest, TResponse>(
         TRequest request, IServerStreamWriter<TResponse> responseStream, ServerCallContext context, ServerStreamingServerMethod<TRequest, TResponse> continuation) =>
         EndAsync(() => continuation(request, responseStream, context), context);
