@@ -133,14 +133,18 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
                     await AnnounceAsync(peer, () => pause = FirstPause, cancellationToken);
                 }
             }
+            catch (Exception) when (cancellationToken.IsCancellationRequested)
+            {
+                return;
+            }
             catch (Exception e) when (e is RpcException or IOException or OperationCanceledException or InvalidOperationException)
             {
-                if (cancellationToken.IsCancellationRequested)
-                {
-                    return;
-                }
-
                 Log.StreamBroken(_logger, _name, e is RpcException rpc ? rpc.Status.Detail : e.Message);
+            }
+            catch (Exception e)
+            {
+                // Whatever it is: a member that is told nothing more leads others past this node.
+                Log.Failed(_logger, _name, e);
             }
 
             await Task.Delay(pause, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -388,5 +392,8 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
     {
         [LoggerMessage(1, LogLevel.Debug, "Announcing to {Node} was interrupted: {Reason}")]
         public static partial void StreamBroken(ILogger logger, string node, string reason);
+
+        [LoggerMessage(2, LogLevel.Warning, "Announcing to {Node} failed, and begins anew")]
+        public static partial void Failed(ILogger logger, string node, Exception exception);
     }
 }
