@@ -1,4 +1,3 @@
-using Peerd.Contracts;
 using Peerd.Contracts.V1;
 
 namespace Peerd.Node.Swarm;
@@ -52,38 +51,13 @@ internal sealed class Complaints(CoordinatorPolicy policy, HolderTrial trial, Li
             case FetchFailure.Slow:
                 TakeSlow(holder, complainer, table, now);
                 break;
+            case FetchFailure.Starved when asker.Wanted is not null && asker.NotBefore <= now && table.HasArrived(fetch):
+                // Who reads bit by bit gives a segment back when it has what it needs of it, and may never have one as a whole.
+                TakeEnough(holder, asker, table);
+                break;
             case FetchFailure.Unreachable or FetchFailure.Corrupt:
                 Complain(holder, complainer, table, now);
                 break;
-        }
-    }
-
-    /// <summary>
-    /// The asker has these pieces now: when they are of what it fetches, not everything fails, though who reads bit by bit may never have all of
-    /// a segment. To be told before the table is.
-    /// </summary>
-    public static void Arrived(Participant participant, PieceSet pieces, SegmentTable table)
-    {
-        if (participant.Asker is not { } asker)
-        {
-            return;
-        }
-
-        foreach (var fetch in participant.Fetches.Values)
-        {
-            var before = participant.Pieces is { } former ? table.CountHeld(former, fetch.Segment) : 0;
-            if (table.CountHeld(pieces, fetch.Segment) <= before || table.HoldsAll(pieces, fetch.Segment))
-            {
-                // Of whole ones the table takes note.
-                continue;
-            }
-
-            asker.Failures = 0;
-            fetch.From.Denials = 0;
-            if (asker.Wanted is not null && fetch.From is { HasBeenSlow: false, IsFoundSlow: false } busy)
-            {
-                busy.Tokens = Math.Min(table.Credits, busy.Tokens + 1);
-            }
         }
     }
 
@@ -94,6 +68,16 @@ internal sealed class Complaints(CoordinatorPolicy policy, HolderTrial trial, Li
         {
             table.SetBanned(holder, isBanned: false);
             holder.Service.Forget();
+        }
+    }
+
+    private static void TakeEnough(Participant holder, Asker asker, SegmentTable table)
+    {
+        asker.Failures = 0;
+        holder.Denials = 0;
+        if (holder is { HasBeenSlow: false, IsFoundSlow: false })
+        {
+            holder.Tokens = Math.Min(table.Credits, holder.Tokens + 1);
         }
     }
 

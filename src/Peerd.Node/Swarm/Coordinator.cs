@@ -289,7 +289,6 @@ internal sealed class Coordinator
             {
                 var participant = GetOrAdd(node);
                 participant.HeardAt = null;
-                Complaints.Arrived(participant, pieces, table);
                 participant.Pieces = pieces;
                 participant.Complete = complete;
                 _leases.Arrived(participant, pieces, table, now);

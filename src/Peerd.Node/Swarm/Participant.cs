@@ -181,7 +181,8 @@ internal sealed class Participant(string node, string zone)
 /// <param name="Segment">Number of the segment.</param>
 /// <param name="Depth">How many nodes its bytes pass after the last that is known to hold all of them.</param>
 /// <param name="IsInOrder">Chosen as the first that the requester lacked.</param>
-internal sealed record Fetch(Participant To, Participant From, int Segment, int Depth, bool IsInOrder);
+/// <param name="HeldBefore">Pieces of the segment that the requester had when it began.</param>
+internal sealed record Fetch(Participant To, Participant From, int Segment, int Depth, bool IsInOrder, int HeldBefore);
 
 /// <summary>Segments that a participant is to read from the origin. The lease lives as long as bytes arrive.</summary>
 internal sealed class Grant(Participant reader)

@@ -145,7 +145,7 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
     public Fetch Begin(Participant to, Participant from, int segment, bool isInOrder)
     {
         var depth = from.Held.Contains(segment) ? 1 : (from.Fetches.TryGetValue(segment, out var above) ? above.Depth : 0) + 1;
-        var fetch = new Fetch(to, from, segment, depth, isInOrder);
+        var fetch = new Fetch(to, from, segment, depth, isInOrder, CountHeld(to, segment));
         to.Fetches.Add(segment, fetch);
         NotStarving(to);
         from.Serving.Add(fetch);
@@ -273,6 +273,11 @@ internal sealed class SegmentTable(CoordinatorPolicy policy, ContentLayout layou
 
         return count;
     }
+
+    /// <summary>The requester has more of the segment than when the fetch began, from wherever.</summary>
+    public bool HasArrived(Fetch fetch) => CountHeld(fetch.To, fetch.Segment) > fetch.HeldBefore;
+
+    private int CountHeld(Participant participant, int segment) => participant.Pieces is { } pieces ? CountHeld(pieces, segment) : 0;
 
     private void CountHolder(Participant participant, int segment, int change)
     {

@@ -444,11 +444,11 @@ public sealed class CoordinatorAssignmentTests
     [Theory]
     [InlineData((int)FetchFailure.Busy, 8)]
     [InlineData((int)FetchFailure.Slow, 1)]
-    public void HolderChanged_PiecesOfWhoReadsBitByBit_HolderThatWasBusyServesMoreAgain(int reason, int expected)
+    public void Reported_PiecesOfWhoReadsBitByBit_HolderThatWasBusyServesMoreAgain(int reason, int expected)
     {
         var herd = new Herd(Huge);
         herd.Hold("h", herd.AllSegments);
-        herd.Ask("a", new Want { Wanted = { new PieceRun { Count = (uint)herd.Layout.PieceCount } } });
+        herd.Ask("a", BitByBit(herd));
         herd.Push();
         herd.FailAll("a", "h", (FetchFailure)reason);
         herd.Wait(herd.Policy.FirstFailurePause + herd.Policy.BusyPause);
@@ -523,6 +523,30 @@ public sealed class CoordinatorAssignmentTests
         Assert.True(herd.AllSegments.All(segment => herd.Holds("a", segment)), "not all was read");
     }
 
+    // What comes from elsewhere says nothing for it.
+    [Fact]
+    public void Reported_AHolderOfTheWholeHasNothing_IsBannedThoughPiecesArriveFromElsewhere()
+    {
+        var herd = new Herd(Huge);
+        herd.Hold("liar", herd.AllSegments);
+        herd.Ask("a", BitByBit(herd));
+        herd.Push();
+        var asked = 0;
+        while (herd.Now < TimeSpan.FromSeconds(60))
+        {
+            foreach (var fetch in herd.Fetches.Take(1))
+            {
+                asked++;
+                herd.HoldPiece("a", fetch.Segment);
+                herd.Fail(fetch, FetchFailure.NotHeld);
+            }
+
+            herd.Wait(TimeSpan.FromMilliseconds(50));
+        }
+
+        Assert.InRange(asked, herd.Policy.DenialsToComplain, 100);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -530,14 +554,14 @@ public sealed class CoordinatorAssignmentTests
     {
         var herd = new Herd(Huge);
         herd.Hold("h", herd.AllSegments);
-        herd.Ask("a");
+        herd.Ask("a", isWhole ? new Want() : BitByBit(herd));
         herd.Push();
         for (var round = 0; round < 20; round++)
         {
             herd.Fail(herd.Fetches[0], FetchFailure.NotHeld);
-            herd.Push();
-            Arrive(herd, herd.Fetches[0].Segment, isWhole);
             herd.Wait(herd.Policy.FirstFailurePause);
+            Arrive(herd, isWhole);
+            herd.Push();
             Assert.NotEmpty(herd.Fetches);
         }
     }
@@ -608,7 +632,7 @@ public sealed class CoordinatorAssignmentTests
     {
         var herd = new Herd(Huge);
         Nodes("h", 5).ForEach(node => herd.Hold(node, herd.AllSegments));
-        herd.Ask("a");
+        herd.Ask("a", isWhole ? new Want() : BitByBit(herd));
         herd.Push();
         for (var round = 0; round < 5; round++)
         {
@@ -618,7 +642,7 @@ public sealed class CoordinatorAssignmentTests
             Assert.Equal(7, herd.CountFetches());
             herd.Wait(herd.Policy.FirstFailurePause);
             Assert.Equal(8, herd.CountFetches());
-            Arrive(herd, herd.Fetches[0].Segment, isWhole);
+            Arrive(herd, isWhole);
             herd.Push();
         }
     }
@@ -644,15 +668,20 @@ public sealed class CoordinatorAssignmentTests
         Assert.Equal(8, herd.CountFetches("a"));
     }
 
-    private static void Arrive(Herd herd, int segment, bool isWhole)
+    private static Want BitByBit(Herd herd) => new() { Wanted = { new PieceRun { Count = (uint)herd.Layout.PieceCount } } };
+
+    /// <summary>The first that is fetched has arrived, or as much of it as is needed.</summary>
+    private static void Arrive(Herd herd, bool isWhole)
     {
+        var fetch = herd.Fetches[0];
         if (isWhole)
         {
-            herd.Hold("a", segment);
+            herd.Hold("a", fetch.Segment);
         }
         else
         {
-            herd.HoldPiece("a", segment);
+            herd.HoldPiece("a", fetch.Segment);
+            herd.Fail(fetch, FetchFailure.Starved);
         }
     }
 
