@@ -9,7 +9,7 @@ namespace Peerd.Node.Swarm;
 /// </summary>
 internal sealed class EarlyPushes
 {
-    /// <summary>Bytes of memory that is kept, roughly, but for the push that tells the size.</summary>
+    /// <summary>Bytes of memory that are kept, roughly, but for the push that tells the size.</summary>
     public const int MostBytes = 1024 * 1024;
 
     private readonly List<LookupResponse> _pushes = [];

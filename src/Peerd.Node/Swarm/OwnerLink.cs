@@ -19,7 +19,7 @@ internal interface IOwnerLinkUser
     /// <summary>The first message of a new session.</summary>
     Want CreateWant();
 
-    /// <summary>The member says something. True when the message is kept: else it is emptied.</summary>
+    /// <summary>The member says something. True when the message is kept: else what another member said is emptied.</summary>
     bool Pushed(LookupResponse push);
 
     /// <summary>Neither owner nor replica answers; both are tried again while this lasts.</summary>

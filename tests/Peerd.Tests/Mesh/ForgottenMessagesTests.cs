@@ -7,7 +7,11 @@ using Peerd.Node.Swarm;
 
 namespace Peerd.Tests.Mesh;
 
-/// <summary>Of a message that was applied nothing is kept that can be long, whatever the protocol comes to say.</summary>
+/// <summary>
+/// Of a message that was applied nothing is kept that can be long, whatever the protocol comes to say: of those that are read on streams which
+/// may be silent for long, and that may be as long as any. Who asks for a range may send no long message, and what a node answers to
+/// announcements has one long field, which is emptied where it is read.
+/// </summary>
 public sealed class ForgottenMessagesTests
 {
     [Fact]
