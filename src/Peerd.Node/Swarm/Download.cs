@@ -586,6 +586,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
 
     private void GiveUp()
     {
+        _ = _early.TakeAll();
         _trace.End(isWhole: false, _lease?.Content.Size ?? 0);
         _finished.TrySetResult(false);
         _gaveUp.TrySetResult();
@@ -603,7 +604,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
     /// <summary>Pushes before the size is known.</summary>
     private void PushedEarly(LookupResponse push)
     {
-        if (_refusedSize is not null || push.Size is < 0 or > HolderDirectory.MaxSize)
+        if (_gaveUp.Task.IsCompleted || _refusedSize is not null || push.Size is < 0 or > HolderDirectory.MaxSize)
         {
             return;
         }
@@ -823,6 +824,7 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         {
             _frames.Told(push.Checksums, _link?.Partner ?? string.Empty);
             _driver.Machine.Pushed(push, Now);
+            OwnerLink.Forget(push);
         }
 
         _order.TellTo(content);

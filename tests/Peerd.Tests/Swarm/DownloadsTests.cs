@@ -31,6 +31,37 @@ public sealed class DownloadsTests
         Assert.Null(await client.Download.OpenedAsync);
     }
 
+    [Fact]
+    public async Task Pushed_SizesDiffer_NothingIsKeptOfWhatIsSaidAfterwards()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(Size);
+        using var copy = mesh.Node.Get<Downloads>().Join(sample.Digest, OriginReference.None, isWhole: true);
+        Assert.NotNull(await copy.Download.OpenedAsync);
+        using var open = mesh.Node.Get<PieceCache>().Open(sample.Digest, Size, mediaType: null);
+        var hearing = (IOwnerLinkUser)copy.Download;
+
+        Assert.False(hearing.Pushed(new LookupResponse { Size = Size + 1 }));
+        Assert.False(hearing.Pushed(new LookupResponse { Size = Size + 1 }));
+        Assert.True(copy.Download.GaveUpAsync.IsCompleted);
+    }
+
+    [Fact]
+    public async Task Pushed_TheSizeBecomesKnown_WhatWasSaidBeforeIsKeptNoLonger()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var sample = mesh.Blob(Size);
+        using var copy = mesh.Node.Get<Downloads>().Join(sample.Digest, OriginReference.None, isWhole: true);
+        Assert.NotNull(await copy.Download.OpenedAsync);
+        var hearing = (IOwnerLinkUser)copy.Download;
+        var early = new LookupResponse { Gone = { "long" } };
+        Assert.True(hearing.Pushed(early));
+
+        hearing.Pushed(new LookupResponse { Size = Size });
+
+        Assert.Empty(early.Gone);
+    }
+
     // Files may go with it, and whoever joins another download waits for the lock under which one is begun.
     [Fact]
     public async Task Join_NoRoomForWhatIsHereInPart_TheLeaseIsGivenBackWhenTheDownloadIsClosed()
