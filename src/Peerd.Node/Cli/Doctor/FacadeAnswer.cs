@@ -30,7 +30,10 @@ internal sealed record FacadeAnswer(string? Stranger = null, string? Silence = n
                 isConnected = true;
                 return stream;
             },
-        }) { Timeout = Timeout.InfiniteTimeSpan };
+        })
+        {
+            Timeout = Timeout.InfiniteTimeSpan,
+        };
         using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(facade, "/v2/"));
         request.Headers.Add(FacadeRequest.IdHeader, id);
         try
