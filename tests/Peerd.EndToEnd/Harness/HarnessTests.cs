@@ -96,6 +96,9 @@ public sealed class HarnessTests : LabTest
         var lab = new Lab();
         await using var stray = await RunningProcess.StartAsync("stray", "/usr/bin/tail", ["--retry", "-f", lab.Folder + "/none"]);
 
+        // A process has begun a moment before its command line can be read.
+        await Wait.UntilAsync("the process is seen", stray, () => Task.FromResult(Lab.ProcessesOf(lab.Folder).Count > 0), TimeSpan.FromSeconds(10));
+
         var error = await Assert.ThrowsAsync<InvalidOperationException>(async () => await lab.DisposeAsync());
 
         Assert.Contains($"{stray.Id} ", error.Message, StringComparison.Ordinal);
