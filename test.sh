@@ -159,7 +159,7 @@ count_suite() {
   fi
 }
 
-# end_to_end NAME [runner options]: particular end-to-end tests, or all but the long ones: in two parts at the same time, for they wait
+# end_to_end NAME [runner options]: particular end-to-end tests, or all but the long ones: in three parts at the same time, for they wait
 # more than they compute.
 end_to_end() {
   local name=$1 part namespace status ports=12000 options rest=() jobs=()
@@ -168,7 +168,7 @@ end_to_end() {
     suite "$name" Peerd.EndToEnd "$@"
     return
   fi
-  local parts=('Pulls Herd Harness Protocol' '')
+  local parts=('Pulls' 'Herd Harness Protocol Streaming Faults Cluster' '')
   printf '\n== %s\n' "$name"
   for part in "${!parts[@]}"; do
     options=()

@@ -6,7 +6,7 @@ using Peerd.Node.Hosting;
 namespace Peerd.Tests.Chart;
 
 [Collection(nameof(OneAfterTheOther))]
-public sealed class ChartTests
+public sealed class ChartTests(ChartTests.Renders renders) : IClassFixture<ChartTests.Renders>
 {
     private static readonly string[] Flags =
         ["peerd.configureMirrors", "peerd.overlaybd.configure", "peerd.cleanup", "peerd.uninstall.cleanup", "peerd.containerd.mount"];
@@ -33,13 +33,10 @@ public sealed class ChartTests
         "peerd.containerd.runFolder=/run/k3s/containerd,peerd.containerd.contentFolder=/c,peerd.containerd.certsFolder=/d",
     ];
 
-    /// <summary>The options of each render: the default, all flags with each other, and the other values.</summary>
-    private static IEnumerable<string[]> Matrix =>
+    /// <summary>The options of all flags with each other.</summary>
+    private static IEnumerable<string[]> Combinations =>
         Enumerable.Range(0, 1 << Flags.Length)
-            .Select(bits => string.Join(',', Flags.Select((flag, i) => $"{flag}={((bits >> i & 1) == 1 ? "true" : "false")}")))
-            .Concat(Others)
-            .Select(set => new[] { "--set", set })
-            .Prepend([]);
+            .Select(bits => new[] { "--set", string.Join(',', Flags.Select((flag, i) => $"{flag}={((bits >> i & 1) == 1 ? "true" : "false")}")) });
 
     // Helm makes no namespace unless it is told to.
     [Fact]
@@ -68,7 +65,7 @@ public sealed class ChartTests
     [Fact]
     public async Task Lint_Strict_FindsNothing()
     {
-        foreach (var options in Matrix.Take(1).Concat(Others.Select(set => new[] { "--set", set })))
+        foreach (var options in Others.Select(set => new[] { "--set", set }).Prepend([]))
         {
             var run = await ChartTool.HelmAsync(["lint", ChartTool.Chart, "--strict", .. options]);
 
@@ -83,10 +80,8 @@ public sealed class ChartTests
     [Fact]
     public async Task Template_AnyValues_RendersWhatFitsTogether()
     {
-        foreach (var options in Matrix)
+        foreach (var manifests in renders.All.Concat(await RenderAsync(Combinations)))
         {
-            var manifests = await Manifests.OfAsync(options);
-
             Assert.Distinct(manifests.All.Select(item => (item.Kind, item.Metadata.NamespaceProperty, item.Metadata.Name)));
             Assert.All(manifests.Pods, pod =>
             {
@@ -106,9 +101,8 @@ public sealed class ChartTests
         var folder = System.IO.Directory.CreateTempSubdirectory("peerd-chart-test-");
         try
         {
-            foreach (var options in Matrix.Take(1).Concat(Others.Select(set => new[] { "--set", set })))
+            foreach (var manifests in renders.All)
             {
-                var manifests = await Manifests.OfAsync(options);
                 ConfigurationKeys.Check(manifests.Settings);
                 var file = Path.Combine(folder.FullName, "settings.json");
                 await File.WriteAllTextAsync(file, manifests.SettingsJson);
@@ -131,25 +125,20 @@ public sealed class ChartTests
 
     // kubectl's own types, which are those of the API server.
     [Fact]
-    public async Task Template_AnyValues_IsReadByKubectl()
-    {
-        foreach (var options in Matrix.Take(1).Concat(Others.Select(set => new[] { "--set", set })))
-        {
-            await AssertReadAsync(await ChartTool.TemplateAsync(options));
-        }
-    }
+    public async Task Template_AnyValues_IsReadByKubectl() => await AssertReadAsync([.. renders.All.Select(manifests => manifests.Text)]);
 
     // YAML takes them for numbers, and the API server takes no numbers.
     [Fact]
     public async Task Template_NamesOfDigits_IsReadByKubectl()
     {
-        foreach (var options in Matrix.Take(1).Concat(Others.Select(set => new[] { "--set", set })))
+        var texts = new List<string>();
+        foreach (var options in Others.Select(set => new[] { "--set", set }).Prepend([]))
         {
-            var text = await ChartTool.TemplateAsync("123", "123", ChartTool.Chart, options);
-
-            Assert.DoesNotMatch("(namespace|instance|names): *\\[?123", text);
-            await AssertReadAsync(text);
+            texts.Add(await ChartTool.TemplateAsync("123", "123", ChartTool.Chart, options));
+            Assert.DoesNotMatch("(namespace|instance|names): *\\[?123", texts[^1]);
         }
+
+        await AssertReadAsync(texts);
     }
 
     // What labels of Kubernetes may not hold, nor be as long as.
@@ -200,12 +189,24 @@ public sealed class ChartTests
         Assert.Contains("hostNetwrk", Assert.ThrowsAny<Exception>(() => k8s.KubernetesYaml.LoadAllFromString(unknown, strict: true)).ToString(), StringComparison.Ordinal);
     }
 
-    private static async Task AssertReadAsync(string text)
+    private static async Task<IReadOnlyList<Manifests>> RenderAsync(IEnumerable<string[]> renders)
     {
-        var workloads = text.Split("\n---\n").Where(part => part.Contains("\nkind: DaemonSet\n", StringComparison.Ordinal) || part.Contains("\nkind: Job\n", StringComparison.Ordinal)).ToList();
+        var all = new List<Manifests>();
+        foreach (var options in renders)
+        {
+            all.Add(await Manifests.OfAsync(options));
+        }
 
-        Assert.Equal(3, workloads.Count);
-        await AssertReadAsync(text, "annotate", "--local", "-f", "-", "a=b", "-o", "name");
+        return all;
+    }
+
+    /// <summary>All at once: kubectl starts slowly.</summary>
+    private static async Task AssertReadAsync(IReadOnlyList<string> texts)
+    {
+        var workloads = texts.SelectMany(text => text.Split("\n---\n")).Where(part => part.Contains("\nkind: DaemonSet\n", StringComparison.Ordinal) || part.Contains("\nkind: Job\n", StringComparison.Ordinal)).ToList();
+
+        Assert.Equal(3 * texts.Count, workloads.Count);
+        await AssertReadAsync(string.Join("\n---\n", texts), "annotate", "--local", "-f", "-", "a=b", "-o", "name");
         await AssertReadAsync(string.Join("\n---\n", workloads), "set", "env", "--local", "-f", "-", "A=b", "-o", "name");
     }
 
@@ -214,5 +215,15 @@ public sealed class ChartTests
         var run = await ChartTool.KubectlAsync(text, arguments);
 
         Assert.True(run.ExitCode == 0, run.Error);
+    }
+
+    /// <summary>The chart by default and with each of the other values, rendered once: that takes a third of a second each.</summary>
+    public sealed class Renders : IAsyncLifetime
+    {
+        internal IReadOnlyList<Manifests> All { get; private set; } = [];
+
+        public async ValueTask InitializeAsync() => All = await RenderAsync([[], .. Others.Select(set => new[] { "--set", set })]);
+
+        public ValueTask DisposeAsync() => default;
     }
 }
