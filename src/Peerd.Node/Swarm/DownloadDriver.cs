@@ -272,7 +272,7 @@ internal sealed class DownloadDriver : IOriginReadUser
     {
         foreach (var piece in SegmentRuns.Numbers(_fromOrigin).Where(piece => _content.HasPiece(piece) && !Machine.Had(piece)))
         {
-            _reports.Arrived(piece, isFromOrigin: true);
+            _reports.Arrived(piece, IsFromOrigin(piece));
         }
 
         FlushReport();
@@ -539,7 +539,7 @@ internal sealed class DownloadDriver : IOriginReadUser
                 Machine.PieceLost(piece, _content.KeepsInMemory, Now);
             }
 
-            _reports.Arrived(piece, fromOrigin);
+            _reports.Arrived(piece, IsFromOrigin(piece));
 
             // The owner waits for segments from peers, and for every sign of life from the origin.
             if ((fromOrigin || Machine.HasSegmentOf(piece)) && _reports.TrySchedule())
@@ -549,6 +549,13 @@ internal sealed class DownloadDriver : IOriginReadUser
 
             CarryOut();
         }
+    }
+
+    /// <summary>All frames of the piece came from the origin. Of one that was read there a peer may have sent some, and those are nothing to compare others with.</summary>
+    private bool IsFromOrigin(int piece)
+    {
+        var layout = _content.Layout;
+        return Enumerable.Range(layout.FirstFrameOf(piece), layout.FramesIn(piece)).All(frame => _parts.Frames.SourceOf(frame) == ByteSource.Origin);
     }
 
     private async Task ReportLaterAsync(CancellationToken cancellationToken)

@@ -209,6 +209,7 @@ public sealed class DownloadsTests
         await using var mesh = await TestMesh.StartAsync(peers: 1);
         var sample = mesh.BlobOwnedBy(Size, mesh.Peer.Name);
         var heard = new PieceSet(sample.Layout.PieceCount);
+        var told = new List<uint>();
         var left = new TaskCompletionSource();
         mesh.Peer.AnswerLookup = async (requests, answers, call) =>
         {
@@ -216,6 +217,7 @@ public sealed class DownloadsTests
             await foreach (var request in requests.ReadAllAsync(call.CancellationToken))
             {
                 heard.AddRuns(request.Report?.Arrived ?? []);
+                told.AddRange(request.Report?.Checksums.Select(static checksums => checksums.Piece) ?? []);
             }
 
             left.SetResult();
@@ -241,6 +243,46 @@ public sealed class DownloadsTests
 
         await left.Task.WaitAsync(Wait.Longest);
         Assert.True(heard.IsFull, $"the owner has heard of {heard.Count} of {heard.Capacity} pieces");
+
+        // Of what the origin did not send, others are not told what it would have to be.
+        Assert.Equal(Enumerable.Range(0, sample.Layout.PieceCount - 1).Select(static piece => (uint)piece), told.Order());
+    }
+
+    [Fact]
+    public async Task Read_APieceIsNotAllFromTheOrigin_OwnerIsToldItsArrivalAndNoChecksums()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var sample = mesh.BlobOwnedBy(32 << 20, mesh.Peer.Name);
+        Assert.Equal(2, sample.Layout.FramesPerPiece);
+        var pieces = ProtocolConstants.ProbeBytes / sample.Layout.PieceSize;
+        var (heard, told) = (new PieceSet(sample.Layout.PieceCount), new List<uint>());
+        var areAllHeard = new TaskCompletionSource();
+        mesh.Peer.AnswerLookup = async (requests, answers, call) =>
+        {
+            await answers.WriteAsync(new LookupResponse { State = LookupState.Available, Granted = { SizeProbes.Run } }, call.CancellationToken);
+            await foreach (var request in requests.ReadAllAsync(call.CancellationToken))
+            {
+                heard.AddRuns(request.Report?.Arrived ?? []);
+                told.AddRange(request.Report?.Checksums.Select(static checksums => checksums.Piece) ?? []);
+                if (heard.Count == pieces)
+                {
+                    areAllHeard.TrySetResult();
+                }
+            }
+        };
+        var origin = new OriginReference(TestNode.Registry, "library/test", OriginKind.Blob, sample.Digest.ToString());
+        using var held = mesh.Registry.HoldBodies();
+        using var client = mesh.Node.Downloads.Join(sample.Digest, origin, isWhole: false);
+        Assert.Null(await client.Download.OpenedAsync);
+
+        // The last frame of the piece is the origin's, as when a peer sends the first of them meanwhile.
+        var first = sample.Layout.FirstFrameOf(pieces - 1);
+        client.Download.Content.WriteFrame(first, sample.Frame(first), FrameChecksum.Compute(sample.Frame(first)));
+        held.Dispose();
+
+        await areAllHeard.Task.WaitAsync(Wait.Longest);
+        Assert.Equal(ByteSource.Origin, client.Download.SourceOf(first + 1));
+        Assert.Equal(Enumerable.Range(0, pieces - 1).Select(static piece => (uint)piece), told.Order());
     }
 
     /// <summary>The system's clock, which fails this thread when it is told to.</summary>
