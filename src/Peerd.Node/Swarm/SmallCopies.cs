@@ -227,8 +227,10 @@ internal sealed partial class SmallCopies : BackgroundService, IHolderObserver
 
             Failed(content, announcer, "no other node gave it");
         }
-        catch (Exception e) when (!stop.IsCancellationRequested)
+        catch (Exception e)
         {
+            stop.ThrowIfCancellationRequested();
+
             // One content must not end the copying of the others.
             Failed(content, announcer, e.Message);
         }

@@ -1,5 +1,8 @@
 using Grpc.Core;
+using Microsoft.Extensions.Logging.Abstractions;
 using Peerd.Contracts.V1;
+using Peerd.Node.Membership;
+using Peerd.Node.Ring;
 using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
 using Peerd.Tests.Storage;
@@ -60,6 +63,23 @@ public sealed class SmallCopiesTests
             Wait.UntilAsync(() => mesh.Node.Cache.TryPeek(content.Digest, out var copy) && copy.IsVerified && mesh.Node.Downloads.Count == 0, "it is copied");
     }
 
+    [Fact]
+    public async Task Stop_ACopyFailsByWhatNobodyForesaw_EndsAsCancelled()
+    {
+        await using var mesh = await TestMesh.StartAsync(peers: 1);
+        var node = mesh.Node;
+        var time = new LastTime();
+        using var copies = new SmallCopies(node.Directory, node.Downloads, node.Cache, node.Get<RingSource>(), node.Get<NodeIdentity>(), time, NullLogger<SmallCopies>.Instance);
+        time.Stop = () => _ = copies.StopAsync(CancellationToken.None);
+        await copies.StartAsync(CancellationToken.None);
+
+        using var announcing = await mesh.Peer.AnnounceAsync(node, mesh.UnknownOwnedBy(Size, node.Name));
+
+        var running = copies.ExecuteTask!;
+        await Wait.UntilAsync(() => running.IsCompleted, "it has stopped");
+        Assert.True(running.IsCanceled, $"{running.Status}: {running.Exception}");
+    }
+
     private static Availability Whole(SampleContent content) => new() { Digest = content.Digest.ToString(), Size = content.Bytes.Length, Complete = true };
 
     private static async Task SayAsync(AsyncDuplexStreamingCall<AnnounceRequest, AnnounceResponse> call, AnnounceRequest said)
@@ -67,5 +87,17 @@ public sealed class SmallCopiesTests
         await call.RequestStream.WriteAsync(said);
         Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None));
         Assert.Equal(said.Sequence, call.ResponseStream.Current.Acknowledged);
+    }
+
+    /// <summary>The system's clock, on which nobody can wait: whoever tries stops what it is told to, and fails.</summary>
+    private sealed class LastTime : TimeProvider
+    {
+        public Action Stop { get; set; } = static () => { };
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            Stop();
+            throw new InvalidOperationException("a fault of this node");
+        }
     }
 }
