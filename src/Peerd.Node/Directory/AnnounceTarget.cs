@@ -246,6 +246,12 @@ internal sealed partial class AnnounceTarget : IAsyncDisposable
                 }
             }
         }
+        catch when (ended.IsCancellationRequested)
+        {
+            // What could not be said has ended the stream, and tells why.
+            await saying;
+            throw;
+        }
         finally
         {
             await ended.CancelAsync();
