@@ -3,6 +3,7 @@ using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using Peerd.Contracts;
 using Peerd.Contracts.V1;
+using Peerd.Node.Limits;
 using Peerd.Node.Origin;
 using Peerd.Node.Storage;
 using Peerd.Node.Swarm;
@@ -283,6 +284,32 @@ public sealed class DownloadsTests
         await areAllHeard.Task.WaitAsync(Wait.Longest);
         Assert.Equal(ByteSource.Origin, client.Download.SourceOf(first + 1));
         Assert.Equal(Enumerable.Range(0, pieces - 1).Select(static piece => (uint)piece), told.Order());
+    }
+
+    // Two accounts may have other bytes under one digest; where reads of the origin stand in line it is the same.
+    [Fact]
+    public async Task FetchUrgently_AContentWithinAnAccount_WhatIsReadAheadOfItGoesBeforePulls()
+    {
+        const int Short = 1000;
+        const int Much = 1 << 30;
+        await using var mesh = await TestMesh.StartAsync(settings: ["--Peerd:Limits:Origin=64KiB"]);
+        var sample = mesh.Blob(Short);
+        var (name, rate) = (sample.Digest.Within("https://account.test:443"), mesh.Node.Get<Bandwidth>().Origin!);
+        var origin = new OriginReference(TestNode.Registry, "library/test", OriginKind.Blob, sample.Digest.ToString());
+        rate.Owe(Much);
+        using var open = mesh.Node.Cache.Open(name, Short, mediaType: null);
+        using var use = mesh.Node.Downloads.Join(name, origin, isWhole: false);
+        Assert.Null(await use.Download.OpenedAsync);
+        use.Download.SetBackground([new BackgroundDemand(new Demand(0, 1, 1), origin)]);
+        await Wait.UntilAsync(() => rate.Waiting == 1, "it is read ahead");
+        var pull = rate.TakeAsync(Much, Urgency.Pull, Digest.OfSha256([1]), TestContext.Current.CancellationToken);
+
+        use.Download.FetchUrgently(0, 1);
+        rate.GiveBack(Much);
+
+        // The pull takes more than comes back in hours.
+        await open.Content.WaitForFrameAsync(0, TestContext.Current.CancellationToken).AsTask().WaitAsync(Wait.Longest);
+        await pull.WaitAsync(Wait.Longest);
     }
 
     /// <summary>The system's clock, which fails this thread when it is told to.</summary>
