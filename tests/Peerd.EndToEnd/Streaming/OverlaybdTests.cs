@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Time.Testing;
 using Peerd.EndToEnd.Harness;
@@ -162,6 +163,40 @@ public sealed class OverlaybdTests : LabTest
 
         Assert.Equal((1, 0), (client.Resolutions, client.FailedTries));
         Assert.NotEqual(0, site.Store.Requests);
+    }
+
+    [Fact]
+    public async Task Read_RangeFarBehindTheEndOfAGibibyte_AllOfItComesAndMemoryStaysFlat()
+    {
+        // What the promise allows with many times as much under way, and what more may be in use at the end than after an eighth.
+        const long MostMemory = 256L * MiB;
+        const long MostGrowth = 64L * MiB;
+        var blob = new GeneratedBlob(1024 * MiB + Odd, seed: 67);
+        await using var site = await StreamingSite.StartAsync(Lab, 1, [blob]);
+        var node = site.Nodes[0];
+        using var client = new HttpClient { Timeout = PullTimeout };
+        using var request = new HttpRequestMessage(
+            HttpMethod.Get, new Uri($"{node.Facade}blobs/{site.Store.Url}{site.Store.Sign(blob.Digest)}", new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true }));
+        request.Headers.TryAddWithoutValidation("Range", "bytes=0-99999999999");
+
+        using var answer = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, TestContext.Current.CancellationToken);
+
+        Assert.Equal((HttpStatusCode.PartialContent, $"bytes 0-{blob.Size - 1}/{blob.Size}"), (answer.StatusCode, $"{answer.Content.Headers.ContentRange}"));
+        await using var body = await answer.Content.ReadAsStreamAsync(TestContext.Current.CancellationToken);
+        var buffer = new byte[MiB];
+        var (offset, early, most) = (0L, 0L, 0L);
+        int read;
+        while ((read = await body.ReadAtLeastAsync(buffer, MiB, throwOnEndOfStream: false, TestContext.Current.CancellationToken)) > 0)
+        {
+            blob.Demand(offset, buffer.AsSpan(0, read));
+            offset += read;
+            most = Math.Max(most, ResidentMemory.Of(node.Process));
+            early = offset <= blob.Size / 8 ? most : early;
+        }
+
+        Print($"at most {early / MiB} MiB resident until an eighth was read, {most / MiB} MiB until the end");
+        Assert.Equal(blob.Size, offset);
+        Assert.InRange(most, 1, Math.Min(MostMemory, early + MostGrowth));
     }
 
     private static void DemandFewBytes(SignedStore store, GeneratedBlob blob, double limit)
