@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Net;
+using Peerd.Node.Swarm;
 using Peerd.Tests.Hosting;
 
 namespace Peerd.Tests.Content;
@@ -95,8 +97,13 @@ public sealed class ReadPathTests
         var answers = await Task.WhenAll(mesh.Nodes.Concat(mesh.Nodes).Select(node => node.GetAsync(sample.Digest)));
 
         Assert.All(answers, answer => answer.ShouldBe(sample.Bytes));
-        Assert.InRange(mesh.Registry.BytesOf(sample.Digest), sample.Bytes.Length, sample.Bytes.Length * 102L / 100);
         Assert.Equal(0, mesh.Nodes.Sum(node => node.IntegrityFailures));
+
+        // On a machine that has much else to do one may fall so far behind that its owner has others read what it was granted; that is bounded.
+        var taken = mesh.Nodes.SelectMany(node => node.Logs.GetSnapshot()).Where(record => record.Message.Contains("took back", StringComparison.Ordinal))
+            .Sum(record => int.Parse(record.GetStructuredStateValue("Segments")!, CultureInfo.InvariantCulture));
+        Assert.InRange(taken, 0, (2 * new CoordinatorPolicy().LeastTakenFromSlow) - 1);
+        Assert.InRange(mesh.Registry.BytesOf(sample.Digest), sample.Bytes.Length, (sample.Bytes.Length * 102L / 100) + (taken * sample.Layout.SegmentSize));
     }
 
     [Fact]
