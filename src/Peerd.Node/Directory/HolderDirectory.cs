@@ -20,7 +20,11 @@ internal interface IHolderObserver
 /// <param name="Node">Name of the node.</param>
 /// <param name="Complete">It holds the whole content.</param>
 /// <param name="Pieces">The pieces that it holds; a copy.</param>
-internal sealed record HeldPieces(string Node, bool Complete, PieceSet Pieces);
+internal sealed record HeldPieces(string Node, bool Complete, PieceSet Pieces)
+{
+    /// <summary>It holds less than a piece: nothing that others could be sent for.</summary>
+    public bool IsEmpty => !Complete && Pieces.Count == 0;
+}
 
 /// <summary>What the directory knows of a content.</summary>
 /// <param name="Size">Bytes of the whole.</param>

@@ -554,7 +554,7 @@ internal sealed class CachedContent
     private void Publish(int frame, long reserved, MemoryFrame? kept)
     {
         var piece = Layout.PieceAt(Layout.Frame(frame).Offset);
-        var isComplete = false;
+        bool isNews;
         lock (_gate)
         {
             if (_isRemoved || _states[frame] == FrameState.Doomed)
@@ -586,11 +586,12 @@ internal sealed class CachedContent
                 return;
             }
 
-            isComplete = CompletePiece(piece);
+            // The first frame is one, too: whoever holds anything must hear when it is found wrong.
+            isNews = CompletePiece(piece) || _states.Held == 1;
             _waiters.Complete(frame);
         }
 
-        if (isComplete)
+        if (isNews)
         {
             _parts.Changes.Add(Digest);
         }

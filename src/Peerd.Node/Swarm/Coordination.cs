@@ -365,7 +365,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
             lock (_lock)
             {
                 // Looked up under the lock: of two changes at once the newer must be the last word.
-                var held = owner._directory.Find(Digest, node);
+                var held = owner._directory.Find(Digest, node) is { IsEmpty: false } found ? found : null;
                 if (held is not null && !(IsSizeKnown() && (_coordinator.Knows(node) || HasRoomFor(node, owner._directory.SizeOf(Digest)?.Size ?? 0))))
                 {
                     _hasSkipped = true;
@@ -428,7 +428,7 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
                 return;
             }
 
-            foreach (var holder in entry.Holders)
+            foreach (var holder in entry.Holders.Where(static holder => !holder.IsEmpty))
             {
                 if (HasRoomFor(holder.Node, entry.Size))
                 {

@@ -498,6 +498,33 @@ public sealed class BlobReadTests
         }
     }
 
+    // Less than a piece is nothing that others are sent for, and stays here all the same.
+    [Fact]
+    public async Task Read_PartOfAPieceOfAContentThatIsNotItsDigest_IsDroppedWhenItIsWholeElsewhere()
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 3);
+        var (owner, part, whole) = (mesh.Nodes[0], mesh.Nodes[1], mesh.Nodes[2]);
+        var sample = mesh.BlobOwnedBy(32 * MiB, owner.Name);
+        var (last, range) = (sample.Layout.PieceCount - 1, $"bytes={Last(sample)}-{Last(sample)}");
+        mesh.Registry.Fail(FakeFault.WrongBytes);
+        await ReadAsync(owner, UrlOf(mesh, sample), range);
+        await Wait.UntilAsync(() => owner.Directory.Find(sample.Digest, owner.Name)?.Pieces.Contains(last) == true, "others are sent for it");
+        Assert.NotEqual(sample.Bytes[^1], Assert.Single((await ReadAsync(part, UrlOf(mesh, sample), range)).Body));
+        Assert.True(part.Cache.TryPeek(sample.Digest, out var content) && content.SnapshotPieces().Count == 0, "a whole piece came");
+        await Wait.UntilAsync(() => owner.Directory.Find(sample.Digest, part.Name) is not null, "the owner knows that something is there");
+        mesh.Registry.Fail(FakeFault.None, times: 0);
+
+        await whole.GetAsync(sample.Digest);
+
+        Assert.True(whole.IntegrityFailures > 0, "the mismatch was not found");
+        foreach (var node in mesh.Nodes)
+        {
+            await Wait.UntilAsync(
+                async () => (await ReadAsync(node, UrlOf(mesh, sample), range)) is { Status: 206, Body: [var end] } && end == sample.Bytes[^1],
+                "the right bytes come");
+        }
+    }
+
     [Fact]
     public async Task Read_InAnOrderThatAnotherNodeHasSeen_NextPiecesAreHere()
     {

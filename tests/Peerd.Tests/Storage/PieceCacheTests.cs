@@ -387,13 +387,15 @@ public sealed class PieceCacheTests
     }
 
     [Fact]
-    public void Changes_PieceAvailableVerifiedDroppedRemoved_TellsEach()
+    public void Changes_SomethingOrPieceAvailableVerifiedDroppedRemoved_TellsEach()
     {
         using var folder = new CacheFolder();
         using var cache = folder.Open();
         var sample = new SampleContent(1, 32 * MiB);
         using var lease = sample.OpenIn(cache);
         sample.WriteFrame(lease.Content, 0);
+        Assert.Equal([sample.Digest], cache.Changes.Drain());
+        sample.WriteFrame(lease.Content, 2);
         Assert.Empty(cache.Changes.Drain());
 
         sample.WriteFrame(lease.Content, 1);

@@ -62,6 +62,26 @@ public sealed class CoordinationTests : IDisposable
         Assert.Equal(("h", true), (holder.Node, holder.Complete));
     }
 
+    // They are in the directory to hear when the content is found wrong, and nobody can be sent to them.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Open_ManyHoldLessThanAPiece_TheyTakeNoPlaceOfWhoHoldsIt(bool isWatched)
+    {
+        using var watcher = isWatched ? Open("watcher", size: 0) : null;
+        for (var holder = 0; holder < 200; holder++)
+        {
+            Announce($"h{holder}", new PieceRun());
+        }
+
+        Announce("h");
+        using var session = Open("a", size: 0);
+
+        var push = await NextAsync(session);
+
+        Assert.Equal("h", Assert.Single(push.Holders).Node);
+    }
+
     [Fact]
     public async Task Open_AskerHoldsPieces_OnlyTheOthersAreGranted()
     {
