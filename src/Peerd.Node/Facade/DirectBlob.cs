@@ -29,6 +29,12 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
     /// </summary>
     private const int MaxHeld = 4 * 1024 * 1024;
 
+    /// <summary>
+    /// Ranges of up to so many bytes wait for no place, as most reads of overlaybd are no larger: one host that is silent would keep those of
+    /// all others from being read. Each connection has one at a time, and what is held for it is counted when its first bytes are here.
+    /// </summary>
+    private const int MaxWithoutPlace = BlockSize;
+
     /// <summary>Answers a HEAD.</summary>
     public async Task HeadAsync(HttpContext context, OriginReference reference, CancellationToken deadline)
     {
@@ -70,7 +76,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         var mayHold = wanted is { Length: <= MaxHeld };
 
         // Before the URL is asked, or those who wait for a place would keep an answer that others wait for.
-        using var place = wanted is { } needed ? await memory.EnterAsync(mayHold ? needed.Length : 0, deadline) : null;
+        using var place = wanted is { } needed ? await EnterAsync(needed.Length, deadline) : null;
         var answer = await origin.ReadAsync(reference, wanted, deadline);
         try
         {
@@ -85,7 +91,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             if (mayHold)
             {
                 using var held = PooledBuffer.Rent((int)all.Length);
-                place!.Holds();
+                place?.Holds();
                 var bytes = held.Memory[..(int)all.Length];
                 var filled = await ReadAsync(answer, bytes, deadline);
                 var total = answer.TotalSize;
@@ -134,6 +140,9 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             await answer.DisposeAsync();
         }
     }
+
+    private async ValueTask<HeldPlace?> EnterAsync(long length, CancellationToken deadline) =>
+        length <= MaxWithoutPlace ? null : await memory.EnterAsync(length <= MaxHeld ? length : 0, deadline);
 
     private async Task WriteAsync(HttpContext context, ReadOnlyMemory<byte> bytes)
     {
@@ -266,9 +275,9 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
     /// <summary>The same for a body of which nothing was sent, and nothing is before all of the rest is here; null, or what went wrong.</summary>
     public async Task<OriginResponse?> SendRestAtOnceAsync(HttpContext context, OriginReference reference, ByteRange rest, long size, CancellationToken deadline)
     {
-        using var place = await memory.EnterAsync(rest.Length, deadline);
+        using var place = await EnterAsync(rest.Length, deadline);
         using var held = PooledBuffer.Rent((int)rest.Length);
-        place.Holds();
+        place?.Holds();
         var bytes = held.Memory[..(int)rest.Length];
         if (await FillAsync(bytes, rest, size, reference with { IsUrgent = true }, deadline) is { } refusal)
         {

@@ -128,6 +128,46 @@ public sealed class HeldMemoryTests
         }
     }
 
+    // Those who wait for the host have announced all there is, and have all places.
+    [Fact]
+    public async Task Blobs_HostIsSilentToLongRanges_ShortRangesAreReadAllTheSame()
+    {
+        await using var mesh = await TestMesh.StartAsync(time: new QuickTime(0.5), settings: [$"--Peerd:Limits:Memory={Limit}"]);
+        var sample = mesh.Blob(2 * Range);
+        var asked = 0;
+        var end = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        mesh.Registry.Before = async context =>
+        {
+            if (context.Request.Headers.Range == $"bytes=0-{Range - 1}")
+            {
+                Interlocked.Increment(ref asked);
+                await end.Task;
+            }
+        };
+        var path = $"/v2/r/blobs/{sample.Digest}?d=sha256:{new string('0', 64)}";
+        var clients = new List<Socket>();
+        try
+        {
+            for (var i = 0; i < Clients; i++)
+            {
+                clients.Add(await AskAsync(mesh, path, $"0-{Range - 1}"));
+            }
+
+            await Wait.UntilAsync(() => Volatile.Read(ref asked) == (Limit / Range) + 4, "as many as may have asked");
+            using var request = new HttpRequestMessage(HttpMethod.Get, $"/blobs/{mesh.Registry.Url}{path}") { Headers = { Range = new(1000, 1000 + 65535) } };
+            using var answer = await mesh.Node.Client.SendAsync(request, TestContext.Current.CancellationToken);
+
+            Assert.Equal(HttpStatusCode.PartialContent, answer.StatusCode);
+            Assert.Equal(sample.Bytes[1000..(1000 + 65536)], await answer.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
+            Assert.True(clients.TrueForAll(client => client.Available == 0), "one of those that wait had to give up before");
+        }
+        finally
+        {
+            end.SetResult();
+            clients.ForEach(client => client.Dispose());
+        }
+    }
+
     private static async Task<Socket> AskAsync(TestMesh mesh, string path, string range)
     {
         var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
