@@ -39,9 +39,9 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
     public async Task HeadAsync(HttpContext context, OriginReference reference, CancellationToken deadline)
     {
         await using var answer = await origin.StatAsync(reference, deadline);
-        if (answer is { Outcome: OriginOutcome.Ok, TotalSize: { } size })
+        if (answer.Outcome == OriginOutcome.Ok)
         {
-            Describe(context.Response, size, answer.MediaType);
+            Describe(context.Response, answer.TotalSize, answer.MediaType);
             return;
         }
 
@@ -80,26 +80,32 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         var answer = await origin.ReadAsync(reference, wanted, deadline);
         try
         {
-            if (answer is not { Outcome: OriginOutcome.Ok, Range.Length: >= 0 } || (wanted is not null && answer.TotalSize is null))
+            if (wanted is null && answer is { Outcome: OriginOutcome.Ok, TotalSize: null })
+            {
+                Describe(context.Response, length: null, answer.MediaType);
+                await EndAsync(context, await CopyUnsizedAsync(context, reference, answer, digest, deadline));
+                return;
+            }
+
+            if (answer is not { Outcome: OriginOutcome.Ok, TotalSize: { } total })
             {
                 await RefuseAsync(context, answer);
                 return;
             }
 
             // Some caches cap what they answer; the client asked for more, and believes that it got it.
-            var all = wanted is { } part ? ByteRange.FromBounds(answer.Range.Offset, Math.Min(part.Length > long.MaxValue - part.Offset ? long.MaxValue : part.End, answer.TotalSize!.Value)) : answer.Range;
+            var all = wanted is { } part ? ByteRange.FromBounds(answer.Range.Offset, Math.Min(part.Length > long.MaxValue - part.Offset ? long.MaxValue : part.End, total)) : answer.Range;
             if (mayHold)
             {
                 using var held = PooledBuffer.Rent((int)all.Length);
                 place?.Holds();
                 var bytes = held.Memory[..(int)all.Length];
                 var filled = await ReadAsync(answer, bytes, deadline);
-                var total = answer.TotalSize;
                 Describe(context.Response, answer, all, isPart: true);
 
                 // Before the rest is asked for, or those who wait for a place would wait for each other.
                 await answer.DisposeAsync();
-                if (filled < bytes.Length && await FillAsync(bytes[filled..], ByteRange.FromBounds(all.Offset + filled, all.End), total!.Value, reference, deadline) is { } refusal)
+                if (filled < bytes.Length && await FillAsync(bytes[filled..], ByteRange.FromBounds(all.Offset + filled, all.End), total, reference, deadline) is { } refusal)
                 {
                     await RefuseAsync(context, refusal);
                     return;
@@ -110,7 +116,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             }
 
             place?.Dispose();
-            using var check = wanted is null && !digest.IsEmpty && answer.TotalSize is { } whole ? new WholeCheck(digest, whole) : null;
+            using var check = wanted is null && !digest.IsEmpty ? new WholeCheck(digest, total) : null;
             if (check is { IsWrong: true })
             {
                 await RefuseAsync(context, new OriginResponse { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} has no bytes, and what is asked for has some" });
@@ -122,18 +128,8 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             await answer.DisposeAsync();
             var fault = check is { IsWrong: true } ? Wrong(reference)
                 : rest.IsEmpty ? null
-                : answer.TotalSize is { } size ? await CopyRestAsync(context, reference, rest, size, check, deadline)
-                : BreaksOff(reference);
-            if (fault is not null && !context.Response.HasStarted)
-            {
-                await RefuseAsync(context, fault);
-            }
-            else if (fault is not null)
-            {
-                // The client must not take the part for the whole.
-                metrics.Truncated(isBlob: true);
-                context.Abort();
-            }
+                : await CopyRestAsync(context, reference, rest, total, check, deadline);
+            await EndAsync(context, fault);
         }
         finally
         {
@@ -141,10 +137,26 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         }
     }
 
+    /// <summary>All is sent if there is no fault; else the client is told of it, or sees that its answer ends too early.</summary>
+    private async Task EndAsync(HttpContext context, OriginResponse? fault)
+    {
+        if (fault is not null && !context.Response.HasStarted)
+        {
+            await RefuseAsync(context, fault);
+        }
+        else if (fault is not null)
+        {
+            // The client must not take the part for the whole.
+            metrics.Truncated(isBlob: true);
+            context.Abort();
+        }
+    }
+
     private async ValueTask<HeldPlace?> EnterAsync(long length, CancellationToken deadline) =>
         length <= MaxWithoutPlace ? null : await memory.EnterAsync(length <= MaxHeld ? length : 0, deadline);
 
-    private async Task WriteAsync(HttpContext context, ReadOnlyMemory<byte> bytes)
+    /// <summary>False when the client takes no more.</summary>
+    private async Task<bool> WriteAsync(HttpContext context, ReadOnlyMemory<byte> bytes)
     {
         var writer = context.Response.BodyWriter;
         for (var written = 0; written < bytes.Length;)
@@ -161,16 +173,18 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
 
             if (!await ClientFlush.SendAsync(context, time))
             {
-                return;
+                return false;
             }
         }
+
+        return true;
     }
 
     /// <summary>The head of an answer with bytes of a blob, of the mesh or of a URL.</summary>
     /// <param name="response">The answer.</param>
-    /// <param name="length">Bytes that it has.</param>
+    /// <param name="length">Bytes that it has; null when only its end tells, and nothing of parts can be promised.</param>
     /// <param name="mediaType">Media type of the whole; null when unknown.</param>
-    public static void Describe(HttpResponse response, long length, string? mediaType)
+    public static void Describe(HttpResponse response, long? length, string? mediaType)
     {
         response.ContentType = mediaType ?? "application/octet-stream";
         if (mediaType is not null)
@@ -181,7 +195,10 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         }
 
         response.ContentLength = length;
-        response.Headers.AcceptRanges = "bytes";
+        if (length is not null)
+        {
+            response.Headers.AcceptRanges = "bytes";
+        }
     }
 
     private static void Describe(HttpResponse response, OriginResponse answer, ByteRange bytes, bool isPart)
@@ -337,6 +354,44 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         }
 
         return copied;
+    }
+
+    /// <summary>
+    /// Sends a body whose length nobody has told, each block when the next one or the end is here, so that the last one is sent only when all
+    /// came and matches the digest, if there is one. Null, or what went wrong; what breaks off cannot be continued without its length.
+    /// </summary>
+    private async Task<OriginResponse?> CopyUnsizedAsync(HttpContext context, OriginReference reference, OriginResponse answer, Digest digest, CancellationToken deadline)
+    {
+        using var hash = digest.IsEmpty ? null : digest.CreateHash();
+        using var held = PooledBuffer.Rent(2 * BlockSize);
+        var (last, next) = (held.Memory[..BlockSize], held.Memory[BlockSize..(2 * BlockSize)]);
+        var length = 0;
+        try
+        {
+            int read;
+            while ((read = await answer.Body.ReadAsync(next, Patience(context, deadline))) > 0)
+            {
+                hash?.AppendData(next.Span[..read]);
+                if (!await WriteAsync(context, last[..length]))
+                {
+                    throw new OperationCanceledException(context.RequestAborted);
+                }
+
+                (last, next, length) = (next, last, read);
+            }
+        }
+        catch (IOException)
+        {
+            return new OriginResponse { Outcome = OriginOutcome.Unreachable, Error = $"{reference.Given} breaks off, and has not told how long it is" };
+        }
+
+        if (hash is not null && !digest.Matches(hash))
+        {
+            return Wrong(reference);
+        }
+
+        await WriteAsync(context, last[..length]);
+        return null;
     }
 
     // The head goes out with the first bytes: before, another answer is still possible, and the client waits for one.

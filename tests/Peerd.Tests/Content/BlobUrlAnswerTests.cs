@@ -81,7 +81,7 @@ public sealed class BlobUrlAnswerTests
     [Fact]
     public async Task Get_HostHasOtherBytesInOneBlock_IsAnError()
     {
-        await using var mesh = await TestMesh.StartAsync(customize: services => services.AddSingleton<IContentReader>(new FakeContentReader()));
+        await using var mesh = await StartWithoutMeshAsync();
         var sample = mesh.Blob(100);
         mesh.Registry.Fail(FakeFault.WrongBytes);
         await using var connection = await ConnectAsync(mesh.Node);
@@ -103,6 +103,74 @@ public sealed class BlobUrlAnswerTests
         Assert.Equal((206, $"bytes 0-99999/{MiB}"), (answer.Status, answer.Header("Content-Range")));
         Assert.True(sample.Bytes.AsSpan(0, 100_000).SequenceEqual(answer.Body));
         Assert.Equal(2, mesh.Registry.RequestsFor(sample.Digest));
+    }
+
+    // Neither does the client hear one then: it sees the end all the same.
+    [Theory]
+    [InlineData(100, true, true)]
+    [InlineData(100, false, false)]
+    [InlineData(MiB + 1, true, false)]
+    [InlineData(MiB + 1, false, true)]
+    public async Task Get_HostTellsNoSize_IsPassedOnWithout(int size, bool hasDigest, bool isChunked)
+    {
+        await using var mesh = await StartWithoutMeshAsync();
+        var sample = mesh.Blob(size);
+        mesh.Registry.Intercept = async context =>
+        {
+            // Some other coding than chunked: the body ends with the connection.
+            context.Response.Headers.TransferEncoding = isChunked ? default : new("identity");
+            await context.Response.Body.WriteAsync(sample.Bytes);
+            return true;
+        };
+        var target = $"/blobs/{UrlOf(mesh, sample)}{(hasDigest ? string.Empty : NoDigest)}";
+        await using var connection = await ConnectAsync(mesh.Node);
+
+        using var whole = await mesh.Node.Client.GetAsync(target, TestContext.Current.CancellationToken);
+        await connection.WriteRequestAsync("HEAD", target);
+        var head = await connection.ReadAnswerAsync(hasBody: false);
+        var part = await connection.SendAsync("GET", target, "Range: bytes=0-9");
+
+        Assert.Equal(HttpStatusCode.OK, whole.StatusCode);
+        Assert.True(whole.Headers.TransferEncodingChunked);
+        var bytes = await whole.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken);
+        Assert.True(sample.Bytes.AsSpan().SequenceEqual(bytes));
+        Assert.Equal((200, null), (head.Status, head.Header("Content-Length")));
+
+        // Who asks for a part takes the size from its answer.
+        Assert.Equal((502, "UNAVAILABLE"), (part.Status, part.ErrorCode()));
+    }
+
+    [Theory]
+    [InlineData(MiB, FakeFault.Truncate, true)]
+    [InlineData(MiB, FakeFault.Truncate, false)]
+    [InlineData(MiB, FakeFault.WrongBytes, true)]
+    public async Task Get_HostTellsNoSizeAndBreaksOffOrIsWrong_IsCut(int size, FakeFault fault, bool hasDigest)
+    {
+        await using var mesh = await StartWithoutMeshAsync();
+        var sample = mesh.Blob(size);
+        mesh.Registry.Fail(FakeFault.Chunked | fault);
+
+        using var answer = await mesh.Node.Client.GetAsync($"/blobs/{UrlOf(mesh, sample)}{(hasDigest ? string.Empty : NoDigest)}", HttpCompletionOption.ResponseHeadersRead, TestContext.Current.CancellationToken);
+
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        await Assert.ThrowsAsync<HttpRequestException>(() => answer.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
+    }
+
+    // All of it is here before any of it is sent.
+    [Theory]
+    [InlineData(FakeFault.Truncate, true)]
+    [InlineData(FakeFault.Truncate, false)]
+    [InlineData(FakeFault.WrongBytes, true)]
+    public async Task Get_HostTellsNoSizeOfOneBlockAndBreaksOffOrIsWrong_IsAnError(FakeFault fault, bool hasDigest)
+    {
+        await using var mesh = await StartWithoutMeshAsync();
+        var sample = mesh.Blob(100);
+        mesh.Registry.Fail(FakeFault.Chunked | fault);
+        await using var connection = await ConnectAsync(mesh.Node);
+
+        var answer = await connection.SendAsync("GET", $"/blobs/{UrlOf(mesh, sample)}{(hasDigest ? string.Empty : NoDigest)}");
+
+        Assert.Equal((502, "UNAVAILABLE"), (answer.Status, answer.ErrorCode()));
     }
 
     // An answer without a body, and then one with a body, on one connection: neither must be taken for a part of the other.
@@ -134,6 +202,9 @@ public sealed class BlobUrlAnswerTests
         Assert.Equal(206, get.Status);
         Assert.Equal(sample.Bytes[1000..2000], get.Body);
     }
+
+    private static Task<TestMesh> StartWithoutMeshAsync() =>
+        TestMesh.StartAsync(customize: services => services.AddSingleton<IContentReader>(new FakeContentReader()));
 
     /// <summary>The head of the answer that has what is asked for, of 16 MiB.</summary>
     private static Task SendHeadAsync(HttpContext context)
