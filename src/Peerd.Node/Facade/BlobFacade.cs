@@ -197,6 +197,7 @@ internal sealed partial class BlobFacade(
 
     private async Task RangeAsync(HttpContext context, ContentRequest request, RequestedRange range, bool isDirect, long started, CancellationToken deadline)
     {
+        long? told = null;
         if (!request.Digest.IsEmpty && await OpenAsync(request, isDirect, started, deadline) is { } stream)
         {
             try
@@ -209,8 +210,12 @@ internal sealed partial class BlobFacade(
                     return;
                 }
 
-                // A size that was only told may be wrong: then the URL itself knows.
-                if (wanted is { IsEmpty: false } bytes && await SendAsync(context, stream, bytes, request.Origin, isDirect ? null : started, deadline))
+                if (wanted is not { IsEmpty: false } bytes)
+                {
+                    // A size that was only told may be wrong: then the URL itself knows, as long as it answers.
+                    told = stream.Size;
+                }
+                else if (await SendAsync(context, stream, bytes, request.Origin, isDirect ? null : started, deadline))
                 {
                     return;
                 }
@@ -222,7 +227,7 @@ internal sealed partial class BlobFacade(
         }
 
         metrics.BlobRead(BlobSource.None);
-        await direct.SendAsync(context, request.Origin, range, deadline);
+        await direct.SendAsync(context, request.Origin, range, deadline, told: told);
     }
 
     /// <summary>Opens the content; null when its size is not found out soon: then the URL itself may know more.</summary>

@@ -54,7 +54,9 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
     /// <param name="range">What the client asks for; null for all.</param>
     /// <param name="deadline">Ends the wait for the head of the answer.</param>
     /// <param name="digest">What all of it must be, if that is known: else the client does not get its end.</param>
-    public async Task SendAsync(HttpContext context, OriginReference reference, RequestedRange? range, CancellationToken deadline, Digest digest = default)
+    /// <param name="told">Bytes of the content as others tell, behind which the range begins: the answer when the URL gives none. Null when that is not so.</param>
+    public async Task SendAsync(
+        HttpContext context, OriginReference reference, RequestedRange? range, CancellationToken deadline, Digest digest = default, long? told = null)
     {
         reference = reference with { IsUrgent = true };
         ByteRange? wanted = null;
@@ -89,7 +91,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
 
             if (answer is not { Outcome: OriginOutcome.Ok, TotalSize: { } total })
             {
-                await RefuseAsync(context, answer);
+                await RefuseAsync(context, answer.Outcome == OriginOutcome.Unreachable && told is { } size ? BehindTheEnd(size) : answer);
                 return;
             }
 
@@ -320,7 +322,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
             return bytes;
         }
 
-        await RefuseAsync(context, new OriginResponse { Outcome = OriginOutcome.Refused, Status = HttpStatusCode.RequestedRangeNotSatisfiable, TotalSize = size });
+        await RefuseAsync(context, BehindTheEnd(size));
         return null;
     }
 
@@ -402,6 +404,8 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         served.Add(ByteSource.Origin, bytes);
         FacadeRequest.CameFrom(context, ByteSource.Origin);
     }
+
+    private static OriginResponse BehindTheEnd(long size) => new() { Outcome = OriginOutcome.Refused, Status = HttpStatusCode.RequestedRangeNotSatisfiable, TotalSize = size, Error = $"the blob has {size} bytes" };
 
     // The client has not asked for the range that is refused then.
     private static OriginResponse OfTheRest(OriginResponse answer, OriginReference reference) =>

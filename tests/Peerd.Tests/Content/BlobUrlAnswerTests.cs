@@ -173,6 +173,37 @@ public sealed class BlobUrlAnswerTests
         Assert.Equal((502, "UNAVAILABLE"), (answer.Status, answer.ErrorCode()));
     }
 
+    // Only the one node has all of it, and only so it is known for sure how much that is.
+    [Theory]
+    [InlineData(0, 416, "RANGE_INVALID")]
+    [InlineData(403, 403, "DENIED")]
+    [InlineData(503, 503, "UNAVAILABLE")]
+    public async Task Get_RangeBehindTheEndThatTheMeshTells_IsWhatTheUrlSaysOrRefused(int refusal, int status, string code)
+    {
+        await using var mesh = await TestMesh.StartAsync(nodes: 2, settings: ["--Peerd:Blobs:ReadAhead=0"]);
+        var sample = mesh.Blob(16 * MiB);
+        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), sample);
+        await Wait.UntilAsync(() => mesh.Nodes.Exists(node => node.Directory.TryFind(sample.Digest, out var entry) && entry.Holders.Any(holder => holder.Complete)), "it is announced");
+        Assert.Equal(206, (await ReadAsync(mesh.Nodes[1], UrlOf(mesh, sample), "bytes=0-0")).Status);
+        Assert.True(mesh.Nodes[1].Cache.TryPeek(sample.Digest, out var content) && !content.IsVerified, "all of it is here: the test has tested nothing");
+        if (refusal == 0)
+        {
+            mesh.Registry.Fail(FakeFault.Drop);
+        }
+        else
+        {
+            mesh.Registry.AnswerWith((HttpStatusCode)refusal);
+        }
+
+        foreach (var range in new[] { $"bytes={16 * MiB}-", $"bytes={(16 * MiB) + 5}-{(16 * MiB) + 9}" })
+        {
+            var answer = await ReadAsync(mesh.Nodes[1], UrlOf(mesh, sample), range);
+
+            Assert.Equal((status, code), (answer.Status, answer.ErrorCode()));
+            Assert.Equal(status == 416 ? $"bytes */{16 * MiB}" : null, answer.Header("Content-Range"));
+        }
+    }
+
     // An answer without a body, and then one with a body, on one connection: neither must be taken for a part of the other.
     [Theory]
     [InlineData(true, 0, 200)]
