@@ -11,6 +11,12 @@ internal sealed class BlobPauses(string host, TimeProvider time, ILogger logger)
     /// <summary>Credentials that may be paused at one time: of a host that says so to more it is everybody.</summary>
     public const int MostCredentials = 64;
 
+    /// <summary>
+    /// After so long the host is asked again, whatever it said: overlaybd, which would not heed it at all, has no other way to its blobs, and
+    /// gives a read up after 30 s. What the host said may concern one signature, or one machine of many.
+    /// </summary>
+    public static readonly TimeSpan Longest = TimeSpan.FromSeconds(10);
+
     private readonly Lock _lock = new();
     private readonly OriginPause _everybody = new($"blobs at {host}", time, logger);
     private readonly Dictionary<UInt128, OriginPause> _pauses = [];
@@ -43,7 +49,7 @@ internal sealed class BlobPauses(string host, TimeProvider time, ILogger logger)
     /// <inheritdoc cref="OriginPause.Heed"/>
     public void Heed(UInt128 who, HttpStatusCode status, TimeSpan? retryAfter)
     {
-        if (retryAfter is null)
+        if (retryAfter is not { } asked)
         {
             return;
         }
@@ -56,7 +62,7 @@ internal sealed class BlobPauses(string host, TimeProvider time, ILogger logger)
                 pause = _pauses.Count < MostCredentials ? _pauses[who] = NewPause(who == default ? "without a credential" : "with the same credential") : _everybody;
             }
 
-            pause.Heed(status, retryAfter);
+            pause.Heed(status, asked < Longest ? asked : Longest);
         }
     }
 

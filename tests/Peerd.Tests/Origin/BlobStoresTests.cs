@@ -163,6 +163,35 @@ public sealed class BlobStoresTests
         }
     }
 
+    // One answer must not keep what each client would ask for itself from being asked for until long after its container has given up.
+    [Fact]
+    public async Task Read_RetryAfterThatIsLong_IsAskedAgainSooner()
+    {
+        await using var store = await FakeRegistry.StartAsync();
+        var digest = store.AddBlob(Bytes);
+        await using var setup = SetupOfTwo(store, store);
+        store.AnswerWith(HttpStatusCode.ServiceUnavailable, times: 2, retryAfter: "300");
+        var reference = Given($"{store.Url}/v2/r/blobs/{digest}");
+        for (var i = 1; i <= 2; i++)
+        {
+            await using (var told = await setup.ReadAsync(reference))
+            {
+                Assert.Equal((OriginOutcome.Refused, HttpStatusCode.ServiceUnavailable, TimeSpan.FromSeconds(300)), (told.Outcome, told.Status, told.RetryAfter));
+            }
+
+            _time.Advance(BlobPauses.Longest - TimeSpan.FromSeconds(1));
+            await using (var paused = await setup.ReadAsync(reference))
+            {
+                Assert.Equal((OriginOutcome.Refused, HttpStatusCode.ServiceUnavailable, TimeSpan.FromSeconds(1)), (paused.Outcome, paused.Status, paused.RetryAfter));
+            }
+
+            Assert.Equal(i, store.Requests.Count);
+            _time.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        Assert.Equal((OriginOutcome.Ok, HttpStatusCode.OK), await setup.TryAsync(reference));
+    }
+
     [Fact]
     public async Task Read_ManyOtherHosts_ThePauseStays()
     {
@@ -180,7 +209,7 @@ public sealed class BlobStoresTests
         for (var i = 0; i < 3 * BlobStores.MaxStores; i++)
         {
             Assert.Equal((OriginOutcome.Unreachable, default), await setup.TryAsync(Given($"https://made-up-{i}.many.test/x")));
-            _time.Advance(TimeSpan.FromMilliseconds(10));
+            _time.Advance(TimeSpan.FromMilliseconds(3));
         }
 
         Assert.Equal((OriginOutcome.Refused, HttpStatusCode.TooManyRequests), await setup.TryAsync(reference));
