@@ -59,9 +59,19 @@ internal sealed class OverlaybdCheck(string path, Uri facade, TimeProvider time)
             Add(Severity.Error, $"{path} has a comment or a trailing comma, which overlaybd does not take: {exception.Message.ReplaceLineEndings(" ")}", "take it out, else overlaybd does not start");
         }
 
-        if (settings.Count(P2pSetting.Section) > 1)
+        CheckCount(settings, P2pSetting.Section, P2pSetting.Section);
+        if (settings.ObjectOf(P2pSetting.Section) is { } p2p)
         {
-            Add(Severity.Warning, $"{P2pSetting.Section} is there more than once; overlaybd takes the first", "leave one");
+            CheckCount(p2p, P2pSetting.EnableKey, $"{P2pSetting.Section}.{P2pSetting.EnableKey}");
+            CheckCount(p2p, P2pSetting.AddressKey, $"{P2pSetting.Section}.{P2pSetting.AddressKey}");
+        }
+    }
+
+    private void CheckCount(JsonObjectText settings, string name, string shown)
+    {
+        if (settings.Count(name) > 1)
+        {
+            Add(Severity.Warning, $"{shown} is there more than once; overlaybd takes the first", "leave one");
         }
     }
 

@@ -198,6 +198,8 @@ public sealed class DoctorCommandTests : IAsyncLifetime
     [InlineData("""{}""", "warning", "p2p is off")]
     [InlineData("""{"p2pConfig": {"enable": false, "address": "nonsense"}}""", "warning", "p2p is off")]
     [InlineData("""{"p2pConfig": {}, "p2pConfig": {"enable": true}}""", "warning", "p2pConfig is there more than once")]
+    [InlineData("""{"p2pConfig": {"enable": true, "enable": false}}""", "warning", "p2pConfig.enable is there more than once; overlaybd takes the first")]
+    [InlineData("""{"p2pConfig": {"enable": true, "address": "", "address": ""}}""", "warning", "p2pConfig.address is there more than once; overlaybd takes the first")]
     [InlineData("nonsense", "error", "is not JSON")]
     [InlineData("""{"a": 1,}""", "error", "has a comment or a trailing comma")]
     [InlineData("""{"a": 1 /* one */}""", "error", "has a comment or a trailing comma")]
