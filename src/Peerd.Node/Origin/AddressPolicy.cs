@@ -21,6 +21,9 @@ internal static class AddressPolicy
         IPNetwork.Parse("ff00::/8"),
         IPNetwork.Parse("fd00:ec2::/32"),
         IPNetwork.Parse("fd20:ce::/32"),
+        IPNetwork.Parse("fd00:c1::a9fe:a9fe/128"),
+        IPNetwork.Parse("fd00:42::42/128"),
+        IPNetwork.Parse("fd00:a9fe:a9fe::1/128"),
 
         // Teredo: what is within is the address of somebody's IPv4 host, in disguise.
         IPNetwork.Parse("2001::/32"),
