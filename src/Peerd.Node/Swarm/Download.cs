@@ -339,14 +339,19 @@ internal sealed class Download : IOwnerLinkUser, IOriginProbeUser, IDownloadDriv
         }
     }
 
-    /// <summary>Nobody but the origin could have the frame, and the origin did not give it, or not to a client that would read it there.</summary>
+    /// <summary>
+    /// Nobody but the origin could have the frame, and the origin did not give it, or not to a client that would read it there. Or it is to
+    /// be left alone for a while: it may have said so to another client, and for another reason than what this one brings.
+    /// </summary>
     public bool IsOutOfReach(int frame, OriginReference origin)
     {
         lock (_lock)
         {
             var piece = frame / Content.Layout.FramesPerPiece;
             return !(_driver?.IsFetchingUrgently(frame) ?? false) && !(_driver?.Machine.IsComing(piece) ?? false)
-                && (_outage.Failure is not null || (!_origins.MayServe(origin) && !(_driver?.Machine.IsFetching(piece) ?? false)));
+                && (_outage.Failure is not null
+                    || (_driver?.Machine.IsPaused(piece, Now) ?? false)
+                    || (!_origins.MayServe(origin) && !(_driver?.Machine.IsFetching(piece) ?? false)));
         }
     }
 

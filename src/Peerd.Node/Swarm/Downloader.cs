@@ -529,6 +529,9 @@ internal sealed class Downloader
     /// <summary>The piece was asked for, or is asked for soon.</summary>
     public bool IsFetching(int piece) => _table.InFlight.Contains(piece) || _assigned.Contains(piece / _layout.PiecesPerSegment);
 
+    /// <summary>The origin is to be left alone, by an owner's word or its own, and the piece neither comes nor may be read all the same.</summary>
+    public bool IsPaused(int piece, TimeSpan now) => _pauses.Until > now && !IsFetching(piece) && !_table.Granted.Contains(piece);
+
     /// <summary>A reader needs the piece now.</summary>
     public bool IsDemanded(int piece) => _demands.Include(piece);
 

@@ -1,4 +1,5 @@
 using Peerd.Contracts;
+using Peerd.Contracts.V1;
 using Peerd.Node.Content;
 using Peerd.Node.Origin;
 using Peerd.Node.Swarm;
@@ -71,6 +72,51 @@ public sealed class BlobStreamTests
         }
 
         Assert.InRange(order.Count(lease.Content.HasPiece), 1, order.Length / 2);
+        streams.Close(stream);
+    }
+
+    // Another node's URL may have been refused, at another host. What comes from another node all the same is waited for.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Ensure_OwnerSaysThatTheOriginWantsAPause_OnlyWhatAPeerBringsIsWaitedFor(bool isHeld)
+    {
+        var look = TimeSpan.FromMilliseconds(50);
+        var time = new ArmedTime();
+        await using var mesh = await TestMesh.StartAsync(peers: 1, time: time);
+        var sample = mesh.BlobOwnedBy(8 * 1024 * 1024, mesh.Peer.Name);
+        mesh.Peer.AnswerLookup = async (_, answers, call) =>
+        {
+            var told = new LookupResponse { State = LookupState.Available, Size = sample.Bytes.Length, OriginPauseMs = 30_000 };
+            if (isHeld)
+            {
+                told.Holders.Add(new Holder { Node = mesh.Peer.Name, Complete = true });
+            }
+
+            await answers.WriteAsync(told, call.CancellationToken);
+            await mesh.Peer.NeverAsync(call);
+        };
+        var isReleased = new TaskCompletionSource();
+        mesh.Peer.Answer = async (asked, answers, _) =>
+        {
+            await isReleased.Task;
+            foreach (var answer in FakePeer.Honest(asked, sample))
+            {
+                await answers.WriteAsync(answer);
+            }
+        };
+        var streams = mesh.Node.Get<BlobStreams>();
+        var stream = await streams.OpenAsync(sample.Digest, Signed(mesh, sample, 0), TestContext.Current.CancellationToken);
+        Assert.NotNull(stream);
+        time.Forget();
+
+        var read = stream.EnsureAsync(sample.Layout.Piece(3), Signed(mesh, sample, 0), Wait.Longest, TestContext.Current.CancellationToken).AsTask();
+        await time.PassAsync(look);
+
+        var waits = time.ArmedAsync(look);
+        Assert.Equal(isHeld, await Task.WhenAny(read, waits) == waits);
+        isReleased.SetResult();
+        Assert.Equal(isHeld ? BlobSource.Mesh : BlobSource.None, await read);
         streams.Close(stream);
     }
 
