@@ -199,11 +199,10 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
                 Tell();
             }
 
-            // Who follows another's order adds nothing to it.
-            if (_order is { Known: 0, Seen: var seen } && seen.Count > _published && seen.Count > Content.StartupOrder.Count)
+            if (_order is { IsWorthTelling: true, Seen: var seen } && seen.Count > _published)
             {
                 _published = seen.Count;
-                Content.Ordered([.. seen], isSeenHere: true);
+                Content.Ordered([.. Content.OwnStartupOrder.Union(seen).Take(ProtocolConstants.MaxStartupOrder)], isSeenHere: true);
             }
         }
     }

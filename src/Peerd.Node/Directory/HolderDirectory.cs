@@ -481,21 +481,23 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         }
     }
 
-    // The longest that anybody has seen: the others saw the same container start, and less of it. It counts for nobody's
-    // share of memory, which is why there are not so many.
+    // What the first one has seen, and behind it what others have seen besides: it only grows, because readers are told it bit by
+    // bit. It counts for nobody's share of memory, which is why there are not so many.
     private void LearnOrder(Digest digest, IReadOnlyList<uint> order)
     {
         var content = _contents[digest];
-        if (order.Count <= content.StartupOrder.Count || (content.StartupOrder.Count == 0 && _ordered >= MostOrders))
+        var known = content.StartupOrder;
+        if (order.Count == 0 || known.Count >= ProtocolConstants.MaxStartupOrder || (known.Count == 0 && _ordered >= MostOrders))
         {
             return;
         }
 
-        uint[] right = [.. order.Take(ProtocolConstants.MaxStartupOrder).Where(piece => piece < content.Layout.PieceCount).Distinct()];
-        if (right.Length > content.StartupOrder.Count)
+        var right = order.Take(ProtocolConstants.MaxStartupOrder).Where(piece => piece < content.Layout.PieceCount);
+        uint[] all = [.. known.Union(right).Take(ProtocolConstants.MaxStartupOrder)];
+        if (all.Length > known.Count)
         {
-            _ordered += content.StartupOrder.Count == 0 ? 1 : 0;
-            content.StartupOrder = right;
+            _ordered += known.Count == 0 ? 1 : 0;
+            content.StartupOrder = all;
         }
     }
 

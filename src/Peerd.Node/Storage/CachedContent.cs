@@ -29,7 +29,7 @@ internal sealed class CachedContent
     private ExternalBytes? _external;
     private string? _mediaType;
     private IReadOnlyList<int> _startupOrder = [];
-    private volatile bool _isOrderSeenHere;
+    private IReadOnlyList<int> _ownStartupOrder = [];
     private volatile bool _isVerified;
     private bool _isRemoved;
     private volatile bool _keepsInMemory;
@@ -111,16 +111,20 @@ internal sealed class CachedContent
     /// </summary>
     public IReadOnlyList<int> StartupOrder => Volatile.Read(ref _startupOrder);
 
-    /// <summary>The same if it was seen here, else empty.</summary>
-    public IReadOnlyList<int> OwnStartupOrder => _isOrderSeenHere ? StartupOrder : [];
+    /// <summary>What of it was seen here and others are told; empty when nobody needs to hear of it.</summary>
+    public IReadOnlyList<int> OwnStartupOrder => Volatile.Read(ref _ownStartupOrder);
 
     /// <summary>The order in which a container needs the pieces has become known, or more of it.</summary>
     public void Ordered(IReadOnlyList<int> pieces, bool isSeenHere)
     {
-        _isOrderSeenHere = isSeenHere;
-        Volatile.Write(ref _startupOrder, pieces);
+        if (pieces.Count > StartupOrder.Count)
+        {
+            Volatile.Write(ref _startupOrder, pieces);
+        }
+
         if (isSeenHere)
         {
+            Volatile.Write(ref _ownStartupOrder, pieces);
             _parts.Changes.Add(Digest);
         }
     }

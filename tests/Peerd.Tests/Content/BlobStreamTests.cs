@@ -143,6 +143,33 @@ public sealed class BlobStreamTests
     }
 
     [Fact]
+    public async Task Ensure_KnownOrderHasFewOfThePieces_WhatIsSeenHereIsToldAndStaysSoWhenOthersToldMore()
+    {
+        await using var mesh = await TestMesh.StartAsync();
+        var content = Large(mesh);
+        int[] read = [301, 6, 5];
+        int[] others = [9, 301, 6, 5];
+        using var lease = mesh.Node.Cache.Open(content.Digest, content.Size, mediaType: null);
+        lease.Content.Ordered(others[..2], isSeenHere: false);
+        var streams = mesh.Node.Get<BlobStreams>();
+        var stream = await streams.OpenAsync(content.Digest, OriginOf(mesh, content.Digest, 0), TestContext.Current.CancellationToken);
+        Assert.NotNull(stream);
+        foreach (var piece in read)
+        {
+            await EnsureAsync(stream, mesh, content, lease.Content.Layout.Piece(piece));
+        }
+
+        stream.ExchangeOrder();
+        Assert.Equal(read, lease.Content.OwnStartupOrder);
+
+        lease.Content.Ordered(others, isSeenHere: false);
+        stream.ExchangeOrder();
+        Assert.Equal(read, lease.Content.OwnStartupOrder);
+        Assert.Equal(others, lease.Content.StartupOrder);
+        streams.Close(stream);
+    }
+
+    [Fact]
     public async Task Ensure_KnownOrderOfSegmentsOfTwoPieces_TheSegmentsOfItsPiecesAreFetchedAndNoOthers()
     {
         await using var mesh = await TestMesh.StartAsync();

@@ -20,6 +20,23 @@ public sealed class StartupOrderTests
         Assert.Empty(order.Ahead(10));
     }
 
+    [Theory]
+    [InlineData(0, 0, 1)]
+    [InlineData(1, 1, 1)]
+    [InlineData(80, 80, 11)]
+    public void IsWorthTelling_MoreThanAPartOfWhatIsKnownIsMissingThere_AndNotBefore(int known, int touched, int needed)
+    {
+        var order = new StartupOrder([.. Enumerable.Range(0, known)]);
+        for (var piece = 0; piece < touched + needed; piece++)
+        {
+            Assert.False(order.IsWorthTelling);
+            order.Touch(piece);
+        }
+
+        Assert.True(order.IsWorthTelling);
+        Assert.Equal(Enumerable.Range(0, touched + needed), order.Seen);
+    }
+
     [Fact]
     public void Touch_ManyPieces_IsBounded()
     {

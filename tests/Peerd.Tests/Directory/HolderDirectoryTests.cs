@@ -166,19 +166,20 @@ public sealed class HolderDirectoryTests : IHolderObserver
     }
 
     [Fact]
-    public void Apply_StartupOrder_TheLongestIsKeptAsLongAsSomebodyHoldsTheContent()
+    public void Apply_StartupOrders_WhatOthersSawBesidesGoesBehindTheFirstAsLongAsSomebodyHoldsTheContent()
     {
         var (first, second) = (Open("first"), Open("second"));
         first.Apply(Announce(order: [3, 1, 99, 2]));
-        second.Apply(Announce(order: [7, 8]));
-        Assert.Equal([3u, 1, 2], _directory.StartupOrderOf(Content));
+        second.Apply(Announce(order: [7, 1]));
+        Assert.Equal([3u, 1, 2, 7], _directory.StartupOrderOf(Content));
 
-        second.Apply(Announce(order: [7, 8, 1, 0, 5]));
-        Assert.Equal([7u, 8, 1, 0, 5], _directory.StartupOrderOf(Content));
+        second.Apply(Announce(order: [7, 1, 8, 0, 5]));
+        Assert.Equal([3u, 1, 2, 7, 8, 0, 5], _directory.StartupOrderOf(Content));
 
-        // What says nothing of this content is no longer order, however much there is of it.
-        first.Apply(Announce(order: [7, 7, 7, 7, 7, 7, 900, 901]));
-        Assert.Equal(5, _directory.StartupOrderOf(Content).Count);
+        // Neither what says nothing of this content, however much there is of it, nor what is known changes anything.
+        first.Apply(Announce(order: [7, 7, 7, 7, 7, 7, 7, 900, 901]));
+        second.Apply(Announce(order: [5, 0, 8, 7, 2, 1, 3]));
+        Assert.Equal([3u, 1, 2, 7, 8, 0, 5], _directory.StartupOrderOf(Content));
 
         first.Apply(new AnnounceRequest { Withdrawn = { Content.ToString() } });
         second.Apply(new AnnounceRequest { Withdrawn = { Content.ToString() } });
