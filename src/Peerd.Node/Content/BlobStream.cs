@@ -237,6 +237,9 @@ internal sealed class BlobStream(Digest digest, ContentLease lease, DownloadUse?
         }
     }
 
+    /// <inheritdoc cref="CachedContent.DoubtIfWritten"/>
+    public void DoubtIfWritten() => Content.DoubtIfWritten();
+
     private void Leave()
     {
         // A content that was forgotten has a stream of its own meanwhile, which has told what it needs.

@@ -124,6 +124,7 @@ internal sealed partial class BlobStreams(PieceCache cache, Downloads downloads,
                 {
                     stream.ExchangeOrder();
                     stream.Rest();
+                    stream.DoubtIfWritten();
                     if (stream.Users == 0 && time.GetElapsedTime(stream.LastUsed) > Idle)
                     {
                         Remove(stream);

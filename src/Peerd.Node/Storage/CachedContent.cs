@@ -516,13 +516,26 @@ internal sealed class CachedContent
     }
 
     /// <summary>
-    /// Notes the use of the content, now and then also on disk, so that a restart knows the order. Frames of a complete content
-    /// are checked once more if somebody has written to its file since: it was none of us.
+    /// Notes the use of the content, now and then also on disk, so that a restart knows the order. Its frames are doubted as by
+    /// <see cref="DoubtIfWritten"/>.
     /// </summary>
     public void Touch()
     {
         DoubtIfWritten();
         _disk.Touch();
+    }
+
+    /// <summary>Frames of a complete content are checked once more if somebody has written to its file since: it was none of us.</summary>
+    public void DoubtIfWritten()
+    {
+        if (_isVerified && _disk.WrittenSince is { } written)
+        {
+            lock (_gate)
+            {
+                _disk.MarkSeen(written);
+                _states.DoubtDisk();
+            }
+        }
     }
 
     /// <summary>Closes the files; nobody has the content open.</summary>
@@ -669,18 +682,6 @@ internal sealed class CachedContent
         }
 
         return read == buffer.Length ? read : throw Lost(Layout.FrameAt(offset + read), drops, failure);
-    }
-
-    private void DoubtIfWritten()
-    {
-        if (_isVerified && _disk.WrittenSince is { } written)
-        {
-            lock (_gate)
-            {
-                _disk.MarkSeen(written);
-                _states.DoubtDisk();
-            }
-        }
     }
 
     // Always 0: afterwards the frame is either checked or dropped.

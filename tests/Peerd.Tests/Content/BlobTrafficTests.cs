@@ -233,6 +233,26 @@ public sealed class BlobTrafficTests
         Assert.InRange(registry.BytesOf(sample.Digest) - bytes, 1, MiB);
     }
 
+    // The stream stays open between the reads: what is done to the file meanwhile is not to wait for its end.
+    [Fact]
+    public async Task Read_FileIsWrittenToWhileItIsRead_RightBytesComeSoon()
+    {
+        using var folder = new CacheFolder();
+        await using var mesh = await TestMesh.StartAsync(cache: folder.Path);
+        var sample = mesh.Blob(2 * MiB);
+        (await mesh.Node.GetAsync(sample.Digest)).ShouldBe(sample.Bytes);
+        await ReadAllAsync(mesh.Node, UrlOf(mesh, sample), sample);
+
+        var file = Assert.Single(System.IO.Directory.GetFiles(folder.Path, "*.data", SearchOption.AllDirectories));
+        using (var data = File.OpenHandle(file, FileMode.Open, FileAccess.Write))
+        {
+            RandomAccess.Write(data, [(byte)~sample.Bytes[MiB]], MiB);
+        }
+
+        await Wait.UntilAsync(async () => (await ReadAsync(mesh.Node, UrlOf(mesh, sample), $"bytes={MiB}-{MiB}")).Body is [var read] && read == sample.Bytes[MiB], "the right byte comes");
+        Assert.Equal(1, mesh.Node.IntegrityFailures);
+    }
+
     // 3 GiB, of which the client takes some and then waits: what it has not taken is not here.
     [Theory]
     [InlineData(true)]
