@@ -17,11 +17,26 @@ internal sealed class DiscardPauses(TimeProvider time, TimeSpan first)
     public static readonly TimeSpan Longest = TimeSpan.FromHours(1);
 
     private readonly Lock _lock = new();
-    private readonly Dictionary<Digest, (long Since, TimeSpan Pause)> _pauses = [];
+    private readonly Dictionary<Digest, (long Since, TimeSpan Pause, bool IsOpen)> _pauses = [];
     private long _looked;
 
+    /// <summary>Contents that are to be dropped once more, and may be now.</summary>
+    public List<Digest> Open
+    {
+        get
+        {
+            lock (_lock)
+            {
+                var now = time.GetTimestamp();
+                return [.. _pauses.Where(pause => pause.Value.IsOpen && time.GetElapsedTime(pause.Value.Since, now) >= pause.Value.Pause).Select(static pause => pause.Key)];
+            }
+        }
+    }
+
     /// <summary>True when it may be dropped now, and then not again before its pause is over.</summary>
-    public bool TryBegin(Digest content)
+    /// <param name="content">The content.</param>
+    /// <param name="staysOpen">What comes in its place may be wrong, too: it is to be dropped once more.</param>
+    public bool TryBegin(Digest content, bool staysOpen = false)
     {
         lock (_lock)
         {
@@ -43,7 +58,7 @@ internal sealed class DiscardPauses(TimeProvider time, TimeSpan first)
                 return false;
             }
 
-            _pauses[content] = (now, pause);
+            _pauses[content] = (now, pause, staysOpen);
             return true;
         }
     }

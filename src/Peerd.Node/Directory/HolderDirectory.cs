@@ -230,7 +230,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         }
     }
 
-    /// <summary>Forgets the entries of leases that broke longer than <see cref="Grace"/> ago.</summary>
+    /// <summary>Forgets the entries of leases that broke longer than <see cref="Grace"/> ago, and has discarded once more what is due.</summary>
     public void Sweep()
     {
         var changes = new List<(string Node, List<Digest> Contents)>();
@@ -255,6 +255,11 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
         foreach (var (node, contents) in changes)
         {
             Notify(node, contents);
+        }
+
+        foreach (var digest in _pauses.Open)
+        {
+            DiscardAgain(digest);
         }
     }
 
@@ -337,7 +342,7 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
     /// <summary>Whoever holds a part of the content may hold the wrong part: it is to drop that, and nobody is sent to it meanwhile.</summary>
     private void Mismatched(Lease finder, Digest digest)
     {
-        var suspects = new List<string>();
+        List<string> suspects;
         lock (_lock)
         {
             if (!_contents.TryGetValue(digest, out var content))
@@ -346,28 +351,56 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
             }
 
             // Nobody can make the others fetch a content again and again. What only the finder holds is nothing to the others.
-            if (content.Holders.Keys.Any(node => node != finder.Name) && !_pauses.TryBegin(digest))
+            if (content.Holders.Keys.Any(node => node != finder.Name) && !_pauses.TryBegin(digest, staysOpen: !IsAnyComplete(content)))
             {
                 return;
             }
 
-            foreach (var (node, held) in content.Holders.ToList())
-            {
-                if (!held.Complete)
-                {
-                    suspects.Add(node);
-                }
-
-                // Who has it whole looks again, if it is not its own bytes that it serves.
-                if (node != finder.Name)
-                {
-                    _nodes[node].Announcing?.Discard(digest);
-                }
-            }
-
-            suspects.ForEach(node => RemoveEntry(digest, node, []));
+            suspects = Discard(digest, content, finder.Name);
         }
 
+        Doubted(digest, suspects);
+    }
+
+    /// <summary>
+    /// When a content was found wrong, nobody had it whole and checked, so that who dropped it may have read the same at the same origin
+    /// again, and have passed it on. Now somebody has it, and they get it there.
+    /// </summary>
+    private void DiscardAgain(Digest digest)
+    {
+        List<string> suspects;
+        lock (_lock)
+        {
+            if (!_contents.TryGetValue(digest, out var content) || !IsAnyComplete(content) || !_pauses.TryBegin(digest))
+            {
+                return;
+            }
+
+            suspects = Discard(digest, content, finder: null);
+        }
+
+        Doubted(digest, suspects);
+    }
+
+    // Under the lock. Those who hold a part, of which nothing is known any more.
+    private List<string> Discard(Digest digest, Content content, string? finder)
+    {
+        foreach (var node in content.Holders.Keys)
+        {
+            // Who has it whole looks again, if it is not its own bytes that it serves.
+            if (node != finder)
+            {
+                _nodes[node].Announcing?.Discard(digest);
+            }
+        }
+
+        List<string> suspects = [.. content.Holders.Where(static holder => !holder.Value.Complete).Select(static holder => holder.Key)];
+        suspects.ForEach(node => RemoveEntry(digest, node, []));
+        return suspects;
+    }
+
+    private void Doubted(Digest digest, List<string> suspects)
+    {
         foreach (var observer in _observers)
         {
             observer.Mismatched(digest);
@@ -375,6 +408,8 @@ internal sealed class HolderDirectory(TimeProvider time, Func<string, bool>? isM
 
         suspects.ForEach(node => Notify(node, [digest]));
     }
+
+    private static bool IsAnyComplete(Content content) => content.Holders.Values.Any(static held => held.Complete);
 
     private void Add(Lease lease, Digest digest, long size, string mediaType, IReadOnlyCollection<PieceRun> pieces)
     {

@@ -48,5 +48,20 @@ public sealed class DiscardPausesTests
         Assert.True(_pauses.TryBegin(Content(0)));
     }
 
+    [Fact]
+    public void Open_SomeStayOpen_AreThoseWhosePauseIsOver()
+    {
+        Assert.True(_pauses.TryBegin(Content(0), staysOpen: true));
+        Assert.True(_pauses.TryBegin(Content(1)));
+        Assert.Empty(_pauses.Open);
+
+        _time.Advance(First);
+        Assert.Equal([Content(0)], _pauses.Open);
+        Assert.True(_pauses.TryBegin(Content(0)));
+
+        _time.Advance(2 * First);
+        Assert.Empty(_pauses.Open);
+    }
+
     private static Digest Content(int number) => Digest.OfSha256(BitConverter.GetBytes(number));
 }

@@ -140,6 +140,59 @@ public sealed class HolderDirectoryTests : IHolderObserver
         await none.CancelAsync();
     }
 
+    // Who dropped it may have read the same wrong bytes at the same origin again.
+    [Fact]
+    public async Task Sweep_FoundWrongAndSinceThenWholeSomewhere_PartsAreDiscardedOnceMore()
+    {
+        var (finder, part) = (Open("finder"), Open("part"));
+        finder.Apply(Announce(pieces: [new PieceRun { First = 0, Count = 10 }]));
+        part.Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
+        finder.Apply(new AnnounceRequest { Mismatched = { Content.ToString() } });
+        Assert.Equal(Content, await part.NextDiscardAsync(TestContext.Current.CancellationToken));
+        part.Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
+
+        // Nobody knows better yet.
+        _time.Advance(HolderDirectory.DiscardPause);
+        _directory.Sweep();
+        Assert.NotNull(_directory.Find(Content, "part"));
+
+        finder.Apply(Announce(complete: true));
+        _directory.Sweep();
+
+        Assert.Null(_directory.Find(Content, "part"));
+        Assert.NotNull(_directory.FindComplete(Content, "finder"));
+        Assert.Equal([Content, Content], _mismatched);
+        Assert.Equal(Content, await part.NextDiscardAsync(TestContext.Current.CancellationToken));
+
+        // What comes then comes from who has it.
+        part.Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
+        _time.Advance(DiscardPauses.Longest);
+        _directory.Sweep();
+        Assert.NotNull(_directory.Find(Content, "part"));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Sweep_FoundWrongJustNowOrWhenItWasWholeSomewhere_NothingMoreIsDiscarded(bool wasWhole)
+    {
+        var (finder, part, whole) = (Open("finder"), Open("part"), Open("whole"));
+        part.Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
+        if (wasWhole)
+        {
+            whole.Apply(Announce(complete: true));
+        }
+
+        finder.Apply(new AnnounceRequest { Mismatched = { Content.ToString() } });
+        part.Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
+        whole.Apply(Announce(complete: true));
+        _time.Advance(wasWhole ? DiscardPauses.Longest : HolderDirectory.DiscardPause - TimeSpan.FromTicks(1));
+        _directory.Sweep();
+
+        Assert.NotNull(_directory.Find(Content, "part"));
+        Assert.Single(_mismatched);
+    }
+
     // A pull that takes longer than each pause would else never come to its end.
     [Fact]
     public void Apply_MismatchedAllTheTime_IsBelievedMoreAndMoreSeldom()
