@@ -37,6 +37,7 @@ internal sealed class Peer : IDisposable
     private readonly PeerSockets _sockets = new();
     private readonly PeerLoad _load;
     private readonly PeerEjection _ejection;
+    private readonly PeerSilence _silence;
     private readonly TimeProvider _time;
     private GrpcChannel? _control;
     private GrpcChannel? _data;
@@ -53,6 +54,7 @@ internal sealed class Peer : IDisposable
         _metrics = metrics;
         _time = time;
         _ejection = new PeerEjection(time);
+        _silence = new PeerSilence(time);
         _limits = new RangeLimits(options.IdleTimeoutValue, options.RangeDeadlineValue, download);
         _load = new PeerLoad(() => _sockets.ReceivedBytes);
         _options = options;
@@ -128,6 +130,11 @@ internal sealed class Peer : IDisposable
             return RangeOutcome.Failed("it sent wrong bytes, and is left alone for a while");
         }
 
+        if (!_silence.MayAsk())
+        {
+            return RangeOutcome.Failed("it said nothing again and again, and is left alone for a while");
+        }
+
         try
         {
             return await Breaker.ExecuteAsync(
@@ -146,6 +153,7 @@ internal sealed class Peer : IDisposable
     {
         var counting = new CountingSink(sink, _traffic, _metrics);
         var started = _time.GetTimestamp();
+        var received = _load.ReceivedBytes;
         var reused = WakeStream();
         var outcome = await FetchAsync(reused ?? OpenStream(), request, counting, cancellationToken);
         if (reused is { BrokeAtOnce: true })
@@ -159,6 +167,7 @@ internal sealed class Peer : IDisposable
             outcome = await FetchAsync(OpenStream(), request, counting, cancellationToken);
         }
 
+        _silence.Ended(started, hasSpoken: outcome.Kind is not (RangeOutcomeKind.Failed or RangeOutcomeKind.Cancelled) || _load.ReceivedBytes != received);
         _metrics.RangeFetched(outcome.Kind, _time.GetElapsedTime(started));
         if (outcome.Kind is RangeOutcomeKind.Failed or RangeOutcomeKind.Corrupt)
         {

@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Net;
+using System.Net.Sockets;
 using Google.Protobuf;
 using Google.Protobuf.Reflection;
 using Grpc.Core;
@@ -33,14 +34,7 @@ public sealed class RangeStreamTests : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         _fake = await FakePeer.StartAsync("fake");
-        _peer = new Peer(
-            new Peerd.Node.Membership.Member("fake", new DnsEndPoint("127.0.0.1", _fake.EndPoint.Port), string.Empty),
-            "self",
-            new MeshOptions(),
-            _counters,
-            new MeshMetrics(_services.GetRequiredService<IMeterFactory>()),
-            MeshTls.Off,
-            _time);
+        _peer = PeerAt(_fake.EndPoint.Port);
     }
 
     public async ValueTask DisposeAsync()
@@ -206,6 +200,33 @@ public sealed class RangeStreamTests : IAsyncLifetime
         _time.Advance(1.1 * Second);
         await FetchAsync().WaitAsync(Wait.Longest);
         Assert.Equal(PeerBreaker.LeastRanges + 1, _fake.RangesAsked);
+    }
+
+    // Whoever waits gives each of them up before it could fail.
+    [Fact]
+    public async Task Fetch_NotAByteComesForOneRangeAfterTheOther_PeerIsLeftAloneForAWhile()
+    {
+        using var silent = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        silent.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        silent.Listen();
+        using var peer = PeerAt(((IPEndPoint)silent.LocalEndPoint!).Port);
+        await GiveUpAsync();
+        await GiveUpAsync();
+
+        var outcome = await peer.FetchAsync(Request(), _sink, TestContext.Current.CancellationToken);
+
+        Assert.Equal((RangeOutcomeKind.Failed, "it said nothing again and again, and is left alone for a while"), (outcome.Kind, outcome.Error));
+        _time.Advance(PeerSilence.First);
+        await GiveUpAsync();
+
+        async Task GiveUpAsync()
+        {
+            using var patience = new CancellationTokenSource();
+            var fetching = peer.FetchAsync(Request(), _sink, patience.Token);
+            _time.Advance(Second);
+            await patience.CancelAsync();
+            Assert.Equal(RangeOutcomeKind.Cancelled, (await fetching.WaitAsync(Wait.Longest)).Kind);
+        }
     }
 
     public static TheoryData<Exception> EndsOfStreams => [new NullReferenceException(), new HttpRequestException("STREAM_CLOSED")];
@@ -607,8 +628,19 @@ public sealed class RangeStreamTests : IAsyncLifetime
         }
     }
 
+    private Peer PeerAt(int port) => new(
+        new Peerd.Node.Membership.Member("fake", new DnsEndPoint("127.0.0.1", port), string.Empty),
+        "self",
+        new MeshOptions(),
+        _counters,
+        new MeshMetrics(_services.GetRequiredService<IMeterFactory>()),
+        MeshTls.Off,
+        _time);
+
     private Task<RangeOutcome> FetchAsync(bool tellPieces = false, CancellationToken cancellationToken = default) =>
-        _peer!.FetchAsync(new RangeRequest(_sample.Digest, _sample.Layout, Whole(), Wait: true, tellPieces), _sink, cancellationToken);
+        _peer!.FetchAsync(Request(tellPieces), _sink, cancellationToken);
+
+    private RangeRequest Request(bool tellPieces = false) => new(_sample.Digest, _sample.Layout, Whole(), Wait: true, tellPieces);
 
     private OpenedStream OpenStream() => new(GrpcChannel.ForAddress($"http://{_fake!.EndPoint}"));
 
