@@ -116,15 +116,16 @@ internal sealed partial class BlobStreams(PieceCache cache, Downloads downloads,
 
     private void Sweep()
     {
+        List<BlobStream> streams;
         lock (_lock)
         {
-            foreach (var stream in _streams.Values.ToList())
+            streams = [.. _streams.Values];
+            foreach (var stream in streams)
             {
                 try
                 {
                     stream.ExchangeOrder();
                     stream.Rest();
-                    stream.DoubtIfWritten();
                     if (stream.Users == 0 && time.GetElapsedTime(stream.LastUsed) > Idle)
                     {
                         Remove(stream);
@@ -135,6 +136,19 @@ internal sealed partial class BlobStreams(PieceCache cache, Downloads downloads,
                     // One content must not end the others' streams, and the node with them.
                     Log.SweepFailed(logger, e, stream.Digest);
                 }
+            }
+        }
+
+        foreach (var stream in streams)
+        {
+            try
+            {
+                // Not under the lock: a disk that hangs would keep all reads waiting.
+                stream.DoubtIfWritten();
+            }
+            catch (Exception e)
+            {
+                Log.SweepFailed(logger, e, stream.Digest);
             }
         }
     }

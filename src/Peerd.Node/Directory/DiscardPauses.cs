@@ -16,11 +16,14 @@ internal sealed class DiscardPauses(TimeProvider time, TimeSpan first)
     /// <summary>The longest pause; a content that was left alone for so long begins anew.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromHours(1);
 
+    /// <summary>Who was told has begun a pause of his own when that reached him, and ignores what comes before its end.</summary>
+    public static readonly TimeSpan Delivery = TimeSpan.FromSeconds(2);
+
     private readonly Lock _lock = new();
     private readonly Dictionary<Digest, (long Since, TimeSpan Pause, bool IsOpen)> _pauses = [];
     private long _looked;
 
-    /// <summary>Contents that are to be dropped once more, and may be now.</summary>
+    /// <summary>Contents that are to be dropped once more, and may be now; not those that were left alone for long.</summary>
     public List<Digest> Open
     {
         get
@@ -28,7 +31,7 @@ internal sealed class DiscardPauses(TimeProvider time, TimeSpan first)
             lock (_lock)
             {
                 var now = time.GetTimestamp();
-                return [.. _pauses.Where(pause => pause.Value.IsOpen && time.GetElapsedTime(pause.Value.Since, now) >= pause.Value.Pause).Select(static pause => pause.Key)];
+                return [.. _pauses.Where(pause => pause.Value.IsOpen && IsDue(time.GetElapsedTime(pause.Value.Since, now) - pause.Value.Pause)).Select(static pause => pause.Key)];
             }
         }
     }
@@ -62,6 +65,8 @@ internal sealed class DiscardPauses(TimeProvider time, TimeSpan first)
             return true;
         }
     }
+
+    private static bool IsDue(TimeSpan sincePause) => sincePause >= Delivery && sincePause < Longest;
 
     private bool TryForget(long now)
     {

@@ -82,7 +82,8 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
         var answer = await origin.ReadAsync(reference, wanted, deadline);
         try
         {
-            if (wanted is null && answer is { Outcome: OriginOutcome.Ok, TotalSize: null })
+            // Of what ends with the connection, as all does for HTTP/1.0, nobody sees that it was cut.
+            if (wanted is null && answer is { Outcome: OriginOutcome.Ok, TotalSize: null } && !HttpProtocol.IsHttp10(context.Request.Protocol))
             {
                 Describe(context.Response, length: null, answer.MediaType);
                 await EndAsync(context, await CopyUnsizedAsync(context, reference, answer, digest, deadline));
@@ -91,7 +92,7 @@ internal sealed class DirectBlob(IOrigin origin, FacadeMetrics metrics, ServedBy
 
             if (answer is not { Outcome: OriginOutcome.Ok, TotalSize: { } total })
             {
-                await RefuseAsync(context, answer.Outcome == OriginOutcome.Unreachable && told is { } size ? BehindTheEnd(size) : answer);
+                await RefuseAsync(context, answer is { Outcome: OriginOutcome.Unreachable, IsOwnWord: false } && told is { } size ? BehindTheEnd(size) : answer);
                 return;
             }
 

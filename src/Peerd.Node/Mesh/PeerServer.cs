@@ -91,7 +91,7 @@ internal sealed partial class PeerServer(
             do
             {
                 EnsureNotTooMany(requests.Current);
-                await place.TakeAsync(1 + CountOf(requests.Current) + (RunsOf(requests.Current) / RunsPerContent), MessageMemory.Of(requests.Current), reading.Token);
+                await place.TakeAsync(1 + CountOf(requests.Current) + ((RunsOf(requests.Current) + OrderedOf(requests.Current)) / RunsPerContent), MessageMemory.Of(requests.Current), reading.Token);
                 if (session.Apply(requests.Current))
                 {
                     tags.Take(requests.Current.Tags, node);
@@ -299,6 +299,8 @@ internal sealed partial class PeerServer(
     private static int CountOf(AnnounceRequest request) => request.Contents.Count + request.Withdrawn.Count + request.Mismatched.Count + request.Tags.Count;
 
     private static int RunsOf(AnnounceRequest request) => request.Contents.Sum(content => content.Pieces.Count);
+
+    private static int OrderedOf(AnnounceRequest request) => request.Contents.Sum(content => content.StartupOrder.Count);
 
     /// <summary>What was applied is not kept until the next message comes, which may never be.</summary>
     internal static void Forget(AnnounceRequest request)

@@ -7,13 +7,13 @@ namespace Peerd.Node.Mesh;
 /// </summary>
 internal sealed class PeerSilence(TimeProvider time)
 {
-    /// <summary>The first pause; each one after a trial is twice as long, up to 32 s.</summary>
+    /// <summary>The first pause; each one after a trial is twice as long, up to 8 s.</summary>
     public static readonly TimeSpan First = TimeSpan.FromSeconds(2);
 
     /// <summary>Ranges, one after the other, for which nothing came.</summary>
     private const int LeastRanges = 2;
 
-    private const int MostDoublings = 4;
+    private const int MostDoublings = 2;
 
     /// <summary>A range that was given up earlier says nothing of the peer.</summary>
     private static readonly TimeSpan LeastTime = TimeSpan.FromMilliseconds(500);

@@ -132,7 +132,14 @@ internal sealed partial class Coordination : BackgroundService, ILookupHandler, 
     {
         if (_contents.TryGetValue(content, out var coordinated))
         {
-            coordinated.Mismatched();
+            try
+            {
+                coordinated.Mismatched();
+            }
+            catch (Exception e)
+            {
+                Log.TickFailed(_logger, e, content);
+            }
         }
     }
 

@@ -11,6 +11,9 @@ namespace Peerd.Node.Swarm;
 /// </summary>
 internal sealed class Downloader
 {
+    /// <summary>Readers wait for the end of a pause that is no longer: then what they need is read once for all.</summary>
+    private static readonly TimeSpan ShortPause = TimeSpan.FromSeconds(2);
+
     private readonly ContentLayout _layout;
     private readonly DownloaderPolicy _policy;
     private readonly Random _random;
@@ -529,8 +532,8 @@ internal sealed class Downloader
     /// <summary>The piece was asked for, or is asked for soon.</summary>
     public bool IsFetching(int piece) => _table.InFlight.Contains(piece) || _assigned.Contains(piece / _layout.PiecesPerSegment);
 
-    /// <summary>The origin is to be left alone, by an owner's word or its own, and the piece neither comes nor may be read all the same.</summary>
-    public bool IsPaused(int piece, TimeSpan now) => _pauses.Until > now && !IsFetching(piece) && !_table.Granted.Contains(piece);
+    /// <summary>The origin is to be left alone for longer than a reader should wait, by an owner's word or its own, and the piece neither comes nor may be read all the same.</summary>
+    public bool IsPaused(int piece, TimeSpan now) => _pauses.Until > now + ShortPause && !IsFetching(piece) && !_table.Granted.Contains(piece);
 
     /// <summary>A reader needs the piece now.</summary>
     public bool IsDemanded(int piece) => _demands.Include(piece);

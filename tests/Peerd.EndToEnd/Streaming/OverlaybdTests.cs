@@ -170,7 +170,7 @@ public sealed class OverlaybdTests : LabTest
     {
         // What the promise allows with many times as much under way, and what more may be in use at the end than after an eighth.
         const long MostMemory = 256L * MiB;
-        const long MostGrowth = 64L * MiB;
+        const long MostGrowth = 128L * MiB;
         var blob = new GeneratedBlob(1024 * MiB + Odd, seed: 67);
         await using var site = await StreamingSite.StartAsync(Lab, 1, [blob]);
         var node = site.Nodes[0];

@@ -75,19 +75,22 @@ public sealed class BlobStreamTests
         streams.Close(stream);
     }
 
-    // Another node's URL may have been refused, at another host. What comes from another node all the same is waited for.
+    // Another node's URL may have been refused, at another host. What comes from another node all the same is waited for, and the end of a
+    // short pause.
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task Ensure_OwnerSaysThatTheOriginWantsAPause_OnlyWhatAPeerBringsIsWaitedFor(bool isHeld)
+    [InlineData(30_000, false, false)]
+    [InlineData(30_000, true, true)]
+    [InlineData(2_000, false, true)]
+    public async Task Ensure_OwnerSaysThatTheOriginWantsAPause_OnlyWhatComesSoonIsWaitedFor(int milliseconds, bool isHeld, bool expected)
     {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         var look = TimeSpan.FromMilliseconds(50);
         var time = new ArmedTime();
         await using var mesh = await TestMesh.StartAsync(peers: 1, time: time);
         var sample = mesh.BlobOwnedBy(8 * 1024 * 1024, mesh.Peer.Name);
         mesh.Peer.AnswerLookup = async (_, answers, call) =>
         {
-            var told = new LookupResponse { State = LookupState.Available, Size = sample.Bytes.Length, OriginPauseMs = 30_000 };
+            var told = new LookupResponse { State = LookupState.Available, Size = sample.Bytes.Length, OriginPauseMs = (uint)milliseconds };
             if (isHeld)
             {
                 told.Holders.Add(new Holder { Node = mesh.Peer.Name, Complete = true });
@@ -110,13 +113,19 @@ public sealed class BlobStreamTests
         Assert.NotNull(stream);
         time.Forget();
 
-        var read = stream.EnsureAsync(sample.Layout.Piece(3), Signed(mesh, sample, 0), Wait.Longest, TestContext.Current.CancellationToken).AsTask();
+        var read = stream.EnsureAsync(sample.Layout.Piece(3), Signed(mesh, sample, 0), Wait.Longest, stop.Token).AsTask();
         await time.PassAsync(look);
 
         var waits = time.ArmedAsync(look);
-        Assert.Equal(isHeld, await Task.WhenAny(read, waits) == waits);
+        Assert.Equal(expected, await Task.WhenAny(read, waits) == waits);
         isReleased.SetResult();
-        Assert.Equal(isHeld ? BlobSource.Mesh : BlobSource.None, await read);
+        if (isHeld || !expected)
+        {
+            Assert.Equal(isHeld ? BlobSource.Mesh : BlobSource.None, await read);
+        }
+
+        await stop.CancelAsync();
+        await Record.ExceptionAsync(() => read);
         streams.Close(stream);
     }
 

@@ -138,6 +138,11 @@ public sealed class BlobUrlAnswerTests
 
         // Who asks for a part takes the size from its answer.
         Assert.Equal((502, "UNAVAILABLE"), (part.Status, part.ErrorCode()));
+
+        // Who knows no chunks could not tell the end from a break.
+        using var old = new HttpRequestMessage(HttpMethod.Get, target) { Version = HttpVersion.Version10, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        using var refusal = await mesh.Node.Client.SendAsync(old, TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.BadGateway, refusal.StatusCode);
     }
 
     [Theory]

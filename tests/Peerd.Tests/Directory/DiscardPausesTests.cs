@@ -53,13 +53,26 @@ public sealed class DiscardPausesTests
     {
         Assert.True(_pauses.TryBegin(Content(0), staysOpen: true));
         Assert.True(_pauses.TryBegin(Content(1)));
+        _time.Advance(First + DiscardPauses.Delivery - TimeSpan.FromTicks(1));
         Assert.Empty(_pauses.Open);
 
-        _time.Advance(First);
+        _time.Advance(TimeSpan.FromTicks(1));
         Assert.Equal([Content(0)], _pauses.Open);
         Assert.True(_pauses.TryBegin(Content(0)));
 
-        _time.Advance(2 * First);
+        _time.Advance((2 * First) + DiscardPauses.Delivery);
+        Assert.Empty(_pauses.Open);
+    }
+
+    // What others hold of it since then is not what was wrong.
+    [Fact]
+    public void Open_LeftAloneForLong_IsNotAnyMore()
+    {
+        Assert.True(_pauses.TryBegin(Content(0), staysOpen: true));
+        _time.Advance(First + DiscardPauses.Longest - TimeSpan.FromTicks(1));
+        Assert.Equal([Content(0)], _pauses.Open);
+
+        _time.Advance(TimeSpan.FromTicks(1));
         Assert.Empty(_pauses.Open);
     }
 

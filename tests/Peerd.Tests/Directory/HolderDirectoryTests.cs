@@ -152,7 +152,7 @@ public sealed class HolderDirectoryTests : IHolderObserver
         part.Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
 
         // Nobody knows better yet.
-        _time.Advance(HolderDirectory.DiscardPause);
+        _time.Advance(HolderDirectory.DiscardPause + DiscardPauses.Delivery);
         _directory.Sweep();
         Assert.NotNull(_directory.Find(Content, "part"));
 
@@ -186,7 +186,7 @@ public sealed class HolderDirectoryTests : IHolderObserver
         finder.Apply(new AnnounceRequest { Mismatched = { Content.ToString() } });
         part.Apply(Announce(pieces: [new PieceRun { First = 2, Count = 3 }]));
         whole.Apply(Announce(complete: true));
-        _time.Advance(wasWhole ? DiscardPauses.Longest : HolderDirectory.DiscardPause - TimeSpan.FromTicks(1));
+        _time.Advance(wasWhole ? DiscardPauses.Longest : HolderDirectory.DiscardPause + DiscardPauses.Delivery - TimeSpan.FromTicks(1));
         _directory.Sweep();
 
         Assert.NotNull(_directory.Find(Content, "part"));
